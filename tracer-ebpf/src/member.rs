@@ -1,0 +1,157 @@
+//! The members of kernel structs that the programs read.
+//!
+//! Offsets differ from kernel to kernel and Rust has no CO-RE relocations, so the loader resolves
+//! each [`Member`] in the running kernel's BTF and overrides the global of the same name with its
+//! [`Place`] before the programs are loaded; to the verifier it is then a constant.
+
+/// One member: where it is found in BTF, and the global that carries its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The name of the global in the eBPF object.
+    pub global: &'static str,
+    /// The struct the path starts from.
+    pub of: &'static str,
+    /// Member names from there, joined with dots. Anonymous structs and unions are looked through,
+    /// and an array stands for its first element.
+    pub path: &'static str,
+}
+
+const fn member(global: &'static str, of: &'static str, path: &'static str) -> Member {
+    Member { global, of, path }
+}
+
+/// Every member that the programs read.
+pub const MEMBERS: &[Member] = &[
+    member("SOCK_COMMON", "sock", "__sk_common"),
+    member("REQUEST_COMMON", "request_sock", "__req_common"),
+    member("COMMON_FAMILY", "sock_common", "skc_family"),
+    member("COMMON_STATE", "sock_common", "skc_state"),
+    member("SOCK_ERROR", "sock", "sk_err"),
+    member("COMMON_NUM", "sock_common", "skc_num"),
+    member("COMMON_DPORT", "sock_common", "skc_dport"),
+    member("COMMON_DADDR", "sock_common", "skc_daddr"),
+    member("COMMON_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
+    member("COMMON_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    member("COMMON_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    member("COMMON_NET", "sock_common", "skc_net.net"),
+    member("NET_INUM", "net", "ns.inum"),
+    member("TASK_GROUP_LEADER", "task_struct", "group_leader"),
+    member("TASK_COMM", "task_struct", "comm"),
+    member("TCP_SPORT", "tcp_sock", "inet_conn.icsk_inet.inet_sport"),
+    member("TCP_BYTES_SENT", "tcp_sock", "bytes_sent"),
+    member("TCP_BYTES_RETRANS", "tcp_sock", "bytes_retrans"),
+    member("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
+    member("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
+    member("TCP_SEGS_OUT", "tcp_sock", "segs_out"),
+    member("TCP_SEGS_IN", "tcp_sock", "segs_in"),
+    member("TCP_DATA_SEGS_OUT", "tcp_sock", "data_segs_out"),
+    member("TCP_DATA_SEGS_IN", "tcp_sock", "data_segs_in"),
+    member("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
+    member("TCP_SRTT", "tcp_sock", "srtt_us"),
+    member("TCP_MIN_RTT", "tcp_sock", "rtt_min.s.v"),
+    member("TCP_SND_CWND", "tcp_sock", "snd_cwnd"),
+    member("TCP_MSS_CACHE", "tcp_sock", "mss_cache"),
+    member("TCP_SND_UNA", "tcp_sock", "snd_una"),
+    member("TCP_MSS_CLAMP", "tcp_sock", "rx_opt.mss_clamp"),
+    member("TCP_TSTAMP_OK", "tcp_sock", "rx_opt.tstamp_ok"),
+    member("TCP_SACK_OK", "tcp_sock", "rx_opt.sack_ok"),
+    member("TCP_WSCALE_OK", "tcp_sock", "rx_opt.wscale_ok"),
+    member("TCP_SND_WSCALE", "tcp_sock", "rx_opt.snd_wscale"),
+    member("TCP_RCV_WSCALE", "tcp_sock", "rx_opt.rcv_wscale"),
+    member("SKB_CB", "sk_buff", "cb"),
+    member("CB_SEQ", "tcp_skb_cb", "seq"),
+    member("CB_END_SEQ", "tcp_skb_cb", "end_seq"),
+];
+
+/// A member's place in its struct, packed into the `u32` that the global holds: the byte offset,
+/// and for a bit-field the shift and mask within the byte at that offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
+impl Place {
+    /// The kernel has no such member; what needs it stays zero.
+    pub const ABSENT: Self = Self(u32::MAX);
+
+    /// A member that starts at `offset` bytes.
+    #[must_use]
+    pub const fn at(offset: u16) -> Self {
+        Self(offset as u32 | 0xff << 24)
+    }
+
+    /// A bit-field of `width` bits that starts `bit` bits into the struct; `None` if it does not
+    /// fit in the one byte it starts in.
+    #[must_use]
+    pub const fn bits(bit: u32, width: u32) -> Option<Self> {
+        let shift = bit % 8;
+        let offset = bit / 8;
+        if width == 0 || shift + width > 8 || offset > u16::MAX as u32 {
+            return None;
+        }
+        Some(Self(offset | shift << 16 | ((1 << width) - 1) << 24))
+    }
+
+    /// The place as the global's value.
+    #[must_use]
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The place from the global's value.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// Whether the kernel has the member.
+    #[inline(always)]
+    #[must_use]
+    pub const fn exists(self) -> bool {
+        self.0 != Self::ABSENT.0
+    }
+
+    /// Byte offset from the start of the struct.
+    #[inline(always)]
+    #[must_use]
+    pub const fn offset(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// The bit-field's value, given the byte at [`offset`](Self::offset).
+    #[inline(always)]
+    #[must_use]
+    pub const fn extract(self, byte: u8) -> u8 {
+        byte >> (self.0 >> 16 & 7) & (self.0 >> 24) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    fn check(bit: u32, width: u32, byte: u8, expected: Option<(usize, u8)>) {
+        let found = Place::bits(bit, width).map(|place| (place.offset(), place.extract(byte)));
+        assert_eq!(found, expected, "bit {bit}, width {width}");
+    }
+
+    #[test]
+    fn bit_fields_within_one_byte() {
+        check(8, 1, 0b0000_0001, Some((1, 1)));
+        check(12, 4, 0b1010_0101, Some((1, 0b1010)));
+        check(3, 3, 0b0011_1000, Some((0, 0b111)));
+        check(0, 8, 0xff, Some((0, 0xff)));
+    }
+
+    #[test]
+    fn bit_fields_across_bytes_are_refused() {
+        check(6, 3, 0, None);
+        check(0, 9, 0, None);
+        check(0, 0, 0, None);
+    }
+
+    #[test]
+    fn absent_is_no_offset() {
+        assert!(!Place::ABSENT.exists());
+        assert!(Place::at(u16::MAX).exists());
+        assert_eq!(Place::at(1234).offset(), 1234);
+    }
+}

@@ -1,0 +1,111 @@
+//! Kernel structs by the places of their members, which the loader resolved from BTF: each global
+//! here bears the name of an entry in [`tracer_ebpf::member::MEMBERS`].
+
+use core::{
+    ffi::c_void,
+    ptr::{null, read_volatile},
+};
+
+use aya_ebpf::Global;
+use tracer_ebpf::member::Place;
+
+macro_rules! places {
+    ($($name:ident)*) => {
+        $(#[unsafe(no_mangle)]
+        pub(crate) static $name: Global<u32> = Global::new(Place::ABSENT.to_bits());)*
+    };
+}
+
+places! {
+    SOCK_COMMON REQUEST_COMMON
+    COMMON_FAMILY COMMON_STATE COMMON_NUM COMMON_DPORT COMMON_DADDR COMMON_RCV_SADDR
+    COMMON_V6_DADDR COMMON_V6_RCV_SADDR COMMON_NET
+    SOCK_ERROR NET_INUM TASK_GROUP_LEADER TASK_COMM
+    TCP_SPORT TCP_BYTES_SENT TCP_BYTES_RETRANS TCP_BYTES_ACKED TCP_BYTES_RECEIVED TCP_SEGS_OUT
+    TCP_SEGS_IN TCP_DATA_SEGS_OUT TCP_DATA_SEGS_IN TCP_TOTAL_RETRANS TCP_SRTT TCP_MIN_RTT
+    TCP_SND_CWND TCP_MSS_CACHE TCP_SND_UNA TCP_MSS_CLAMP TCP_TSTAMP_OK TCP_SACK_OK TCP_WSCALE_OK
+    TCP_SND_WSCALE TCP_RCV_WSCALE
+    SKB_CB CB_SEQ CB_END_SEQ
+}
+
+/// A pointer to a kernel struct whose type the verifier knows from BTF: loads through it are
+/// checked against the struct, and a fault reads as zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Pointer(*const c_void);
+
+impl Pointer {
+    /// # Safety
+    /// `raw` must be a tracepoint's argument, a helper's result or a pointer loaded from either.
+    #[inline(always)]
+    pub(crate) const unsafe fn new(raw: *const c_void) -> Self {
+        Self(raw)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The member at `place`, or all zero bits where the kernel lacks it.
+    #[inline(always)]
+    pub(crate) fn load<T: Plain>(self, place: &Global<u32>) -> T {
+        self.load_after(place, 0)
+    }
+
+    /// Like [`load`](Self::load), `extra` bytes further on.
+    #[inline(always)]
+    pub(crate) fn load_after<T: Plain>(self, place: &Global<u32>, extra: usize) -> T {
+        let place = Place::from_bits(place.load());
+        if !place.exists() {
+            return T::ZERO;
+        }
+        // SAFETY: the verifier refuses the program unless the bytes are a member of the struct
+        // that `self` points to, and `Plain` types are valid for every bit pattern.
+        unsafe { read_volatile(self.0.byte_add(place.offset() + extra).cast::<T>()) }
+    }
+
+    /// The bit-field at `place`.
+    #[inline(always)]
+    pub(crate) fn load_bits(self, place: &Global<u32>) -> u8 {
+        let byte = self.load::<u8>(place);
+        Place::from_bits(place.load()).extract(byte)
+    }
+
+    /// The struct that is the member at `place`.
+    #[inline(always)]
+    pub(crate) fn inner(self, place: &Global<u32>) -> Self {
+        let place = Place::from_bits(place.load());
+        // SAFETY: only an address is computed; loads through it are checked as in `load_after`.
+        Self(unsafe { self.0.byte_add(place.offset()) })
+    }
+
+    /// The pointer stored in the member at `place`.
+    #[inline(always)]
+    pub(crate) fn follow(self, place: &Global<u32>) -> Self {
+        let place = Place::from_bits(place.load());
+        if !place.exists() {
+            return Self(null());
+        }
+        // SAFETY: as in `load_after`; the verifier tracks the loaded pointer's own type.
+        Self(unsafe { read_volatile(self.0.byte_add(place.offset()).cast::<*const c_void>()) })
+    }
+}
+
+/// Integers: valid for every bit pattern.
+pub(crate) trait Plain: Copy {
+    /// What a missing member reads as.
+    const ZERO: Self;
+}
+
+impl Plain for u8 {
+    const ZERO: Self = 0;
+}
+impl Plain for u16 {
+    const ZERO: Self = 0;
+}
+impl Plain for u32 {
+    const ZERO: Self = 0;
+}
+impl Plain for u64 {
+    const ZERO: Self = 0;
+}

@@ -1,0 +1,41 @@
+//! The eBPF programs: they observe, fill a record, submit it, and count what they could not. They
+//! decide nothing but the filter.
+
+#![no_std]
+#![no_main]
+#![expect(
+    unsafe_code,
+    reason = "kernel memory and helpers are reached through raw pointers, checked by the verifier"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "helpers and tracepoints pack small values into wide ones, and a program cannot panic"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the program macros hand the context over by value"
+)]
+
+mod addresses;
+mod destroy;
+mod filter;
+mod kernel;
+mod read;
+mod reset;
+mod retransmit;
+mod ring;
+mod socket;
+mod socket_event;
+mod state_change;
+mod task;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

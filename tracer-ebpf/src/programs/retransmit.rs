@@ -1,0 +1,85 @@
+//! `tcp_retransmit_skb` (Linux 4.15; `(const struct sock *sk, const struct sk_buff *skb)`; newer
+//! kernels, 6.18 among them, add `int err` and call it for attempts that failed, too) and
+//! `tcp_retransmit_synack` (Linux 4.15; `(const struct sock *sk, const struct request_sock *req)`).
+
+use core::{ffi::c_void, ptr::addr_of_mut};
+
+use aya_ebpf::{Global, macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_ebpf::record::{RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent, state};
+
+use crate::{
+    addresses, filter,
+    kernel::{CB_END_SEQ, CB_SEQ, Pointer, REQUEST_COMMON, SKB_CB},
+    ring,
+    socket::Socket,
+    socket_event::{self, Context, Sequence},
+    task,
+};
+
+/// Whether `tcp_retransmit_skb` has its third argument; the verifier refuses to read one that is
+/// not there.
+#[unsafe(no_mangle)]
+static RETRANSMIT_HAS_ERROR: Global<u8> = Global::new(0);
+
+/// One record per segment that a traced socket retransmits.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
+    if let Some(socket) = Socket::from_argument(&ctx, 0) {
+        observe_segment(&ctx, socket);
+    }
+    0
+}
+
+/// One record per SYN-ACK that a listener retransmits for a wanted connection.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub(crate) fn tracer_synack(ctx: BtfTracePointContext) -> i32 {
+    if let Some(listener) = Socket::from_argument(&ctx, 0) {
+        observe_syn_ack(&ctx, listener);
+    }
+    0
+}
+
+#[inline(always)]
+fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
+    if filter::remembered(socket.cookie).is_none() {
+        return;
+    }
+    if RETRANSMIT_HAS_ERROR.load() != 0 && ctx.arg::<i32>(2) != 0 {
+        return;
+    }
+    let skb: *const c_void = ctx.arg(1);
+    // SAFETY: the tracepoint's argument of type `struct sk_buff *`. On the way out its control
+    // block is a `struct tcp_skb_cb`.
+    let control = unsafe { Pointer::new(skb) }.inner(&SKB_CB);
+    let sequence = Sequence {
+        seq: control.load(&CB_SEQ),
+        end_seq: control.load(&CB_END_SEQ),
+        snd_una: socket.snd_una(),
+    };
+    socket_event::submit(RETRANSMIT, socket, Context::Softirq, sequence);
+}
+
+/// The connection has no socket yet: its addresses are the request's, the cookie is the listener's.
+#[inline(always)]
+fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
+    let request: *const c_void = ctx.arg(1);
+    // SAFETY: the tracepoint's argument of type `struct request_sock *`.
+    let common = unsafe { Pointer::new(request) }.inner(&REQUEST_COMMON);
+    if !filter::admits_ports(
+        addresses::local_port(common),
+        addresses::remote_port(common),
+    ) {
+        return;
+    }
+    let Some(mut entry) = ring::reserve::<SocketEvent>(RETRANSMIT_SYN_ACK, listener.cookie) else {
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is the reserved entry; every field after the header is written.
+    unsafe {
+        addresses::write(common, addr_of_mut!((*record).addresses));
+        task::write_none(addr_of_mut!((*record).task));
+        socket_event::write_rest(record, Sequence::default(), state::NEW_SYN_RECV);
+    }
+    ring::send(entry);
+}

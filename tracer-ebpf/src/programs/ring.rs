@@ -1,0 +1,66 @@
+//! The way out: reserve a record in the ring buffer, fill it there, submit it, or count that there
+//! was no room.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::map,
+    maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+};
+use tracer_ebpf::record::{Header, KINDS};
+
+/// Records on their way to the tracer; the loader may set another size.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Records that found no room, per CPU and per kind. A kind is sent by one program, and the kernel
+/// does not nest a program in itself on one CPU, so that a plain addition is exact.
+#[map]
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(KINDS, 0);
+
+/// The reader looks on a timer; it is woken only when this many bytes wait (half the ring).
+#[unsafe(no_mangle)]
+static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
+
+/// Reserves a record of type `T` and writes its header; the caller writes every other field and
+/// then [`send`]s it.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry<T>> {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count_lost(kind);
+        return None;
+    };
+    let header = entry.as_mut_ptr().cast::<Header>();
+    // SAFETY: the entry has `size_of::<T>()` bytes, and each record starts with its header.
+    unsafe {
+        addr_of_mut!((*header).kind).write(kind);
+        addr_of_mut!((*header).size).write(size_of::<T>() as u16);
+        addr_of_mut!((*header).cpu).write(bpf_get_smp_processor_id());
+        addr_of_mut!((*header).mono_ns).write(bpf_ktime_get_ns());
+        addr_of_mut!((*header).cookie).write(cookie);
+    }
+    Some(entry)
+}
+
+/// Submits a filled record.
+#[inline(always)]
+pub(crate) fn send<T>(entry: RingBufEntry<T>) {
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let wake = if waiting >= WAKE_AT_BYTES.load() {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
+    entry.submit(u64::from(wake));
+}
+
+#[inline(always)]
+fn count_lost(kind: u16) {
+    if let Some(lost) = LOST.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: an element of this CPU's own array.
+        unsafe { *lost += 1 };
+    }
+}

@@ -1,0 +1,132 @@
+//! A full TCP socket as the records describe it: identity, addresses, state and counters.
+
+use core::{ffi::c_void, ptr::addr_of_mut};
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
+    programs::BtfTracePointContext,
+};
+use tracer_ebpf::record::{Addresses, Counters};
+
+use crate::{
+    addresses,
+    kernel::{
+        COMMON_STATE, Pointer, SOCK_COMMON, SOCK_ERROR, TCP_BYTES_ACKED, TCP_BYTES_RECEIVED,
+        TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_DATA_SEGS_IN, TCP_DATA_SEGS_OUT, TCP_MIN_RTT,
+        TCP_MSS_CACHE, TCP_MSS_CLAMP, TCP_RCV_WSCALE, TCP_SACK_OK, TCP_SEGS_IN, TCP_SEGS_OUT,
+        TCP_SND_CWND, TCP_SND_UNA, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT, TCP_TOTAL_RETRANS,
+        TCP_TSTAMP_OK, TCP_WSCALE_OK,
+    },
+};
+
+/// A full TCP socket: seen as `struct sock` and as `struct tcp_sock`, one address to the kernel
+/// and two types to the verifier.
+#[derive(Clone, Copy)]
+pub(crate) struct Socket {
+    sock: Pointer,
+    tcp: Pointer,
+    pub(crate) cookie: u64,
+}
+
+impl Socket {
+    /// The tracepoint's argument `n`, if it is a full TCP socket: not MPTCP, not SCTP, not a
+    /// request or TIME_WAIT mini-socket (`bpf_skc_to_tcp_sock`, Linux 5.9, is NULL for those).
+    #[inline(always)]
+    pub(crate) fn from_argument(ctx: &BtfTracePointContext, n: usize) -> Option<Self> {
+        let raw: *const c_void = ctx.arg(n);
+        if raw.is_null() {
+            return None;
+        }
+        // SAFETY: a tracepoint's argument of type `struct sock *`, or the helper's result.
+        unsafe {
+            let tcp = Pointer::new(bpf_skc_to_tcp_sock(raw.cast_mut()).cast());
+            if tcp.is_null() {
+                return None;
+            }
+            Some(Self {
+                sock: Pointer::new(raw),
+                tcp,
+                cookie: bpf_get_socket_cookie(raw.cast_mut()),
+            })
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> u8 {
+        self.common().load(&COMMON_STATE)
+    }
+
+    #[inline(always)]
+    pub(crate) fn error(self) -> u32 {
+        self.sock.load(&SOCK_ERROR)
+    }
+
+    #[inline(always)]
+    pub(crate) fn snd_una(self) -> u32 {
+        self.tcp.load(&TCP_SND_UNA)
+    }
+
+    /// `skc_num` is already 0 when an automatically bound socket enters CLOSE; `inet_sport`
+    /// stays, and is 0 while `connect` has not chosen a port.
+    #[inline(always)]
+    pub(crate) fn local_port(self) -> u16 {
+        let num = addresses::local_port(self.common());
+        if num != 0 {
+            return num;
+        }
+        u16::from_be(self.tcp.load(&TCP_SPORT))
+    }
+
+    #[inline(always)]
+    pub(crate) fn remote_port(self) -> u16 {
+        addresses::remote_port(self.common())
+    }
+
+    /// # Safety
+    /// `into` must be valid for writes.
+    #[inline(always)]
+    pub(crate) unsafe fn write_addresses(self, into: *mut Addresses) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            addresses::write(self.common(), into);
+            addr_of_mut!((*into).local_port).write(self.local_port());
+        }
+    }
+
+    #[inline(always)]
+    fn common(self) -> Pointer {
+        self.sock.inner(&SOCK_COMMON)
+    }
+
+    /// # Safety
+    /// `into` must be valid for writes.
+    #[inline(always)]
+    pub(crate) unsafe fn write_counters(self, into: *mut Counters) {
+        let tcp = self.tcp;
+        // SAFETY: as the caller promises.
+        unsafe {
+            addr_of_mut!((*into).bytes_sent).write(tcp.load(&TCP_BYTES_SENT));
+            addr_of_mut!((*into).bytes_retrans).write(tcp.load(&TCP_BYTES_RETRANS));
+            addr_of_mut!((*into).bytes_acked).write(tcp.load(&TCP_BYTES_ACKED));
+            addr_of_mut!((*into).bytes_received).write(tcp.load(&TCP_BYTES_RECEIVED));
+            addr_of_mut!((*into).segs_out).write(tcp.load(&TCP_SEGS_OUT));
+            addr_of_mut!((*into).segs_in).write(tcp.load(&TCP_SEGS_IN));
+            addr_of_mut!((*into).data_segs_out).write(tcp.load(&TCP_DATA_SEGS_OUT));
+            addr_of_mut!((*into).data_segs_in).write(tcp.load(&TCP_DATA_SEGS_IN));
+            addr_of_mut!((*into).total_retrans).write(tcp.load(&TCP_TOTAL_RETRANS));
+            addr_of_mut!((*into).srtt_us_8).write(tcp.load(&TCP_SRTT));
+            addr_of_mut!((*into).min_rtt_us).write(tcp.load(&TCP_MIN_RTT));
+            addr_of_mut!((*into).snd_cwnd).write(tcp.load(&TCP_SND_CWND));
+            addr_of_mut!((*into).mss_cache).write(tcp.load(&TCP_MSS_CACHE));
+            addr_of_mut!((*into).mss_clamp).write(tcp.load(&TCP_MSS_CLAMP));
+            addr_of_mut!((*into).timestamps).write(tcp.load_bits(&TCP_TSTAMP_OK));
+            addr_of_mut!((*into).sack).write(tcp.load_bits(&TCP_SACK_OK));
+            addr_of_mut!((*into).window_scaling).write(tcp.load_bits(&TCP_WSCALE_OK));
+            addr_of_mut!((*into).snd_wscale).write(tcp.load_bits(&TCP_SND_WSCALE));
+            addr_of_mut!((*into).rcv_wscale).write(tcp.load_bits(&TCP_RCV_WSCALE));
+            let padding = addr_of_mut!((*into).padding).cast::<u8>();
+            padding.write(0);
+            padding.add(1).cast::<u32>().write_unaligned(0);
+        }
+    }
+}

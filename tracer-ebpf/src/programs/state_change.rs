@@ -1,0 +1,69 @@
+//! `inet_sock_set_state` (Linux 4.16): `(const struct sock *sk, const int oldstate, const int
+//! newstate)`.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
+use tracer_ebpf::record::{STATE_CHANGE, StateChange, state};
+
+use crate::{filter, ring, socket::Socket, task};
+
+/// One record per change of state of a traced connection.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn tracer_state(ctx: BtfTracePointContext) -> i32 {
+    observe(&ctx);
+    0
+}
+
+#[inline(always)]
+fn observe(ctx: &BtfTracePointContext) {
+    let Some(socket) = Socket::from_argument(ctx, 0) else {
+        return;
+    };
+    let old = ctx.arg::<i32>(1) as u8;
+    let new = ctx.arg::<i32>(2) as u8;
+    // A listening socket has no peer. Neither has a child before Linux 6.15 on its way to
+    // SYN_RECV, when it still bears the listener's cookie (commit a3a128f611a9): its record starts
+    // at SYN_RECV→ESTABLISHED.
+    if socket.remote_port() == 0 {
+        return;
+    }
+    if !filter::admits(socket, old, new) {
+        debug!(
+            ctx,
+            "cookie {}: {} to {} not wanted", socket.cookie, old, new
+        );
+        return;
+    }
+    send(socket, old, new);
+}
+
+#[inline(always)]
+fn send(socket: Socket, old: u8, new: u8) {
+    let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, socket.cookie) else {
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is the reserved entry; every field after the header is written.
+    unsafe {
+        socket.write_addresses(addr_of_mut!((*record).addresses));
+        if is_system_call(new) {
+            task::write_current(addr_of_mut!((*record).task));
+        } else {
+            task::write_none(addr_of_mut!((*record).task));
+        }
+        socket.write_counters(addr_of_mut!((*record).counters));
+        addr_of_mut!((*record).old).write(old);
+        addr_of_mut!((*record).new).write(new);
+        addr_of_mut!((*record).padding).write(0);
+        addr_of_mut!((*record).error).write(socket.error());
+    }
+    ring::send(entry);
+}
+
+/// Only `connect`, `close` and `shutdown` lead to these states.
+#[inline(always)]
+const fn is_system_call(new: u8) -> bool {
+    matches!(new, state::SYN_SENT | state::FIN_WAIT1 | state::LAST_ACK)
+}

@@ -1,0 +1,200 @@
+//! The records of the ring buffer. Each starts with a [`Header`]; integers and byte arrays only,
+//! native byte order, explicit zeroed padding. The sizes are asserted: a change of layout is a
+//! change of the recording format too.
+
+/// Version of the record layout, written into recordings.
+pub const VERSION: u16 = 1;
+
+/// `Header::kind` of a [`StateChange`].
+pub const STATE_CHANGE: u16 = 1;
+/// `Header::kind` of a [`SocketEvent`]: a segment was retransmitted (`tcp_retransmit_skb`).
+pub const RETRANSMIT: u16 = 2;
+/// `Header::kind` of a [`SocketEvent`]: a SYN-ACK was retransmitted (`tcp_retransmit_synack`).
+/// The cookie is the listener's; only the addresses name the connection.
+pub const RETRANSMIT_SYN_ACK: u16 = 3;
+/// `Header::kind` of a [`SocketEvent`]: the socket sent a RST (`tcp_send_reset`).
+pub const RESET_SENT: u16 = 4;
+/// `Header::kind` of a [`SocketEvent`]: the socket received a RST (`tcp_receive_reset`).
+pub const RESET_RECEIVED: u16 = 5;
+/// `Header::kind` of a [`SocketEvent`]: a process read from the socket, the first time it did
+/// (`tcp_rcv_space_adjust`, which runs in the reader's context).
+pub const READ: u16 = 6;
+/// One more than the highest kind.
+pub const KINDS: u32 = 7;
+
+/// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`: part of the kernel's ABI.
+pub mod state {
+    #![expect(missing_docs, reason = "the names of RFC 9293 and of the kernel")]
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
+    pub const FIN_WAIT1: u8 = 4;
+    pub const FIN_WAIT2: u8 = 5;
+    pub const TIME_WAIT: u8 = 6;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
+    pub const LISTEN: u8 = 10;
+    pub const CLOSING: u8 = 11;
+    pub const NEW_SYN_RECV: u8 = 12;
+}
+
+macro_rules! wire {
+    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(
+            feature = "decode",
+            derive(
+                zerocopy::FromBytes,
+                zerocopy::Immutable,
+                zerocopy::IntoBytes,
+                zerocopy::KnownLayout
+            )
+        )]
+        pub struct $name { $($(#[$field_meta])* pub $field: $kind,)* }
+        const _: () = assert!(size_of::<$name>() == $size);
+    };
+}
+
+wire! {
+    /// The start of every record.
+    pub struct Header[24] {
+        /// Which record this is.
+        pub kind: u16,
+        /// Length of the whole record in bytes.
+        pub size: u16,
+        /// The CPU that the event happened on.
+        pub cpu: u32,
+        /// `bpf_ktime_get_ns`, that is CLOCK_MONOTONIC.
+        pub mono_ns: u64,
+        /// The socket's cookie, as `SO_COOKIE` gives it.
+        pub cookie: u64,
+    }
+}
+
+wire! {
+    /// The 4-tuple and the network namespace it is valid in.
+    pub struct Addresses[40] {
+        /// This end's address, in network byte order; IPv4 as `::ffff:a.b.c.d`.
+        pub local: [u8; 16],
+        /// The peer's address, likewise.
+        pub remote: [u8; 16],
+        /// This end's port; 0 before `connect` has chosen one.
+        pub local_port: u16,
+        /// The peer's port.
+        pub remote_port: u16,
+        /// Inode number of the network namespace, as in `/proc/self/ns/net`.
+        pub netns: u32,
+    }
+}
+
+wire! {
+    /// The current task, where the hook runs in the context of the process that acts; all zero
+    /// where it does not (in a softirq `current` is whoever was interrupted).
+    pub struct Task[32] {
+        /// Process id: the thread group's.
+        pub pid: u32,
+        /// Thread id.
+        pub tid: u32,
+        /// User id.
+        pub uid: u32,
+        /// Zero.
+        pub padding: u32,
+        /// The process's name: that of its thread group's leader, ended by a NUL.
+        pub comm: [u8; 16],
+    }
+}
+
+wire! {
+    /// What `struct tcp_sock` holds at that moment.
+    pub struct Counters[80] {
+        /// Payload bytes sent, retransmitted ones included (`bytes_sent`, Linux 4.19).
+        pub bytes_sent: u64,
+        /// Payload bytes retransmitted (`bytes_retrans`, Linux 4.19).
+        pub bytes_retrans: u64,
+        /// Sequence numbers acknowledged by the peer; a SYN and a FIN count one each.
+        pub bytes_acked: u64,
+        /// Sequence numbers received in order; a FIN counts one.
+        pub bytes_received: u64,
+        /// Segments sent.
+        pub segs_out: u32,
+        /// Segments received.
+        pub segs_in: u32,
+        /// Segments with payload sent.
+        pub data_segs_out: u32,
+        /// Segments with payload received.
+        pub data_segs_in: u32,
+        /// Segments retransmitted.
+        pub total_retrans: u32,
+        /// Smoothed round-trip time in eighths of a microsecond; 0 before the first sample.
+        pub srtt_us_8: u32,
+        /// Smallest round-trip time of the recent window in microseconds; `u32::MAX` before the
+        /// first sample.
+        pub min_rtt_us: u32,
+        /// Congestion window in segments.
+        pub snd_cwnd: u32,
+        /// Payload that one segment may carry now, in bytes.
+        pub mss_cache: u32,
+        /// The largest segment agreed on in the handshake, in bytes.
+        pub mss_clamp: u16,
+        /// 1 where timestamps were agreed on (RFC 7323).
+        pub timestamps: u8,
+        /// Non-zero where selective acknowledgments were agreed on (RFC 2018).
+        pub sack: u8,
+        /// 1 where window scaling was agreed on (RFC 7323).
+        pub window_scaling: u8,
+        /// Shift of the windows that the peer announces.
+        pub snd_wscale: u8,
+        /// Shift of the windows that this end announces.
+        pub rcv_wscale: u8,
+        /// Zero.
+        pub padding: [u8; 5],
+    }
+}
+
+wire! {
+    /// A socket went from one state to another (`inet_sock_set_state`, Linux 4.16).
+    pub struct StateChange[184] {
+        /// Kind [`STATE_CHANGE`].
+        pub header: Header,
+        /// The socket's addresses.
+        pub addresses: Addresses,
+        /// Who did it: set on CLOSE→SYN_SENT (`connect`) and on the way to FIN_WAIT1 and LAST_ACK
+        /// (`close`, `shutdown`).
+        pub task: Task,
+        /// The socket's counters.
+        pub counters: Counters,
+        /// The state it leaves.
+        pub old: u8,
+        /// The state it enters.
+        pub new: u8,
+        /// Zero.
+        pub padding: u16,
+        /// `sk_err`: the error number that the next call on the socket returns; 0 for none.
+        pub error: u32,
+    }
+}
+
+wire! {
+    /// Something else that happened to a socket; the header's kind says what.
+    pub struct SocketEvent[112] {
+        /// One of the kinds from [`RETRANSMIT`] to [`READ`].
+        pub header: Header,
+        /// The socket's addresses.
+        pub addresses: Addresses,
+        /// The reader, for [`READ`]; else zero.
+        pub task: Task,
+        /// First sequence number of the segment, for [`RETRANSMIT`]; else 0.
+        pub seq: u32,
+        /// The sequence number after the segment's last, for [`RETRANSMIT`]; else 0.
+        pub end_seq: u32,
+        /// The socket's oldest unacknowledged sequence number, for [`RETRANSMIT`]; else 0.
+        pub snd_una: u32,
+        /// The socket's state.
+        pub state: u8,
+        /// Zero.
+        pub padding: [u8; 3],
+    }
+}
