@@ -1,0 +1,104 @@
+//! Everything that can fail at the start, opened before anything is announced. Each failure is one
+//! sentence that says what to do.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, anyhow};
+use sd_notify::NotifyState;
+use tokio::net::{TcpListener, UnixListener};
+use tracing::debug;
+use upload_server::server::Config;
+
+use crate::{cli::Cli, socket_file::SocketFile};
+
+/// A server that is ready to run.
+pub(crate) struct Bound {
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) control: UnixListener,
+    pub(crate) config: Config,
+    /// Removes the control socket when dropped.
+    pub(crate) socket_file: SocketFile,
+}
+
+impl Bound {
+    /// Opens what the command line asks for. Needs a runtime.
+    pub(crate) fn open(cli: &Cli) -> Result<Self> {
+        let listeners = cli
+            .listen
+            .iter()
+            .map(|&address| listen(address))
+            .collect::<Result<_>>()?;
+        let (control, socket_file) = SocketFile::bind(&cli.control)?;
+        let mut config = Config::new(open_directory(&cli.dir)?);
+        config.max_size = Some(cli.max_size).filter(|&size| size > 0);
+        Ok(Self {
+            listeners,
+            control,
+            config,
+            socket_file,
+        })
+    }
+
+    /// Tells the user, and systemd where it waits.
+    pub(crate) fn announce(&self) {
+        let addresses = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
+        let addresses: Vec<_> = addresses
+            .map(|address| format!("http://{address}"))
+            .collect();
+        let status = format!(
+            "listening on {}, files go to {}",
+            addresses.join(" and "),
+            self.config.directory.display()
+        );
+        // Neither is worth failing for.
+        let _ = writeln!(io::stderr(), "upload-server {status}");
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
+            debug!(%error, "systemd cannot be told");
+        }
+    }
+}
+
+fn open_directory(path: &Path) -> Result<PathBuf> {
+    let name = path.display();
+    fs::create_dir_all(path).map_err(|error| {
+        anyhow!("cannot create the directory {name}: choose another with --dir ({error})")
+    })?;
+    tempfile::Builder::new()
+        .prefix(".upload-")
+        .tempfile_in(path)
+        .map_err(|error| {
+            let error = error.kind();
+            anyhow!("cannot write to the directory {name}: choose another with --dir ({error})")
+        })?;
+    path.canonicalize()
+        .map_err(|error| anyhow!("cannot find {name}: choose another with --dir ({error})"))
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    listen().map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "{address} is already in use: stop what listens there, or choose another port with \
+             --listen"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!("{address} is not an address of this machine: choose one with --listen")
+        }
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "no permission to listen on {address}: choose a port from 1024 up with --listen"
+        ),
+        _ => anyhow!("cannot listen on {address}: choose another address with --listen ({error})"),
+    })
+}

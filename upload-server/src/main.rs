@@ -1,0 +1,66 @@
+//! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
+
+mod bind;
+mod cli;
+mod signals;
+mod socket_file;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::runtime::{self, Runtime};
+use tracing_subscriber::EnvFilter;
+use upload_server::server;
+
+use crate::{bind::Bound, cli::Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    match serve(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a stderr there is nobody to tell.
+            let _ = writeln!(io::stderr(), "upload-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(cli: &Cli) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let shutdown = signals::shutdown()?;
+        let bound = Bound::open(cli)?;
+        bound.announce();
+        let Bound {
+            listeners,
+            control,
+            config,
+            socket_file: _socket_file,
+        } = bound;
+        server::run(listeners, control, config, shutdown).await?;
+        Ok(())
+    })
+}
+
+/// The kernel names a thread's work after the thread, so tools would call the server
+/// `tokio-rt-worker`.
+fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .thread_name("upload-server")
+        .enable_all()
+        .build()
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,176 @@
+//! The lines of the control socket's `GET /uploads`: one JSON object each, told apart by `type`.
+//!
+//! Times are nanoseconds of CLOCK_MONOTONIC, taken in the server; what the server did not
+//! see is `null`.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One line of the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a line is read or written at once, never kept"
+)]
+pub enum FeedLine {
+    /// The first line: who serves.
+    Server(Server),
+    /// An upload came to its end, well or badly.
+    Upload(Upload),
+    /// A connection was closed by the server or found closed: no upload of it will follow.
+    Connection(ConnectionEnd),
+}
+
+/// The serving process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its process id.
+    pub pid: u32,
+    /// Its process name (`/proc/PID/comm`).
+    pub comm: String,
+    /// Inode number of its network namespace.
+    pub netns: u64,
+    /// The addresses it listens on for uploads.
+    pub listen: Vec<SocketAddr>,
+    /// The crate's version.
+    pub version: String,
+}
+
+/// The end of a connection, as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionEnd {
+    /// The accepted socket.
+    pub cookie: Cookie,
+    /// When `accept` returned it.
+    pub accepted_ns: u64,
+    /// When the server was done with it.
+    pub closed_ns: u64,
+    /// How many requests it carried.
+    pub requests: u32,
+}
+
+/// One file of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Names the upload: unique while the server remembers it.
+    pub id: String,
+    /// The accepted socket that carried it.
+    pub cookie: Cookie,
+    /// Which request on that connection, counted from 1.
+    pub request: u32,
+    /// The client.
+    pub client: SocketAddr,
+    /// The request's method.
+    pub method: String,
+    /// The request's target, as it came.
+    pub target: String,
+    /// The request's protocol version, such as `HTTP/1.1`.
+    pub version: String,
+    /// The name the file was or would have been stored under; absent where none was accepted.
+    pub name: Option<String>,
+    /// The request's `Content-Length`.
+    pub content_length: Option<u64>,
+    /// Bytes of the file that arrived.
+    pub bytes: u64,
+    /// The status of the response; absent when none was sent.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong, in a sentence; absent where nothing did.
+    pub error: Option<String>,
+    /// When and what the server saw.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// When the server saw what of an upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// `accept` returned the connection.
+    pub accepted_ns: u64,
+    /// The first bytes of the request were read.
+    pub first_byte_ns: Option<u64>,
+    /// The request head was complete.
+    pub head_ns: u64,
+    /// The first bytes of the body were handed on.
+    pub body_first_ns: Option<u64>,
+    /// The last bytes of the body were handed on.
+    pub body_last_ns: Option<u64>,
+    /// The file was stored under its name.
+    pub stored_ns: Option<u64>,
+    /// The response was ready to be sent.
+    pub response_ns: Option<u64>,
+    /// The response had been handed to the kernel.
+    pub sent_ns: Option<u64>,
+}
+
+/// How an upload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Stored under its name.
+    Complete,
+    /// The client closed the connection before the body was complete.
+    Aborted,
+    /// The connection was reset before the body was complete.
+    Reset,
+    /// The client sent nothing for too long.
+    TimedOut,
+    /// The body is larger than the server takes.
+    TooLarge,
+    /// The server declined: a name it does not accept, a malformed request.
+    Refused,
+    /// The disk is full.
+    DiskFull,
+    /// The server failed in another way.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Complete => "complete",
+            Self::Aborted => "aborted",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed out",
+            Self::TooLarge => "too large",
+            Self::Refused => "refused",
+            Self::DiskFull => "disk full",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// A socket cookie: the kernel's number for a socket, never used again while it runs. A string in
+/// JSON, because a `u64` loses digits in `jq` and JavaScript.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cookie(pub u64);
+
+impl fmt::Display for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Cookie {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl Serialize for Cookie {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cookie {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}

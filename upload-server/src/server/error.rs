@@ -1,0 +1,166 @@
+//! What goes wrong with a request, and the one place that maps it to a status, to the outcome of
+//! the upload's record and to a problem document (RFC 9457).
+
+use std::{error::Error as StdError, io, iter, time::Duration};
+
+use axum::{
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{json, name::NameError};
+use crate::record::Outcome;
+
+/// Why a request failed. The text is for the client; what only concerns the server is in the
+/// source.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the client closed the connection before the body was complete")]
+    Aborted,
+    #[error("the connection was reset before the body was complete")]
+    Reset,
+    #[error("the connection broke before the body was complete: {0}")]
+    Broken(io::ErrorKind),
+    #[error("no byte of the body came for {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    #[error("the file is larger than the {0} bytes that this server takes")]
+    TooLarge(u64),
+    #[error("the name is not accepted: {0}")]
+    Name(#[from] NameError),
+    #[error("the name is taken by something that is not a file")]
+    Occupied,
+    #[error("the body is malformed: {0}")]
+    Malformed(String),
+    #[error("the form came from another site")]
+    CrossSite,
+    #[error("the disk is full")]
+    DiskFull(#[source] io::Error),
+    #[error("the server could not store or read the file")]
+    Disk(#[source] io::Error),
+    #[error("the server gave the request up")]
+    GivenUp,
+    #[error("there is nothing here")]
+    NotFound,
+    #[error("this method does nothing here; files are sent with PUT /NAME or the form on /")]
+    MethodNotAllowed,
+}
+
+impl Error {
+    /// The error behind a body that broke off.
+    pub(crate) fn from_body(error: &(dyn StdError + 'static)) -> Self {
+        iter::successors(Some(error), |&error| error.source())
+            .find_map(|error| error.downcast_ref::<io::Error>())
+            .map_or(Self::Aborted, |error| match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                    Self::Malformed(error.to_string())
+                }
+                io::ErrorKind::UnexpectedEof => Self::Aborted,
+                kind => Self::Broken(kind),
+            })
+    }
+
+    /// How an upload that failed this way ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.status_and_outcome().1
+    }
+
+    fn status_and_outcome(&self) -> (StatusCode, Outcome) {
+        match self {
+            Self::Aborted | Self::Broken(_) => (StatusCode::BAD_REQUEST, Outcome::Aborted),
+            Self::Reset => (StatusCode::BAD_REQUEST, Outcome::Reset),
+            Self::TimedOut(_) => (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
+            Self::Name(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, Outcome::Refused),
+            Self::Occupied => (StatusCode::CONFLICT, Outcome::Refused),
+            Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
+            Self::DiskFull(_) => (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull),
+            Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
+            Self::GivenUp => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
+            Self::NotFound => (StatusCode::NOT_FOUND, Outcome::Refused),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Outcome::Refused),
+        }
+    }
+}
+
+impl From<axum::Error> for Error {
+    fn from(error: axum::Error) -> Self {
+        Self::from_body(&error)
+    }
+}
+
+/// Of the disk: what breaks a body arrives as [`axum::Error`].
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull(error),
+            io::ErrorKind::IsADirectory => Self::Occupied,
+            _ => Self::Disk(error),
+        }
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: Option<&'static str>,
+    status: u16,
+    detail: String,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, _) = self.status_and_outcome();
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+        };
+        let content_type = [(CONTENT_TYPE, "application/problem+json")];
+        (status, content_type, json::line(&problem)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_body_says_how() {
+        check(ErrorKind::UnexpectedEof, Outcome::Aborted);
+        check(ErrorKind::ConnectionReset, Outcome::Reset);
+        check(ErrorKind::BrokenPipe, Outcome::Reset);
+        check(ErrorKind::TimedOut, Outcome::Aborted);
+        check(ErrorKind::InvalidInput, Outcome::Refused);
+
+        fn check(kind: ErrorKind, expected: Outcome) {
+            let error = axum::Error::new(io::Error::from(kind));
+            assert_eq!(Error::from(error).outcome(), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        check(ErrorKind::StorageFull, 507, Outcome::DiskFull);
+        check(ErrorKind::QuotaExceeded, 507, Outcome::DiskFull);
+        check(ErrorKind::FileTooLarge, 507, Outcome::DiskFull);
+        check(ErrorKind::PermissionDenied, 500, Outcome::Failed);
+        check(ErrorKind::IsADirectory, 409, Outcome::Refused);
+
+        fn check(kind: ErrorKind, status: u16, outcome: Outcome) {
+            let (got_status, got_outcome) = Error::from(io::Error::from(kind)).status_and_outcome();
+            assert_eq!(
+                (got_status.as_u16(), got_outcome),
+                (status, outcome),
+                "{kind:?}"
+            );
+        }
+    }
+}

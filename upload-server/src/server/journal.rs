@@ -1,0 +1,219 @@
+//! What the feed is made of: the latest uploads and connection ends, remembered, and each new one
+//! as it happens. Bounded in both; who reads too slowly loses the rest and nobody waits for him.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+use tracing::{debug, info};
+
+use super::json;
+use crate::record::{ConnectionEnd, FeedLine, Server, Upload};
+
+/// How many uploads, and how many connection ends, are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// How many lines a reader may be behind.
+const BACKLOG: usize = 4_096;
+
+/// The server's memory of its uploads.
+pub(crate) struct Journal {
+    last_id: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    server: Bytes,
+    uploads: VecDeque<Remembered>,
+    ends: VecDeque<Bytes>,
+    /// Absent once the journal is closed.
+    live: Option<broadcast::Sender<Bytes>>,
+}
+
+struct Remembered {
+    id: String,
+    line: Bytes,
+    timeline: Option<Bytes>,
+}
+
+impl Journal {
+    pub(crate) fn new(server: Server) -> Self {
+        let state = State {
+            server: json::line(&FeedLine::Server(server)).into(),
+            uploads: VecDeque::new(),
+            ends: VecDeque::new(),
+            live: Some(broadcast::Sender::new(BACKLOG)),
+        };
+        Self {
+            last_id: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// An id for an upload that came to its end.
+    pub(crate) fn next_id(&self) -> String {
+        (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+
+    pub(crate) fn publish_upload(&self, upload: Upload) {
+        info!(
+            id = upload.id,
+            client = %upload.client,
+            name = upload.name,
+            bytes = upload.bytes,
+            status = upload.status,
+            error = upload.error,
+            "upload {}",
+            upload.outcome,
+        );
+        let id = upload.id.clone();
+        let line = Bytes::from(json::line(&FeedLine::Upload(upload)));
+        let mut state = self.state();
+        state.send(&line);
+        push_bounded(
+            &mut state.uploads,
+            Remembered {
+                id,
+                line,
+                timeline: None,
+            },
+        );
+    }
+
+    pub(crate) fn publish_end(&self, end: ConnectionEnd) {
+        debug!(cookie = %end.cookie, requests = end.requests, "connection closed");
+        let line = Bytes::from(json::line(&FeedLine::Connection(end)));
+        let mut state = self.state();
+        state.send(&line);
+        push_bounded(&mut state.ends, line);
+    }
+
+    /// The lines so far and those to come: the server, then uploads, then connection ends, so that
+    /// no upload stands after the end of its connection.
+    pub(crate) fn subscribe(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
+        let state = self.state();
+        let uploads = state.uploads.iter().map(|upload| &upload.line);
+        let past = [&state.server]
+            .into_iter()
+            .chain(uploads)
+            .chain(&state.ends)
+            .cloned();
+        let live = state.live.as_ref().map(broadcast::Sender::subscribe);
+        (
+            past.collect(),
+            live.unwrap_or_else(|| broadcast::channel(1).1),
+        )
+    }
+
+    /// Ends the feed: nothing will follow.
+    pub(crate) fn close(&self) {
+        self.state().live = None;
+    }
+
+    /// Keeps a timeline with its upload; false when the upload is not known (any more).
+    pub(crate) fn set_timeline(&self, id: &str, timeline: Bytes) -> bool {
+        let mut state = self.state();
+        let upload = state.uploads.iter_mut().find(|upload| upload.id == id);
+        upload
+            .map(|upload| upload.timeline = Some(timeline))
+            .is_some()
+    }
+
+    /// The timeline of an upload, where one was handed in.
+    pub(crate) fn timeline(&self, id: &str) -> Option<Bytes> {
+        self.state()
+            .uploads
+            .iter()
+            .find(|upload| upload.id == id)?
+            .timeline
+            .clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send(&self, line: &Bytes) {
+        if let Some(live) = &self.live {
+            // An error says that nobody reads.
+            let _ = live.send(line.clone());
+        }
+    }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == REMEMBERED {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast::error::TryRecvError;
+
+    use super::*;
+    use crate::record::Cookie;
+
+    fn journal() -> Journal {
+        let listen = Vec::new();
+        let (comm, version) = (String::new(), String::new());
+        Journal::new(Server {
+            pid: 1,
+            comm,
+            netns: 1,
+            listen,
+            version,
+        })
+    }
+
+    fn end(cookie: u64) -> ConnectionEnd {
+        ConnectionEnd {
+            cookie: Cookie(cookie),
+            accepted_ns: 0,
+            closed_ns: 0,
+            requests: 0,
+        }
+    }
+
+    #[test]
+    fn forgets_the_oldest() {
+        let journal = journal();
+        for cookie in 0..=REMEMBERED as u64 {
+            journal.publish_end(end(cookie));
+        }
+        let (past, _) = journal.subscribe();
+        let oldest = json::line(&FeedLine::Connection(end(1)));
+        assert_eq!(past.len(), 1 + REMEMBERED);
+        assert_eq!(past.get(1), Some(&Bytes::from(oldest)));
+    }
+
+    #[test]
+    fn does_not_wait_for_a_reader() {
+        let journal = journal();
+        let (_, mut live) = journal.subscribe();
+        for cookie in 0..=BACKLOG as u64 {
+            journal.publish_end(end(cookie));
+        }
+        assert_eq!(live.try_recv(), Err(TryRecvError::Lagged(1)));
+    }
+
+    #[test]
+    fn ends_the_feed_when_closed() {
+        let journal = journal();
+        let (_, mut live) = journal.subscribe();
+        journal.publish_end(end(1));
+        journal.close();
+        assert!(live.try_recv().is_ok());
+        assert_eq!(live.try_recv(), Err(TryRecvError::Closed));
+        assert_eq!(journal.subscribe().1.try_recv(), Err(TryRecvError::Closed));
+    }
+}

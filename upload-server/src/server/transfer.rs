@@ -1,0 +1,125 @@
+//! One file on its way in, and the record it leaves: exactly one, also when the request is dropped
+//! halfway.
+
+use axum::http::{header::CONTENT_LENGTH, request::Parts};
+use serde::Serialize;
+
+use super::{clock, connection::Exchange, error::Error, name::Name, store::Stored};
+use crate::record::{Outcome, Times, Upload};
+
+/// The record of an upload under way.
+pub(crate) struct Transfer<'a> {
+    exchange: &'a Exchange,
+    record: Upload,
+    concluded: bool,
+}
+
+/// What the client is told of a stored file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Receipt {
+    id: String,
+    name: String,
+    bytes: u64,
+    status: u16,
+}
+
+impl<'a> Transfer<'a> {
+    pub(crate) fn begin(exchange: &'a Exchange, request: &Parts) -> Self {
+        let content_length = request.headers.get(CONTENT_LENGTH);
+        let record = Upload {
+            id: String::new(),
+            cookie: exchange.connection.cookie,
+            request: exchange.request,
+            client: exchange.connection.client,
+            method: request.method.to_string(),
+            target: request.uri.to_string(),
+            version: format!("{:?}", request.version),
+            name: None,
+            content_length: content_length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            bytes: 0,
+            status: None,
+            outcome: Outcome::Failed,
+            error: None,
+            times: Times {
+                accepted_ns: exchange.connection.accepted_ns,
+                first_byte_ns: exchange.first_byte_ns,
+                head_ns: exchange.head_ns,
+                ..Times::default()
+            },
+        };
+        Self {
+            exchange,
+            record,
+            concluded: false,
+        }
+    }
+
+    /// The file will be stored under this name.
+    pub(crate) fn named(&mut self, name: &Name) {
+        self.record.name = Some(name.as_str().to_owned());
+    }
+
+    /// Bytes of the file came out of hyper.
+    pub(crate) fn arrived(&mut self, bytes: usize) {
+        let now = Some(clock::now_ns());
+        self.record.times.body_first_ns = self.record.times.body_first_ns.or(now);
+        self.record.times.body_last_ns = now;
+        self.record.bytes += bytes as u64;
+    }
+
+    /// Bytes that have arrived.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.record.bytes
+    }
+
+    /// The file is under its name.
+    pub(crate) fn complete(mut self, stored: Stored) -> Receipt {
+        self.record.times.stored_ns = Some(clock::now_ns());
+        self.conclude(Outcome::Complete, None);
+        Receipt {
+            id: self.record.id.clone(),
+            name: self.record.name.clone().unwrap_or_default(),
+            bytes: self.record.bytes,
+            status: stored.status().as_u16(),
+        }
+    }
+
+    /// The file is not stored.
+    pub(crate) fn failed(mut self, error: &Error) {
+        self.conclude_failed(error);
+    }
+
+    /// There was no further file: no record.
+    pub(crate) fn withdraw(mut self) {
+        self.concluded = true;
+    }
+
+    fn conclude_failed(&mut self, error: &Error) {
+        let source = std::error::Error::source(error);
+        let text = source.map_or(error.to_string(), |source| format!("{error}: {source}"));
+        self.conclude(error.outcome(), Some(text));
+    }
+
+    fn conclude(&mut self, outcome: Outcome, error: Option<String>) {
+        self.concluded = true;
+        self.record.outcome = outcome;
+        self.record.error = error;
+        self.record.id = self
+            .exchange
+            .connection
+            .upload_concluded(self.record.clone());
+    }
+}
+
+impl Drop for Transfer<'_> {
+    fn drop(&mut self) {
+        if self.concluded {
+            return;
+        }
+        if self.exchange.connection.is_reset() {
+            self.conclude_failed(&Error::Reset);
+        } else {
+            self.conclude_failed(&Error::GivenUp);
+        }
+    }
+}

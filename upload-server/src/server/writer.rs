@@ -1,0 +1,94 @@
+//! Bytes on their way to the disk: hyper's own buffers are gathered and written by one vectored
+//! write off the runtime, while the next are being received. No byte is copied, and at most two
+//! batches are in memory.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice, Write},
+    mem,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// A batch is written once it holds this many bytes.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// A batch is written once it has this many parts: the most that one `writev` takes (IOV_MAX).
+const BATCH_PARTS: usize = 1_024;
+
+/// A file that is being received. Dropped unfinished, it is removed.
+pub(crate) struct Writer {
+    file: Arc<NamedTempFile>,
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    writing: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn new(file: NamedTempFile) -> Self {
+        Self {
+            file: Arc::new(file),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            writing: None,
+        }
+    }
+
+    /// Takes the next bytes; waits only where the disk is more than a batch behind.
+    pub(crate) async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.batch_bytes += chunk.len();
+        self.batch.push(chunk);
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() == BATCH_PARTS {
+            self.write_batch().await?;
+        }
+        Ok(())
+    }
+
+    /// The file, once all its bytes are written.
+    pub(crate) async fn finish(mut self) -> io::Result<NamedTempFile> {
+        self.write_batch().await?;
+        self.settle().await?;
+        Arc::into_inner(self.file).ok_or_else(|| io::Error::other("the file is still in use"))
+    }
+
+    /// Removes the file, and returns when it is gone.
+    pub(crate) async fn discard(mut self) {
+        // Whether the last write went well does not matter any more.
+        let _ = self.settle().await;
+        let _ = spawn_blocking(move || drop(self)).await;
+    }
+
+    async fn write_batch(&mut self) -> io::Result<()> {
+        self.settle().await?;
+        let batch = mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let file = Arc::clone(&self.file);
+        self.writing = Some(spawn_blocking(move || write_all(file.as_file(), &batch)));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> io::Result<()> {
+        match self.writing.take() {
+            Some(writing) => writing.await?,
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_all(mut file: &File, batch: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<_> = batch.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut rest = &mut slices[..];
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

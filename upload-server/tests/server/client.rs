@@ -1,0 +1,108 @@
+//! A client that sends exactly the bytes it is given.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use crate::test_server::within_limit;
+
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self {
+            stream: BufReader::new(TcpStream::connect(address).await.unwrap()),
+        }
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().unwrap()
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    pub(crate) async fn put(&mut self, name: &str, content: &[u8]) -> Response {
+        self.send(put_head(name, content.len())).await;
+        self.send(content).await;
+        self.response().await
+    }
+
+    /// Closes the sending side: a FIN.
+    pub(crate) async fn finish_sending(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Closes with a RST.
+    pub(crate) fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+
+    pub(crate) async fn response(&mut self) -> Response {
+        within_limit(self.read_response(true)).await
+    }
+
+    /// A response that has no body whatever its headers say, such as the one to HEAD.
+    pub(crate) async fn response_head(&mut self) -> Response {
+        within_limit(self.read_response(false)).await
+    }
+
+    /// Whether the server closes the connection next.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        within_limit(self.stream.read_u8()).await.is_err()
+    }
+
+    async fn read_response(&mut self, with_body: bool) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).await.unwrap();
+            assert_ne!(read, 0, "the connection ended within a response: {head:?}");
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length
+            .filter(|_| with_body)
+            .map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.unwrap();
+        Response { status, head, body }
+    }
+}
+
+impl Response {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+pub(crate) fn put_head(name: &str, length: usize) -> String {
+    format!("PUT /{name} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// The head of a client that waits for `100 Continue` before it sends the body.
+pub(crate) fn expecting_put_head(name: &str, length: usize) -> String {
+    put_head(name, length).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n")
+}
+
+pub(crate) fn chunked_put_head(name: &str) -> String {
+    format!("PUT /{name} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+}
+
+/// Bytes that are not alike, so that a lost or doubled piece shows.
+pub(crate) fn content(length: usize) -> Vec<u8> {
+    (0_u32..).flat_map(u32::to_le_bytes).take(length).collect()
+}

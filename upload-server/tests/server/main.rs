@@ -1,0 +1,19 @@
+//! The server over real sockets. Nothing waits for time to pass: each test awaits the event it is
+//! about, within a limit that only a failure reaches.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod broken;
+mod client;
+mod control;
+mod feed;
+mod form;
+mod page;
+mod process;
+mod put;
+mod refused;
+mod shutdown;
+mod test_server;

@@ -1,0 +1,255 @@
+//! The command itself: how it starts, refuses to start, and stops.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::{
+    net::UnixDatagram,
+    process::{Child, Command},
+};
+use upload_server::record::Outcome;
+
+use crate::{client::Client, client::content, feed::Feed, test_server::within_limit};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
+
+/// A running server, once it has said that it is ready.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    async fn start(root: &Path) -> Self {
+        Self::start_as(Command::new(PROGRAM), root).await
+    }
+
+    async fn start_as(mut command: Command, root: &Path) -> Self {
+        let ready_path = root.join("ready");
+        let _ = fs::remove_file(&ready_path);
+        let ready = UnixDatagram::bind(&ready_path).unwrap();
+        let child = with_arguments(&mut command, root)
+            .env("NOTIFY_SOCKET", ready_path)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut message = vec![0; 4096];
+        let length = within_limit(ready.recv(&mut message)).await.unwrap();
+        let message = String::from_utf8(message[..length].to_vec()).unwrap();
+        assert!(message.contains("READY=1\n"), "{message}");
+        let (_, address) = message.split_once("STATUS=listening on http://").unwrap();
+        let address = address.split(',').next().unwrap().parse().unwrap();
+        Self { child, address }
+    }
+
+    async fn stop_with(mut self, signal: Signal) -> Option<i32> {
+        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+        within_limit(self.child.wait()).await.unwrap().code()
+    }
+}
+
+fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
+    command
+        .args(["--listen", "127.0.0.1:0", "--dir"])
+        .arg(root.join("files"))
+        .arg("--control")
+        .arg(control(root))
+        .env_remove("NOTIFY_SOCKET")
+        .stderr(Stdio::null())
+}
+
+fn control(root: &Path) -> PathBuf {
+    root.join("control")
+}
+
+fn tempdir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn stops_when_asked_and_cleans_up() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let root = tempdir();
+        let server = Running::start(root.path()).await;
+        let socket = fs::metadata(control(root.path())).unwrap();
+        assert!(socket.file_type().is_socket());
+        assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+        assert_eq!(server.stop_with(signal).await, Some(0), "{signal:?}");
+        assert!(!control(root.path()).exists());
+    }
+}
+
+#[tokio::test]
+async fn takes_uploads_from_curl() {
+    let root = tempdir();
+    let server = Running::start(root.path()).await;
+    let mut feed = Feed::open(&control(root.path())).await;
+    let file = root.path().join("sent.bin");
+    fs::write(&file, content(3_000_000)).unwrap();
+    let url = format!("http://{}/", server.address);
+
+    let put = curl(&["-v", "-T", file.to_str().unwrap(), &url]).await;
+    let log = String::from_utf8(put.stderr).unwrap();
+    assert!(
+        log.contains("Expect: 100-continue") && log.contains("100 Continue"),
+        "{log}"
+    );
+    assert_eq!(feed.upload().await.outcome, Outcome::Complete);
+    assert!(fs::read(root.path().join("files/sent.bin")).unwrap() == content(3_000_000));
+    feed.connection().await;
+
+    curl(&[
+        "-F",
+        &format!("file=@{};filename=form.bin", file.display()),
+        &url,
+    ])
+    .await;
+    assert_eq!(feed.upload().await.bytes, 3_000_000);
+    assert!(fs::read(root.path().join("files/form.bin")).unwrap() == content(3_000_000));
+    assert_eq!(feed.server.comm, "upload-server");
+}
+
+async fn curl(arguments: &[&str]) -> Output {
+    let output = within_limit(Command::new("curl").args(arguments).output())
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output
+}
+
+/// A file size limit is as full as a disk gets without one to fill.
+#[tokio::test]
+async fn survives_a_full_disk() {
+    let root = tempdir();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 128 && exec \"$0\" \"$@\"", PROGRAM]);
+    let server = Running::start_as(limited, root.path()).await;
+    let mut feed = Feed::open(&control(root.path())).await;
+
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.put("large", &content(4_000_000)).await.status, 507);
+    assert_eq!(feed.upload().await.outcome, Outcome::DiskFull);
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.put("small", b"fits").await.status, 201);
+    let entries = fs::read_dir(root.path().join("files")).unwrap();
+    assert_eq!(entries.count(), 1);
+}
+
+#[tokio::test]
+async fn survives_running_out_of_descriptors() {
+    let root = tempdir();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", PROGRAM]);
+    let server = Running::start_as(limited, root.path()).await;
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(Client::connect(server.address).await);
+    }
+    drop(clients);
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.put("file", b"after all").await.status, 201);
+}
+
+#[tokio::test]
+async fn takes_over_from_a_dead_server_only() {
+    let root = tempdir();
+    // A listener that is dropped leaves its file behind.
+    drop(UnixListener::bind(control(root.path())).unwrap());
+    let _server = Running::start(root.path()).await;
+
+    let says = refusal(&["--control", control(root.path()).to_str().unwrap()]).await;
+    assert!(says.contains("another server answers at"), "{says}");
+    Feed::open(&control(root.path())).await;
+}
+
+#[tokio::test]
+async fn says_in_one_sentence_why_it_does_not_start() {
+    let root = tempdir();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_address = taken.local_addr().unwrap().to_string();
+    let file = root.path().join("file");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+
+    check(
+        &["--listen", &taken_address],
+        &format!(
+            "{taken_address} is already in use: stop what listens there, or choose another port \
+             with --listen"
+        ),
+    )
+    .await;
+    check(
+        &["--listen", "192.0.2.1:5000"],
+        "192.0.2.1:5000 is not an address of this machine",
+    )
+    .await;
+    check(
+        &["--dir", &format!("{file}/below")],
+        "cannot create the directory",
+    )
+    .await;
+    check(&["--dir", "/proc"], "cannot write to the directory /proc").await;
+    check(&["--control", file], "exists and is not a socket").await;
+    check(
+        &["--control", "/missing/control"],
+        "cannot make the control socket",
+    )
+    .await;
+    check(
+        &["--control", &"x".repeat(200)],
+        "cannot make the control socket",
+    )
+    .await;
+
+    async fn check(arguments: &[&str], expected: &str) {
+        let says = refusal(arguments).await;
+        assert!(
+            says.starts_with("upload-server: ") && says.contains(expected),
+            "{says}"
+        );
+        assert_eq!(says.lines().count(), 1, "{says}");
+    }
+}
+
+/// What the server says when it does not start with these arguments, and fitting others.
+async fn refusal(arguments: &[&str]) -> String {
+    let root = tempdir();
+    let mut command = Command::new(PROGRAM);
+    for (option, value) in [
+        ("--listen", "127.0.0.1:0"),
+        ("--dir", "files"),
+        ("--control", "control"),
+    ] {
+        if !arguments.contains(&option) {
+            command.args([option, value]);
+        }
+    }
+    let output = command
+        .args(arguments)
+        .current_dir(root.path())
+        .kill_on_drop(true)
+        .output();
+    let output = within_limit(output).await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty());
+    assert!(!control(root.path()).exists(), "a socket file is left");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_usage_error_is_told_from_a_failure() {
+    let output = Command::new(PROGRAM).args(["--max-size", "lots"]).output();
+    assert_eq!(within_limit(output).await.unwrap().status.code(), Some(2));
+}
