@@ -1,0 +1,111 @@
+//! The command line. Scripts depend on it: options are added, not renamed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tells what TCP did for an upload: connection initiation, maintenance and termination, as the
+/// kernel saw them.
+///
+/// Without a filter it traces the upload server that answers at the default control socket, or
+/// else every connection.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  tracer                                      the bundled upload server's uploads
+  tracer --port 443 --duration 60             every HTTPS connection, for a minute
+  tracer --pid 4242 -o ndjson | jq .          one process, as NDJSON
+  tracer record upload.trace --port 5000      to look at later:
+  tracer replay upload.trace"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "clap shows what stands here")]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows what stands here")]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows what stands here")]
+    pub output: OutputArgs,
+    /// More of what the tracer does, on stderr; twice: of what the eBPF programs do, too
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// What to do instead of showing live traffic.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record what the kernel says into a file, while showing it
+    Record {
+        /// The file to write
+        file: PathBuf,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows what stands here")]
+        trace: TraceArgs,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows what stands here")]
+        output: OutputArgs,
+    },
+    /// Show a recording as it was shown live
+    Replay {
+        /// The file to read
+        file: PathBuf,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows what stands here")]
+        output: OutputArgs,
+    },
+}
+
+/// Which connections, and for how long.
+#[derive(Args, Debug)]
+pub struct TraceArgs {
+    /// Control socket of the upload server whose uploads to trace
+    #[arg(long, value_name = "SOCKET")]
+    pub server: Option<PathBuf>,
+    /// Connections of this process; may be repeated
+    #[arg(long, value_name = "N")]
+    pub pid: Vec<u32>,
+    /// Connections from or to this port; may be repeated
+    #[arg(long, value_name = "N")]
+    pub port: Vec<u16>,
+    /// The socket with this cookie (`ss -e` prints it as sk:, in hexadecimal); may be repeated
+    #[arg(long, value_name = "N")]
+    pub cookie: Vec<u64>,
+    /// Every connection
+    #[arg(long, conflicts_with_all = ["pid", "port", "cookie", "server"])]
+    pub all: bool,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// End when the timelines of so many uploads were told
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// Bytes of the kernel's ring buffer, rounded up to a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    pub ring_size: u32,
+}
+
+/// How to show it.
+#[derive(Args, Debug)]
+pub struct OutputArgs {
+    /// The form of the output on stdout
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// The forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Timelines for a person
+    Text,
+    /// One JSON object a line
+    Ndjson,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,235 @@
+//! One conversation: what each of its two sockets went through, as far as it was seen. Facts only;
+//! what they mean is the [`timeline`](crate::timeline)'s business.
+
+use serde::Serialize;
+use tracer_ebpf::record::Counters;
+
+use crate::event::{Addresses, State, Task};
+
+/// Which side of a connection: the client opened it actively, the server passively.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said above")]
+pub enum End {
+    Client,
+    Server,
+}
+
+impl End {
+    /// The other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// `client` or `server`, as in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// A TCP connection as this machine saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// Names it in every output: the cookie of the socket that was seen first.
+    pub id: String,
+    /// The client's socket, if it is on this machine.
+    pub client: Option<View>,
+    /// The server's socket, if it is on this machine.
+    pub server: Option<View>,
+    /// When the listener sent the SYN-ACK again.
+    pub syn_ack_retransmits: Vec<u64>,
+    /// Records lost while the connection was open, of whichever connection: an upper bound.
+    pub lost: u64,
+}
+
+/// What one socket went through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Whose it is, once that is known.
+    pub owner: Option<Owner>,
+    /// Each change of state, in order.
+    pub transitions: Vec<Transition>,
+    /// When the socket sent its SYN again.
+    pub syn_retransmits: Vec<u64>,
+    /// Segments retransmitted, SYNs included.
+    pub retransmits: u64,
+    /// Each RST that it sent or received.
+    pub resets: Vec<Reset>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// When, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    /// The state it left.
+    pub old: State,
+    /// The state it entered.
+    pub new: State,
+    /// The socket's counters then.
+    pub counters: Box<Counters>,
+    /// `sk_err` then.
+    pub error: u32,
+}
+
+/// A RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// When, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    /// Whether this socket sent it; else it received it.
+    pub sent: bool,
+}
+
+/// The process that a socket belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The process.
+    pub task: Task,
+    /// What it did when it was seen.
+    pub learned: Learned,
+}
+
+/// How an owner was learned, the best first: `connect` and the server's own word name the process
+/// that opened the socket, `read` one that used it, `close` the one that ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said above")]
+pub enum Learned {
+    Connect,
+    Server,
+    Read,
+    Close,
+}
+
+/// A socket sends and receives a RST once; more are a broken peer's.
+const MOST_RESETS: usize = 8;
+/// `net.ipv4.tcp_syn_retries` may be up to 127.
+const MOST_SYN_RETRANSMITS: usize = 127;
+
+impl View {
+    /// A socket seen for the first time.
+    #[must_use]
+    pub const fn new(cookie: u64, addresses: Addresses) -> Self {
+        Self {
+            cookie,
+            addresses,
+            owner: None,
+            transitions: Vec::new(),
+            syn_retransmits: Vec::new(),
+            retransmits: 0,
+            resets: Vec::new(),
+        }
+    }
+
+    /// The first time it entered `state`.
+    #[must_use]
+    pub fn entered(&self, state: State) -> Option<&Transition> {
+        self.transitions.iter().find(|seen| seen.new == state)
+    }
+
+    /// Its last change of state.
+    #[must_use]
+    pub fn last(&self) -> Option<&Transition> {
+        self.transitions.last()
+    }
+
+    /// Whether it has entered CLOSE.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.last().is_some_and(|last| last.new == State::Close)
+    }
+
+    /// Whether its beginning was seen: `connect`, or the third ACK of a passive open.
+    #[must_use]
+    pub fn began(&self) -> bool {
+        self.transitions.first().is_some_and(|first| {
+            first.new == State::SynSent
+                || first.new == State::SynRecv
+                || first.old == State::SynRecv
+        })
+    }
+
+    /// Notes whose socket it is, unless something better is known.
+    pub fn learn_owner(&mut self, task: Task, learned: Learned) {
+        if self
+            .owner
+            .as_ref()
+            .is_none_or(|known| learned < known.learned)
+        {
+            self.owner = Some(Owner { task, learned });
+        }
+    }
+
+    pub(crate) fn note_retransmit(&mut self, mono_ns: u64, state: State) {
+        self.retransmits += 1;
+        if state == State::SynSent && self.syn_retransmits.len() < MOST_SYN_RETRANSMITS {
+            self.syn_retransmits.push(mono_ns);
+        }
+    }
+
+    pub(crate) fn note_reset(&mut self, reset: Reset) {
+        if self.resets.len() < MOST_RESETS {
+            self.resets.push(reset);
+        }
+    }
+}
+
+impl Connection {
+    /// The view of one end.
+    #[must_use]
+    pub const fn view(&self, end: End) -> Option<&View> {
+        match end {
+            End::Client => self.client.as_ref(),
+            End::Server => self.server.as_ref(),
+        }
+    }
+
+    pub(crate) const fn view_mut(&mut self, end: End) -> &mut Option<View> {
+        match end {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        }
+    }
+
+    /// The ends that were seen, the client first.
+    pub fn views(&self) -> impl Iterator<Item = (End, &View)> {
+        [End::Client, End::Server]
+            .into_iter()
+            .filter_map(|end| self.view(end).map(|view| (end, view)))
+    }
+
+    /// When the first record of it was made.
+    #[must_use]
+    pub fn first_ns(&self) -> Option<u64> {
+        self.views()
+            .filter_map(|(_, view)| view.transitions.first())
+            .map(|first| first.mono_ns)
+            .min()
+    }
+
+    /// Whether every end that was seen is closed, and when the last of them was.
+    #[must_use]
+    pub fn closed_ns(&self) -> Option<u64> {
+        let mut latest = None;
+        for (_, view) in self.views() {
+            if !view.is_closed() {
+                return None;
+            }
+            latest = latest.max(view.last().map(|last| last.mono_ns));
+        }
+        latest
+    }
+}

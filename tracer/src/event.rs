@@ -1,0 +1,269 @@
+//! Kernel bytes to events: checks everything, interprets nothing.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
+
+use serde::Serialize;
+use tracer_ebpf::record::{self, SocketEvent, StateChange};
+use zerocopy::FromBytes as _;
+
+/// Something that happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub mono_ns: u64,
+    /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
+    pub cookie: u64,
+    /// Where the socket is bound and connected.
+    pub addresses: Addresses,
+    /// What happened.
+    pub what: What,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The socket changed state.
+    State {
+        /// The state it left.
+        old: State,
+        /// The state it entered.
+        new: State,
+        /// Who did it, where a system call did.
+        task: Option<Task>,
+        /// The socket's counters at that moment.
+        counters: Box<record::Counters>,
+        /// `sk_err`, an errno; 0 for none.
+        error: u32,
+    },
+    /// A segment was sent again.
+    Retransmit {
+        /// Its first sequence number.
+        seq: u32,
+        /// The sequence number after its last.
+        end_seq: u32,
+        /// The state the socket is in.
+        state: State,
+    },
+    /// The listener sent a SYN-ACK again.
+    SynAckRetransmit,
+    /// The socket sent a RST.
+    ResetSent,
+    /// The socket received a RST.
+    ResetReceived,
+    /// A process read from the socket; no task where the record names none.
+    Read(Option<Task>),
+}
+
+/// The two sides of a socket, and the network namespace in which they mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Addresses {
+    /// This end; port 0 before `connect` has chosen one.
+    pub local: SocketAddr,
+    /// The peer.
+    pub remote: SocketAddr,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
+/// A process in the act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Process id.
+    pub pid: u32,
+    /// User id.
+    pub uid: u32,
+    /// The process's name.
+    pub comm: String,
+}
+
+/// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names of RFC 9293")]
+pub enum State {
+    Established,
+    SynSent,
+    SynRecv,
+    #[serde(rename = "FIN_WAIT1")]
+    FinWait1,
+    #[serde(rename = "FIN_WAIT2")]
+    FinWait2,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+    NewSynRecv,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait1 => "FIN_WAIT1",
+            Self::FinWait2 => "FIN_WAIT2",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Closing => "CLOSING",
+            Self::NewSynRecv => "NEW_SYN_RECV",
+        })
+    }
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Fewer bytes than the header or the kind's record has, or more.
+    #[error("a record of kind {kind} has {found} bytes instead of {expected}")]
+    Length {
+        /// The kind, 0 where not even that could be read.
+        kind: u16,
+        /// How many bytes there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// No such kind.
+    #[error("unknown record kind {0}")]
+    Kind(u16),
+    /// No such TCP state.
+    #[error("unknown TCP state {0}")]
+    State(u8),
+}
+
+impl Event {
+    /// Decodes one record.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that the programs do not send.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (header, _) =
+            record::Header::read_from_prefix(bytes).map_err(|_| Malformed::Length {
+                kind: 0,
+                found: bytes.len(),
+                expected: size_of::<record::Header>(),
+            })?;
+        if header.kind == record::STATE_CHANGE {
+            return Self::from_state_change(&read(header.kind, bytes)?);
+        }
+        Self::from_socket_event(header.kind, bytes)
+    }
+
+    fn from_state_change(record: &StateChange) -> Result<Self, Malformed> {
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: Addresses::from_record(&record.addresses),
+            what: What::State {
+                old: State::from_kernel(record.old)?,
+                new: State::from_kernel(record.new)?,
+                task: Task::from_record(&record.task),
+                counters: Box::new(record.counters),
+                error: record.error,
+            },
+        })
+    }
+
+    fn from_socket_event(kind: u16, bytes: &[u8]) -> Result<Self, Malformed> {
+        if !(record::RETRANSMIT..=record::READ).contains(&kind) {
+            return Err(Malformed::Kind(kind));
+        }
+        let record: SocketEvent = read(kind, bytes)?;
+        let what = match kind {
+            record::RETRANSMIT => What::Retransmit {
+                seq: record.seq,
+                end_seq: record.end_seq,
+                state: State::from_kernel(record.state)?,
+            },
+            record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
+            record::RESET_SENT => What::ResetSent,
+            record::RESET_RECEIVED => What::ResetReceived,
+            record::READ => What::Read(Task::from_record(&record.task)),
+            _ => return Err(Malformed::Kind(kind)),
+        };
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: Addresses::from_record(&record.addresses),
+            what,
+        })
+    }
+}
+
+fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed> {
+    T::read_from_bytes(bytes).map_err(|_| Malformed::Length {
+        kind,
+        found: bytes.len(),
+        expected: size_of::<T>(),
+    })
+}
+
+impl Addresses {
+    fn from_record(record: &record::Addresses) -> Self {
+        Self {
+            local: socket_address(record.local, record.local_port),
+            remote: socket_address(record.remote, record.remote_port),
+            netns: record.netns,
+        }
+    }
+
+    /// The same pair as the peer sees it.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        Self {
+            local: self.remote,
+            remote: self.local,
+            netns: self.netns,
+        }
+    }
+}
+
+fn socket_address(bytes: [u8; 16], port: u16) -> SocketAddr {
+    let address = IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical();
+    SocketAddr::new(address, port)
+}
+
+impl Task {
+    fn from_record(record: &record::Task) -> Option<Self> {
+        if record.pid == 0 {
+            return None;
+        }
+        let length = record.comm.iter().position(|byte| *byte == 0);
+        let comm = &record.comm[..length.unwrap_or(record.comm.len())];
+        Some(Self {
+            pid: record.pid,
+            uid: record.uid,
+            comm: String::from_utf8_lossy(comm).into_owned(),
+        })
+    }
+}
+
+impl State {
+    const fn from_kernel(state: u8) -> Result<Self, Malformed> {
+        use record::state;
+        Ok(match state {
+            state::ESTABLISHED => Self::Established,
+            state::SYN_SENT => Self::SynSent,
+            state::SYN_RECV => Self::SynRecv,
+            state::FIN_WAIT1 => Self::FinWait1,
+            state::FIN_WAIT2 => Self::FinWait2,
+            state::TIME_WAIT => Self::TimeWait,
+            state::CLOSE => Self::Close,
+            state::CLOSE_WAIT => Self::CloseWait,
+            state::LAST_ACK => Self::LastAck,
+            state::LISTEN => Self::Listen,
+            state::CLOSING => Self::Closing,
+            state::NEW_SYN_RECV => Self::NewSynRecv,
+            unknown => return Err(Malformed::State(unknown)),
+        })
+    }
+}

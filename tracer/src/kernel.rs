@@ -1,0 +1,13 @@
+//! Everything that touches the kernel: struct layouts from its BTF, loading and attaching the
+//! programs, the filter's maps, the ring buffer and the loss counters. No interpretation of what
+//! the records say.
+
+pub mod clock;
+mod filter;
+mod layout;
+mod loss;
+mod probe;
+
+pub use filter::Filter;
+pub use loss::Lost;
+pub use probe::{AttachError, Probe};

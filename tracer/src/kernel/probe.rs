@@ -1,0 +1,356 @@
+//! Loads the programs, hands them the layout and the filter, attaches them. Dropping a [`Probe`]
+//! detaches: the links are file descriptors, nothing is pinned, so that the kernel detaches however
+//! the tracer ends.
+
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, ProgramError, loaded_programs},
+};
+use aya_log::EbpfLogger;
+use tokio::io::unix::AsyncFd;
+use tracing::{debug, warn};
+
+use super::{Filter, Lost, layout::Layout, loss::Counters};
+
+/// What the kernel answers who may not; the verifier's refusals are EACCES and EINVAL.
+const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Everything rests on this tracepoint; the others add to what is known and may be missing.
+const GROUND: &str = "inet_sock_set_state";
+
+/// Each program and the tracepoint it belongs to.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("tracer_state", GROUND),
+    ("tracer_read", "tcp_rcv_space_adjust"),
+    ("tracer_retrans", "tcp_retransmit_skb"),
+    ("tracer_synack", "tcp_retransmit_synack"),
+    ("tracer_rst_sent", "tcp_send_reset"),
+    ("tracer_rst_recv", "tcp_receive_reset"),
+    ("tracer_destroy", "tcp_destroy_sock"),
+];
+
+/// Why the programs could not be attached; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No BTF.
+    #[error(
+        "this kernel has no type information at {path}: the tracer needs one built with CONFIG_DEBUG_INFO_BTF=y (most distributions' kernels since 5.10 are)"
+    )]
+    NoBtf {
+        /// Where it was looked for.
+        path: &'static str,
+    },
+    /// The BTF is there and cannot be read or understood.
+    #[error("the kernel's type information at {path} cannot be read: {reason}")]
+    BadBtf {
+        /// Where it was looked for.
+        path: &'static str,
+        /// What the parser said.
+        reason: String,
+    },
+    /// Neither root nor the capabilities.
+    #[error(
+        "loading eBPF programs was not permitted: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    )]
+    NotPermitted,
+    /// The tracepoint that everything rests on is missing.
+    #[error(
+        "this kernel (Linux {release}) has no tracepoint {tracepoint}, which the tracer rests on; it is there from Linux 4.16"
+    )]
+    NoTracepoint {
+        /// The tracepoint.
+        tracepoint: &'static str,
+        /// `uname -r`.
+        release: String,
+    },
+    /// The kernel refused a program for another reason.
+    #[error(
+        "Linux {release} refused the eBPF program {program}: {reason}; `-v` shows the verifier's log"
+    )]
+    Refused {
+        /// The program's name.
+        program: &'static str,
+        /// `uname -r`.
+        release: String,
+        /// The kernel's words.
+        reason: String,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// The attached programs and their ring buffer.
+pub struct Probe {
+    ring: RingBuf<MapData>,
+    counters: Counters,
+    missing: Vec<String>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    ids: Vec<u32>,
+    /// Holds the programs and their links.
+    ebpf: Ebpf,
+}
+
+impl Probe {
+    /// Loads and attaches everything; the ring buffer holds `ring_bytes`, rounded up to a power of
+    /// two of at least one page.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing stays attached then.
+    pub fn attach(filter: &Filter, ring_bytes: u32) -> Result<Self, AttachError> {
+        let layout = Layout::resolve(&read_layout_btf()?);
+        let missing = layout
+            .missing()
+            .map(|member| format!("struct member {}.{}", member.of, member.path));
+        let mut missing: Vec<String> = missing.collect();
+        let mut ebpf = load(&layout, filter, ring_bytes)?;
+        filter.write(&mut ebpf)?;
+        let attached = attach_all(&mut ebpf, &mut missing)?;
+        for part in &missing {
+            warn!("this kernel has no {part}; what rests on it stays unknown");
+        }
+        let ring = take_map(&mut ebpf, "EVENTS")?;
+        let lost = take_map(&mut ebpf, "LOST")?;
+        Ok(Self {
+            ring: RingBuf::try_from(ring).context("opening the ring buffer")?,
+            counters: Counters::new(
+                PerCpuArray::try_from(lost).context("opening the loss counters")?,
+                attached.iter().map(Attached::fdinfo).collect(),
+            ),
+            missing,
+            logger: kernel_logger(&mut ebpf),
+            ids: attached.iter().map(|program| program.id).collect(),
+            ebpf,
+        })
+    }
+
+    /// Hands every record that waits to `each`, and writes out what the programs logged.
+    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
+        while let Some(record) = self.ring.next() {
+            each(&record);
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// What was lost so far.
+    ///
+    /// # Errors
+    /// When the kernel's counters cannot be read.
+    pub fn lost(&self) -> Result<Lost> {
+        self.counters.read()
+    }
+
+    /// The tracepoints and struct members that this kernel lacks.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Detaches, and waits until the kernel has let go of the programs.
+    pub fn detach(self) {
+        let ids = self.ids;
+        drop((self.ring, self.counters, self.logger, self.ebpf));
+        // The kernel frees them after a grace period and tells nobody.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < deadline && is_any_loaded(&ids) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Becomes readable when the ring buffer is half full.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched.
+    #[expect(
+        unsafe_code,
+        reason = "tokio's promise about the descriptor, which an OwnedFd keeps"
+    )]
+    pub fn half_full(&self) -> Result<AsyncFd<OwnedFd>> {
+        let ring = self.ring.as_fd().try_clone_to_owned()?;
+        // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped.
+        unsafe { AsyncFd::register(ring) }
+            .map_err(std::io::Error::from)
+            .context("watching the ring buffer")
+    }
+}
+
+fn read_layout_btf() -> Result<btf_rs::Btf, AttachError> {
+    if !Path::new(BTF).exists() {
+        return Err(AttachError::NoBtf { path: BTF });
+    }
+    // Only a few structs of many thousand are wanted. Older kernels do not let the file be mapped.
+    btf_rs::Btf::from_file_with_backend(BTF, btf_rs::Backend::Mmap)
+        .or_else(|_| btf_rs::Btf::from_file(BTF))
+        .map_err(|error| AttachError::BadBtf {
+            path: BTF,
+            reason: error.to_string(),
+        })
+}
+
+fn load(layout: &Layout, filter: &Filter, ring_bytes: u32) -> Result<Ebpf, AttachError> {
+    let ring_bytes = ring_bytes.max(4096).next_power_of_two();
+    let wake_at_bytes = u64::from(ring_bytes / 2);
+    let filter_by = filter.kinds();
+    let log_level = kernel_log_level();
+    let retransmit_has_error = u8::from(layout.retransmit_has_error);
+    let globals: Vec<(&str, u32)> = layout.globals().collect();
+    let mut loader = EbpfLoader::new();
+    loader
+        .verifier_log_level(verifier_log_level())
+        .map_max_entries("EVENTS", ring_bytes)
+        .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
+        .override_global("FILTER_BY", &filter_by, true)
+        .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
+        .override_global(aya_log::LEVEL, &log_level, false);
+    for (name, value) in &globals {
+        loader.override_global(name, value, true);
+    }
+    loader
+        .load(include_bytes_aligned!(concat!(
+            env!("OUT_DIR"),
+            "/programs"
+        )))
+        .map_err(|error| {
+            if is_permission(&error) {
+                AttachError::NotPermitted
+            } else {
+                AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
+            }
+        })
+}
+
+/// An attached program.
+struct Attached {
+    id: u32,
+    fd: RawFd,
+}
+
+impl Attached {
+    fn fdinfo(&self) -> String {
+        format!("/proc/self/fdinfo/{}", self.fd)
+    }
+}
+
+/// Loads and attaches each program whose tracepoint exists.
+fn attach_all(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Result<Vec<Attached>, AttachError> {
+    let btf = Btf::from_sys_fs().map_err(|error| AttachError::BadBtf {
+        path: BTF,
+        reason: error.to_string(),
+    })?;
+    let mut attached = Vec::new();
+    for &(name, tracepoint) in PROGRAMS {
+        let program: &mut BtfTracePoint = ebpf
+            .program_mut(name)
+            .with_context(|| format!("the eBPF object has no program {name}"))?
+            .try_into()
+            .context("not a BTF tracepoint")?;
+        match program.load(tracepoint, &btf) {
+            Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. })) => {
+                if tracepoint == GROUND {
+                    let release = release();
+                    return Err(AttachError::NoTracepoint {
+                        tracepoint,
+                        release,
+                    });
+                }
+                missing.push(format!("tracepoint {tracepoint}"));
+                continue;
+            }
+            loaded => loaded.map_err(|error| refused(name, &error))?,
+        }
+        program.attach().map_err(|error| refused(name, &error))?;
+        attached.push(Attached {
+            id: program.info().context("a loaded program has an id")?.id(),
+            fd: program
+                .fd()
+                .context("a loaded program has a descriptor")?
+                .as_fd()
+                .as_raw_fd(),
+        });
+    }
+    Ok(attached)
+}
+
+fn is_any_loaded(ids: &[u32]) -> bool {
+    loaded_programs().any(|program| program.is_ok_and(|program| ids.contains(&program.id())))
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+    ebpf.take_map(name)
+        .with_context(|| format!("the eBPF object has no map {name}"))
+}
+
+fn refused(program: &'static str, error: &ProgramError) -> AttachError {
+    if let ProgramError::LoadError { verifier_log, .. } = error {
+        debug!(program, %verifier_log, "refused");
+    }
+    if is_permission(error) {
+        return AttachError::NotPermitted;
+    }
+    AttachError::Refused {
+        program,
+        release: release(),
+        reason: innermost(error).to_string(),
+    }
+}
+
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    innermost(error)
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.raw_os_error() == Some(EPERM))
+}
+
+fn innermost<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost
+}
+
+fn release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The kernel writes its log while it verifies, which costs time: only for who asked (`-vv`).
+fn verifier_log_level() -> VerifierLogLevel {
+    if log::log_enabled!(log::Level::Debug) {
+        VerifierLogLevel::default()
+    } else {
+        VerifierLogLevel::DISABLE
+    }
+}
+
+/// The programs' own log, where somebody asked for it (`-vv`); without, its code is not even loaded.
+fn kernel_log_level() -> u8 {
+    if log::log_enabled!(log::Level::Debug) {
+        4
+    } else {
+        0
+    }
+}
+
+fn kernel_logger(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
+    if kernel_log_level() == 0 {
+        return None;
+    }
+    EbpfLogger::init(ebpf)
+        .inspect_err(|error| warn!(%error, "no log of the eBPF programs"))
+        .ok()
+}

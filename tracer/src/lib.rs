@@ -1,0 +1,28 @@
+//! Tells what TCP did: kernel events in, timelines of uploads out.
+//!
+//! The data goes one way: [`source`] → [`event`] → [`connection_table`] → [`connection`] →
+//! [`timeline`] → [`correlate`] → [`sink`], driven by [`pipeline`], which takes one closed
+//! [`input::Input`] and has no clock and no I/O of its own.
+
+pub mod cli;
+pub mod connection;
+pub mod connection_table;
+pub mod correlate;
+pub mod event;
+pub mod input;
+pub mod kernel;
+pub mod moment;
+pub mod output;
+pub mod pipeline;
+pub mod process;
+pub mod show;
+pub mod sink;
+pub mod source;
+pub mod target;
+pub mod timeline;
+pub mod trace;
+
+/// A line for the person who started the tracer, on stderr.
+pub(crate) fn say(line: &str) {
+    eprintln!("tracer: {line}");
+}

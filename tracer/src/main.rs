@@ -1,0 +1,49 @@
+//! Parse, run, report.
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser as _;
+use tracer::{
+    cli::{Cli, Command},
+    trace,
+};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    match run(&cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tracer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        None => trace::trace(&cli.trace, &cli.output).await,
+        Some(Command::Record {
+            file,
+            trace,
+            output,
+        }) => trace::record(file, trace, output).await,
+        Some(Command::Replay { file, output }) => trace::replay(file, output),
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let filter = match verbose {
+        0 => "warn",
+        1 => "warn,tracer=debug",
+        _ => "warn,tracer=trace,aya=debug,programs=trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,127 @@
+//! What the core says: each variant is one line of NDJSON, told apart by `type`.
+
+use serde::Serialize;
+use upload_server::record::Outcome;
+
+use crate::{connection::End, event::State, moment::Moment, timeline::Timeline};
+
+/// One output of the [`Pipeline`](crate::pipeline::Pipeline), on its way to every sink.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Output {
+    /// A socket changed state.
+    State(StateLine),
+    /// An upload came to its end.
+    Upload(UploadLine),
+    /// A connection came to its end, or the tracer did.
+    Timeline(Box<Timeline>),
+    /// An upload came to its end and its connection stays open: its timeline so far. The line
+    /// `timeline` follows when the connection is closed.
+    Progress(Box<Timeline>),
+    /// Records were lost.
+    Lost(LostLine),
+    /// The last line.
+    Summary(SummaryLine),
+}
+
+/// A socket changed state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StateLine {
+    /// When.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// The connection's name.
+    pub connection: String,
+    /// Which end of it.
+    pub end: End,
+    /// The state it left.
+    pub old: State,
+    /// The state it entered.
+    pub new: State,
+    /// The owner's process id, if it is known by now.
+    pub pid: Option<u32>,
+    /// The owner's process name, likewise.
+    pub comm: Option<String>,
+}
+
+/// An upload came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UploadLine {
+    /// When the response had been sent, or else the last thing the server saw of it.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// The server's name for it.
+    pub id: String,
+    /// The connection that carried it; `null` where the tracer did not see that connection.
+    pub connection: Option<String>,
+    /// The file's name.
+    pub name: Option<String>,
+    /// Bytes of the file that arrived.
+    pub bytes: u64,
+    /// Status of the response; `null` where none was sent.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong; absent where nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Records were lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostLine {
+    /// When it was noticed.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// How many.
+    pub count: u64,
+    /// Where.
+    pub hop: Hop,
+    /// They were lost after this moment, CLOCK_MONOTONIC …
+    pub from_ns: u64,
+    /// … and before this one.
+    pub to_ns: u64,
+}
+
+/// The places where something can be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hop {
+    /// The ring buffer had no room.
+    Ring,
+    /// The kernel does not nest a program in itself.
+    Recursion,
+    /// The bytes were no record.
+    Decode,
+    /// A sink could not keep up.
+    Sink,
+}
+
+impl Hop {
+    /// In words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Ring => "the ring buffer had no room (a larger --ring-size helps)",
+            Self::Recursion => "the kernel does not nest a program in itself",
+            Self::Decode => "the bytes were no record",
+            Self::Sink => "the output could not keep up",
+        }
+    }
+}
+
+/// Totals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SummaryLine {
+    /// When the tracer ended.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// Connections told of.
+    pub connections: u64,
+    /// Uploads told of.
+    pub uploads: u64,
+    /// Records decoded.
+    pub events: u64,
+    /// Records lost, at whatever hop.
+    pub lost: u64,
+}

@@ -1,0 +1,240 @@
+//! The core: inputs in, outputs out, no clock and no I/O of its own. The same inputs give the same
+//! outputs, live or from a recording.
+
+use std::collections::BTreeMap;
+
+use upload_server::record::Upload;
+
+use crate::{
+    connection::Connection,
+    connection_table::{ConnectionTable, Key},
+    correlate::{Correlator, last_seen},
+    event::{Event, What},
+    input::{Input, Tick},
+    moment::Clock,
+    output::{Hop, LostLine, Output, StateLine, SummaryLine, UploadLine},
+    timeline::Timeline,
+};
+
+/// A RST may follow the change to CLOSE that it belongs to.
+const SETTLE_NS: u64 = 10_000_000;
+/// How long a closed connection waits for the server's word on it, and an upload for its connection.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// How long an upload's connection stays open before its timeline is told unfinished.
+const PROGRESS_AFTER_NS: u64 = 300_000_000;
+/// When news of sockets that nobody knows is forgotten.
+const FORGET_AFTER_NS: u64 = 60_000_000_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    table: ConnectionTable,
+    correlator: Correlator,
+    clock: Clock,
+    tick: Tick,
+    /// Closed connections and when they were, until they are told.
+    closed: BTreeMap<Key, u64>,
+    /// Uploads that no line was written for yet.
+    fresh: Vec<Upload>,
+    /// Open connections with an upload to be told of, and from when.
+    progress: BTreeMap<Key, u64>,
+    malformed: u64,
+    totals: Totals,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    connections: u64,
+    uploads: u64,
+    events: u64,
+    lost: u64,
+}
+
+impl Pipeline {
+    /// Takes one input and appends what follows from it to `out`.
+    pub fn advance(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Kernel(bytes) => self.record(bytes, out),
+            Input::Feed(feed) => {
+                self.fresh.extend(self.correlator.hear(feed));
+            }
+            Input::Tick(tick) => self.tick(tick, out),
+            Input::Shutdown => self.shutdown(out),
+        }
+    }
+
+    fn record(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        let Ok(event) = Event::decode(bytes) else {
+            self.malformed += 1;
+            return;
+        };
+        self.totals.events += 1;
+        let mono_ns = event.mono_ns;
+        let change = match event.what {
+            What::State { old, new, .. } => Some((old, new)),
+            _ => None,
+        };
+        let Some((key, end)) = self.table.apply(event) else {
+            return;
+        };
+        let Some((connection, (old, new))) = self.table.get(key).zip(change) else {
+            return;
+        };
+        let owner = connection.view(end).and_then(|view| view.owner.as_ref());
+        out.push(Output::State(StateLine {
+            at: self.clock.moment(mono_ns),
+            connection: connection.id.clone(),
+            end,
+            old,
+            new,
+            pid: owner.map(|owner| owner.task.pid),
+            comm: owner.map(|owner| owner.task.comm.clone()),
+        }));
+        if let Some(closed_ns) = connection.closed_ns() {
+            self.closed.insert(key, closed_ns);
+        } else {
+            self.closed.remove(&key);
+        }
+    }
+
+    fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
+        let before = std::mem::replace(&mut self.tick, tick);
+        self.clock = Clock::at(&tick);
+        self.correlator.begin(tick.mono_ns);
+        self.report_lost(before, out);
+        self.report_uploads(PATIENCE_NS, out);
+        self.report_progress(out);
+        self.report_closed(out);
+        let table = &self.table;
+        self.correlator
+            .forget_strangers(tick.mono_ns.saturating_sub(FORGET_AFTER_NS), |cookie| {
+                table.find(cookie).is_some()
+            });
+    }
+
+    fn report_lost(&mut self, before: Tick, out: &mut Vec<Output>) {
+        let now = self.tick;
+        let counts = [
+            (Hop::Ring, now.lost_ring.saturating_sub(before.lost_ring)),
+            (
+                Hop::Recursion,
+                now.lost_recursion.saturating_sub(before.lost_recursion),
+            ),
+            (Hop::Decode, std::mem::take(&mut self.malformed)),
+        ];
+        for (hop, count) in counts {
+            if count == 0 {
+                continue;
+            }
+            self.totals.lost += count;
+            self.table.note_lost(count);
+            out.push(Output::Lost(LostLine {
+                at: self.clock.moment(now.mono_ns),
+                count,
+                hop,
+                from_ns: before.mono_ns,
+                to_ns: now.mono_ns,
+            }));
+        }
+    }
+
+    fn report_uploads(&mut self, patience_ns: u64, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        for upload in std::mem::take(&mut self.fresh) {
+            let key = self.table.find(upload.cookie.0);
+            if key.is_none() && last_seen(&upload) + patience_ns > now_ns {
+                self.fresh.push(upload);
+                continue;
+            }
+            self.totals.uploads += 1;
+            let connection = key.and_then(|key| self.table.get(key));
+            out.push(Output::Upload(UploadLine {
+                at: self.clock.moment(last_seen(&upload)),
+                connection: connection.map(|connection| connection.id.clone()),
+                id: upload.id,
+                name: upload.name,
+                bytes: upload.bytes,
+                status: upload.status,
+                outcome: upload.outcome,
+                error: upload.error,
+            }));
+            if let Some(key) = key {
+                self.progress.insert(key, now_ns + PROGRESS_AFTER_NS);
+            }
+        }
+    }
+
+    fn report_progress(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let due: Vec<Key> = self
+            .progress
+            .iter()
+            .filter(|(_, from_ns)| **from_ns <= now_ns)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            self.progress.remove(&key);
+            let open = self
+                .table
+                .get(key)
+                .filter(|_| !self.closed.contains_key(&key));
+            if let Some(connection) = open {
+                let mut connection = connection.clone();
+                self.correlator.name_owner(&mut connection);
+                let uploads = self.correlator.uploads(&connection);
+                let timeline = Timeline::of(&connection, uploads, self.clock);
+                out.extend(timeline.map(|told| Output::Progress(Box::new(told))));
+            }
+        }
+    }
+
+    fn report_closed(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let due: Vec<Key> = self
+            .closed
+            .iter()
+            .filter(|(_, closed_ns)| **closed_ns + SETTLE_NS <= now_ns)
+            .filter(|(key, closed_ns)| {
+                let connection = self.table.get(**key);
+                let awaited = connection.is_some_and(|found| self.correlator.awaits(found));
+                !awaited || **closed_ns + PATIENCE_NS <= now_ns
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            self.closed.remove(&key);
+            self.tell(key, out);
+        }
+    }
+
+    fn shutdown(&mut self, out: &mut Vec<Output>) {
+        self.report_lost(self.tick, out);
+        self.report_uploads(0, out);
+        for key in self.table.keys() {
+            self.tell(key, out);
+        }
+        out.push(Output::Summary(SummaryLine {
+            at: self.clock.moment(self.tick.mono_ns),
+            connections: self.totals.connections,
+            uploads: self.totals.uploads,
+            events: self.totals.events,
+            lost: self.totals.lost,
+        }));
+    }
+
+    fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
+        self.progress.remove(&key);
+        let Some(mut connection) = self.table.remove(key) else {
+            return;
+        };
+        self.totals.connections += 1;
+        let timeline = self.timeline(&mut connection);
+        out.extend(timeline.map(|told| Output::Timeline(Box::new(told))));
+    }
+
+    fn timeline(&mut self, connection: &mut Connection) -> Option<Timeline> {
+        self.correlator.name_owner(connection);
+        let uploads = self.correlator.take(connection);
+        Timeline::of(connection, &uploads, self.clock)
+    }
+}

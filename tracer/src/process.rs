@@ -1,0 +1,39 @@
+//! What `/proc` knows of a process.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result};
+use procfs::{
+    net::TcpState,
+    process::{FDTarget, Process},
+};
+
+/// The ports on which a process listens now.
+///
+/// # Errors
+/// When there is no such process, or its descriptors may not be read.
+pub fn listening_ports(pid: u32) -> Result<Vec<u16>> {
+    let process = Process::new(i32::try_from(pid).context("no such process id")?)
+        .with_context(|| format!("there is no process {pid}"))?;
+    let sockets: HashSet<u64> = process
+        .fd()
+        .with_context(|| {
+            format!("the descriptors of process {pid} may not be read: run the tracer as root")
+        })?
+        .filter_map(|descriptor| match descriptor.ok()?.target {
+            FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect();
+    let v4 = process.tcp().unwrap_or_default();
+    let v6 = process.tcp6().unwrap_or_default();
+    let mut ports: Vec<u16> = v4
+        .into_iter()
+        .chain(v6)
+        .filter(|entry| entry.state == TcpState::Listen && sockets.contains(&entry.inode))
+        .map(|entry| entry.local_address.port())
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
+}

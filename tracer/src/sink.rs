@@ -1,0 +1,195 @@
+//! Where outputs go: one trait, one file per sink, one thread per sink. A sink that is too slow
+//! loses its own outputs, counted and said, and holds up nobody else.
+
+mod ndjson;
+mod text;
+
+use std::{
+    io::{self, ErrorKind, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use anyhow::{Context as _, Result};
+use tracing::error;
+
+pub use self::{ndjson::Ndjson, text::Text};
+use crate::{
+    moment::Moment,
+    output::{Hop, LostLine, Output},
+};
+
+/// Writes outputs in its own way.
+pub trait Sink: Send {
+    /// Writes one output; may buffer.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    fn write(&mut self, output: &Output) -> io::Result<()>;
+
+    /// Writes out what is buffered; called when no output waits.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// Outputs of one turn of the pipeline, shared by all sinks.
+pub type Batch = Arc<[Output]>;
+
+/// What happens to a batch when the sink is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenBehind {
+    /// It is dropped and counted: live tracing does not wait.
+    Drop,
+    /// The caller waits: a recording can.
+    Wait,
+}
+
+/// A sink on a thread of its own.
+pub struct SinkThread {
+    batches: Option<mpsc::SyncSender<Batch>>,
+    thread: thread::JoinHandle<io::Result<()>>,
+    waiting: Arc<AtomicUsize>,
+    broken: Arc<AtomicBool>,
+    when_behind: WhenBehind,
+    lost: Option<LostLine>,
+    lost_total: u64,
+}
+
+/// Outputs that may wait for a sink before more are dropped.
+const MOST_WAITING: usize = 1 << 16;
+/// Batches that may wait; one is made per turn, 50 a second.
+const MOST_BATCHES: usize = 1 << 12;
+
+impl SinkThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(mut sink: Box<dyn Sink>, when_behind: WhenBehind) -> Result<Self> {
+        let (batches, received) = mpsc::sync_channel::<Batch>(MOST_BATCHES);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let broken = Arc::new(AtomicBool::new(false));
+        let (written, failed) = (Arc::clone(&waiting), Arc::clone(&broken));
+        let thread = thread::Builder::new()
+            .name("sink".to_owned())
+            .spawn(move || {
+                let result = write_all(sink.as_mut(), &received, &written);
+                failed.store(result.is_err(), Ordering::Relaxed);
+                result
+            })
+            .context("starting the output's thread")?;
+        Ok(Self {
+            batches: Some(batches),
+            thread,
+            waiting,
+            broken,
+            when_behind,
+            lost: None,
+            lost_total: 0,
+        })
+    }
+
+    /// Hands a batch over, or counts it as lost. `at` is now.
+    pub fn send(&mut self, batch: &Batch, at: Moment) {
+        if batch.is_empty() && self.lost.is_none() {
+            return;
+        }
+        let behind = self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
+        if behind && self.when_behind == WhenBehind::Drop {
+            self.count_lost(batch.len() as u64, at);
+            return;
+        }
+        if let Some(lost) = self.lost.take() {
+            self.hand_over(Arc::new([Output::Lost(lost)]), at);
+        }
+        self.hand_over(Arc::clone(batch), at);
+    }
+
+    /// Whether the destination is gone; nothing more can be written.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything is written; gives the number of outputs that were lost on somebody
+    /// who still reads.
+    ///
+    /// # Errors
+    /// What the destination said. A closed pipe is no error.
+    pub fn finish(mut self) -> Result<u64> {
+        if let Some(lost) = self.lost.take() {
+            let at = lost.at;
+            self.hand_over(Arc::new([Output::Lost(lost)]), at);
+        }
+        drop(self.batches.take());
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(self.lost_total),
+            Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+            Ok(Err(error)) => Err(error).context("writing the output"),
+            Err(_) => {
+                error!("the output's thread ended abnormally");
+                Ok(self.lost_total)
+            }
+        }
+    }
+
+    fn hand_over(&mut self, batch: Batch, at: Moment) {
+        let Some(batches) = &self.batches else {
+            return;
+        };
+        let count = batch.len();
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        let accepted = match self.when_behind {
+            WhenBehind::Wait => batches.send(batch).is_ok(),
+            WhenBehind::Drop => batches.try_send(batch).is_ok(),
+        };
+        if !accepted {
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.count_lost(count as u64, at);
+        }
+    }
+
+    fn count_lost(&mut self, count: u64, at: Moment) {
+        if count == 0 {
+            return;
+        }
+        self.lost_total += count;
+        let lost = self.lost.get_or_insert(LostLine {
+            at,
+            count: 0,
+            hop: Hop::Sink,
+            from_ns: at.mono_ns,
+            to_ns: at.mono_ns,
+        });
+        lost.at = at;
+        lost.to_ns = at.mono_ns;
+        lost.count += count;
+    }
+}
+
+fn write_all(
+    sink: &mut dyn Sink,
+    batches: &mpsc::Receiver<Batch>,
+    waiting: &AtomicUsize,
+) -> io::Result<()> {
+    for batch in batches {
+        for output in &*batch {
+            sink.write(output)?;
+        }
+        if waiting.fetch_sub(batch.len(), Ordering::Relaxed) == batch.len() {
+            sink.flush()?;
+        }
+    }
+    sink.flush()
+}
+
+/// A destination that is written in large pieces.
+fn buffered(destination: Box<dyn Write + Send>) -> io::BufWriter<Box<dyn Write + Send>> {
+    io::BufWriter::with_capacity(64 * 1024, destination)
+}

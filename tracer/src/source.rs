@@ -1,0 +1,5 @@
+//! Where inputs come from: the live kernel, the upload server's feed, a recording.
+
+pub mod feed;
+pub mod live;
+pub mod recording;

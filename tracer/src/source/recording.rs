@@ -1,0 +1,158 @@
+//! Inputs in a file: what `tracer record` writes and `tracer replay` reads.
+//!
+//! The file is the magic `tcptrace`, the format's and the records' versions, a byte that says
+//! whether only uploads were asked for, then frames: a little-endian length, a kind, and that many
+//! bytes. Kernel records stand as they came.
+
+use std::io::{self, Read, Write};
+
+use anyhow::{Context as _, Result, bail};
+use tracer_ebpf::record;
+
+use crate::input::{Feed, Input, Tick};
+
+const MAGIC: &[u8; 8] = b"tcptrace";
+const FORMAT: u16 = 1;
+/// The largest frame is an upload record, a few hundred bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+const KERNEL: u8 = 0;
+const FEED: u8 = 1;
+const TICK: u8 = 2;
+
+/// Writes inputs.
+pub struct Recorder<W: Write> {
+    destination: W,
+}
+
+impl<W: Write> Recorder<W> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// When the destination refuses the header.
+    pub fn new(mut destination: W, uploads_only: bool) -> io::Result<Self> {
+        destination.write_all(MAGIC)?;
+        destination.write_all(&FORMAT.to_le_bytes())?;
+        destination.write_all(&record::VERSION.to_le_bytes())?;
+        destination.write_all(&[u8::from(uploads_only)])?;
+        Ok(Self { destination })
+    }
+
+    /// Appends an input.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    pub fn write(&mut self, input: &Input<'_>) -> io::Result<()> {
+        match input {
+            Input::Kernel(bytes) => self.frame(KERNEL, bytes),
+            Input::Feed(feed) => self.frame(FEED, &serde_json::to_vec(feed)?),
+            Input::Tick(tick) => self.frame(TICK, &serde_json::to_vec(tick)?),
+            Input::Shutdown => self.destination.flush(),
+        }
+    }
+
+    fn frame(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.destination.write_all(&length.to_le_bytes())?;
+        self.destination.write_all(&[kind])?;
+        self.destination.write_all(bytes)
+    }
+}
+
+/// One frame of a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// A kernel record.
+    Kernel(Vec<u8>),
+    /// News of the upload server.
+    Feed(Feed),
+    /// Time went on.
+    Tick(Tick),
+}
+
+impl Frame {
+    /// The frame as the pipeline takes it.
+    #[must_use]
+    pub fn into_input(self, kernel: &mut Vec<u8>) -> Input<'_> {
+        match self {
+            Self::Kernel(bytes) => {
+                *kernel = bytes;
+                Input::Kernel(kernel)
+            }
+            Self::Feed(feed) => Input::Feed(feed),
+            Self::Tick(tick) => Input::Tick(tick),
+        }
+    }
+}
+
+/// Reads a recording.
+pub struct Recording<R: Read> {
+    source: R,
+    uploads_only: bool,
+}
+
+impl<R: Read> Recording<R> {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// When it is none, or of another version.
+    pub fn open(mut source: R) -> Result<Self> {
+        let mut header = [0; 13];
+        let complete = source.read_exact(&mut header).is_ok();
+        if !complete || header[..8] != *MAGIC {
+            bail!("this is not a recording: `tracer record FILE` writes one");
+        }
+        let format = u16::from_le_bytes([header[8], header[9]]);
+        let version = u16::from_le_bytes([header[10], header[11]]);
+        if format != FORMAT || version != record::VERSION {
+            bail!(
+                "the recording has format {format}.{version}, this tracer reads {FORMAT}.{}: replay it with the tracer that recorded it",
+                record::VERSION
+            );
+        }
+        Ok(Self {
+            source,
+            uploads_only: header[12] != 0,
+        })
+    }
+
+    /// Whether only uploads were asked for.
+    #[must_use]
+    pub const fn uploads_only(&self) -> bool {
+        self.uploads_only
+    }
+
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// When the recording ends within a frame or a frame makes no sense.
+    pub fn read_frame(&mut self) -> Result<Option<Frame>> {
+        let mut length = [0; 4];
+        match self.source.read(&mut length[..1])? {
+            0 => return Ok(None),
+            _ => self.read(&mut length[1..])?,
+        }
+        let length = usize::try_from(u32::from_le_bytes(length))?;
+        if length > MOST_BYTES {
+            bail!("the recording is damaged: a frame of {length} bytes");
+        }
+        let mut kind = [0];
+        self.read(&mut kind)?;
+        let mut bytes = vec![0; length];
+        self.read(&mut bytes)?;
+        Ok(Some(match kind[0] {
+            KERNEL => Frame::Kernel(bytes),
+            FEED => Frame::Feed(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            TICK => Frame::Tick(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            kind => bail!("{DAMAGED}: a frame of kind {kind}"),
+        }))
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.source
+            .read_exact(bytes)
+            .context("the recording ends in the middle of a frame")
+    }
+}
+
+const DAMAGED: &str = "the recording is damaged";

@@ -1,0 +1,214 @@
+//! How the connection was opened: RFC 9293, section 3.5.
+
+use serde::Serialize;
+use upload_server::record::Upload;
+
+use super::{Certainty, Origin, Step, first_reset};
+use crate::{
+    connection::{Connection, End, Transition, View},
+    event::State,
+};
+
+/// The phase from the SYN to the third ACK.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Initiation {
+    /// When the client's `connect` put its socket into SYN_SENT, or else the first thing seen.
+    pub start_ns: u64,
+    /// When the last end that was seen was ESTABLISHED, or when the attempt ended; `null` while
+    /// neither has happened.
+    pub end_ns: Option<u64>,
+    /// How the two are known: observed with the client's socket, unknown without.
+    pub certainty: Certainty,
+    /// SYN, SYN-ACK, ACK.
+    pub steps: Vec<Step>,
+    /// What the two ends agreed on.
+    pub options: Option<Options>,
+    /// The client's first round-trip time, SYN to SYN-ACK, as the kernel measured it.
+    pub rtt_ns: Option<u64>,
+    /// When the server's `accept` returned the connection; `null` where unknown.
+    pub accepted_ns: Option<u64>,
+    /// How long it waited for that in the accept queue.
+    pub accept_wait_ns: Option<u64>,
+    /// Why it never opened, where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What was agreed on in the SYN and the SYN-ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Options {
+    /// Largest segment that the seen end may send, in bytes of payload (RFC 9293, 3.7.1).
+    pub mss: u16,
+    /// Window scale, where it was agreed on (RFC 7323).
+    pub window_scale: Option<WindowScale>,
+    /// Selective acknowledgments (RFC 2018).
+    pub sack_permitted: bool,
+    /// Timestamps (RFC 7323).
+    pub timestamps: bool,
+}
+
+/// The shift that each end announced for its own window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "said above")]
+pub struct WindowScale {
+    pub client: u8,
+    pub server: u8,
+}
+
+/// Why a connection never opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failure {
+    /// A RST answered the SYN: nobody listens there, or a firewall says so.
+    Refused,
+    /// No answer, however often the SYN was sent.
+    #[serde(rename = "timed out")]
+    TimedOut,
+    /// No route, or a router said so.
+    Unreachable,
+    /// A RST while it was opening.
+    Reset,
+    /// The process gave up: it closed the socket before an answer came.
+    #[serde(rename = "given up")]
+    GivenUp,
+    /// Another error of the socket.
+    Failed,
+}
+
+mod errno {
+    use rustix::io::Errno;
+    pub(super) const REFUSED: u32 = Errno::CONNREFUSED.raw_os_error().unsigned_abs();
+    pub(super) const TIMED_OUT: u32 = Errno::TIMEDOUT.raw_os_error().unsigned_abs();
+    pub(super) const HOST_UNREACHABLE: u32 = Errno::HOSTUNREACH.raw_os_error().unsigned_abs();
+    pub(super) const NET_UNREACHABLE: u32 = Errno::NETUNREACH.raw_os_error().unsigned_abs();
+    pub(super) const RESET: u32 = Errno::CONNRESET.raw_os_error().unsigned_abs();
+}
+
+impl Initiation {
+    pub(super) fn of(connection: &Connection, uploads: &[Upload], origin: Origin) -> Self {
+        let client = connection.client.as_ref();
+        let established = |view: &View| view.entered(State::Established).map(|seen| seen.mono_ns);
+        let opened = connection.views().filter_map(|(_, view)| established(view));
+        let failure = failure(connection);
+        let end_ns = match failure {
+            Some(_) => connection.closed_ns(),
+            None => opened.max(),
+        };
+        let seen_from_start = client.is_some_and(View::began);
+        let accepted = uploads.first().map(|upload| upload.times.accepted_ns);
+        let queued = connection.server.as_ref().and_then(established);
+        Self {
+            start_ns: 0,
+            end_ns: end_ns.map(|at| origin.since(at)),
+            certainty: if seen_from_start {
+                Certainty::Observed
+            } else {
+                Certainty::Unknown
+            },
+            steps: steps(connection, failure.is_some(), origin),
+            options: options(connection),
+            rtt_ns: client
+                .and_then(|view| view.entered(State::Established))
+                .map(|seen| u64::from(seen.counters.srtt_us_8) * 1000 / 8)
+                .filter(|rtt| *rtt > 0),
+            accepted_ns: accepted.map(|at| origin.since(at)),
+            accept_wait_ns: accepted
+                .zip(queued)
+                .and_then(|(accepted, queued)| accepted.checked_sub(queued)),
+            failure,
+        }
+    }
+}
+
+fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
+    let client = connection.client.as_ref();
+    let server = connection.server.as_ref();
+    let at = |seen: Option<&Transition>| seen.map(|seen| origin.since(seen.mono_ns));
+    let sent = client.and_then(|view| view.entered(State::SynSent));
+    let answered = client
+        .and_then(|view| view.entered(State::Established))
+        .filter(|seen| seen.old == State::SynSent);
+    let opened = server.and_then(|view| {
+        view.entered(State::SynRecv)
+            .or_else(|| view.entered(State::Established))
+    });
+
+    let mut steps = vec![Step::inferred(
+        "SYN",
+        End::Client,
+        at(sent),
+        "client CLOSE→SYN_SENT".to_owned(),
+    )];
+    for again in client.map_or(&[][..], |view| &view.syn_retransmits) {
+        let at = origin.since(*again);
+        steps.push(Step::observed("SYN", End::Client, at, "tcp_retransmit_skb").again());
+    }
+    for again in &connection.syn_ack_retransmits {
+        let at = origin.since(*again);
+        steps.push(Step::observed("SYN-ACK", End::Server, at, "tcp_retransmit_synack").again());
+    }
+    if answered.is_some() || opened.is_some() {
+        steps.push(Step::inferred(
+            "SYN-ACK",
+            End::Server,
+            at(answered),
+            "client SYN_SENT→ESTABLISHED".to_owned(),
+        ));
+        steps.push(match opened {
+            Some(opened) => Step::inferred(
+                "ACK",
+                End::Client,
+                at(Some(opened)),
+                format!("server {}→{}", opened.old, opened.new),
+            ),
+            None => Step::inferred(
+                "ACK",
+                End::Client,
+                at(answered),
+                "client SYN_SENT→ESTABLISHED".to_owned(),
+            ),
+        });
+    }
+    if failed && let Some((from, at, tracepoint)) = first_reset(connection) {
+        steps.push(Step::observed("RST", from, origin.since(at), tracepoint));
+    }
+    steps.sort_by_key(|step| step.at_ns);
+    steps
+}
+
+fn options(connection: &Connection) -> Option<Options> {
+    let (end, counters) = connection.views().find_map(|(end, view)| {
+        let seen = view.entered(State::Established)?;
+        Some((end, &seen.counters))
+    })?;
+    let (client, server) = match end {
+        End::Client => (counters.rcv_wscale, counters.snd_wscale),
+        End::Server => (counters.snd_wscale, counters.rcv_wscale),
+    };
+    Some(Options {
+        mss: counters.mss_clamp,
+        window_scale: (counters.window_scaling != 0).then_some(WindowScale { client, server }),
+        sack_permitted: counters.sack != 0,
+        timestamps: counters.timestamps != 0,
+    })
+}
+
+fn failure(connection: &Connection) -> Option<Failure> {
+    let opened = connection
+        .views()
+        .any(|(_, view)| view.entered(State::Established).is_some() || !view.began());
+    if opened {
+        return None;
+    }
+    let end = connection
+        .views()
+        .find_map(|(_, view)| view.entered(State::Close))?;
+    Some(match end.error {
+        0 => Failure::GivenUp,
+        errno::REFUSED => Failure::Refused,
+        errno::TIMED_OUT => Failure::TimedOut,
+        errno::HOST_UNREACHABLE | errno::NET_UNREACHABLE => Failure::Unreachable,
+        errno::RESET => Failure::Reset,
+        _ => Failure::Failed,
+    })
+}

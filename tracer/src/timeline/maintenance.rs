@@ -1,0 +1,206 @@
+//! What the open connection was used for.
+
+use serde::Serialize;
+use upload_server::record::Upload;
+
+use super::{Certainty, Origin};
+use crate::{connection::Connection, event::State};
+
+/// The phase from ESTABLISHED to the first FIN or RST.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Maintenance {
+    /// When the last end that was seen was ESTABLISHED; `null` where that was before the tracer.
+    pub start_ns: Option<u64>,
+    /// When the first end left it; `null` where none has.
+    pub end_ns: Option<u64>,
+    /// How the two are known.
+    pub certainty: Certainty,
+    /// The requests whose uploads the server reported, in order.
+    pub exchanges: Vec<Exchange>,
+    /// Smoothed round-trip time at the end, of the client's socket, or else of the server's.
+    pub rtt_ns: Option<u64>,
+    /// The smallest, likewise.
+    pub min_rtt_ns: Option<u64>,
+}
+
+/// One request and its response, as the server's own clock readings tell it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exchange {
+    /// The request head.
+    pub request: Request,
+    /// The request body.
+    pub body: Body,
+    /// From the last byte of the body to the response: the server thinks.
+    pub wait: Span,
+    /// The response.
+    pub response: Response,
+    /// The upload it carried; the first of several.
+    pub upload: String,
+    /// All of them, where a form carried several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<String>,
+    /// Which request on the connection, counted from 1. From 2 on, the handshake was paid by an
+    /// earlier one.
+    pub sequence: u32,
+}
+
+/// A stretch of time; an end that was not seen is `null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// Its beginning.
+    pub start_ns: Option<u64>,
+    /// Its end.
+    pub end_ns: Option<u64>,
+    /// How the two are known.
+    pub certainty: Certainty,
+}
+
+/// A request head: from the first byte read to the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// When.
+    #[serde(flatten)]
+    pub span: Span,
+    /// The method.
+    pub method: String,
+    /// The target.
+    pub target: String,
+    /// The protocol version.
+    pub version: String,
+}
+
+/// A request body: from the first byte handed to the server to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Body {
+    /// When.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Bytes of the files in it that arrived.
+    pub bytes: u64,
+    /// The same per second; `null` for a body that took no time.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// A response: from ready to handed to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Response {
+    /// When.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Its status; `null` where none was sent.
+    pub status: Option<u16>,
+}
+
+impl Maintenance {
+    pub(super) fn of(connection: &Connection, uploads: &[Upload], origin: Origin) -> Self {
+        let established = connection
+            .views()
+            .filter_map(|(_, view)| view.entered(State::Established))
+            .map(|seen| seen.mono_ns)
+            .max();
+        let left = connection
+            .views()
+            .flat_map(|(_, view)| &view.transitions)
+            .filter(|seen| seen.old == State::Established)
+            .map(|seen| seen.mono_ns)
+            .min();
+        let last = connection.views().find_map(|(_, view)| view.last());
+        Self {
+            start_ns: established.map(|at| origin.since(at)),
+            end_ns: left.map(|at| origin.since(at)),
+            certainty: if established.is_some() && left.is_some() {
+                Certainty::Observed
+            } else {
+                Certainty::Unknown
+            },
+            exchanges: exchanges(uploads, origin),
+            rtt_ns: last
+                .map(|last| u64::from(last.counters.srtt_us_8) * 1000 / 8)
+                .filter(|rtt| *rtt > 0),
+            min_rtt_ns: last
+                .map(|last| last.counters.min_rtt_us)
+                .filter(|rtt| *rtt > 0 && *rtt < u32::MAX)
+                .map(|rtt| u64::from(rtt) * 1000),
+        }
+    }
+}
+
+/// One exchange per request: the files of one form belong together.
+fn exchanges(uploads: &[Upload], origin: Origin) -> Vec<Exchange> {
+    let mut uploads: Vec<&Upload> = uploads.iter().collect();
+    uploads.sort_by_key(|upload| upload.request);
+    uploads
+        .chunk_by(|one, other| one.request == other.request)
+        .filter_map(|files| exchange(files, origin))
+        .collect()
+}
+
+fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
+    let (first, last) = (files.first()?, files.last()?);
+    let since = |at: Option<u64>| at.map(|at| origin.since(at));
+    let span = |start: Option<u64>, end: Option<u64>| Span {
+        start_ns: since(start),
+        end_ns: since(end),
+        certainty: if start.is_some() && end.is_some() {
+            Certainty::Observed
+        } else {
+            Certainty::Unknown
+        },
+    };
+    let body_first = files
+        .iter()
+        .filter_map(|file| file.times.body_first_ns)
+        .min();
+    let body_last = files
+        .iter()
+        .filter_map(|file| file.times.body_last_ns)
+        .max();
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    Some(Exchange {
+        request: Request {
+            span: span(first.times.first_byte_ns, Some(first.times.head_ns)),
+            method: first.method.clone(),
+            target: first.target.clone(),
+            version: first.version.clone(),
+        },
+        body: Body {
+            span: span(body_first, body_last),
+            bytes,
+            bytes_per_second: body_first
+                .zip(body_last)
+                .and_then(|(start, end)| per_second(bytes, end.checked_sub(start)?)),
+        },
+        wait: span(
+            body_last.or(Some(first.times.head_ns)),
+            last.times.response_ns,
+        ),
+        response: Response {
+            span: span(last.times.response_ns, last.times.sent_ns),
+            status: last.status,
+        },
+        upload: first.id.clone(),
+        uploads: if files.len() > 1 {
+            files.iter().map(|file| file.id.clone()).collect()
+        } else {
+            Vec::new()
+        },
+        sequence: first.request,
+    })
+}
+
+fn per_second(bytes: u64, duration_ns: u64) -> Option<u64> {
+    let scaled = u128::from(bytes) * 1_000_000_000;
+    u64::try_from(scaled.checked_div(u128::from(duration_ns))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::per_second;
+
+    #[test]
+    fn rates() {
+        assert_eq!(per_second(1_000_000, 500_000_000), Some(2_000_000));
+        assert_eq!(per_second(u64::MAX, 1_000_000_000), Some(u64::MAX));
+        assert_eq!(per_second(1, 0), None);
+    }
+}

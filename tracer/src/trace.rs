@@ -1,0 +1,104 @@
+//! The commands: live tracing, recording and replaying, each from its source through the pipeline
+//! to the sink.
+
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    ops::ControlFlow,
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    cli::{OutputArgs, TraceArgs},
+    input::Input,
+    say,
+    show::Show,
+    sink::WhenBehind,
+    source::recording::{Recorder, Recording},
+    target::Target,
+};
+
+/// Traces live and shows what it sees.
+///
+/// # Errors
+/// When it cannot begin, or the output fails.
+pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
+    let target = Target::choose(arguments).await?;
+    let mut show = Show::open(
+        output,
+        target.uploads_only,
+        arguments.count,
+        WhenBehind::Drop,
+    )?;
+    target.run(arguments, |input| show.take(input)).await?;
+    show.finish()
+}
+
+/// Traces live, shows what it sees, and records it into `file`.
+///
+/// # Errors
+/// When it cannot begin, or the output or the file cannot be written.
+pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
+    let unwritable = || format!("the recording {} cannot be written", file.display());
+    let created = File::create(file).with_context(unwritable)?;
+    let target = Target::choose(arguments).await?;
+    let mut recorder = Recorder::new(BufWriter::new(created), target.uploads_only)?;
+    let mut show = Show::open(
+        output,
+        target.uploads_only,
+        arguments.count,
+        WhenBehind::Drop,
+    )?;
+    let mut written = Ok(());
+    let mut records = 0_u64;
+    target
+        .run(arguments, |input| {
+            records += u64::from(matches!(input, Input::Kernel(_)));
+            if written.is_ok() {
+                written = recorder.write(&input);
+            }
+            if show.take(input).is_break() || written.is_err() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+    show.finish()?;
+    written.with_context(unwritable)?;
+    say(&format!(
+        "recorded {records} records into {}",
+        file.display()
+    ));
+    Ok(())
+}
+
+/// Shows a recording as it was shown live.
+///
+/// # Errors
+/// When it is damaged, after what could be read of it was shown.
+pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
+    let opened =
+        File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
+    let mut recording = Recording::open(BufReader::new(opened))
+        .with_context(|| format!("{} cannot be replayed", file.display()))?;
+    let mut show = Show::open(output, recording.uploads_only(), None, WhenBehind::Wait)?;
+    let mut kernel = Vec::new();
+    let damage = loop {
+        match recording.read_frame() {
+            Ok(Some(frame)) => {
+                if show.take(frame.into_input(&mut kernel)).is_break() {
+                    break None;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let _ = show.take(Input::Shutdown);
+    show.finish()?;
+    damage.map_or(Ok(()), |error| {
+        Err(error).with_context(|| format!("{} is not whole", file.display()))
+    })
+}

@@ -1,0 +1,288 @@
+//! A network namespace with an upload server in it, and a tracer that watches.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::trace::Trace;
+
+/// Long enough for any machine; what takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+
+/// See the module.
+pub(crate) struct Lab {
+    pub(crate) dir: tempfile::TempDir,
+    namespace: String,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "the tests on the running kernel need root: `cargo xtask test` starts them with sudo"
+        );
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("tracer-test-{}-{number}", std::process::id());
+        run(Command::new("ip").args(["netns", "add", &namespace]));
+        let lab = Self {
+            dir: tempfile::tempdir().unwrap(),
+            namespace,
+            _turn: turn,
+        };
+        run(lab.inside("ip").args(["link", "set", "lo", "up"]));
+        lab
+    }
+
+    /// A program within the namespace. Only the network differs: `ip netns exec` would hide `/sys`.
+    pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.namespace))
+            .arg(program);
+        command
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.dir.path().join("control")
+    }
+
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.dir.path().join("uploads")
+    }
+
+    /// An upload server on a port of its own within the namespace.
+    pub(crate) fn server(&self, arguments: &[&str]) -> Server {
+        let address: SocketAddr = "127.0.0.1:5000".parse().unwrap();
+        let mut command = self.inside(server_binary());
+        command
+            .arg("--listen")
+            .arg(address.to_string())
+            .arg("--dir")
+            .arg(self.uploads())
+            .arg("--control")
+            .arg(self.control())
+            .args(arguments)
+            .stdout(Stdio::null());
+        Server {
+            process: Process::start(command, &self.dir.path().join("server.notify")),
+            address,
+        }
+    }
+
+    /// A tracer of that server, with NDJSON on its stdout, attached.
+    pub(crate) fn tracer(&self, arguments: &[&str]) -> Tracer {
+        let control = self.control();
+        let server = ["-o", "ndjson", "--server", control.to_str().unwrap()];
+        self.tracer_alone(&[arguments, &server].concat())
+    }
+
+    /// A tracer with these arguments alone, attached.
+    pub(crate) fn tracer_alone(&self, arguments: &[&str]) -> Tracer {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+        command.args(arguments);
+        Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// `curl` within the namespace.
+    pub(crate) fn curl(&self, arguments: &[&str]) -> Output {
+        self.inside("curl")
+            .args(["--silent", "--show-error"])
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// A file of so many bytes that are not all alike.
+    pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
+        let path = self.dir.path().join(name);
+        let content: Vec<u8> = (0..=250).cycle().step_by(31).take(bytes).collect();
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "delete", &self.namespace])
+            .status();
+    }
+}
+
+/// A running upload server.
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("http://{}/{name}", self.address)
+    }
+
+    pub(crate) fn stop(self) {
+        let status = self.process.stop();
+        assert!(status.success(), "the upload server ended with {status}");
+    }
+}
+
+/// An attached tracer.
+pub(crate) struct Tracer {
+    process: Process,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Tracer {
+    fn start(mut command: Command, notify: &Path) -> Self {
+        command.stdout(Stdio::piped());
+        let mut process = Process::start(command, notify);
+        let stdout = process.child.stdout.take().unwrap();
+        let (to, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if to.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            process,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for so many timelines.
+    pub(crate) fn wait_for_timelines(&mut self, count: usize) {
+        self.wait_for("timeline", count);
+    }
+
+    /// Waits for so many lines of a type.
+    pub(crate) fn wait_for(&mut self, kind: &str, count: usize) {
+        let start = format!(r#"{{"type":"{kind}""#);
+        let mut found = 0;
+        while found < count {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+                panic!("{found} of {count} lines of type {kind} came, then: {error}");
+            });
+            found += usize::from(line.starts_with(&start));
+            self.seen.push(line);
+        }
+    }
+
+    /// Ends the tracer; gives all it said.
+    pub(crate) fn stop(mut self) -> Trace {
+        let status = self.process.signal_and_wait();
+        assert!(status.success(), "the tracer ended with {status}");
+        self.seen.extend(self.lines.iter());
+        Trace::new(self.seen)
+    }
+}
+
+/// A child that says when it is ready (`sd_notify(3)`) and is ended with the test.
+struct Process {
+    child: Child,
+}
+
+impl Process {
+    fn start(mut command: Command, notify: &Path) -> Self {
+        let _ = fs::remove_file(notify);
+        let socket = UnixDatagram::bind(notify).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        command.env("NOTIFY_SOCKET", notify).stdin(Stdio::null());
+        let process = Self {
+            child: command.spawn().unwrap(),
+        };
+        let mut message = [0; 4096];
+        loop {
+            let length = socket.recv(&mut message).expect("it never was ready");
+            if message[..length]
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"READY=1")
+            {
+                return process;
+            }
+        }
+    }
+
+    fn stop(mut self) -> std::process::ExitStatus {
+        self.signal_and_wait()
+    }
+
+    fn signal_and_wait(&mut self) -> std::process::ExitStatus {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        let _ = kill_process(pid, Signal::TERM);
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until the kernel holds none of the tracer's programs: it frees them a moment after the
+/// last descriptor is closed, and tells nobody.
+pub(crate) fn assert_detached() {
+    let deadline = Instant::now() + PATIENCE;
+    while !attached_programs().is_empty() {
+        assert!(Instant::now() < deadline, "left: {:?}", attached_programs());
+        thread::yield_now();
+    }
+}
+
+/// The names of the tracer's programs that the kernel holds.
+pub(crate) fn attached_programs() -> Vec<String> {
+    aya::programs::loaded_programs()
+        .filter_map(|program| program.ok()?.name_as_str().map(str::to_owned))
+        .filter(|name| name.starts_with("tracer_"))
+        .collect()
+}
+
+fn server_binary() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_tracer")).with_file_name("upload-server");
+    assert!(
+        binary.exists(),
+        "{} is not built: `cargo xtask test` builds the whole workspace",
+        binary.display()
+    );
+    binary
+}

@@ -1,0 +1,17 @@
+//! The tracer on the running kernel: real programs, real sockets, real curl. Each test has a
+//! network namespace of its own, and they run one after another: what is attached is machine-wide.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod errors;
+mod lab;
+mod loss;
+mod recording;
+mod states;
+mod trace;
+mod uploads;

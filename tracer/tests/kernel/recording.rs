@@ -1,0 +1,61 @@
+//! A recording gives the same output as the live run did.
+
+use std::{fs, process::Command};
+
+use crate::lab::{Lab, run};
+
+#[test]
+fn replay_equals_live() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let recording = lab.dir.path().join("uploads.trace");
+    let mut recorder = lab.tracer(&["record", recording.to_str().unwrap()]);
+    for (name, bytes) in [("empty", 0), ("small", 1000), ("large", 5_000_000)] {
+        let file = lab.file(name, bytes);
+        let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
+        assert!(uploaded.status.success(), "{uploaded:?}");
+    }
+    recorder.wait_for_timelines(3);
+    let live = recorder.stop();
+    server.stop();
+
+    let replayed = run(Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .args(["replay", "-o", "ndjson"])
+        .arg(&recording));
+    let replayed: Vec<&str> = replayed.lines().collect();
+    assert_eq!(replayed, live.text);
+}
+
+#[test]
+fn damage_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.trace");
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "this is not a recording"),
+        (b"GET / HTTP/1.1\r\n\r\n", "this is not a recording"),
+        (
+            b"tcptrace\xff\xff\x01\x00\x00",
+            "replay it with the tracer that recorded it",
+        ),
+        (
+            b"tcptrace\x01\x00\x01\x00\x00\x10\x00\x00\x00\x00abc",
+            "ends in the middle of a frame",
+        ),
+        (
+            b"tcptrace\x01\x00\x01\x00\x00\xff\xff\xff\xff\x00abc",
+            "a frame of 4294967295 bytes",
+        ),
+    ];
+    for (content, sentence) in cases {
+        fs::write(&path, content).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tracer"))
+            .arg("replay")
+            .arg(&path)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(sentence), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
