@@ -1,0 +1,34 @@
+//! Formatting and lints, warnings denied.
+
+use anyhow::Result;
+
+use crate::{
+    command::{cargo, run},
+    setup,
+};
+
+/// Host crates; the upload records alone; the eBPF programs, linted for the host, where clippy need
+/// not link them, and without unwinding, which they do not have.
+const CLIPPY: [&str; 3] = [
+    "--workspace --all-targets",
+    "--package upload-server --no-default-features",
+    "--package tracer-ebpf --features programs --bins --config profile.dev.panic='abort'",
+];
+
+/// See the module.
+pub(crate) fn check() -> Result<()> {
+    setup::for_build()?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    for what in CLIPPY {
+        run(cargo()
+            .args(["clippy", "--locked"])
+            .args(what.split(' '))
+            .args(["--", "-D", "warnings"]))?;
+    }
+    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--locked",
+    ]))
+}

@@ -1,0 +1,52 @@
+//! The project's verbs. One file per verb; CI calls the same ones.
+
+mod check;
+mod command;
+mod run;
+mod service;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's verbs
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start the upload server and the tracer; prints a timeline per upload until Ctrl-C
+    Run(run::Arguments),
+    /// Everything that a change must pass: unit tests, and tests on the running kernel
+    Test(test::Arguments),
+    /// Formatting and lints, warnings denied
+    Check,
+    /// Install what building needs, and nothing that is there already
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match carry_out(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Test(arguments) => test::test(&arguments),
+        Verb::Check => check::check(),
+        Verb::Setup => setup::for_build(),
+    }
+}

@@ -1,0 +1,219 @@
+//! Starts the upload server and the tracer, and ends both together.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::{
+    command::{cargo, is_root, run as run_command, say, target_dir},
+    service::{Event, Service},
+    setup,
+};
+
+const SERVER: &str = "upload-server";
+const TRACER: &str = "tracer";
+
+/// What to start.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask run                           then upload with a browser or curl
+  cargo xtask run --upload cat.png          one upload, its timeline, and out
+  cargo xtask run -- -o ndjson | jq .       the same as data")]
+pub(crate) struct Arguments {
+    /// Upload FILE, print its timeline, and end
+    #[arg(long, value_name = "FILE")]
+    upload: Option<PathBuf>,
+    /// Address of the upload server
+    #[arg(long, default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Where uploads are stored [default: uploads in cargo's target directory]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Arguments of the tracer
+    #[arg(last = true, value_name = "TRACER ARGS")]
+    tracer: Vec<String>,
+}
+
+/// See the module.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(file) = &arguments.upload {
+        fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        setup::for_upload()?;
+    }
+    setup::for_build()?;
+    run_command(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        SERVER,
+        "--package",
+        TRACER,
+    ]))?;
+    let sockets = tempfile::tempdir().context("no temporary directory")?;
+    let (sender, events) = mpsc::channel();
+    hear_signals(sender.clone())?;
+
+    let server = start_server(arguments, sockets.path(), &sender)?;
+    if !started(SERVER, &events)? {
+        return Ok(());
+    }
+    let outcome = with_server(arguments, sockets.path(), &sender, &events);
+    server.stop();
+    wait_for_end(SERVER, &events);
+    outcome
+}
+
+/// Everything between the server's start and its end.
+fn with_server(
+    arguments: &Arguments,
+    sockets: &Path,
+    sender: &Sender<Event>,
+    events: &Receiver<Event>,
+) -> Result<()> {
+    let tracer = start_tracer(arguments, sockets, sender)?;
+    if !started(TRACER, events)? {
+        tracer.stop();
+        wait_for_end(TRACER, events);
+        return Ok(());
+    }
+    if let Some(file) = &arguments.upload
+        && let Err(error) = upload(file, arguments.listen)
+    {
+        tracer.stop();
+        wait_for_end(TRACER, events);
+        return Err(error);
+    }
+    if arguments.upload.is_none() {
+        let to = arguments.listen;
+        say(&format!(
+            "upload with a browser at http://{to}/ or with: curl -T FILE http://{to}/"
+        ));
+        say("Ctrl-C ends both");
+    }
+    let mut interrupted = false;
+    for event in events {
+        match event {
+            Event::Stop => {
+                interrupted = true;
+                tracer.stop();
+            }
+            Event::Ended(TRACER, status) if status.success() || interrupted => return Ok(()),
+            Event::Ended(TRACER, status) => bail!("the tracer ended: {status}"),
+            Event::Ended(_, status) if !interrupted => {
+                tracer.stop();
+                wait_for_end(TRACER, events);
+                bail!("the upload server ended: {status}");
+            }
+            Event::Ended(..) | Event::Ready(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn start_server(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -> Result<Service> {
+    let notify = sockets.join("server.notify");
+    let mut command = Command::new(target_dir().join("release").join(SERVER));
+    command
+        .arg("--listen")
+        .arg(arguments.listen.to_string())
+        .arg("--dir")
+        .arg(
+            arguments
+                .dir
+                .clone()
+                .unwrap_or_else(|| target_dir().join("uploads")),
+        )
+        .arg("--control")
+        .arg(sockets.join("control"))
+        .env("NOTIFY_SOCKET", &notify)
+        .stdin(Stdio::null());
+    if std::env::var_os("RUST_LOG").is_none() {
+        // What became of each upload is the tracer's to say.
+        command.env("RUST_LOG", "warn");
+    }
+    Service::start(SERVER, command, &notify, events)
+}
+
+/// Only the tracer needs root.
+fn start_tracer(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -> Result<Service> {
+    let notify = sockets.join("tracer.notify");
+    let binary = target_dir().join("release").join(TRACER);
+    let mut command = if is_root() {
+        let mut command = Command::new(binary);
+        command.env("NOTIFY_SOCKET", &notify);
+        command
+    } else {
+        let mut command = Command::new("sudo");
+        let mut setting = std::ffi::OsString::from("NOTIFY_SOCKET=");
+        setting.push(&notify);
+        command.arg("env").arg(setting).arg(binary);
+        command
+    };
+    command.arg("--server").arg(sockets.join("control"));
+    if arguments.upload.is_some() {
+        command.args(["--count", "1"]);
+    }
+    command.args(&arguments.tracer);
+    Service::start(TRACER, command, &notify, events)
+}
+
+/// Waits until the service is ready; `false` when somebody wants to end before.
+fn started(name: &str, events: &Receiver<Event>) -> Result<bool> {
+    for event in events {
+        match event {
+            Event::Ready(ready) if ready == name => return Ok(true),
+            Event::Ended(ended, status) if ended == name => return Err(no_start(ended, status)),
+            Event::Stop => return Ok(false),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+fn no_start(name: &str, status: ExitStatus) -> anyhow::Error {
+    anyhow::anyhow!("{name} could not begin ({status}); its own words stand above")
+}
+
+fn wait_for_end(name: &str, events: &Receiver<Event>) {
+    let _ = events
+        .iter()
+        .find(|event| matches!(event, Event::Ended(ended, _) if *ended == name));
+}
+
+fn upload(file: &Path, to: SocketAddr) -> Result<()> {
+    let status = Command::new("curl")
+        .args(["--silent", "--show-error", "--upload-file"])
+        .arg(file)
+        .arg(format!("http://{to}/"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("curl cannot be started")?;
+    if !status.success() {
+        bail!("curl could not upload {}: {status}", file.display());
+    }
+    Ok(())
+}
+
+fn hear_signals(events: Sender<Event>) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            let _ = events.send(Event::Stop);
+        }
+    });
+    Ok(())
+}

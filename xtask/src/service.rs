@@ -1,0 +1,70 @@
+//! A program in the background that says when it is ready, in systemd's way (`sd_notify(3)`).
+
+use std::{
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::{Command, ExitStatus},
+    sync::mpsc::Sender,
+    thread,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What happens while services run.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The service of this name is ready.
+    Ready(&'static str),
+    /// The service of this name has ended.
+    Ended(&'static str, ExitStatus),
+    /// Somebody wants this to end.
+    Stop,
+}
+
+/// See the module.
+pub(crate) struct Service {
+    pid: Option<Pid>,
+}
+
+impl Service {
+    /// Starts `command`, whose `NOTIFY_SOCKET` is to be `socket`, and sends its news to `events`.
+    pub(crate) fn start(
+        name: &'static str,
+        mut command: Command,
+        socket: &Path,
+        events: &Sender<Event>,
+    ) -> Result<Self> {
+        let notify = UnixDatagram::bind(socket).context("no socket to hear that it is ready")?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let ready = events.clone();
+        thread::spawn(move || {
+            let mut message = [0; 4096];
+            while let Ok(length) = notify.recv(&mut message) {
+                if message[..length]
+                    .split(|byte| *byte == b'\n')
+                    .any(|line| line == b"READY=1")
+                {
+                    let _ = ready.send(Event::Ready(name));
+                }
+            }
+        });
+        let ended = events.clone();
+        thread::spawn(move || {
+            if let Ok(status) = child.wait() {
+                let _ = ended.send(Event::Ended(name, status));
+            }
+        });
+        Ok(Self { pid })
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(&self) {
+        if let Some(pid) = self.pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}

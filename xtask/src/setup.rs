@@ -1,0 +1,158 @@
+//! Installs what is missing, and says what and why.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{as_root, is_installed, output, run, say};
+
+/// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
+const BPF_LINKER: &str = "0.13.0";
+
+/// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
+/// matches the nightly's LLVM.
+pub(crate) fn for_build() -> Result<()> {
+    let llvm = nightly_llvm()?;
+    rust_src()?;
+    bpf_linker(llvm)
+}
+
+/// What the tests call, by Debian package.
+pub(crate) fn for_tests() -> Result<()> {
+    packages(&[
+        ("curl", "curl"),
+        ("ip", "iproute2"),
+        ("ss", "iproute2"),
+        ("nsenter", "util-linux"),
+        ("tc", "iproute2"),
+    ])
+}
+
+/// What `cargo xtask run --upload` calls.
+pub(crate) fn for_upload() -> Result<()> {
+    packages(&[("curl", "curl")])
+}
+
+/// Major version of the LLVM within the nightly rustc.
+fn nightly_llvm() -> Result<u32> {
+    let version = match nightly_rustc(&["-vV"]) {
+        Some(version) => version,
+        None => {
+            say("the nightly toolchain builds the eBPF programs");
+            run(Command::new("rustup").args([
+                "toolchain",
+                "install",
+                "nightly",
+                "--profile",
+                "minimal",
+            ]))?;
+            nightly_rustc(&["-vV"]).context("the nightly toolchain does not run")?
+        }
+    };
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))
+        .and_then(|version| version.split('.').next()?.parse().ok())
+        .context("the nightly rustc does not say which LLVM it has")
+}
+
+fn rust_src() -> Result<()> {
+    let sysroot =
+        nightly_rustc(&["--print", "sysroot"]).context("the nightly rustc does not run")?;
+    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
+    if library.exists() {
+        return Ok(());
+    }
+    say("rust-src is missing: the eBPF programs are built with their own `core`");
+    run(Command::new("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]))
+}
+
+/// A bpf-linker of the version above is taken to match: this installed it, or somebody who knew.
+fn bpf_linker(llvm: u32) -> Result<()> {
+    let found = output(Command::new("bpf-linker").arg("--version"));
+    if found.is_some_and(|version| version.contains(BPF_LINKER)) {
+        return Ok(());
+    }
+    say(&format!(
+        "bpf-linker {BPF_LINKER} is missing: it links the eBPF programs, built against LLVM {llvm} as the nightly rustc is"
+    ));
+    let prefix = llvm_library(llvm)?;
+    let llvm_feature = format!("llvm-{llvm}");
+    run(Command::new("cargo")
+        .env("LLVM_PREFIX", prefix)
+        .env_remove("CARGO_TERM_QUIET")
+        .current_dir(env::temp_dir())
+        .args([
+            "install",
+            "bpf-linker",
+            "--locked",
+            "--force",
+            "--version",
+            BPF_LINKER,
+        ])
+        .args(["--no-default-features", "--features", &llvm_feature]))?;
+    if output(Command::new("bpf-linker").arg("--version")).is_none() {
+        bail!("bpf-linker is installed but not in PATH: add ~/.cargo/bin to it");
+    }
+    Ok(())
+}
+
+fn llvm_library(llvm: u32) -> Result<PathBuf> {
+    let prefix = PathBuf::from(format!("/usr/lib/llvm-{llvm}"));
+    if !prefix.join("bin/llvm-config").exists() {
+        say(&format!("LLVM {llvm}'s library is missing"));
+        let package = format!("llvm-{llvm}-dev");
+        install(&[&package]).with_context(|| {
+            format!(
+                "bpf-linker needs LLVM {llvm}: install it, then `LLVM_PREFIX=… cargo install bpf-linker --no-default-features --features llvm-{llvm}`; or install a prebuilt bpf-linker with `cargo binstall bpf-linker`"
+            )
+        })?;
+    }
+    Ok(prefix)
+}
+
+fn nightly_rustc(arguments: &[&str]) -> Option<String> {
+    output(
+        Command::new("rustup")
+            .args(["run", "nightly", "rustc"])
+            .args(arguments),
+    )
+}
+
+fn packages(wanted: &[(&str, &str)]) -> Result<()> {
+    let mut missing: Vec<&str> = wanted
+        .iter()
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("missing: {}", missing.join(", ")));
+    install(&missing)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if !is_installed("apt-get") {
+        bail!(
+            "this is not a Debian system: install {} by hand",
+            packages.join(", ")
+        );
+    }
+    run(as_root("apt-get").args(["-qq", "update"]))?;
+    run(as_root("env")
+        .args([
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "-qq",
+            "install",
+            "--yes",
+        ])
+        .arg("--no-install-recommends")
+        .args(packages))
+}
