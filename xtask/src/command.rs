@@ -2,15 +2,32 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 
+/// A program that may have been installed by cargo a moment ago: cargo's own `bin` is searched even
+/// where `PATH` lacks it.
+pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
+    let mut dirs: Vec<PathBuf> =
+        env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    dirs.extend(cargo_home.map(|home| home.join("bin")));
+    let mut command = Command::new(program);
+    if let Ok(path) = env::join_paths(dirs) {
+        command.env("PATH", path);
+    }
+    command
+}
+
 /// The cargo that runs this, as a person would call it.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = tool(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(workspace())
         // Set for build scripts in .cargo/config.toml.
@@ -88,7 +105,7 @@ pub(crate) fn say(line: &str) {
 fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|_| name != "PATH") {
             words.push(format!("{}={}", name.display(), value.display()));
         }
     }

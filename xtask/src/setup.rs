@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{as_root, is_installed, output, run, say};
+use crate::command::{as_root, is_installed, output, run, say, tool};
 
 /// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
 const BPF_LINKER: &str = "0.13.0";
@@ -73,7 +73,7 @@ fn rust_src() -> Result<()> {
 
 /// A bpf-linker of the version above is taken to match: this installed it, or somebody who knew.
 fn bpf_linker(llvm: u32) -> Result<()> {
-    let found = output(Command::new("bpf-linker").arg("--version"));
+    let found = output(tool("bpf-linker").arg("--version"));
     if found.is_some_and(|version| version.contains(BPF_LINKER)) {
         return Ok(());
     }
@@ -82,7 +82,7 @@ fn bpf_linker(llvm: u32) -> Result<()> {
     ));
     let prefix = llvm_library(llvm)?;
     let llvm_feature = format!("llvm-{llvm}");
-    run(Command::new("cargo")
+    run(tool("cargo")
         .env("LLVM_PREFIX", prefix)
         .env_remove("CARGO_TERM_QUIET")
         .current_dir(env::temp_dir())
@@ -95,10 +95,9 @@ fn bpf_linker(llvm: u32) -> Result<()> {
             BPF_LINKER,
         ])
         .args(["--no-default-features", "--features", &llvm_feature]))?;
-    if output(Command::new("bpf-linker").arg("--version")).is_none() {
-        bail!("bpf-linker is installed but not in PATH: add ~/.cargo/bin to it");
-    }
-    Ok(())
+    output(tool("bpf-linker").arg("--version"))
+        .map(drop)
+        .context("bpf-linker was installed and does not run")
 }
 
 fn llvm_library(llvm: u32) -> Result<PathBuf> {
