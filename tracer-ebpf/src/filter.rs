@@ -3,6 +3,8 @@
 //! Conditions of one kind are alternatives, conditions of different kinds must all hold, and a
 //! socket named by its cookie is traced whatever the others say. No bit set: every connection.
 
+use crate::record::Passed;
+
 /// Either port of the connection must be in the map `PORTS`.
 pub const BY_PORT: u32 = 1 << 0;
 /// The process that connects must be in the map `PIDS`, or the local port of a passively opened
@@ -13,10 +15,44 @@ pub const BY_COOKIE: u32 = 1 << 2;
 
 /// What the programs remember of a socket that passed the filter: the value of the map `SOCKETS`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// The process (thread group) that read from the socket last; 0 when none has.
     pub reader: u32,
-    /// Zero.
-    pub padding: u32,
+    /// Which direction payload went last, and [`NEITHER`] before the first.
+    pub last_payload: u32,
+    /// How much more payload of the present burst is worth a look, by direction.
+    pub head_left: [u32; 2],
+    /// Non-zero once a segment without SYN has left: the client's is the third ACK.
+    pub opened: u32,
+    /// How many more segments belong to the termination; counts down from the first FIN.
+    pub closing_left: u32,
+    /// What passed, by direction.
+    pub passed: [Passed; 2],
+}
+
+/// `Remembered::last_payload` before any payload.
+pub const NEITHER: u32 = 2;
+
+impl Remembered {
+    /// Of a socket of which nothing is known.
+    pub const NEW: Self = Self {
+        reader: 0,
+        last_payload: NEITHER,
+        head_left: [0; 2],
+        opened: 0,
+        closing_left: 0,
+        passed: [Passed::NONE; 2],
+    };
+}
+
+impl Passed {
+    /// Nothing yet.
+    pub const NONE: Self = Self {
+        segments: 0,
+        bytes: 0,
+        last_ns: 0,
+        largest_gap_ns: 0,
+        gap_end_ns: 0,
+    };
 }

@@ -19,8 +19,21 @@ pub const RESET_RECEIVED: u16 = 5;
 /// `Header::kind` of a [`SocketEvent`]: a process read from the socket, the first time it did
 /// (`tcp_rcv_space_adjust`, which runs in the reader's context).
 pub const READ: u16 = 6;
+/// `Header::kind` of a [`Segment`], followed by the packet's first bytes.
+pub const SEGMENT: u16 = 7;
+/// `Header::kind` of a [`Flow`]: what a socket's segments came to.
+pub const FLOW: u16 = 8;
 /// One more than the highest kind.
-pub const KINDS: u32 = 7;
+pub const KINDS: u32 = 9;
+
+/// `Segment::direction`: the packet left the socket.
+pub const EGRESS: u8 = 0;
+/// `Segment::direction`: the packet reached the socket.
+pub const INGRESS: u8 = 1;
+
+/// Room for the packet's first bytes: headers alone (IPv6 and TCP take 40 to 100), a request head,
+/// or the first flight of a TLS handshake.
+pub const CAPTURES: [usize; 3] = [128, 640, 2176];
 
 /// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`: part of the kernel's ABI.
 pub mod state {
@@ -174,6 +187,51 @@ wire! {
         pub padding: u16,
         /// `sk_err`: the error number that the next call on the socket returns; 0 for none.
         pub error: u32,
+    }
+}
+
+wire! {
+    /// A packet passed a traced socket (`cgroup_skb`). As many of its first bytes as
+    /// `captured` says follow, from the IP header on; the record has room for one of [`CAPTURES`].
+    pub struct Segment[40] {
+        /// Kind [`SEGMENT`]. The cookie is the listener's until the third ACK has arrived.
+        pub header: Header,
+        /// Length of the packet from the IP header on, before segmentation by the network card.
+        pub length: u32,
+        /// How many bytes of it follow.
+        pub captured: u32,
+        /// Into how many segments it is, or was, cut on the wire (`gso_segs`); 0 or 1 for one.
+        pub gso_segs: u32,
+        /// [`EGRESS`] or [`INGRESS`].
+        pub direction: u8,
+        /// Zero.
+        pub padding: [u8; 3],
+    }
+}
+
+wire! {
+    /// What passed a socket in one direction, counted in the kernel.
+    pub struct Passed[40] {
+        /// Packets, with or without payload.
+        pub segments: u64,
+        /// Their payload in bytes, retransmitted bytes included.
+        pub bytes: u64,
+        /// When the last one with payload passed, CLOCK_MONOTONIC; 0 for none.
+        pub last_ns: u64,
+        /// The longest time between two with payload.
+        pub largest_gap_ns: u64,
+        /// When that time was over.
+        pub gap_end_ns: u64,
+    }
+}
+
+wire! {
+    /// A socket's segments, told when it enters CLOSE.
+    pub struct Flow[104] {
+        /// Kind [`FLOW`].
+        pub header: Header,
+        /// What left and what reached the socket: by [`EGRESS`] and [`INGRESS`].
+        pub passed: [Passed; 2],
     }
 }
 

@@ -77,6 +77,9 @@ pub struct TraceArgs {
     /// Every connection
     #[arg(long, conflicts_with_all = ["pid", "port", "cookie", "server"])]
     pub all: bool,
+    /// Every segment, as a packet list shows them
+    #[arg(long)]
+    pub segments: bool,
     /// End after so many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -94,6 +97,10 @@ pub struct OutputArgs {
     /// The form of the output on stdout
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
+    /// Under each step of a timeline, what it means, how it is known, and the tshark display filter
+    /// that shows the same segment (text only)
+    #[arg(long)]
+    pub explain: bool,
 }
 
 /// The forms of output.

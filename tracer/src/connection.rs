@@ -2,9 +2,12 @@
 //! what they mean is the [`timeline`](crate::timeline)'s business.
 
 use serde::Serialize;
-use tracer_ebpf::record::Counters;
+use tracer_ebpf::record::{Counters, Passed};
 
-use crate::event::{Addresses, State, Task};
+use crate::{
+    dialogue::Dialogue,
+    event::{Addresses, State, Task},
+};
 
 /// Which side of a connection: the client opened it actively, the server passively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -46,6 +49,8 @@ pub struct Connection {
     pub server: Option<View>,
     /// When the listener sent the SYN-ACK again.
     pub syn_ack_retransmits: Vec<u64>,
+    /// Its segments.
+    pub dialogue: Dialogue,
     /// Records lost while the connection was open, of whichever connection: an upper bound.
     pub lost: u64,
 }
@@ -67,6 +72,8 @@ pub struct View {
     pub retransmits: u64,
     /// Each RST that it sent or received.
     pub resets: Vec<Reset>,
+    /// What passed it, sent and received, once it is closed.
+    pub passed: Option<[Passed; 2]>,
 }
 
 /// A change of state.
@@ -131,6 +138,7 @@ impl View {
             syn_retransmits: Vec::new(),
             retransmits: 0,
             resets: Vec::new(),
+            passed: None,
         }
     }
 
@@ -188,6 +196,19 @@ impl View {
 }
 
 impl Connection {
+    /// A connection of which nothing is known but its name.
+    #[must_use]
+    pub fn new(id: String) -> Self {
+        Self {
+            id,
+            client: None,
+            server: None,
+            syn_ack_retransmits: Vec::new(),
+            dialogue: Dialogue::default(),
+            lost: 0,
+        }
+    }
+
     /// The view of one end.
     #[must_use]
     pub const fn view(&self, end: End) -> Option<&View> {

@@ -1,14 +1,19 @@
 //! All connections that are open or were closed a moment ago: finds the one that an event belongs
 //! to, and pairs the two ends of a conversation.
 
+mod early;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
 };
 
+use self::early::Early;
 use crate::{
     connection::{Connection, End, Learned, Reset, Transition, View},
+    dialogue::Told,
     event::{Addresses, Event, State, What},
+    segment::Segment,
 };
 
 /// See the module.
@@ -16,10 +21,13 @@ use crate::{
 pub struct ConnectionTable {
     connections: HashMap<Key, Connection>,
     sockets: HashMap<u64, (Key, End)>,
+    /// The newest connection between two addresses, whatever its network namespace.
+    tuples: HashMap<(SocketAddr, SocketAddr), Key>,
     /// Connections of which one end was seen, by addresses.
     unpaired: HashMap<Pair, Key>,
-    /// SYN-ACKs sent again before the connection has a socket on the server's side.
-    syn_acks: VecDeque<(Pair, u64)>,
+    early: Early,
+    /// Connections with segments that are not told yet.
+    unsettled: BTreeSet<Key>,
     next: u64,
 }
 
@@ -35,9 +43,6 @@ struct Pair {
     server: SocketAddr,
     netns: u32,
 }
-
-/// A listener under attack retransmits without end; the oldest are forgotten.
-const MOST_SYN_ACKS: usize = 4096;
 
 impl Pair {
     fn new(addresses: Addresses, end: End) -> Self {
@@ -60,8 +65,9 @@ impl Pair {
 
 impl ConnectionTable {
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
-    /// connection whose states are not traced.
+    /// connection whose states are not traced, or not yet.
     pub fn apply(&mut self, event: Event) -> Option<(Key, End)> {
+        let (mono_ns, cookie) = (event.mono_ns, event.cookie);
         match event.what {
             What::State {
                 old,
@@ -70,15 +76,9 @@ impl ConnectionTable {
                 counters,
                 error,
             } => {
-                let transition = Transition {
-                    mono_ns: event.mono_ns,
-                    old,
-                    new,
-                    counters,
-                    error,
-                };
-                let (key, end) = self.socket(event.cookie, event.addresses, old, new);
-                self.complete_addresses(key, end, event.addresses);
+                let addresses = event.addresses?;
+                let (key, end) = self.socket(cookie, addresses, old, new);
+                self.complete_addresses(key, end, addresses);
                 let view = self.view_mut(key, end)?;
                 if let Some(task) = task {
                     let learned = if new == State::SynSent {
@@ -88,24 +88,35 @@ impl ConnectionTable {
                     };
                     view.learn_owner(task, learned);
                 }
-                view.transitions.push(transition);
+                view.transitions.push(Transition {
+                    mono_ns,
+                    old,
+                    new,
+                    counters,
+                    error,
+                });
                 Some((key, end))
             }
             What::SynAckRetransmit => {
-                self.note_syn_ack(Pair::new(event.addresses, End::Server), event.mono_ns);
+                let pair = Pair::new(event.addresses?, End::Server);
+                let known = self.tuples.get(&(pair.client, pair.server)).copied();
+                let connection = known.and_then(|key| self.connections.get_mut(&key));
+                match connection {
+                    Some(connection) => connection.syn_ack_retransmits.push(mono_ns),
+                    None => self.early.note_syn_ack(pair.client, pair.server, mono_ns),
+                }
                 None
             }
-            What::Retransmit { state, .. } => self.with_view(event.cookie, |view| {
-                view.note_retransmit(event.mono_ns, state);
+            What::Segment(segment) => self.segment(cookie, mono_ns, *segment),
+            What::Flow(passed) => self.with_view(cookie, |view| view.passed = Some(passed)),
+            What::Retransmit { state, .. } => self.with_view(cookie, |view| {
+                view.note_retransmit(mono_ns, state);
             }),
             What::ResetSent | What::ResetReceived => {
-                let reset = Reset {
-                    mono_ns: event.mono_ns,
-                    sent: event.what == What::ResetSent,
-                };
-                self.with_view(event.cookie, |view| view.note_reset(reset))
+                let sent = event.what == What::ResetSent;
+                self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
             }
-            What::Read(task) => self.with_view(event.cookie, |view| {
+            What::Read(task) => self.with_view(cookie, |view| {
                 if let Some(task) = task {
                     view.learn_owner(task, Learned::Read);
                 }
@@ -117,6 +128,21 @@ impl ConnectionTable {
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&Connection> {
         self.connections.get(&key)
+    }
+
+    /// Tells the segments that were seen before `before_ns`, by connection.
+    pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<Told>)> {
+        let mut all = Vec::with_capacity(self.unsettled.len());
+        for key in std::mem::take(&mut self.unsettled) {
+            let Some(connection) = self.connections.get_mut(&key) else {
+                continue;
+            };
+            all.push((key, connection.dialogue.settle(before_ns)));
+            if !connection.dialogue.is_settled() {
+                self.unsettled.insert(key);
+            }
+        }
+        all
     }
 
     /// The connection that the socket belongs to.
@@ -136,6 +162,10 @@ impl ConnectionTable {
             if self.unpaired.get(&pair) == Some(&key) {
                 self.unpaired.remove(&pair);
             }
+            let tuple = (pair.client, pair.server);
+            if self.tuples.get(&tuple) == Some(&key) {
+                self.tuples.remove(&tuple);
+            }
         }
         Some(connection)
     }
@@ -153,6 +183,57 @@ impl ConnectionTable {
         for connection in self.connections.values_mut() {
             connection.lost += count;
         }
+    }
+
+    /// A segment belongs to its socket's connection, or, while it runs under the listener's
+    /// cookie, to the one between its addresses.
+    fn segment(&mut self, cookie: u64, mono_ns: u64, segment: Segment) -> Option<(Key, End)> {
+        let (key, from) = match self.sockets.get(&cookie).copied() {
+            Some((key, end)) => {
+                let from = if segment.leaving { end } else { end.other() };
+                let (local, remote) = if segment.leaving {
+                    (segment.source, segment.destination)
+                } else {
+                    (segment.destination, segment.source)
+                };
+                let netns = self.view_mut(key, end)?.addresses.netns;
+                self.complete_addresses(
+                    key,
+                    end,
+                    Addresses {
+                        local,
+                        remote,
+                        netns,
+                    },
+                );
+                (key, from)
+            }
+            None => {
+                let from_client = (segment.source, segment.destination);
+                let from_server = (segment.destination, segment.source);
+                if let Some(key) = self.tuples.get(&from_client) {
+                    (*key, End::Client)
+                } else if let Some(key) = self.tuples.get(&from_server) {
+                    (*key, End::Server)
+                } else {
+                    self.early.note_segment(mono_ns, segment);
+                    return None;
+                }
+            }
+        };
+        self.hear(key, from, mono_ns, segment);
+        Some((key, from))
+    }
+
+    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Segment) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let receiver_is_here = connection.view(from.other()).is_some();
+        connection
+            .dialogue
+            .hear(mono_ns, from, receiver_is_here, segment);
+        self.unsettled.insert(key);
     }
 
     /// The connection and end of a socket; a new connection where the socket is new and no other
@@ -174,18 +255,19 @@ impl ConnectionTable {
                 self.unpaired.remove(&pair);
                 key
             }
-            None => self.open(cookie, addresses, pair),
+            None => self.open(cookie),
         };
         self.sockets.insert(cookie, (key, end));
-        let syn_acks = self.take_syn_acks(pair);
         if let Some(connection) = self.connections.get_mut(&key) {
             *connection.view_mut(end) = Some(View::new(cookie, addresses));
-            connection.syn_ack_retransmits.extend(syn_acks);
+        }
+        if waiting.is_none() && addresses.local.port() != 0 {
+            self.file(key, pair);
         }
         (key, end)
     }
 
-    fn open(&mut self, cookie: u64, addresses: Addresses, pair: Pair) -> Key {
+    fn open(&mut self, cookie: u64) -> Key {
         let key = Key(self.next);
         self.next += 1;
         let id = if self.sockets.contains_key(&cookie) {
@@ -194,19 +276,7 @@ impl ConnectionTable {
         } else {
             cookie.to_string()
         };
-        self.connections.insert(
-            key,
-            Connection {
-                id,
-                client: None,
-                server: None,
-                syn_ack_retransmits: Vec::new(),
-                lost: 0,
-            },
-        );
-        if addresses.local.port() != 0 {
-            self.unpaired.insert(pair, key);
-        }
+        self.connections.insert(key, Connection::new(id));
         key
     }
 
@@ -219,31 +289,20 @@ impl ConnectionTable {
             return;
         }
         view.addresses = addresses;
-        let pair = Pair::new(addresses, end);
-        let syn_acks = self.take_syn_acks(pair);
+        self.file(key, Pair::new(addresses, end));
+    }
+
+    /// Makes a connection known by its addresses, and gives it what came before.
+    fn file(&mut self, key: Key, pair: Pair) {
         self.unpaired.insert(pair, key);
+        self.tuples.insert((pair.client, pair.server), key);
+        let syn_acks = self.early.take_syn_acks(pair.client, pair.server);
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.syn_ack_retransmits.extend(syn_acks);
         }
-    }
-
-    fn note_syn_ack(&mut self, pair: Pair, mono_ns: u64) {
-        if self.syn_acks.len() == MOST_SYN_ACKS {
-            self.syn_acks.pop_front();
+        for (from, mono_ns, segment) in self.early.take_segments(pair.client, pair.server) {
+            self.hear(key, from, mono_ns, segment);
         }
-        self.syn_acks.push_back((pair, mono_ns));
-    }
-
-    fn take_syn_acks(&mut self, pair: Pair) -> Vec<u64> {
-        let mut taken = Vec::new();
-        self.syn_acks.retain(|(of, mono_ns)| {
-            let matches = *of == pair;
-            if matches {
-                taken.push(*mono_ns);
-            }
-            !matches
-        });
-        taken
     }
 
     fn with_view(&mut self, cookie: u64, act: impl FnOnce(&mut View)) -> Option<(Key, End)> {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use zerocopy::FromBytes as _;
 
+use crate::segment::{NoSegment, Segment};
+
 /// Something that happened to a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -16,8 +18,9 @@ pub struct Event {
     pub mono_ns: u64,
     /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
     pub cookie: u64,
-    /// Where the socket is bound and connected.
-    pub addresses: Addresses,
+    /// Where the socket is bound and connected; absent for segments, which say it themselves, and
+    /// for [`What::Flow`].
+    pub addresses: Option<Addresses>,
     /// What happened.
     pub what: What,
 }
@@ -53,6 +56,10 @@ pub enum What {
     ResetSent,
     /// The socket received a RST.
     ResetReceived,
+    /// A segment passed the socket.
+    Segment(Box<Segment>),
+    /// What the socket's segments came to: those that left and those that reached it.
+    Flow([record::Passed; 2]),
     /// A process read from the socket; no task where the record names none.
     Read(Option<Task>),
 }
@@ -138,6 +145,9 @@ pub enum Malformed {
     /// No such TCP state.
     #[error("unknown TCP state {0}")]
     State(u8),
+    /// The packet is no segment.
+    #[error("a packet that is no segment: {0}")]
+    Segment(#[from] NoSegment),
 }
 
 impl Event {
@@ -152,17 +162,27 @@ impl Event {
                 found: bytes.len(),
                 expected: size_of::<record::Header>(),
             })?;
-        if header.kind == record::STATE_CHANGE {
-            return Self::from_state_change(&read(header.kind, bytes)?);
+        match header.kind {
+            record::STATE_CHANGE => Self::from_state_change(&read(header.kind, bytes)?),
+            record::SEGMENT => Self::from_segment(bytes),
+            record::FLOW => {
+                let flow: record::Flow = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: What::Flow(flow.passed),
+                })
+            }
+            kind => Self::from_socket_event(kind, bytes),
         }
-        Self::from_socket_event(header.kind, bytes)
     }
 
     fn from_state_change(record: &StateChange) -> Result<Self, Malformed> {
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
-            addresses: Addresses::from_record(&record.addresses),
+            addresses: Some(Addresses::from_record(&record.addresses)),
             what: What::State {
                 old: State::from_kernel(record.old)?,
                 new: State::from_kernel(record.new)?,
@@ -170,6 +190,30 @@ impl Event {
                 counters: Box::new(record.counters),
                 error: record.error,
             },
+        })
+    }
+
+    fn from_segment(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (record, packet) =
+            record::Segment::read_from_prefix(bytes).map_err(|_| Malformed::Length {
+                kind: record::SEGMENT,
+                found: bytes.len(),
+                expected: size_of::<record::Segment>(),
+            })?;
+        let captured = usize::try_from(record.captured).unwrap_or(usize::MAX);
+        let packet = packet.get(..captured).ok_or(Malformed::Length {
+            kind: record::SEGMENT,
+            found: packet.len(),
+            expected: captured,
+        })?;
+        let leaving = record.direction == record::EGRESS;
+        let merged = record.gso_segs > 1;
+        let segment = Segment::parse(packet, record.length, leaving, merged)?;
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: None,
+            what: What::Segment(Box::new(segment)),
         })
     }
 
@@ -193,7 +237,7 @@ impl Event {
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
-            addresses: Addresses::from_record(&record.addresses),
+            addresses: Some(Addresses::from_record(&record.addresses)),
             what,
         })
     }

@@ -3,7 +3,14 @@
 use serde::Serialize;
 use upload_server::record::Outcome;
 
-use crate::{connection::End, event::State, moment::Moment, timeline::Timeline};
+use crate::{
+    connection::End,
+    dialogue::{Remark, Told},
+    event::State,
+    moment::Moment,
+    segment::{Flags, Options},
+    timeline::Timeline,
+};
 
 /// One output of the [`Pipeline`](crate::pipeline::Pipeline), on its way to every sink.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -11,6 +18,8 @@ use crate::{connection::End, event::State, moment::Moment, timeline::Timeline};
 pub enum Output {
     /// A socket changed state.
     State(StateLine),
+    /// A segment passed; only where they were asked for.
+    Segment(SegmentLine),
     /// An upload came to its end.
     Upload(UploadLine),
     /// A connection came to its end, or the tracer did.
@@ -42,6 +51,62 @@ pub struct StateLine {
     pub pid: Option<u32>,
     /// The owner's process name, likewise.
     pub comm: Option<String>,
+}
+
+/// A segment passed: once, as its sender's socket let it go, or else as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentLine {
+    /// When.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// The connection's name.
+    pub connection: String,
+    /// Who sent it.
+    pub from: End,
+    /// Its flags.
+    pub flags: Flags,
+    /// Sequence number, relative to the sender's first.
+    pub seq: u32,
+    /// Acknowledgment number, relative to the peer's first; 0 without the flag ACK.
+    pub ack: u32,
+    /// Bytes of payload.
+    pub len: u32,
+    /// The window in bytes, scaled where a scale was agreed on.
+    pub window: u32,
+    /// The options, SACK blocks relative.
+    pub options: Options,
+    /// The ECN bits of the IP header; absent for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ecn: u8,
+    /// What it is in the light of those before it; absent for the ordinary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub analysis: Vec<Remark>,
+    /// Whether it was seen where it left; else where it arrived.
+    pub seen_leaving: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(ecn: &u8) -> bool {
+    *ecn == 0
+}
+
+impl SegmentLine {
+    pub(crate) fn new(at: Moment, connection: String, told: Told) -> Self {
+        Self {
+            at,
+            connection,
+            from: told.from,
+            flags: told.flags,
+            seq: told.seq,
+            ack: told.ack,
+            len: told.len,
+            window: told.window,
+            options: told.options,
+            ecn: told.ecn,
+            analysis: told.analysis,
+            seen_leaving: told.seen_leaving,
+        }
+    }
 }
 
 /// An upload came to its end.

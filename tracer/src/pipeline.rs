@@ -9,10 +9,11 @@ use crate::{
     connection::Connection,
     connection_table::{ConnectionTable, Key},
     correlate::{Correlator, last_seen},
+    dialogue::Told,
     event::{Event, What},
     input::{Input, Tick},
     moment::Clock,
-    output::{Hop, LostLine, Output, StateLine, SummaryLine, UploadLine},
+    output::{Hop, LostLine, Output, SegmentLine, StateLine, SummaryLine, UploadLine},
     timeline::Timeline,
 };
 
@@ -28,6 +29,8 @@ const FORGET_AFTER_NS: u64 = 60_000_000_000;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Pipeline {
+    /// Whether each segment is told.
+    segments: bool,
     table: ConnectionTable,
     correlator: Correlator,
     clock: Clock,
@@ -51,6 +54,15 @@ struct Totals {
 }
 
 impl Pipeline {
+    /// A pipeline that tells each segment, or not.
+    #[must_use]
+    pub fn new(segments: bool) -> Self {
+        Self {
+            segments,
+            ..Self::default()
+        }
+    }
+
     /// Takes one input and appends what follows from it to `out`.
     pub fn advance(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
@@ -97,11 +109,36 @@ impl Pipeline {
         }
     }
 
+    /// Segments in the order in which they were sent, whichever CPU saw them first.
+    fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
+        let settled = self.table.settle(before_ns);
+        let mut lines: Vec<SegmentLine> = settled
+            .into_iter()
+            .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
+            .flatten()
+            .collect();
+        lines.sort_by_key(|line| line.at.mono_ns);
+        out.extend(lines.into_iter().map(Output::Segment));
+    }
+
+    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
+        if !self.segments {
+            return Vec::new();
+        }
+        told.into_iter()
+            .map(|told| {
+                let at = self.clock.moment(told.mono_ns);
+                SegmentLine::new(at, connection.id.clone(), told)
+            })
+            .collect()
+    }
+
     fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.tick, tick);
         self.clock = Clock::at(&tick);
         self.correlator.begin(tick.mono_ns);
         self.report_lost(before, out);
+        self.report_segments(tick.mono_ns, out);
         self.report_uploads(PATIENCE_NS, out);
         self.report_progress(out);
         self.report_closed(out);
@@ -209,6 +246,7 @@ impl Pipeline {
 
     fn shutdown(&mut self, out: &mut Vec<Output>) {
         self.report_lost(self.tick, out);
+        self.report_segments(u64::MAX, out);
         self.report_uploads(0, out);
         for key in self.table.keys() {
             self.tell(key, out);
@@ -228,6 +266,9 @@ impl Pipeline {
             return;
         };
         self.totals.connections += 1;
+        let last = connection.dialogue.settle(u64::MAX);
+        let last = self.segment_lines(&connection, last);
+        out.extend(last.into_iter().map(Output::Segment));
         let timeline = self.timeline(&mut connection);
         out.extend(timeline.map(|told| Output::Timeline(Box::new(told))));
     }

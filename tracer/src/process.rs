@@ -1,12 +1,24 @@
-//! What `/proc` knows of a process.
+//! What `/proc` knows of processes and mounts.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use procfs::{
     net::TcpState,
     process::{FDTarget, Process},
 };
+
+/// Where the root of the cgroup v2 hierarchy is mounted, if it is.
+///
+/// # Errors
+/// When `/proc/self/mounts` cannot be read.
+pub fn cgroup2_root() -> Result<Option<PathBuf>> {
+    let mounts = procfs::mounts().context("reading /proc/mounts")?;
+    Ok(mounts
+        .into_iter()
+        .find(|mount| mount.fs_vfstype == "cgroup2")
+        .map(|mount| PathBuf::from(mount.fs_file)))
+}
 
 /// The ports on which a process listens now.
 ///

@@ -12,6 +12,7 @@ use crate::{
     pipeline::Pipeline,
     say,
     sink::{Batch, Ndjson, Sink, SinkThread, Text, WhenBehind},
+    source::recording::Scope,
 };
 
 /// See the module.
@@ -25,14 +26,13 @@ pub struct Show {
 }
 
 impl Show {
-    /// Opens the output. With `uploads_only`, connections without an upload take one line each in
-    /// text; with `count`, it wants to end after so many uploads.
+    /// Opens the output; with `count`, it wants to end after so many uploads.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn open(
         output: &OutputArgs,
-        uploads_only: bool,
+        scope: Scope,
         count: Option<usize>,
         when_behind: WhenBehind,
     ) -> Result<Self> {
@@ -40,11 +40,12 @@ impl Show {
             Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()))),
             Format::Text => Box::new(Text::new(
                 Box::new(anstream::AutoStream::auto(io::stdout())),
-                uploads_only,
+                scope.uploads_only,
+                output.explain,
             )),
         };
         Ok(Self {
-            pipeline: Pipeline::default(),
+            pipeline: Pipeline::new(scope.segments),
             sink: SinkThread::start(sink, when_behind)?,
             clock: Clock::default(),
             now_ns: 0,

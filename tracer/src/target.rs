@@ -16,15 +16,15 @@ use crate::{
     input::Input,
     kernel::{Filter, Probe},
     process, say,
-    source::{feed::UploadFeed, live},
+    source::{feed::UploadFeed, live, recording::Scope},
 };
 
 /// See the module.
 pub struct Target {
     filter: Filter,
     feed: Option<(PathBuf, UploadFeed)>,
-    /// Whether it is an upload server's uploads that are asked for.
-    pub uploads_only: bool,
+    /// What is asked for.
+    pub scope: Scope,
     what: String,
 }
 
@@ -61,7 +61,6 @@ impl Target {
             filter.listeners.extend(process::listening_ports(*pid)?);
         }
         let of_server = feed.as_ref().filter(|_| !filtered && !arguments.all);
-        let uploads_only = of_server.is_some();
         let what = if let Some(feed) = of_server {
             let listen = &feed.server.listen;
             filter.ports = listen.iter().map(SocketAddr::port).collect();
@@ -72,10 +71,14 @@ impl Target {
         } else {
             "every TCP connection".to_owned()
         };
+        let scope = Scope {
+            uploads_only: of_server.is_some(),
+            segments: arguments.segments,
+        };
         Ok(Self {
             filter,
             feed: feed.map(|feed| (path, feed)),
-            uploads_only,
+            scope,
             what,
         })
     }
@@ -91,7 +94,7 @@ impl Target {
     ) -> Result<()> {
         let stop = stop_signal(arguments)?;
         let started = Instant::now();
-        let probe = Probe::attach(&self.filter, arguments.ring_size)?;
+        let probe = Probe::attach(&self.filter, arguments.ring_size, self.scope.segments)?;
         let took = started.elapsed().as_millis();
         say(&format!("tracing {} (attached in {took} ms)", self.what));
         let (to, news) = mpsc::channel(1024);

@@ -17,7 +17,9 @@ pub use self::{
 };
 use crate::{
     connection::{Connection, End, Learned, Transition, View},
+    dialogue::{Remark, Told},
     moment::{Clock, Moment},
+    segment::Flags,
 };
 
 /// One connection, told from its beginning to its end. All `*_ns` within it count from its
@@ -123,6 +125,15 @@ pub struct Step {
     /// Whether it was sent before and is sent again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retransmit: bool,
+    /// Its relative sequence number; absent where the segment itself was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u32>,
+    /// Its relative acknowledgment number, likewise; absent without the flag ACK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack: Option<u32>,
+    /// Bytes of payload that it carries, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub len: Option<u32>,
 }
 
 /// A phase, told apart by `name`.
@@ -237,6 +248,29 @@ impl Step {
             },
             known_by,
             retransmit: false,
+            seq: None,
+            ack: None,
+            len: None,
+        }
+    }
+
+    /// The segment itself, seen where it was sent or where it arrived.
+    fn seen(name: &'static str, told: &Told, origin: Origin) -> Self {
+        let known_by = if told.seen_leaving {
+            format!("cgroup_skb egress, {}", told.from.name())
+        } else {
+            format!("cgroup_skb ingress, {}", told.from.other().name())
+        };
+        Self {
+            name,
+            at_ns: Some(origin.since(told.mono_ns)),
+            from: told.from,
+            certainty: Certainty::Observed,
+            known_by,
+            retransmit: told.analysis.contains(&Remark::Retransmission),
+            seq: Some(told.seq),
+            ack: told.flags.has(Flags::ACK).then_some(told.ack),
+            len: Some(told.len),
         }
     }
 
@@ -248,6 +282,9 @@ impl Step {
             certainty: Certainty::Observed,
             known_by: tracepoint.to_owned(),
             retransmit: false,
+            seq: None,
+            ack: None,
+            len: None,
         }
     }
 

@@ -26,12 +26,7 @@ use crate::{
 /// When it cannot begin, or the output fails.
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
     let target = Target::choose(arguments).await?;
-    let mut show = Show::open(
-        output,
-        target.uploads_only,
-        arguments.count,
-        WhenBehind::Drop,
-    )?;
+    let mut show = Show::open(output, target.scope, arguments.count, WhenBehind::Drop)?;
     target.run(arguments, |input| show.take(input)).await?;
     show.finish()
 }
@@ -44,13 +39,8 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let created = File::create(file).with_context(unwritable)?;
     let target = Target::choose(arguments).await?;
-    let mut recorder = Recorder::new(BufWriter::new(created), target.uploads_only)?;
-    let mut show = Show::open(
-        output,
-        target.uploads_only,
-        arguments.count,
-        WhenBehind::Drop,
-    )?;
+    let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
+    let mut show = Show::open(output, target.scope, arguments.count, WhenBehind::Drop)?;
     let mut written = Ok(());
     let mut records = 0_u64;
     target
@@ -83,7 +73,7 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
         File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
-    let mut show = Show::open(output, recording.uploads_only(), None, WhenBehind::Wait)?;
+    let mut show = Show::open(output, recording.scope(), None, WhenBehind::Wait)?;
     let mut kernel = Vec::new();
     let damage = loop {
         match recording.read_frame() {

@@ -28,7 +28,8 @@ pub(crate) fn for_tests() -> Result<()> {
         ("ip", "iproute2"),
         ("ss", "iproute2"),
         ("nsenter", "util-linux"),
-        ("tc", "iproute2"),
+        ("tcpdump", "tcpdump"),
+        ("tshark", "tshark"),
     ])
 }
 

@@ -43,7 +43,7 @@ static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 
 pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
     if remembered(socket.cookie).is_some() {
         if new == state::ESTABLISHED && old == state::SYN_SENT {
-            expect_peer(socket);
+            expect_peer_of(&addresses(socket));
         }
         return true;
     }
@@ -51,14 +51,7 @@ pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
         return false;
     }
     // A full map costs the first-reader record and the cheap look-up, never a state change.
-    let _ = SOCKETS.insert(
-        socket.cookie,
-        Remembered {
-            reader: 0,
-            padding: 0,
-        },
-        0,
-    );
+    let _ = SOCKETS.insert(socket.cookie, Remembered::NEW, 0);
     true
 }
 
@@ -73,6 +66,35 @@ pub(crate) fn remembered(cookie: u64) -> Option<*mut Remembered> {
 pub(crate) fn admits_ports(local: u16, remote: u16) -> bool {
     let by = FILTER_BY.load();
     by & (BY_PID | BY_COOKIE) == 0 && (by & BY_PORT == 0 || port_matches(local, remote))
+}
+
+/// Whether a segment of a connection that has no socket here yet is wanted: one for a listener.
+#[inline(always)]
+pub(crate) fn admits_early(addresses: &Addresses) -> bool {
+    let by = FILTER_BY.load();
+    if by & BY_PORT != 0 && !port_matches(addresses.local_port, addresses.remote_port) {
+        return false;
+    }
+    if by & (BY_PID | BY_COOKIE) == 0 {
+        return true;
+    }
+    by & BY_PID != 0 && LISTENERS.get_ptr(addresses.local_port).is_some()
+        || PEERS.get_ptr(addresses).is_some()
+}
+
+/// A traced client's SYN leaves: a server's end on this machine finds this note when it arrives.
+#[inline(always)]
+pub(crate) fn expect_peer_of(own: &Addresses) {
+    if FILTER_BY.load() & (BY_PID | BY_COOKIE) != 0 {
+        let peer = Addresses {
+            local: own.remote,
+            remote: own.local,
+            local_port: own.remote_port,
+            remote_port: own.local_port,
+            netns: 0,
+        };
+        let _ = PEERS.insert(peer, 1, 0);
+    }
 }
 
 /// Forgets a socket that is gone: its cookie is never used again.
@@ -105,23 +127,6 @@ fn matches(socket: Socket, new: u8) -> bool {
 #[inline(always)]
 fn port_matches(local: u16, remote: u16) -> bool {
     PORTS.get_ptr(local).is_some() || PORTS.get_ptr(remote).is_some()
-}
-
-/// The client's end is established before its third ACK leaves, so the server's end, if it is on
-/// this machine, finds this note when that ACK arrives.
-#[inline(always)]
-fn expect_peer(socket: Socket) {
-    if FILTER_BY.load() & (BY_PID | BY_COOKIE) != 0 {
-        let own = addresses(socket);
-        let peer = Addresses {
-            local: own.remote,
-            remote: own.local,
-            local_port: own.remote_port,
-            remote_port: own.local_port,
-            netns: 0,
-        };
-        let _ = PEERS.insert(peer, 1, 0);
-    }
 }
 
 #[inline(always)]

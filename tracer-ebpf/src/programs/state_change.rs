@@ -5,7 +5,7 @@ use core::ptr::addr_of_mut;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{STATE_CHANGE, StateChange, state};
+use tracer_ebpf::record::{FLOW, Flow, STATE_CHANGE, StateChange, state};
 
 use crate::{filter, ring, socket::Socket, task};
 
@@ -37,6 +37,9 @@ fn observe(ctx: &BtfTracePointContext) {
         return;
     }
     send(socket, old, new);
+    if new == state::CLOSE {
+        send_flow(socket);
+    }
 }
 
 #[inline(always)]
@@ -58,6 +61,22 @@ fn send(socket: Socket, old: u8, new: u8) {
         addr_of_mut!((*record).new).write(new);
         addr_of_mut!((*record).padding).write(0);
         addr_of_mut!((*record).error).write(socket.error());
+    }
+    ring::send(entry);
+}
+
+/// What the socket's segments came to, as far as they were seen.
+#[inline(always)]
+fn send_flow(socket: Socket) {
+    let Some(remembered) = filter::remembered(socket.cookie) else {
+        return;
+    };
+    let Some(mut entry) = ring::reserve::<Flow>(FLOW, socket.cookie) else {
+        return;
+    };
+    // SAFETY: an element of `SOCKETS`, and the reserved entry.
+    unsafe {
+        addr_of_mut!((*entry.as_mut_ptr()).passed).write((*remembered).passed);
     }
     ring::send(entry);
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::HashMap};
-use tracer_ebpf::filter::{BY_COOKIE, BY_PID, BY_PORT};
+use tracer_ebpf::filter::{BY_COOKIE, BY_PID, BY_PORT, Remembered};
 
 /// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
 /// a socket named by its cookie is traced in any case. Empty: every connection.
@@ -33,10 +33,23 @@ impl Filter {
         insert_all(ebpf, "PORTS", &self.ports, listed)?;
         insert_all(ebpf, "PIDS", &self.pids, listed)?;
         insert_all(ebpf, "LISTENERS", &self.listeners, listed)?;
-        // `Remembered { reader: 0, padding: 0 }`
-        insert_all(ebpf, "SOCKETS", &self.cookies, &[0_u64])
+        insert_all(
+            ebpf,
+            "SOCKETS",
+            &self.cookies,
+            &[NewSocket(Remembered::NEW)],
+        )
     }
 }
+
+/// What is remembered of a socket at first, as aya takes it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct NewSocket(Remembered);
+
+// SAFETY: `Remembered` is `#[repr(C)]` and holds integers without padding between them.
+#[expect(unsafe_code, reason = "aya asks for this promise")]
+unsafe impl aya::Pod for NewSocket {}
 
 fn insert_all<K: aya::Pod, V: aya::Pod>(
     ebpf: &mut Ebpf,

@@ -3,6 +3,7 @@
 //! the tracer ends.
 
 use std::{
+    fs::File,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
     path::Path,
     time::{Duration, Instant},
@@ -12,7 +13,10 @@ use anyhow::{Context as _, Result};
 use aya::{
     Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, ProgramError, loaded_programs},
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError,
+        loaded_programs,
+    },
 };
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
@@ -36,6 +40,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tracer_rst_sent", "tcp_send_reset"),
     ("tracer_rst_recv", "tcp_receive_reset"),
     ("tracer_destroy", "tcp_destroy_sock"),
+];
+
+/// The programs that see segments, and where they are attached.
+const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
+    ("tracer_in", CgroupSkbAttachType::Ingress),
+    ("tracer_out", CgroupSkbAttachType::Egress),
 ];
 
 /// Why the programs could not be attached; each says what to do.
@@ -102,19 +112,25 @@ pub struct Probe {
 
 impl Probe {
     /// Loads and attaches everything; the ring buffer holds `ring_bytes`, rounded up to a power of
-    /// two of at least one page.
+    /// two of at least one page. With `every_segment` each segment is a record, else only those
+    /// that open or close a connection or change the direction of its data.
     ///
     /// # Errors
     /// [`AttachError`]; nothing stays attached then.
-    pub fn attach(filter: &Filter, ring_bytes: u32) -> Result<Self, AttachError> {
+    pub fn attach(
+        filter: &Filter,
+        ring_bytes: u32,
+        every_segment: bool,
+    ) -> Result<Self, AttachError> {
         let layout = Layout::resolve(&read_layout_btf()?);
         let missing = layout
             .missing()
             .map(|member| format!("struct member {}.{}", member.of, member.path));
         let mut missing: Vec<String> = missing.collect();
-        let mut ebpf = load(&layout, filter, ring_bytes)?;
+        let mut ebpf = load(&layout, filter, ring_bytes, every_segment)?;
         filter.write(&mut ebpf)?;
-        let attached = attach_all(&mut ebpf, &mut missing)?;
+        let mut attached = attach_tracepoints(&mut ebpf, &mut missing)?;
+        attached.extend(attach_segments(&mut ebpf, &mut missing)?);
         for part in &missing {
             warn!("this kernel has no {part}; what rests on it stays unknown");
         }
@@ -198,11 +214,17 @@ fn read_layout_btf() -> Result<btf_rs::Btf, AttachError> {
         })
 }
 
-fn load(layout: &Layout, filter: &Filter, ring_bytes: u32) -> Result<Ebpf, AttachError> {
+fn load(
+    layout: &Layout,
+    filter: &Filter,
+    ring_bytes: u32,
+    every_segment: bool,
+) -> Result<Ebpf, AttachError> {
     let ring_bytes = ring_bytes.max(4096).next_power_of_two();
     let wake_at_bytes = u64::from(ring_bytes / 2);
     let filter_by = filter.kinds();
     let log_level = kernel_log_level();
+    let every_segment = u8::from(every_segment);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
     let globals: Vec<(&str, u32)> = layout.globals().collect();
     let mut loader = EbpfLoader::new();
@@ -211,6 +233,7 @@ fn load(layout: &Layout, filter: &Filter, ring_bytes: u32) -> Result<Ebpf, Attac
         .map_max_entries("EVENTS", ring_bytes)
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
+        .override_global("EVERY_SEGMENT", &every_segment, true)
         .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (name, value) in &globals {
@@ -243,7 +266,10 @@ impl Attached {
 }
 
 /// Loads and attaches each program whose tracepoint exists.
-fn attach_all(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Result<Vec<Attached>, AttachError> {
+fn attach_tracepoints(
+    ebpf: &mut Ebpf,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Attached>, AttachError> {
     let btf = Btf::from_sys_fs().map_err(|error| AttachError::BadBtf {
         path: BTF,
         reason: error.to_string(),
@@ -270,6 +296,39 @@ fn attach_all(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Result<Vec<Attached
             loaded => loaded.map_err(|error| refused(name, &error))?,
         }
         program.attach().map_err(|error| refused(name, &error))?;
+        attached.push(Attached {
+            id: program.info().context("a loaded program has an id")?.id(),
+            fd: program
+                .fd()
+                .context("a loaded program has a descriptor")?
+                .as_fd()
+                .as_raw_fd(),
+        });
+    }
+    Ok(attached)
+}
+
+/// Loads and attaches the programs that see segments, where there is a cgroup v2 hierarchy.
+fn attach_segments(
+    ebpf: &mut Ebpf,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Attached>, AttachError> {
+    let Some(root) = crate::process::cgroup2_root()? else {
+        missing.push("cgroup v2 hierarchy (mounted)".to_owned());
+        return Ok(Vec::new());
+    };
+    let root = File::open(&root).with_context(|| format!("opening {}", root.display()))?;
+    let mut attached = Vec::new();
+    for &(name, direction) in SEGMENT_PROGRAMS {
+        let program: &mut CgroupSkb = ebpf
+            .program_mut(name)
+            .with_context(|| format!("the eBPF object has no program {name}"))?
+            .try_into()
+            .context("not a cgroup_skb program")?;
+        program
+            .load()
+            .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
+            .map_err(|error| refused(name, &error))?;
         attached.push(Attached {
             id: program.info().context("a loaded program has an id")?.id(),
             fd: program

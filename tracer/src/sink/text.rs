@@ -1,6 +1,8 @@
 //! Timelines for a terminal.
 
 mod chart;
+mod explain;
+mod packets;
 mod units;
 
 use std::{
@@ -16,6 +18,7 @@ use upload_server::record::Outcome;
 
 use self::{
     chart::Row,
+    packets::PacketList,
     units::{bytes, duration, plain},
 };
 use super::Sink;
@@ -36,18 +39,24 @@ pub struct Text {
     destination: BufWriter<Box<dyn Write + Send>>,
     /// Uploads shown while their connection was still open.
     shown: HashSet<String>,
+    packets: PacketList,
     /// Whether only connections that carried an upload, or failed, are shown whole.
     uploads_only: bool,
+    /// Whether each step is explained.
+    explain: bool,
 }
 
 impl Text {
-    /// Writes to `destination`; with `uploads_only`, other connections take one line each.
+    /// Writes to `destination`; with `uploads_only`, other connections take one line each. With
+    /// `explain`, each step is explained.
     #[must_use]
-    pub fn new(destination: Box<dyn Write + Send>, uploads_only: bool) -> Self {
+    pub fn new(destination: Box<dyn Write + Send>, uploads_only: bool, explain: bool) -> Self {
         Self {
             destination: super::buffered(destination),
             shown: HashSet::new(),
+            packets: PacketList::default(),
             uploads_only,
+            explain,
         }
     }
 
@@ -78,12 +87,21 @@ impl Text {
         let whole = whole_ns(timeline);
         if let Some(initiation) = timeline.initiation() {
             write_initiation(out, initiation, whole)?;
+            if self.explain {
+                explain::initiation(out, initiation, timeline)?;
+            }
         }
         if let Some(maintenance) = timeline.maintenance() {
             write_maintenance(out, maintenance, timeline, &self.shown, whole)?;
+            if self.explain {
+                explain::maintenance(out, maintenance, timeline)?;
+            }
         }
         if let Some(termination) = timeline.termination() {
             write_termination(out, termination, timeline, whole)?;
+            if self.explain {
+                explain::termination(out, termination, timeline)?;
+            }
         }
         for reason in &timeline.incomplete {
             if *reason != "it was still open" {
@@ -108,6 +126,7 @@ impl Sink for Text {
     fn write(&mut self, output: &Output) -> io::Result<()> {
         match output {
             Output::State(_) => Ok(()),
+            Output::Segment(segment) => self.packets.write(&mut self.destination, segment),
             Output::Upload(upload) if upload.connection.is_none() => {
                 write_lone_upload(&mut self.destination, upload)
             }
@@ -120,6 +139,7 @@ impl Sink for Text {
             Output::Timeline(timeline) => {
                 self.timeline(timeline)?;
                 self.remember(timeline, true);
+                self.packets.forget(&timeline.connection);
                 Ok(())
             }
             Output::Lost(lost) => write_lost(&mut self.destination, lost),

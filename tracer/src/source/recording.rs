@@ -1,7 +1,7 @@
 //! Inputs in a file: what `tracer record` writes and `tracer replay` reads.
 //!
-//! The file is the magic `tcptrace`, the format's and the records' versions, a byte that says
-//! whether only uploads were asked for, then frames: a little-endian length, a kind, and that many
+//! The file is the magic `tcptrace`, the format's and the records' versions, a byte that says what
+//! was asked for ([`Scope`]), then frames: a little-endian length, a kind, and that many
 //! bytes. Kernel records stand as they came.
 
 use std::io::{self, Read, Write};
@@ -20,6 +20,28 @@ const KERNEL: u8 = 0;
 const FEED: u8 = 1;
 const TICK: u8 = 2;
 
+/// What was asked for, as far as the output depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// An upload server's uploads, rather than connections of all kinds.
+    pub uploads_only: bool,
+    /// Every segment.
+    pub segments: bool,
+}
+
+impl Scope {
+    const fn to_byte(self) -> u8 {
+        self.uploads_only as u8 | (self.segments as u8) << 1
+    }
+
+    const fn from_byte(byte: u8) -> Self {
+        Self {
+            uploads_only: byte & 1 != 0,
+            segments: byte & 2 != 0,
+        }
+    }
+}
+
 /// Writes inputs.
 pub struct Recorder<W: Write> {
     destination: W,
@@ -30,11 +52,11 @@ impl<W: Write> Recorder<W> {
     ///
     /// # Errors
     /// When the destination refuses the header.
-    pub fn new(mut destination: W, uploads_only: bool) -> io::Result<Self> {
+    pub fn new(mut destination: W, scope: Scope) -> io::Result<Self> {
         destination.write_all(MAGIC)?;
         destination.write_all(&FORMAT.to_le_bytes())?;
         destination.write_all(&record::VERSION.to_le_bytes())?;
-        destination.write_all(&[u8::from(uploads_only)])?;
+        destination.write_all(&[scope.to_byte()])?;
         Ok(Self { destination })
     }
 
@@ -88,7 +110,7 @@ impl Frame {
 /// Reads a recording.
 pub struct Recording<R: Read> {
     source: R,
-    uploads_only: bool,
+    scope: Scope,
 }
 
 impl<R: Read> Recording<R> {
@@ -112,14 +134,14 @@ impl<R: Read> Recording<R> {
         }
         Ok(Self {
             source,
-            uploads_only: header[12] != 0,
+            scope: Scope::from_byte(header[12]),
         })
     }
 
-    /// Whether only uploads were asked for.
+    /// What was asked for.
     #[must_use]
-    pub const fn uploads_only(&self) -> bool {
-        self.uploads_only
+    pub const fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// The next frame; `None` at the end.

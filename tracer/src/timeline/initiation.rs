@@ -7,6 +7,7 @@ use super::{Certainty, Origin, Step, first_reset};
 use crate::{
     connection::{Connection, End, Transition, View},
     event::State,
+    segment::Flags,
 };
 
 /// The phase from the SYN to the third ACK.
@@ -121,6 +122,38 @@ impl Initiation {
 }
 
 fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
+    let seen = seen_steps(connection, failed, origin);
+    if seen.is_empty() {
+        return inferred_steps(connection, failed, origin);
+    }
+    seen
+}
+
+/// The handshake's own segments; none where its beginning was not seen.
+fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for told in &connection.dialogue.steps {
+        let syn = told.flags.has(Flags::SYN);
+        let ack = told.flags.has(Flags::ACK);
+        let name = match (syn, ack) {
+            (true, false) => "SYN",
+            (true, true) => "SYN-ACK",
+            (false, _) if told.flags.has(Flags::RST) && failed => "RST",
+            (false, true) if told.from == End::Client && told.ack == 1 => "ACK",
+            _ => break,
+        };
+        if steps.is_empty() && name != "SYN" {
+            return steps;
+        }
+        steps.push(Step::seen(name, told, origin));
+        if name == "ACK" {
+            break;
+        }
+    }
+    steps
+}
+
+fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     let client = connection.client.as_ref();
     let server = connection.server.as_ref();
     let at = |seen: Option<&Transition>| seen.map(|seen| origin.since(seen.mono_ns));

@@ -6,6 +6,7 @@ use super::{Certainty, Origin, Step, fin_after_fin_wait2, first_reset};
 use crate::{
     connection::{Connection, End, Transition, View},
     event::State,
+    segment::Flags,
 };
 
 /// The phase from the first FIN or RST to the last end's CLOSE.
@@ -45,14 +46,13 @@ pub enum How {
 
 impl Termination {
     pub(super) fn of(connection: &Connection, origin: Origin) -> Self {
-        let fin_sender = first_closer(connection);
-        let reset = first_reset(connection);
-        let mut steps = fin_sender.map_or_else(Vec::new, |end| fin_steps(connection, end, origin));
-        if let Some((from, at, known_by)) = reset {
-            steps.push(Step::observed("RST", from, origin.since(at), known_by));
-            steps.sort_by_key(|step| step.at_ns.unwrap_or(u64::MAX));
+        let mut steps = seen_steps(connection, origin);
+        if steps.is_empty() {
+            steps = inferred_steps(connection, origin);
         }
-        let closed_first = fin_sender.or(reset.map(|(from, ..)| from));
+        let reset = steps.iter().find(|step| step.name == "RST");
+        let is_reset = reset.is_some();
+        let closed_first = first_closer(connection).or(reset.map(|step| step.from));
         let closed = connection.closed_ns();
         let start = connection
             .views()
@@ -68,11 +68,11 @@ impl Termination {
             } else {
                 Certainty::Unknown
             },
-            missing: missing(connection, &steps, reset.is_some()),
-            how: how(connection, &steps, reset.is_some()),
+            missing: missing(connection, &steps, is_reset),
+            how: how(connection, &steps, is_reset),
+            half_close: closed_first.is_some_and(|end| received_after_fin(connection.view(end))),
             closed_first,
-            half_close: fin_sender.is_some_and(|end| received_after_fin(connection.view(end))),
-            time_wait: if reset.is_some() {
+            time_wait: if is_reset {
                 None
             } else {
                 time_wait(connection)
@@ -80,6 +80,45 @@ impl Termination {
             steps,
         }
     }
+}
+
+/// The segments that closed the connection; none where no FIN and no RST was seen.
+fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut fins: Vec<(End, u32)> = Vec::new();
+    for told in &connection.dialogue.steps {
+        let is_acknowledged = |(from, number): &(End, u32)| {
+            *from != told.from && told.flags.has(Flags::ACK) && told.ack == *number
+        };
+        let is_new = !steps
+            .iter()
+            .any(|step| step.from == told.from && step.ack == Some(told.ack));
+        let acknowledges = fins.iter().any(is_acknowledged) && is_new;
+        let name = match told.flags {
+            flags if flags.has(Flags::SYN) => continue,
+            flags if flags.has(Flags::RST) => "RST",
+            flags if flags.has(Flags::FIN) && acknowledges => "FIN-ACK",
+            flags if flags.has(Flags::FIN) => "FIN",
+            _ if acknowledges => "ACK",
+            _ => continue,
+        };
+        if told.flags.has(Flags::FIN) {
+            fins.push((told.from, told.seq.wrapping_add(told.len).wrapping_add(1)));
+        }
+        steps.push(Step::seen(name, told, origin));
+    }
+    steps
+}
+
+/// The same from changes of state.
+fn inferred_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
+    let fin_sender = first_closer(connection);
+    let mut steps = fin_sender.map_or_else(Vec::new, |end| fin_steps(connection, end, origin));
+    if let Some((from, at, known_by)) = first_reset(connection) {
+        steps.push(Step::observed("RST", from, origin.since(at), known_by));
+        steps.sort_by_key(|step| step.at_ns.unwrap_or(u64::MAX));
+    }
+    steps
 }
 
 /// The end whose FIN came first, by its own FIN_WAIT1 or by its peer's CLOSE_WAIT.
@@ -157,25 +196,20 @@ fn how(connection: &Connection, steps: &[Step], reset: bool) -> Option<How> {
         return Some(How::Rst);
     }
     connection.closed_ns()?;
-    let fins = steps.iter().filter(|step| step.name.starts_with("FIN"));
-    Some(if fins.count() == 2 {
-        How::Fin
-    } else {
-        How::Error
-    })
+    let is_orderly = fins(steps) == 2 || was_let_go(connection);
+    Some(if is_orderly { How::Fin } else { How::Error })
 }
 
 fn missing(connection: &Connection, steps: &[Step], reset: bool) -> Vec<&'static str> {
     if reset {
         return Vec::new();
     }
-    let fins = steps
-        .iter()
-        .filter(|step| step.name.starts_with("FIN"))
-        .count();
     let mut missing = Vec::new();
-    match fins {
+    match fins(steps) {
         0 => missing.push("no FIN and no RST"),
+        1 if was_let_go(connection) => {
+            missing.push("the second FIN was not seen: the kernel had let the socket go");
+        }
         1 => missing.push("no second FIN"),
         _ => {}
     }
@@ -183,6 +217,27 @@ fn missing(connection: &Connection, steps: &[Step], reset: bool) -> Vec<&'static
         missing.push("not closed yet");
     }
     missing
+}
+
+/// How many ends have sent a FIN.
+fn fins(steps: &[Step]) -> usize {
+    [End::Client, End::Server]
+        .into_iter()
+        .filter(|end| {
+            steps
+                .iter()
+                .any(|step| step.from == *end && step.name.starts_with("FIN"))
+        })
+        .count()
+}
+
+/// Nobody held the socket any more, so the kernel replaced it in FIN_WAIT2 by a TIME_WAIT entry,
+/// which no hook sees (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+fn was_let_go(connection: &Connection) -> bool {
+    connection.views().any(|(_, view)| {
+        view.last()
+            .is_some_and(|last| last.old == State::FinWait2 && last.new == State::Close)
+    })
 }
 
 /// The end that closed first counts bytes after its FIN: more than the peer's FIN is data.

@@ -114,7 +114,9 @@ impl Lab {
     /// A file of so many bytes that are not all alike.
     pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
         let path = self.dir.path().join(name);
-        let content: Vec<u8> = (0..=250).cycle().step_by(31).take(bytes).collect();
+        let block: Vec<u8> = (0..=250).collect();
+        let mut content = block.repeat(bytes / block.len() + 1);
+        content.truncate(bytes);
         fs::write(&path, content).unwrap();
         path
     }

@@ -15,3 +15,4 @@ mod recording;
 mod states;
 mod trace;
 mod uploads;
+mod wire;

@@ -49,6 +49,15 @@ fn one_upload_from_syn_to_last_ack() {
         steps(timeline, 0),
         ["client SYN", "server SYN-ACK", "client ACK"]
     );
+    for phase in [0, 2] {
+        for step in timeline["phases"][phase]["steps"].as_array().unwrap() {
+            assert_eq!(step["certainty"], "observed", "{step}");
+            assert!(
+                step["known_by"].as_str().unwrap().starts_with("cgroup_skb"),
+                "{step}"
+            );
+        }
+    }
     let options = &timeline["phases"][0]["options"];
     assert_eq!(options["mss"], 65495, "loopback's MTU less the headers");
     assert_eq!(options["sack_permitted"], true);

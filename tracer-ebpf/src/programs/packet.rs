@@ -1,0 +1,151 @@
+//! A packet as `cgroup_skb` programs see it: from the IP header on.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
+use tracer_ebpf::record::{Addresses, INGRESS};
+
+const IPPROTO_TCP: u8 = 6;
+const IPV4_HEADER: u32 = 20;
+const IPV6_HEADER: u32 = 40;
+const TCP_HEADER: u32 = 20;
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+
+/// A TCP segment within its packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet {
+    skb: *mut __sk_buff,
+    is_ipv6: bool,
+    /// Where the TCP header starts.
+    tcp: u32,
+    /// Where the payload starts.
+    pub(crate) headers: u32,
+    /// Length of the whole packet.
+    pub(crate) length: u32,
+    pub(crate) flags: u8,
+}
+
+impl Packet {
+    /// The segment, if the packet is one. IPv6 extension headers before TCP, and fragments other
+    /// than the first, are not looked through.
+    #[inline(always)]
+    pub(crate) fn parse(skb: *mut __sk_buff) -> Option<Self> {
+        let first: u8 = load(skb, 0)?;
+        let is_ipv6 = first >> 4 == 6;
+        let (protocol, tcp) = if is_ipv6 {
+            (load::<u8>(skb, 6)?, IPV6_HEADER)
+        } else {
+            (load::<u8>(skb, 9)?, u32::from(first & 0x0f) * 4)
+        };
+        if protocol != IPPROTO_TCP || tcp < IPV4_HEADER {
+            return None;
+        }
+        // Data offset and flags stand beside each other.
+        let [offset, flags]: [u8; 2] = load(skb, tcp + 12)?;
+        let header = u32::from(offset >> 4) * 4;
+        // SAFETY: the program's context.
+        let length = unsafe { (*skb).len };
+        let headers = tcp + header;
+        if header < TCP_HEADER || headers > length {
+            return None;
+        }
+        Some(Self {
+            skb,
+            is_ipv6,
+            tcp,
+            headers,
+            length,
+            flags,
+        })
+    }
+
+    /// Bytes of payload.
+    #[inline(always)]
+    pub(crate) const fn payload(self) -> u32 {
+        self.length - self.headers
+    }
+
+    /// Into how many segments the packet is cut on the wire.
+    #[inline(always)]
+    pub(crate) fn gso_segs(self) -> u32 {
+        // SAFETY: the program's context.
+        unsafe { (*self.skb).gso_segs }
+    }
+
+    /// The addresses as the socket sees them, without the network namespace.
+    #[inline(always)]
+    pub(crate) fn addresses(self, direction: u8) -> Option<Addresses> {
+        let (source, destination) = if self.is_ipv6 {
+            (load(self.skb, 8)?, load(self.skb, 24)?)
+        } else {
+            (mapped(load(self.skb, 12)?), mapped(load(self.skb, 16)?))
+        };
+        let [source_port, destination_port]: [[u8; 2]; 2] = load(self.skb, self.tcp)?;
+        let source_port = u16::from_be_bytes(source_port);
+        let destination_port = u16::from_be_bytes(destination_port);
+        let (local, remote, local_port, remote_port) = if direction == INGRESS {
+            (destination, source, destination_port, source_port)
+        } else {
+            (source, destination, source_port, destination_port)
+        };
+        Some(Addresses {
+            local,
+            remote,
+            local_port,
+            remote_port,
+            netns: 0,
+        })
+    }
+
+    /// Copies the first `length` bytes to `into`; false where there are not as many.
+    ///
+    /// # Safety
+    /// `into` must be valid for writes of `ROOM` bytes.
+    #[inline(always)]
+    pub(crate) unsafe fn copy<const ROOM: usize>(self, into: *mut u8, length: u64) -> bool {
+        if length == 0 || length > ROOM as u64 {
+            return false;
+        }
+        // SAFETY: as the caller promises.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, into.cast::<c_void>(), length as u32) };
+        result == 0
+    }
+}
+
+/// `::ffff:a.b.c.d`
+#[inline(always)]
+const fn mapped(ipv4: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = ipv4;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// Byte arrays: any bytes make one.
+trait Bytes: Copy {}
+impl Bytes for u8 {}
+impl Bytes for [u8; 2] {}
+impl Bytes for [u8; 4] {}
+impl Bytes for [u8; 16] {}
+impl Bytes for [[u8; 2]; 2] {}
+
+#[inline(always)]
+fn load<T: Bytes>(skb: *mut __sk_buff, offset: u32) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::uninit();
+    // SAFETY: the helper fills all of `value` or fails; any bytes are a `T`.
+    unsafe {
+        let result = bpf_skb_load_bytes(
+            skb.cast(),
+            offset,
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        );
+        if result == 0 {
+            Some(value.assume_init())
+        } else {
+            None
+        }
+    }
+}

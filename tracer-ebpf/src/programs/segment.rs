@@ -1,0 +1,240 @@
+//! `cgroup_skb` on the root cgroup: each packet that leaves or reaches a socket of this machine,
+//! once per socket, without a network card's duplicates.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{
+    Global,
+    bindings::__sk_buff,
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
+};
+use tracer_ebpf::{
+    filter::{NEITHER, Remembered},
+    record::{CAPTURES, EGRESS, INGRESS, Passed, SEGMENT, Segment, state},
+};
+
+use crate::{
+    filter,
+    packet::{FIN, Packet, RST, SYN},
+    ring,
+};
+
+/// Whether every segment is a record, or only those that open, close or change the direction.
+#[unsafe(no_mangle)]
+static EVERY_SEGMENT: Global<u8> = Global::new(0);
+
+/// The first burst of payload in a direction is worth this much: a ClientHello with post-quantum
+/// key shares, a server's certificates.
+const FIRST_BURST: u32 = 6 * 1024;
+/// A later burst: a request or status line and its fields.
+const LATER_BURST: u32 = 1024;
+/// An orderly termination has four segments; a half-closed connection may go on for long.
+const MOST_CLOSING: u32 = 8;
+/// No more than the largest record has room for, of one segment.
+const MOST_OF_ONE: u64 = 2048;
+/// The packet is always let through.
+const PASS: i32 = 1;
+
+/// A segment with room for its first bytes.
+#[repr(C)]
+struct Captured<const ROOM: usize> {
+    segment: Segment,
+    bytes: [u8; ROOM],
+}
+
+/// Segments that reach a socket.
+#[cgroup_skb(ingress)]
+pub(crate) fn tracer_in(ctx: SkBuffContext) -> i32 {
+    observe(ctx.skb.skb, INGRESS);
+    PASS
+}
+
+/// Segments that leave a socket.
+#[cgroup_skb(egress)]
+pub(crate) fn tracer_out(ctx: SkBuffContext) -> i32 {
+    observe(ctx.skb.skb, EGRESS);
+    PASS
+}
+
+#[inline(always)]
+fn observe(skb: *mut __sk_buff, direction: u8) {
+    // SAFETY: the program's context.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    if let Some(remembered) = filter::remembered(cookie) {
+        if let Some(packet) = Packet::parse(skb) {
+            observe_known(packet, direction, cookie, remembered);
+        }
+    } else if is_listener(skb)
+        && let Some(packet) = Packet::parse(skb)
+        && let Some(addresses) = packet.addresses(direction)
+        && filter::admits_early(&addresses)
+    {
+        send(packet, direction, cookie, u64::from(packet.headers));
+    }
+}
+
+/// The handshake runs under the listener's cookie: SYN, SYN-ACK, and the third ACK.
+#[inline(always)]
+fn is_listener(skb: *mut __sk_buff) -> bool {
+    // SAFETY: the program's context; the verifier knows the socket's type.
+    unsafe {
+        let sk = (*skb).__bindgen_anon_2.sk;
+        !sk.is_null() && (*sk).state == u32::from(state::LISTEN)
+    }
+}
+
+#[inline(always)]
+fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Remembered) {
+    let payload = packet.payload();
+    // SAFETY: an element of `SOCKETS`. Only one direction's program writes `passed` of it, and a
+    // connection's packets of one direction are handled one after another.
+    let head = unsafe {
+        let passed = addr_of_mut!((*remembered).passed)
+            .cast::<Passed>()
+            .add(direction as usize);
+        let is_first = (*passed).bytes == 0;
+        count(passed, payload);
+        head_bytes(remembered, direction, payload, is_first)
+    };
+    if packet.flags & SYN != 0
+        && direction == EGRESS
+        && let Some(addresses) = packet.addresses(direction)
+    {
+        filter::expect_peer_of(&addresses);
+    }
+    // SAFETY: as above.
+    let is_step = unsafe { is_step(packet, direction, remembered) };
+    if is_step || head > 0 || EVERY_SEGMENT.load() != 0 {
+        send(packet, direction, cookie, u64::from(packet.headers) + head);
+    }
+}
+
+/// Whether the segment belongs to the handshake or to the termination.
+///
+/// # Safety
+/// `remembered` must be valid.
+#[inline(always)]
+unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if packet.flags & FIN != 0 {
+            (*remembered).closing_left = MOST_CLOSING;
+        }
+        if packet.flags & (SYN | FIN | RST) != 0 {
+            return true;
+        }
+        if direction == EGRESS && (*remembered).opened == 0 {
+            (*remembered).opened = 1;
+            return true;
+        }
+        if (*remembered).closing_left == 0 {
+            return false;
+        }
+        (*remembered).closing_left -= 1;
+        true
+    }
+}
+
+/// # Safety
+/// `passed` must be valid.
+#[inline(always)]
+unsafe fn count(passed: *mut Passed, payload: u32) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*passed).segments += 1;
+        if payload == 0 {
+            return;
+        }
+        let now = bpf_ktime_get_ns();
+        let last = (*passed).last_ns;
+        if last != 0 && now - last > (*passed).largest_gap_ns {
+            (*passed).largest_gap_ns = now - last;
+            (*passed).gap_end_ns = now;
+        }
+        (*passed).last_ns = now;
+        (*passed).bytes += u64::from(payload);
+    }
+}
+
+/// How much of the payload to look at: some at the start of each burst.
+///
+/// # Safety
+/// `remembered` must be valid.
+#[inline(always)]
+unsafe fn head_bytes(
+    remembered: *mut Remembered,
+    direction: u8,
+    payload: u32,
+    is_first: bool,
+) -> u64 {
+    if payload == 0 {
+        return 0;
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        let left = addr_of_mut!((*remembered).head_left)
+            .cast::<u32>()
+            .add(direction as usize);
+        if (*remembered).last_payload != u32::from(direction) {
+            (*remembered).last_payload = u32::from(direction);
+            *left = if is_first { FIRST_BURST } else { LATER_BURST };
+        }
+        let payload = u64::from(payload);
+        let available = u64::from(*left);
+        let mut head = if payload < available {
+            payload
+        } else {
+            available
+        };
+        if head > MOST_OF_ONE {
+            head = MOST_OF_ONE;
+        }
+        *left = (available - head) as u32;
+        head
+    }
+}
+
+/// Sends the packet's first `wanted` bytes, or as many as the largest record has room for. 64 bits
+/// wide, so that the bounds stay with the register that the verifier knows them of.
+#[inline(always)]
+fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64) {
+    if wanted <= CAPTURES[0] as u64 {
+        send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted);
+    } else if wanted <= CAPTURES[1] as u64 {
+        send_in::<{ CAPTURES[1] }>(packet, direction, cookie, wanted);
+    } else {
+        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted);
+    }
+}
+
+#[inline(always)]
+fn send_in<const ROOM: usize>(packet: Packet, direction: u8, cookie: u64, wanted: u64) {
+    let captured = if wanted > ROOM as u64 {
+        ROOM as u64
+    } else {
+        wanted
+    };
+    let Some(mut entry) = ring::reserve::<Captured<ROOM>>(SEGMENT, cookie) else {
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reserved entry; every field is written, and as many bytes as `captured` says.
+    unsafe {
+        let segment = addr_of_mut!((*record).segment);
+        addr_of_mut!((*segment).length).write(packet.length);
+        addr_of_mut!((*segment).captured).write(captured as u32);
+        addr_of_mut!((*segment).gso_segs).write(packet.gso_segs());
+        // The padding with it.
+        addr_of_mut!((*segment).direction)
+            .cast::<u32>()
+            .write(u32::from(direction).to_le());
+        if !packet.copy::<ROOM>(addr_of_mut!((*record).bytes).cast(), captured) {
+            addr_of_mut!((*segment).captured).write(0);
+        }
+    }
+    ring::send(entry);
+}
+
+const _: () = assert!(NEITHER != EGRESS as u32 && NEITHER != INGRESS as u32);

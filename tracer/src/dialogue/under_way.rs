@@ -1,0 +1,146 @@
+//! One segment out of its two sightings: as it left its sender, and as it reached the receiver.
+//!
+//! It counts as sent when it left. What a socket hands down as one frame may be cut up by the kernel
+//! or the network card; how, is seen where the pieces arrive, if that is on this machine. What a
+//! TIME_WAIT entry sends for a closed socket is seen only where it arrives.
+
+use std::collections::VecDeque;
+
+use crate::{connection::End, segment::Segment};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct UnderWay {
+    /// Seen, and not told yet.
+    seen: Vec<Seen>,
+    /// Left whole, and not seen to arrive.
+    left: VecDeque<Seen>,
+    /// Left as a frame that may be cut up, and not yet seen to arrive in full.
+    frames: VecDeque<Frame>,
+}
+
+/// A segment, and when and by whom it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) mono_ns: u64,
+    /// Its place among the pieces of one frame, which left together.
+    offset: u32,
+    pub(super) from: End,
+    pub(super) segment: Segment,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Frame {
+    whole: Seen,
+    arrived: u32,
+}
+
+/// With the peer on another machine nothing arrives here: the oldest are forgotten.
+const MOST_LEFT: usize = 256;
+/// A frame of which nothing has arrived by then is told as it left.
+const LOST_AFTER_NS: u64 = 200_000_000;
+
+impl UnderWay {
+    pub(super) fn hear(
+        &mut self,
+        mono_ns: u64,
+        from: End,
+        receiver_is_here: bool,
+        segment: Segment,
+    ) {
+        let seen = Seen {
+            mono_ns,
+            offset: 0,
+            from,
+            segment,
+        };
+        if !seen.segment.leaving {
+            self.hear_arriving(seen);
+        } else if seen.segment.merged && receiver_is_here {
+            self.frames.push_back(Frame {
+                whole: seen,
+                arrived: 0,
+            });
+        } else {
+            if self.left.len() == MOST_LEFT {
+                self.left.pop_front();
+            }
+            self.left.push_back(seen.clone());
+            self.seen.push(seen);
+        }
+    }
+
+    /// What was seen before `before_ns`, in the order in which it was sent.
+    pub(super) fn take(&mut self, before_ns: u64) -> Vec<Seen> {
+        while let Some(frame) = self.frames.front()
+            && frame.whole.mono_ns.saturating_add(LOST_AFTER_NS) < before_ns
+        {
+            let lost = frame.arrived == 0;
+            self.seen.extend(
+                self.frames
+                    .pop_front()
+                    .map(|frame| frame.whole)
+                    .filter(|_| lost),
+            );
+        }
+        // What left after a frame waits for its pieces.
+        let before_ns = self
+            .frames
+            .front()
+            .map_or(before_ns, |frame| before_ns.min(frame.whole.mono_ns));
+        let (mut taken, kept): (Vec<Seen>, Vec<Seen>) = std::mem::take(&mut self.seen)
+            .into_iter()
+            .partition(|seen| seen.mono_ns < before_ns);
+        self.seen = kept;
+        taken.sort_by_key(|seen| (seen.mono_ns, seen.offset));
+        taken
+    }
+
+    /// Whether something waits to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.frames.is_empty()
+    }
+
+    fn hear_arriving(&mut self, mut seen: Seen) {
+        if let Some(at) = self.left.iter().position(|left| is_same(left, &seen)) {
+            self.left.remove(at);
+            return;
+        }
+        if let Some(at) = self.frames.iter().position(|frame| frame.contains(&seen)) {
+            let frame = &mut self.frames[at];
+            seen.mono_ns = frame.whole.mono_ns;
+            seen.offset = seen.segment.seq.wrapping_sub(frame.whole.segment.seq);
+            seen.segment.leaving = true;
+            frame.arrived += seen.segment.len;
+            if frame.arrived >= frame.whole.segment.len {
+                self.frames.remove(at);
+            }
+        }
+        self.seen.push(seen);
+    }
+}
+
+impl Frame {
+    fn contains(&self, piece: &Seen) -> bool {
+        let (whole, part) = (&self.whole.segment, &piece.segment);
+        let offset = part.seq.wrapping_sub(whole.seq);
+        self.whole.from == piece.from
+            && part.len > 0
+            && u64::from(offset) + u64::from(part.len) <= u64::from(whole.len)
+    }
+}
+
+fn is_same(left: &Seen, arriving: &Seen) -> bool {
+    let key = |seen: &Seen| {
+        let segment = &seen.segment;
+        (
+            seen.from,
+            segment.seq,
+            segment.ack,
+            segment.len,
+            segment.window,
+            segment.flags,
+        )
+    };
+    key(left) == key(arriving)
+}

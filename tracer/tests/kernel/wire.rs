@@ -1,0 +1,323 @@
+//! The segments are those that tshark reads off the same traffic.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{
+    lab::{Lab, run},
+    trace::Trace,
+};
+
+/// tcpdump on the namespace's loopback.
+struct Capture {
+    tcpdump: Child,
+    file: PathBuf,
+}
+
+impl Capture {
+    fn start(lab: &Lab) -> Self {
+        let file = lab.dir.path().join("capture.pcap");
+        let mut tcpdump = lab
+            .inside("tcpdump")
+            .args([
+                "-i",
+                "lo",
+                "-s",
+                "2048",
+                "-B",
+                "65536",
+                "-U",
+                "--immediate-mode",
+            ])
+            .args(["-Z", "root", "-w"])
+            .arg(&file)
+            .arg("tcp")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stderr = tcpdump.stderr.take().unwrap();
+        BufReader::new(stderr).read_line(&mut line).unwrap();
+        assert!(line.contains("listening on"), "{line}");
+        Self { tcpdump, file }
+    }
+
+    fn stop(mut self) -> PathBuf {
+        let pid = Pid::from_raw(i32::try_from(self.tcpdump.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        assert!(self.tcpdump.wait().unwrap().success());
+        self.file
+    }
+}
+
+/// The columns that are compared, by tshark's names.
+const FIELDS: [&str; 11] = [
+    "tcp.flags",
+    "tcp.seq",
+    "tcp.ack",
+    "tcp.len",
+    "tcp.window_size",
+    "tcp.options.mss_val",
+    "tcp.options.wscale.shift",
+    "tcp.options.timestamp.tsval",
+    "tcp.options.timestamp.tsecr",
+    "tcp.options.sack_le",
+    "tcp.options.sack_re",
+];
+
+/// What tshark says of each segment to or from a port: those from the client, then those from the
+/// server, each in order.
+fn by_tshark(file: &PathBuf, port: u16) -> [Vec<String>; 2] {
+    let mut tshark = Command::new("tshark");
+    tshark
+        .arg("-r")
+        .arg(file)
+        .args(["-T", "fields", "-E", "separator=|"]);
+    tshark.args(["-Y", &format!("tcp.port == {port}")]);
+    tshark.args(["-e", "tcp.srcport", "-e", "tcp.stream"]);
+    for field in FIELDS {
+        tshark.args(["-e", field]);
+    }
+    let mut sides = [Vec::new(), Vec::new()];
+    for line in run(&mut tshark).lines() {
+        let (source, rest) = line.split_once('|').unwrap();
+        sides[usize::from(source == port.to_string())].push(rest.to_owned());
+    }
+    sides
+}
+
+/// The same of what the tracer says; connections numbered as tshark numbers its streams.
+fn by_tracer(trace: &Trace) -> [Vec<String>; 2] {
+    let mut streams: Vec<&str> = Vec::new();
+    let mut sides = [Vec::new(), Vec::new()];
+    for line in trace.of("segment") {
+        let connection = line["connection"].as_str().unwrap();
+        let stream = streams
+            .iter()
+            .position(|known| *known == connection)
+            .unwrap_or_else(|| {
+                streams.push(connection);
+                streams.len() - 1
+            });
+        let mut row = format!("{stream}|0x{:04x}", flags(&line["flags"]));
+        for field in ["seq", "ack", "len", "window"] {
+            write!(row, "|{}", line[field]).unwrap();
+        }
+        let options = &line["options"];
+        for field in ["mss", "window_scale", "tsval", "tsecr"] {
+            row.push('|');
+            if let Some(value) = options.get(field) {
+                row.push_str(&value.to_string());
+            }
+        }
+        for edge in [0, 1] {
+            let blocks = options.get("sack").and_then(Value::as_array);
+            let edges: Vec<String> = blocks
+                .into_iter()
+                .flatten()
+                .map(|block| block[edge].to_string())
+                .collect();
+            row.push('|');
+            row.push_str(&edges.join(","));
+        }
+        sides[usize::from(line["from"] == "server")].push(row);
+    }
+    sides
+}
+
+fn flags(names: &Value) -> u16 {
+    let all = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];
+    names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| 1 << all.iter().position(|known| name == known).unwrap())
+        .sum()
+}
+
+/// Runs `traffic` under tcpdump and the tracer, and compares every segment.
+fn check(lab: &Lab, port: u16, connections: usize, traffic: impl FnOnce()) -> Trace {
+    let port_argument = port.to_string();
+    let arguments = ["-o", "ndjson", "--segments", "--port", &port_argument];
+    let mut tracer = lab.tracer_alone(&arguments);
+    let capture = Capture::start(lab);
+    traffic();
+    tracer.wait_for_timelines(connections);
+    let trace = tracer.stop();
+    let file = capture.stop();
+    let mut expected = by_tshark(&file, port);
+    let mut found = by_tracer(&trace);
+    for side in [0, 1] {
+        if is_swapped(&expected[side]) {
+            expected[side].sort();
+            found[side].sort();
+        }
+    }
+    for (side, name) in [(0, "client"), (1, "server")] {
+        for (at, (found, expected)) in found[side].iter().zip(&expected[side]).enumerate() {
+            assert_eq!(
+                found, expected,
+                "segment {at} from the {name}, of {FIELDS:?}"
+            );
+        }
+        assert_eq!(
+            found[side].len(),
+            expected[side].len(),
+            "segments from the {name}"
+        );
+    }
+    assert!(!found[0].is_empty(), "there was no traffic");
+    trace
+}
+
+/// Whether tcpdump itself saw a sender's segments in another order than that of their numbers: with
+/// large frames in a hurry, one may overtake another between the socket and the device. The tracer
+/// stands at the socket.
+fn is_swapped(rows: &[String]) -> bool {
+    let numbers = rows.iter().map(|row| {
+        let mut columns = row.split('|');
+        (
+            columns.next().unwrap().to_owned(),
+            columns.nth(1).unwrap().parse::<u64>().unwrap(),
+        )
+    });
+    !numbers.collect::<Vec<_>>().is_sorted()
+}
+
+fn python(lab: &Lab, port: u16, script: &str) {
+    let prelude =
+        format!("import socket, struct\ns = socket.create_connection(('127.0.0.1', {port}))\n");
+    run(lab.inside("python3").args(["-c", &(prelude + script)]));
+}
+
+#[test]
+fn a_plain_upload() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let file = lab.file("file", 300_000);
+    check(&lab, 5000, 1, || {
+        let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
+        assert!(uploaded.status.success());
+    });
+    server.stop();
+}
+
+#[test]
+fn three_uploads_on_one_connection() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let file = lab.file("file", 20_000);
+    let file = file.to_str().unwrap();
+    check(&lab, 5000, 1, || {
+        let uploaded = lab.curl(&[
+            "--upload-file",
+            file,
+            &server.url("one"),
+            "--upload-file",
+            file,
+            &server.url("two"),
+            "--upload-file",
+            file,
+            &server.url("three"),
+        ]);
+        assert!(uploaded.status.success());
+    });
+    server.stop();
+}
+
+#[test]
+fn an_upload_that_the_client_resets() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    check(&lab, 5000, 1, || {
+        python(
+            &lab,
+            5000,
+            "s.sendall(b'PUT /cut HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + b'x' * 5000)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+s.close()",
+        );
+    });
+    server.stop();
+}
+
+#[test]
+fn an_upload_that_the_server_refuses_early() {
+    let lab = Lab::new();
+    let server = lab.server(&["--max-size", "1000"]);
+    let file = lab.file("file", 3_000_000);
+    check(&lab, 5000, 1, || {
+        let refused = lab.curl(&[
+            "--header",
+            "Expect:",
+            "--upload-file",
+            file.to_str().unwrap(),
+            &server.url(""),
+        ]);
+        let answer = String::from_utf8_lossy(&refused.stdout).into_owned();
+        assert!(answer.contains("413"), "{refused:?}");
+    });
+    server.stop();
+}
+
+#[test]
+fn a_half_closed_connection() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    check(&lab, 5000, 1, || {
+        python(
+            &lab,
+            5000,
+            "s.sendall(b'PUT /half HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\n\\r\\nhello')
+s.shutdown(socket.SHUT_WR)
+while s.recv(65536):
+    pass
+s.close()",
+        );
+    });
+    server.stop();
+}
+
+#[test]
+fn a_refused_connection() {
+    let lab = Lab::new();
+    check(&lab, 5999, 1, || {
+        assert!(!lab.curl(&["http://127.0.0.1:5999/"]).status.success());
+    });
+}
+
+#[test]
+fn an_upload_over_ipv6() {
+    let lab = Lab::new();
+    let server = lab.server(&["--listen", "[::1]:5000"]);
+    let file = lab.file("file", 100_000);
+    check(&lab, 5000, 1, || {
+        let uploaded = lab.curl(&[
+            "--upload-file",
+            file.to_str().unwrap(),
+            "http://[::1]:5000/",
+        ]);
+        assert!(uploaded.status.success(), "{uploaded:?}");
+    });
+    server.stop();
+}
+
+#[test]
+fn a_body_of_200_mb() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let file = lab.file("file", 200_000_000);
+    check(&lab, 5000, 1, || {
+        let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
+        assert!(uploaded.status.success());
+    });
+    server.stop();
+}
