@@ -80,6 +80,9 @@ pub struct TraceArgs {
     /// Every segment, as a packet list shows them
     #[arg(long)]
     pub segments: bool,
+    /// Every segment into a file for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pub pcapng: Option<PathBuf>,
     /// End after so many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,

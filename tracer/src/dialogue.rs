@@ -3,6 +3,8 @@
 
 mod under_way;
 
+use std::sync::Arc;
+
 use self::under_way::{Seen, UnderWay};
 use crate::{
     connection::End,
@@ -59,6 +61,10 @@ pub struct Told {
     pub analysis: Vec<Remark>,
     /// Whether it was seen where it was sent; else where it arrived.
     pub seen_leaving: bool,
+    /// Length of the packet from the IP header on.
+    pub packet_len: u32,
+    /// As much of the packet as was captured.
+    pub packet: Arc<[u8]>,
 }
 
 /// What a segment is in the light of those before it.
@@ -186,6 +192,8 @@ impl Side {
             ecn: segment.ecn,
             analysis,
             seen_leaving: segment.leaving,
+            packet_len: segment.packet_len,
+            packet: Arc::clone(&segment.packet),
         }
     }
 

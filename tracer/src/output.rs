@@ -1,5 +1,7 @@
 //! What the core says: each variant is one line of NDJSON, told apart by `type`.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use upload_server::record::Outcome;
 
@@ -83,6 +85,12 @@ pub struct SegmentLine {
     pub analysis: Vec<Remark>,
     /// Whether it was seen where it left; else where it arrived.
     pub seen_leaving: bool,
+    /// Length of the packet from the IP header on.
+    #[serde(skip)]
+    pub packet_len: u32,
+    /// As much of the packet as was captured.
+    #[serde(skip)]
+    pub packet: Arc<[u8]>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
@@ -105,6 +113,8 @@ impl SegmentLine {
             ecn: told.ecn,
             analysis: told.analysis,
             seen_leaving: told.seen_leaving,
+            packet_len: told.packet_len,
+            packet: told.packet,
         }
     }
 }

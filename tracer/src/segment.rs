@@ -1,7 +1,10 @@
 //! A TCP segment out of a packet's first bytes: IPv4 or IPv6, TCP, its options, the head of its
 //! payload. Every length is checked; what does not fit is said, not guessed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -30,8 +33,12 @@ pub struct Segment {
     pub len: u32,
     /// The options.
     pub options: Options,
-    /// As much of the payload as was captured.
-    pub payload: Vec<u8>,
+    /// Length of the packet from the IP header on.
+    pub packet_len: u32,
+    /// As much of the packet as was captured, from the IP header on.
+    pub packet: Arc<[u8]>,
+    /// Where its payload starts.
+    headers: usize,
 }
 
 /// The TCP flags (RFC 9293, section 3.1; RFC 3168; the ninth bit is RFC 9768's AE).
@@ -112,8 +119,7 @@ impl Segment {
         let options = tcp
             .get(fixed.len()..header)
             .ok_or(NoSegment::Truncated(TCP))?;
-        let payload = tcp.get(header..).unwrap_or_default();
-        let headers = u32::try_from(ip.length + header).unwrap_or(u32::MAX);
+        let headers = ip.length + header;
         let word = |at: usize| {
             u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]])
         };
@@ -128,10 +134,18 @@ impl Segment {
             ack: word(8),
             flags: Flags(half(12) & 0x01ff),
             window: half(14),
-            len: length.saturating_sub(headers),
+            len: length.saturating_sub(u32::try_from(headers).unwrap_or(u32::MAX)),
             options: Options::parse(options),
-            payload: payload.to_vec(),
+            packet_len: length,
+            packet: packet.into(),
+            headers,
         })
+    }
+
+    /// As much of the payload as was captured.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.packet.get(self.headers..).unwrap_or_default()
     }
 
     /// The sequence numbers that it takes: its payload, and one each for SYN and FIN.

@@ -1,24 +1,27 @@
-//! From inputs to what a person or a script sees: the pipeline, and the sink on stdout.
+//! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
+//! files.
 
-use std::{io, ops::ControlFlow};
+use std::{fs::File, io, ops::ControlFlow};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
-    cli::{Format, OutputArgs},
+    cli::{Format, OutputArgs, TraceArgs},
     input::Input,
     moment::Clock,
     output::Output,
     pipeline::Pipeline,
     say,
-    sink::{Batch, Ndjson, Sink, SinkThread, Text, WhenBehind},
+    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Text, WhenBehind},
     source::recording::Scope,
 };
 
 /// See the module.
 pub struct Show {
     pipeline: Pipeline,
-    sink: SinkThread,
+    stdout: SinkThread,
+    /// Outputs beside the one on stdout.
+    files: Vec<SinkThread>,
     clock: Clock,
     now_ns: u64,
     outputs: Vec<Output>,
@@ -26,31 +29,38 @@ pub struct Show {
 }
 
 impl Show {
-    /// Opens the output; with `count`, it wants to end after so many uploads.
+    /// Opens the outputs, those that the live trace asks for too.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When a file cannot be written.
     pub fn open(
         output: &OutputArgs,
         scope: Scope,
-        count: Option<usize>,
+        trace: Option<&TraceArgs>,
         when_behind: WhenBehind,
     ) -> Result<Self> {
-        let sink: Box<dyn Sink> = match output.format {
-            Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()))),
-            Format::Text => Box::new(Text::new(
-                Box::new(anstream::AutoStream::auto(io::stdout())),
-                scope.uploads_only,
-                output.explain,
-            )),
+        let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
+        let stdout: Box<dyn Sink> = match output.format {
+            Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()), scope.segments)),
+            Format::Text => {
+                let terminal = Box::new(anstream::AutoStream::auto(io::stdout()));
+                Box::new(Text::new(terminal, scope, output.explain))
+            }
         };
+        if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
+            let unwritable = || format!("{} cannot be written", path.display());
+            let file = File::create(path).with_context(unwritable)?;
+            let pcapng = Pcapng::new(Box::new(file)).with_context(unwritable)?;
+            sinks.push(SinkThread::start(Box::new(pcapng), when_behind)?);
+        }
         Ok(Self {
-            pipeline: Pipeline::new(scope.segments),
-            sink: SinkThread::start(sink, when_behind)?,
+            pipeline: Pipeline::new(scope.every_segment),
+            stdout: SinkThread::start(stdout, when_behind)?,
+            files: sinks,
             clock: Clock::default(),
             now_ns: 0,
             outputs: Vec::new(),
-            uploads_left: count,
+            uploads_left: trace.and_then(|trace| trace.count),
         })
     }
 
@@ -70,8 +80,11 @@ impl Show {
             return ControlFlow::Continue(());
         }
         let batch: Batch = self.outputs.drain(..).collect();
-        self.sink.send(&batch, self.clock.moment(self.now_ns));
-        if self.has_enough(&batch) || self.sink.is_broken() {
+        let now = self.clock.moment(self.now_ns);
+        for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
+            sink.send(&batch, now);
+        }
+        if self.has_enough(&batch) || self.stdout.is_broken() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -82,7 +95,10 @@ impl Show {
     /// # Errors
     /// What the destination said; a closed pipe is no error.
     pub fn finish(self) -> Result<()> {
-        let lost = self.sink.finish()?;
+        let mut lost = 0;
+        for sink in std::iter::once(self.stdout).chain(self.files) {
+            lost += sink.finish()?;
+        }
         if lost > 0 {
             say(&format!(
                 "{lost} lines were lost because the output could not keep up"

@@ -2,6 +2,7 @@
 //! loses its own outputs, counted and said, and holds up nobody else.
 
 mod ndjson;
+mod pcapng;
 mod text;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::error;
 
-pub use self::{ndjson::Ndjson, text::Text};
+pub use self::{ndjson::Ndjson, pcapng::Pcapng, text::Text};
 use crate::{
     moment::Moment,
     output::{Hop, LostLine, Output},

@@ -74,6 +74,7 @@ impl Target {
         let scope = Scope {
             uploads_only: of_server.is_some(),
             segments: arguments.segments,
+            every_segment: arguments.segments || arguments.pcapng.is_some(),
         };
         Ok(Self {
             filter,
@@ -94,7 +95,7 @@ impl Target {
     ) -> Result<()> {
         let stop = stop_signal(arguments)?;
         let started = Instant::now();
-        let probe = Probe::attach(&self.filter, arguments.ring_size, self.scope.segments)?;
+        let probe = Probe::attach(&self.filter, arguments.ring_size, self.scope.every_segment)?;
         let took = started.elapsed().as_millis();
         say(&format!("tracing {} (attached in {took} ms)", self.what));
         let (to, news) = mpsc::channel(1024);

@@ -26,7 +26,7 @@ use crate::{
 /// When it cannot begin, or the output fails.
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
     let target = Target::choose(arguments).await?;
-    let mut show = Show::open(output, target.scope, arguments.count, WhenBehind::Drop)?;
+    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
     target.run(arguments, |input| show.take(input)).await?;
     show.finish()
 }
@@ -40,7 +40,7 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     let created = File::create(file).with_context(unwritable)?;
     let target = Target::choose(arguments).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
-    let mut show = Show::open(output, target.scope, arguments.count, WhenBehind::Drop)?;
+    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
     let mut written = Ok(());
     let mut records = 0_u64;
     target

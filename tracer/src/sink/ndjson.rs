@@ -8,14 +8,17 @@ use crate::output::Output;
 /// See the module.
 pub struct Ndjson {
     destination: BufWriter<Box<dyn Write + Send>>,
+    /// Whether segments are shown.
+    segments: bool,
 }
 
 impl Ndjson {
-    /// Writes to `destination`.
+    /// Writes to `destination`, with or without segments.
     #[must_use]
-    pub fn new(destination: Box<dyn Write + Send>) -> Self {
+    pub fn new(destination: Box<dyn Write + Send>, segments: bool) -> Self {
         Self {
             destination: super::buffered(destination),
+            segments,
         }
     }
 }
@@ -23,8 +26,10 @@ impl Ndjson {
 impl Sink for Ndjson {
     /// A connection is told once, when it has ended: its progress is for who watches.
     fn write(&mut self, output: &Output) -> io::Result<()> {
-        if matches!(output, Output::Progress(_)) {
-            return Ok(());
+        match output {
+            Output::Progress(_) => return Ok(()),
+            Output::Segment(_) if !self.segments => return Ok(()),
+            _ => {}
         }
         serde_json::to_writer(&mut self.destination, output)?;
         self.destination.write_all(b"\n")

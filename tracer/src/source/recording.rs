@@ -25,19 +25,22 @@ const TICK: u8 = 2;
 pub struct Scope {
     /// An upload server's uploads, rather than connections of all kinds.
     pub uploads_only: bool,
-    /// Every segment.
+    /// Every segment is shown.
     pub segments: bool,
+    /// Every segment is traced, for this or for another output.
+    pub every_segment: bool,
 }
 
 impl Scope {
     const fn to_byte(self) -> u8 {
-        self.uploads_only as u8 | (self.segments as u8) << 1
+        self.uploads_only as u8 | (self.segments as u8) << 1 | (self.every_segment as u8) << 2
     }
 
     const fn from_byte(byte: u8) -> Self {
         Self {
             uploads_only: byte & 1 != 0,
             segments: byte & 2 != 0,
+            every_segment: byte & 4 != 0,
         }
     }
 }

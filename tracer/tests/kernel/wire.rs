@@ -86,8 +86,14 @@ fn by_tshark(file: &PathBuf, port: u16) -> [Vec<String>; 2] {
     for field in FIELDS {
         tshark.args(["-e", field]);
     }
+    let output = tshark.output().unwrap();
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    let unexpected = warnings
+        .lines()
+        .find(|line| !line.is_empty() && !line.starts_with("Running as user \"root\""));
+    assert_eq!(unexpected, None, "tshark has a complaint");
     let mut sides = [Vec::new(), Vec::new()];
-    for line in run(&mut tshark).lines() {
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
         let (source, rest) = line.split_once('|').unwrap();
         sides[usize::from(source == port.to_string())].push(rest.to_owned());
     }
@@ -146,36 +152,44 @@ fn flags(names: &Value) -> u16 {
 /// Runs `traffic` under tcpdump and the tracer, and compares every segment.
 fn check(lab: &Lab, port: u16, connections: usize, traffic: impl FnOnce()) -> Trace {
     let port_argument = port.to_string();
-    let arguments = ["-o", "ndjson", "--segments", "--port", &port_argument];
-    let mut tracer = lab.tracer_alone(&arguments);
+    let own = lab.dir.path().join("own.pcapng");
+    let mut tracer = lab.tracer_alone(&[
+        "-o",
+        "ndjson",
+        "--segments",
+        "--port",
+        &port_argument,
+        "--pcapng",
+        own.to_str().unwrap(),
+    ]);
     let capture = Capture::start(lab);
     traffic();
     tracer.wait_for_timelines(connections);
     let trace = tracer.stop();
     let file = capture.stop();
-    let mut expected = by_tshark(&file, port);
-    let mut found = by_tracer(&trace);
-    for side in [0, 1] {
-        if is_swapped(&expected[side]) {
-            expected[side].sort();
-            found[side].sort();
-        }
-    }
+    let expected = by_tshark(&file, port);
+    compare(by_tracer(&trace), expected.clone());
+    compare(by_tshark(&own, port), expected);
+    trace
+}
+
+/// Each segment of both sides is the same, in the same order.
+fn compare(mut found: [Vec<String>; 2], mut expected: [Vec<String>; 2]) {
     for (side, name) in [(0, "client"), (1, "server")] {
-        for (at, (found, expected)) in found[side].iter().zip(&expected[side]).enumerate() {
+        let (found, expected) = (&mut found[side], &mut expected[side]);
+        if is_swapped(expected) {
+            expected.sort();
+            found.sort();
+        }
+        for (at, (found, expected)) in found.iter().zip(&*expected).enumerate() {
             assert_eq!(
                 found, expected,
                 "segment {at} from the {name}, of {FIELDS:?}"
             );
         }
-        assert_eq!(
-            found[side].len(),
-            expected[side].len(),
-            "segments from the {name}"
-        );
+        assert_eq!(found.len(), expected.len(), "segments from the {name}");
     }
     assert!(!found[0].is_empty(), "there was no traffic");
-    trace
 }
 
 /// Whether tcpdump itself saw a sender's segments in another order than that of their numbers: with

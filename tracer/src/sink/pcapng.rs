@@ -1,0 +1,152 @@
+//! Segments in a file that Wireshark opens: one interface per end, nanosecond times, as many bytes of
+//! each packet as were captured, and in its comment whose it is.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    io::{self, BufWriter, Write},
+    time::Duration,
+};
+
+use pcap_file::{
+    DataLink, PcapError,
+    pcapng::{
+        PcapNgWriter,
+        blocks::{
+            enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
+            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+        },
+    },
+};
+
+use super::Sink;
+use crate::{
+    connection::End,
+    output::{Output, SegmentLine},
+};
+
+/// See the module.
+pub struct Pcapng {
+    writer: PcapNgWriter<BufWriter<Box<dyn Write + Send>>>,
+    /// What is known of each open connection's owners and uploads.
+    known: HashMap<String, Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    client: Option<String>,
+    server: Option<String>,
+    uploads: Vec<String>,
+}
+
+/// `if_tsresol`: ten to the minus ninth of a second.
+const NANOSECONDS: u8 = 9;
+
+impl Pcapng {
+    /// Writes the file's header, and one interface per end.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    pub fn new(destination: Box<dyn Write + Send>) -> io::Result<Self> {
+        let mut writer = PcapNgWriter::new(super::buffered(destination)).map_err(into_io)?;
+        for end in [End::Client, End::Server] {
+            let interface = InterfaceDescriptionBlock {
+                linktype: DataLink::RAW,
+                snaplen: 0,
+                options: vec![
+                    InterfaceDescriptionOption::IfName(Cow::Borrowed(end.name())),
+                    InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
+                ],
+            };
+            writer.write_pcapng_block(interface).map_err(into_io)?;
+        }
+        Ok(Self {
+            writer,
+            known: HashMap::new(),
+        })
+    }
+
+    fn segment(&mut self, segment: &SegmentLine) -> io::Result<()> {
+        let seen_at = if segment.seen_leaving {
+            segment.from
+        } else {
+            segment.from.other()
+        };
+        let packet = EnhancedPacketBlock {
+            interface_id: match seen_at {
+                End::Client => 0,
+                End::Server => 1,
+            },
+            timestamp: Duration::from_nanos(u64::try_from(segment.at.unix_ns).unwrap_or(0)),
+            original_len: segment.packet_len,
+            data: Cow::Borrowed(&segment.packet),
+            options: vec![EnhancedPacketOption::Comment(Cow::Owned(
+                self.comment(segment),
+            ))],
+        };
+        self.writer
+            .write_pcapng_block(packet)
+            .map(drop)
+            .map_err(into_io)
+    }
+
+    fn comment(&self, segment: &SegmentLine) -> String {
+        let mut comment = format!("connection {}", segment.connection);
+        let Some(known) = self.known.get(&segment.connection) else {
+            return comment;
+        };
+        for (end, owner) in [("client", &known.client), ("server", &known.server)] {
+            if let Some(owner) = owner {
+                comment.push_str(&format!(", {end} {owner}"));
+            }
+        }
+        for upload in &known.uploads {
+            comment.push_str(&format!(", upload {upload}"));
+        }
+        comment
+    }
+
+    fn known(&mut self, connection: &str) -> &mut Known {
+        self.known.entry(connection.to_owned()).or_default()
+    }
+}
+
+impl Sink for Pcapng {
+    fn write(&mut self, output: &Output) -> io::Result<()> {
+        match output {
+            Output::Segment(segment) => return self.segment(segment),
+            Output::State(state) => {
+                let owner = state.comm.as_ref().zip(state.pid);
+                if let Some((comm, pid)) = owner {
+                    let known = self.known(&state.connection);
+                    let owner = Some(format!("{comm}[{pid}]"));
+                    match state.end {
+                        End::Client => known.client = owner,
+                        End::Server => known.server = owner,
+                    }
+                }
+            }
+            Output::Upload(upload) => {
+                if let Some(connection) = &upload.connection {
+                    self.known(connection).uploads.push(upload.id.clone());
+                }
+            }
+            Output::Timeline(timeline) => {
+                self.known.remove(&timeline.connection);
+            }
+            Output::Progress(_) | Output::Lost(_) | Output::Summary(_) => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.get_mut().flush()
+    }
+}
+
+fn into_io(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,197 @@
+//! The three phases as rows of the chart.
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use anstyle::AnsiColor;
+
+use super::{
+    BAD,
+    chart::Row,
+    status_text,
+    units::{bytes, duration, plain},
+};
+use crate::timeline::{
+    Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination, Timeline,
+};
+
+pub(super) fn initiation(out: &mut impl Write, phase: &Initiation, whole: u64) -> io::Result<()> {
+    let mut detail = steps(&phase.steps);
+    if let Some(rtt) = phase.rtt_ns {
+        let _ = write!(detail, "    RTT {}", duration(rtt));
+    }
+    if let Some(options) = &phase.options {
+        let _ = write!(detail, ", MSS {}", options.mss);
+        match options.window_scale {
+            Some(scale) if scale.client == scale.server => {
+                let _ = write!(detail, ", window scale {}", scale.client);
+            }
+            Some(scale) => {
+                let (client, server) = (scale.client, scale.server);
+                let _ = write!(detail, ", window scale {client} and {server}");
+            }
+            None => {}
+        }
+        if options.sack_permitted {
+            detail.push_str(", SACK");
+        }
+        if options.timestamps {
+            detail.push_str(", timestamps");
+        }
+    }
+    if let Some(failure) = phase.failure {
+        let _ = write!(detail, "  {BAD}{}{BAD:#}", failure_text(failure));
+    }
+    if phase.certainty == Certainty::Unknown && phase.failure.is_none() {
+        detail.push_str("    its beginning was not seen");
+    }
+    let span = match phase.certainty {
+        Certainty::Unknown => None,
+        _ => phase.end_ns.map(|end| (phase.start_ns, end)),
+    };
+    Row::phase("initiation", AnsiColor::Cyan)
+        .span(span)
+        .write(out, whole, &detail)?;
+    if let Some(wait) = phase.accept_wait_ns {
+        let accepted = phase.accepted_ns.map(|at| (at.saturating_sub(wait), at));
+        Row::part("accepted").span(accepted).write(
+            out,
+            whole,
+            "the server's accept() took it from the queue",
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn maintenance(
+    out: &mut impl Write,
+    phase: &Maintenance,
+    timeline: &Timeline,
+    shown: &HashSet<String>,
+    whole: u64,
+) -> io::Result<()> {
+    let up = timeline
+        .bytes
+        .client_to_server
+        .map_or_else(|| "? B".to_owned(), bytes);
+    let down = timeline
+        .bytes
+        .server_to_client
+        .map_or_else(|| "? B".to_owned(), bytes);
+    let retransmits = match timeline.retransmits {
+        0 => "no retransmit".to_owned(),
+        1 => "1 retransmit".to_owned(),
+        count => format!("{count} retransmits"),
+    };
+    let detail = if timeline.open {
+        retransmits
+    } else {
+        format!("{up} to the server, {down} back, {retransmits}")
+    };
+    let end = phase.end_ns.or(timeline.open.then_some(whole));
+    Row::phase("maintenance", AnsiColor::Green)
+        .span(phase.start_ns.zip(end))
+        .write(out, whole, &detail)?;
+    for exchange in &phase.exchanges {
+        if !shown.contains(&exchange.upload) {
+            write_exchange(out, exchange, whole)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::Result<()> {
+    let request = &exchange.request;
+    let mut line = format!(
+        "{} {} {}",
+        plain(&request.method),
+        plain(&request.target),
+        request.version
+    );
+    if exchange.sequence > 1 {
+        line.push_str("    handshake paid by an earlier request");
+    }
+    let span = |span: &Span| span.start_ns.zip(span.end_ns);
+    Row::part("request")
+        .span(span(&request.span))
+        .write(out, whole, &line)?;
+    let mut line = bytes(exchange.body.bytes);
+    if let Some(rate) = exchange.body.bytes_per_second {
+        let _ = write!(line, ", {}/s", bytes(rate));
+    }
+    Row::part("body")
+        .span(span(&exchange.body.span))
+        .write(out, whole, &line)?;
+    Row::part("wait")
+        .span(span(&exchange.wait))
+        .write(out, whole, "the server works")?;
+    Row::part("response")
+        .span(span(&exchange.response.span))
+        .write(out, whole, &status_text(exchange.response.status))
+}
+
+pub(super) fn termination(
+    out: &mut impl Write,
+    phase: &Termination,
+    timeline: &Timeline,
+    whole: u64,
+) -> io::Result<()> {
+    let detail = termination_text(phase, timeline);
+    Row::phase("termination", AnsiColor::Yellow)
+        .span(phase.start_ns.zip(phase.end_ns))
+        .write(out, whole, &detail)
+}
+
+pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> String {
+    if timeline.open && phase.steps.is_empty() {
+        return "the connection is still open".to_owned();
+    }
+    let mut detail = steps(&phase.steps);
+    if let Some(end) = phase.closed_first {
+        let did = if phase.how == Some(How::Rst)
+            && phase.steps.first().is_some_and(|step| step.name == "RST")
+        {
+            "reset it"
+        } else {
+            "closed first"
+        };
+        let _ = write!(detail, "    {} {did}", end.name());
+    }
+    if phase.half_close {
+        detail.push_str(", then went on receiving (half-close)");
+    }
+    for missing in &phase.missing {
+        let _ = write!(detail, ", {missing}");
+    }
+    detail
+}
+
+fn steps(steps: &[Step]) -> String {
+    let names: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let again = if step.retransmit { " again" } else { "" };
+            let unknown = if step.certainty == Certainty::Unknown {
+                "?"
+            } else {
+                ""
+            };
+            format!("{}{again}{unknown}", step.name)
+        })
+        .collect();
+    names.join(" · ")
+}
+
+const fn failure_text(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "refused: a RST answered the SYN",
+        Failure::TimedOut => "timed out: no answer to any SYN",
+        Failure::Unreachable => "unreachable: no route to the host",
+        Failure::Reset => "reset while it was opening",
+        Failure::GivenUp => "given up: the client closed the socket before an answer came",
+        Failure::Failed => "failed",
+    }
+}
