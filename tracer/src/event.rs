@@ -311,3 +311,6 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

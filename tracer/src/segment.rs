@@ -318,3 +318,6 @@ impl Serialize for Flags {
         serializer.collect_seq(self.names())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A program in the background that says when it is ready, in systemd's way (`sd_notify(3)`).
 
 use std::{
+    io::ErrorKind,
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Command, ExitStatus},
@@ -43,7 +44,12 @@ impl Service {
         let ready = events.clone();
         thread::spawn(move || {
             let mut message = [0; 4096];
-            while let Ok(length) = notify.recv(&mut message) {
+            loop {
+                let length = match notify.recv(&mut message) {
+                    Ok(length) => length,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(_) => break,
+                };
                 if message[..length]
                     .split(|byte| *byte == b'\n')
                     .any(|line| line == b"READY=1")

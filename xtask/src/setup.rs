@@ -28,6 +28,8 @@ pub(crate) fn for_tests() -> Result<()> {
         ("ip", "iproute2"),
         ("ss", "iproute2"),
         ("nsenter", "util-linux"),
+        ("openssl", "openssl"),
+        ("python3", "python3"),
         ("tcpdump", "tcpdump"),
         ("tshark", "tshark"),
     ])

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, ErrorKind},
     net::SocketAddr,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
@@ -221,7 +221,10 @@ impl Process {
         };
         let mut message = [0; 4096];
         loop {
-            let length = socket.recv(&mut message).expect("it never was ready");
+            let length = match socket.recv(&mut message) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                received => received.expect("it never was ready"),
+            };
             if message[..length]
                 .split(|byte| *byte == b'\n')
                 .any(|line| line == b"READY=1")

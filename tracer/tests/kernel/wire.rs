@@ -335,3 +335,75 @@ fn a_body_of_200_mb() {
     });
     server.stop();
 }
+
+#[test]
+fn tls_1_2_and_1_3() {
+    let lab = Lab::new();
+    for version in ["1.2", "1.3"] {
+        let server = TlsServer::start(&lab);
+        check(&lab, TlsServer::PORT, 1, || {
+            let answer = lab.curl(&[
+                "--insecure",
+                "--tlsv1.2",
+                "--tls-max",
+                version,
+                "--resolve",
+                &format!("upload.example:{}:127.0.0.1", TlsServer::PORT),
+                &format!("https://upload.example:{}/", TlsServer::PORT),
+            ]);
+            assert!(answer.status.success(), "{answer:?}");
+        });
+        drop(server);
+    }
+}
+
+/// `openssl s_server`, with a certificate made on the spot.
+struct TlsServer {
+    child: Child,
+}
+
+impl TlsServer {
+    const PORT: u16 = 5443;
+
+    fn start(lab: &Lab) -> Self {
+        let (key, certificate) = (lab.dir.path().join("key"), lab.dir.path().join("cert"));
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj"])
+            .args(["/CN=upload.example", "-days", "1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate));
+        let mut child = lab
+            .inside("openssl")
+            .args([
+                "s_server",
+                "-www",
+                "-accept",
+                &Self::PORT.to_string(),
+                "-key",
+            ])
+            .arg(&key)
+            .arg("-cert")
+            .arg(&certificate)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(
+            lines.any(|line| line.unwrap().contains("ACCEPT")),
+            "openssl does not accept"
+        );
+        // It goes on writing.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

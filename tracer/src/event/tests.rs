@@ -1,0 +1,78 @@
+//! Records that the programs would never send.
+
+use proptest::prelude::{any, prop, proptest};
+use tracer_ebpf::record::{self, Header, SocketEvent, StateChange};
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::{Event, Malformed, State, What};
+
+fn header(kind: u16) -> Header {
+    let mut header = Header::new_zeroed();
+    header.kind = kind;
+    header.cookie = 42;
+    header
+}
+
+#[test]
+fn a_change_of_state() {
+    let mut change = StateChange::new_zeroed();
+    change.header = header(record::STATE_CHANGE);
+    (change.old, change.new) = (record::state::CLOSE, record::state::SYN_SENT);
+    change.addresses.remote[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 2]);
+    change.addresses.remote_port = 443;
+    change.task.pid = 7;
+    change.task.comm[..4].copy_from_slice(b"curl");
+    let event = Event::decode(change.as_bytes()).unwrap();
+    assert_eq!(event.cookie, 42);
+    let addresses = event.addresses.unwrap();
+    assert_eq!(addresses.remote, "10.0.0.2:443".parse().unwrap());
+    let What::State { old, new, task, .. } = event.what else {
+        panic!("{event:?}");
+    };
+    assert_eq!((old, new), (State::Close, State::SynSent));
+    assert_eq!(task.unwrap().comm, "curl");
+}
+
+#[test]
+fn what_is_no_record() {
+    let check = |bytes: &[u8], expected: Malformed| {
+        assert_eq!(Event::decode(bytes), Err(expected));
+    };
+    let length = |kind, found, expected| Malformed::Length {
+        kind,
+        found,
+        expected,
+    };
+    check(&[], length(0, 0, 24));
+    check(&[1; 23], length(0, 23, 24));
+    let mut change = StateChange::new_zeroed();
+    change.header = header(record::STATE_CHANGE);
+    let bytes = change.as_bytes();
+    check(
+        &bytes[..100],
+        length(record::STATE_CHANGE, 100, bytes.len()),
+    );
+    check(bytes, Malformed::State(0));
+    for kind in [0, 99] {
+        let mut event = SocketEvent::new_zeroed();
+        event.header = header(kind);
+        check(event.as_bytes(), Malformed::Kind(kind));
+    }
+    let mut segment = record::Segment::new_zeroed();
+    segment.header = header(record::SEGMENT);
+    segment.captured = 100;
+    check(segment.as_bytes(), length(record::SEGMENT, 0, 100));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_do_not(
+        kind in 0_u16..10,
+        mut bytes in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        if bytes.len() > 1 {
+            bytes[..2].copy_from_slice(&kind.to_ne_bytes());
+        }
+        let _ = Event::decode(&bytes);
+    }
+}
