@@ -67,13 +67,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     hear_signals(sender.clone())?;
 
     let server = start_server(arguments, sockets.path(), &sender)?;
-    if !started(SERVER, &events)? {
-        return Ok(());
-    }
-    let outcome = with_server(arguments, sockets.path(), &sender, &events);
-    server.stop();
-    wait_for_end(SERVER, &events);
-    outcome
+    let outcome = wait_until_ready(SERVER, &events)
+        .and_then(|()| with_server(arguments, sockets.path(), &sender, &events));
+    let status = server.stop()?;
+    outcome?;
+    expect_success(SERVER, status)
 }
 
 /// Everything between the server's start and its end.
@@ -84,41 +82,33 @@ fn with_server(
     events: &Receiver<Event>,
 ) -> Result<()> {
     let tracer = start_tracer(arguments, sockets, sender)?;
-    if !started(TRACER, events)? {
-        tracer.stop();
-        wait_for_end(TRACER, events);
-        return Ok(());
-    }
-    if let Some(file) = &arguments.upload
-        && let Err(error) = upload(file, arguments.listen)
-    {
-        tracer.stop();
-        wait_for_end(TRACER, events);
-        return Err(error);
-    }
-    if arguments.upload.is_none() {
+    let outcome =
+        wait_until_ready(TRACER, events).and_then(|()| with_both(arguments, events));
+    let status = tracer.stop()?;
+    outcome?;
+    expect_success(TRACER, status)
+}
+
+/// Until somebody wants an end, or one of the two has come to its own.
+fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
+    if let Some(file) = &arguments.upload {
+        upload(file, arguments.listen)?;
+    } else {
         let to = arguments.listen;
         say(&format!(
             "upload with a browser at http://{to}/ or with: curl -T FILE http://{to}/"
         ));
         say("Ctrl-C ends both");
     }
-    let mut interrupted = false;
-    for event in events {
-        match event {
-            Event::Stop => {
-                interrupted = true;
-                tracer.stop();
-            }
-            Event::Ended(TRACER, status) if status.success() || interrupted => return Ok(()),
-            Event::Ended(TRACER, status) => bail!("the tracer ended: {status}"),
-            Event::Ended(_, status) if !interrupted => {
-                tracer.stop();
-                wait_for_end(TRACER, events);
-                bail!("the upload server ended: {status}");
-            }
-            Event::Ended(..) | Event::Ready(_) => {}
-        }
+    let _ = events
+        .iter()
+        .find(|event| matches!(event, Event::Stop | Event::Ended(_)));
+    Ok(())
+}
+
+fn expect_success(name: &str, status: ExitStatus) -> Result<()> {
+    if !status.success() {
+        bail!("{name} ended with {status}; its own words stand above");
     }
     Ok(())
 }
@@ -170,27 +160,18 @@ fn start_tracer(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
     Service::start(TRACER, command, &notify, events)
 }
 
-/// Waits until the service is ready; `false` when somebody wants to end before.
-fn started(name: &str, events: &Receiver<Event>) -> Result<bool> {
+/// Waits until the service is ready, or until it has ended or somebody wants an end: what follows
+/// then ends at once, and the service's status says why.
+fn wait_until_ready(name: &str, events: &Receiver<Event>) -> Result<()> {
     for event in events {
         match event {
-            Event::Ready(ready) if ready == name => return Ok(true),
-            Event::Ended(ended, status) if ended == name => return Err(no_start(ended, status)),
-            Event::Stop => return Ok(false),
-            _ => {}
+            Event::Ready(ready) if ready == name => return Ok(()),
+            Event::Ready(_) => {}
+            Event::Ended(ended) => bail!("{ended} could not begin; its own words stand above"),
+            Event::Stop => bail!("interrupted"),
         }
     }
-    Ok(false)
-}
-
-fn no_start(name: &str, status: ExitStatus) -> anyhow::Error {
-    anyhow::anyhow!("{name} could not begin ({status}); its own words stand above")
-}
-
-fn wait_for_end(name: &str, events: &Receiver<Event>) {
-    let _ = events
-        .iter()
-        .find(|event| matches!(event, Event::Ended(ended, _) if *ended == name));
+    Ok(())
 }
 
 fn upload(file: &Path, to: SocketAddr) -> Result<()> {

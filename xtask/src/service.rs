@@ -1,15 +1,15 @@
 //! A program in the background that says when it is ready, in systemd's way (`sd_notify(3)`).
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Command, ExitStatus},
     sync::mpsc::Sender,
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What happens while services run.
@@ -18,14 +18,16 @@ pub(crate) enum Event {
     /// The service of this name is ready.
     Ready(&'static str),
     /// The service of this name has ended.
-    Ended(&'static str, ExitStatus),
+    Ended(&'static str),
     /// Somebody wants this to end.
     Stop,
 }
 
 /// See the module.
 pub(crate) struct Service {
+    name: &'static str,
     pid: Option<Pid>,
+    wait: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl Service {
@@ -59,18 +61,22 @@ impl Service {
             }
         });
         let ended = events.clone();
-        thread::spawn(move || {
-            if let Ok(status) = child.wait() {
-                let _ = ended.send(Event::Ended(name, status));
-            }
+        let wait = thread::spawn(move || {
+            let status = child.wait();
+            let _ = ended.send(Event::Ended(name));
+            status
         });
-        Ok(Self { pid })
+        Ok(Self { name, pid, wait })
     }
 
-    /// Asks it to end.
-    pub(crate) fn stop(&self) {
-        if let Some(pid) = self.pid {
+    /// Asks it to end, if it has not already, and waits until it has.
+    pub(crate) fn stop(self) -> Result<ExitStatus> {
+        if let Some(pid) = self.pid.filter(|_| !self.wait.is_finished()) {
             let _ = kill_process(pid, Signal::TERM);
         }
+        let Ok(status) = self.wait.join() else {
+            bail!("nobody knows how {} ended", self.name);
+        };
+        status.with_context(|| format!("waiting for {}", self.name))
     }
 }
