@@ -8,6 +8,7 @@ use std::sync::Arc;
 use self::under_way::{Seen, UnderWay};
 use crate::{
     connection::End,
+    payload::Payload,
     segment::{Flags, Options, Segment},
 };
 
@@ -19,6 +20,8 @@ pub struct Dialogue {
     under_way: UnderWay,
     /// Segments that open or close the connection.
     pub steps: Vec<Told>,
+    /// What the payload says.
+    pub payload: Payload,
 }
 
 /// What is known of the segments that one end sends.
@@ -123,6 +126,12 @@ impl Dialogue {
             own.begin(segment);
         }
         let told = own.tell(*mono_ns, *from, segment, peer);
+        if segment.len > 0 {
+            // The SYN takes number 0, the first byte is number 1.
+            let offset = u64::from(told.seq).saturating_sub(1);
+            self.payload
+                .hear(*mono_ns, *from, offset, segment.len, segment.payload());
+        }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
             .any(|flag| segment.flags.has(flag));

@@ -14,6 +14,7 @@ pub mod input;
 pub mod kernel;
 pub mod moment;
 pub mod output;
+pub mod payload;
 pub mod pipeline;
 pub mod process;
 pub mod segment;

@@ -4,6 +4,7 @@
 mod initiation;
 mod maintenance;
 mod termination;
+mod tls;
 
 use std::net::IpAddr;
 
@@ -12,8 +13,9 @@ use upload_server::record::{Cookie, Outcome, Upload};
 
 pub use self::{
     initiation::{Failure, Initiation, Options, WindowScale},
-    maintenance::{Body, Exchange, Maintenance, Request, Response, Span},
+    maintenance::{Body, Exchange, KnownBy, Maintenance, Request, Response, Span},
     termination::{How, Termination},
+    tls::{TlsAlert, TlsHandshake, TlsRecord, TlsStep},
 };
 use crate::{
     connection::{Connection, End, Learned, Transition, View},

@@ -82,8 +82,7 @@ fn with_server(
     events: &Receiver<Event>,
 ) -> Result<()> {
     let tracer = start_tracer(arguments, sockets, sender)?;
-    let outcome =
-        wait_until_ready(TRACER, events).and_then(|()| with_both(arguments, events));
+    let outcome = wait_until_ready(TRACER, events).and_then(|()| with_both(arguments, events));
     let status = tracer.stop()?;
     outcome?;
     expect_success(TRACER, status)

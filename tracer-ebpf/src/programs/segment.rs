@@ -106,8 +106,17 @@ fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Re
     }
     // SAFETY: as above.
     let is_step = unsafe { is_step(packet, direction, remembered) };
-    if is_step || head > 0 || EVERY_SEGMENT.load() != 0 {
-        send(packet, direction, cookie, u64::from(packet.headers) + head);
+    let every = EVERY_SEGMENT.load() != 0;
+    if is_step || head > 0 || every {
+        let mut wanted = u64::from(packet.headers) + head;
+        if every && wanted < CAPTURES[0] as u64 {
+            // The smallest record has room for that much in any case.
+            wanted = u64::from(packet.length);
+            if wanted > CAPTURES[0] as u64 {
+                wanted = CAPTURES[0] as u64;
+            }
+        }
+        send(packet, direction, cookie, wanted);
     }
 }
 

@@ -3,8 +3,14 @@
 use serde::Serialize;
 use upload_server::record::Upload;
 
-use super::{Certainty, Origin};
-use crate::{connection::Connection, event::State};
+use tracer_ebpf::record::{EGRESS, INGRESS};
+
+use super::{Certainty, Origin, tls::TlsHandshake};
+use crate::{
+    connection::{Connection, End},
+    event::State,
+    payload::{HttpExchange, Malformed, Protocol},
+};
 
 /// The phase from ESTABLISHED to the first FIN or RST.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,15 +21,23 @@ pub struct Maintenance {
     pub end_ns: Option<u64>,
     /// How the two are known.
     pub certainty: Certainty,
-    /// The requests whose uploads the server reported, in order.
+    /// What the payload is.
+    pub protocol: Protocol,
+    /// The TLS handshake, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsHandshake>,
+    /// The requests, in order: those whose uploads the server reported, and those in clear text.
     pub exchanges: Vec<Exchange>,
+    /// What the payload's bytes lie about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<Malformed>,
     /// Smoothed round-trip time at the end, of the client's socket, or else of the server's.
     pub rtt_ns: Option<u64>,
     /// The smallest, likewise.
     pub min_rtt_ns: Option<u64>,
 }
 
-/// One request and its response, as the server's own clock readings tell it.
+/// One request and its response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exchange {
     /// The request head.
@@ -34,8 +48,10 @@ pub struct Exchange {
     pub wait: Span,
     /// The response.
     pub response: Response,
-    /// The upload it carried; the first of several.
-    pub upload: String,
+    /// Who tells it: the server's own clock readings, or the segments.
+    pub known_by: KnownBy,
+    /// The upload it carried; the first of several; `null` for none, or none that a server reported.
+    pub upload: Option<String>,
     /// All of them, where a form carried several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uploads: Vec<String>,
@@ -67,6 +83,17 @@ pub struct Request {
     pub target: String,
     /// The protocol version.
     pub version: String,
+    /// The field Content-Length.
+    pub content_length: Option<u64>,
+}
+
+/// Who tells an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said above")]
+pub enum KnownBy {
+    Server,
+    Segments,
 }
 
 /// A request body: from the first byte handed to the server to the last.
@@ -75,8 +102,8 @@ pub struct Body {
     /// When.
     #[serde(flatten)]
     pub span: Span,
-    /// Bytes of the files in it that arrived.
-    pub bytes: u64,
+    /// Bytes of the files in it that arrived, by the server's count.
+    pub bytes: Option<u64>,
     /// The same per second; `null` for a body that took no time.
     pub bytes_per_second: Option<u64>,
 }
@@ -89,6 +116,20 @@ pub struct Response {
     pub span: Span,
     /// Its status; `null` where none was sent.
     pub status: Option<u16>,
+}
+
+impl Span {
+    fn new(start: Option<u64>, end: Option<u64>, origin: Origin) -> Self {
+        Self {
+            start_ns: start.map(|at| origin.since(at)),
+            end_ns: end.map(|at| origin.since(at)),
+            certainty: if start.is_some() && end.is_some() {
+                Certainty::Observed
+            } else {
+                Certainty::Unknown
+            },
+        }
+    }
 }
 
 impl Maintenance {
@@ -104,6 +145,7 @@ impl Maintenance {
             .filter(|seen| seen.old == State::Established)
             .map(|seen| seen.mono_ns)
             .min();
+        let payload = &connection.dialogue.payload;
         let last = connection.views().find_map(|(_, view)| view.last());
         Self {
             start_ns: established.map(|at| origin.since(at)),
@@ -113,7 +155,10 @@ impl Maintenance {
             } else {
                 Certainty::Unknown
             },
-            exchanges: exchanges(uploads, origin),
+            protocol: payload.protocol(),
+            tls: payload.tls().map(|tls| TlsHandshake::of(tls, origin)),
+            exchanges: exchanges(connection, uploads, origin),
+            malformed: payload.malformed().to_vec(),
             rtt_ns: last
                 .map(|last| u64::from(last.counters.srtt_us_8) * 1000 / 8)
                 .filter(|rtt| *rtt > 0),
@@ -125,28 +170,94 @@ impl Maintenance {
     }
 }
 
-/// One exchange per request: the files of one form belong together.
-fn exchanges(uploads: &[Upload], origin: Origin) -> Vec<Exchange> {
+/// One exchange per request: the server's where it reported one (the files of one form belong
+/// together), else what the segments show.
+fn exchanges(connection: &Connection, uploads: &[Upload], origin: Origin) -> Vec<Exchange> {
     let mut uploads: Vec<&Upload> = uploads.iter().collect();
     uploads.sort_by_key(|upload| upload.request);
-    uploads
+    let mut exchanges: Vec<Exchange> = uploads
         .chunk_by(|one, other| one.request == other.request)
         .filter_map(|files| exchange(files, origin))
-        .collect()
+        .collect();
+    let seen = connection.dialogue.payload.exchanges();
+    for (number, (http, sequence)) in seen.iter().zip(1..).enumerate() {
+        if exchanges.iter().all(|known| known.sequence != sequence) {
+            let is_last = number + 1 == seen.len();
+            let ends = if is_last {
+                last_payload(connection)
+            } else {
+                (None, None)
+            };
+            exchanges.extend(exchange_seen(http, sequence, ends, origin));
+        }
+    }
+    exchanges.sort_by_key(|exchange| exchange.sequence);
+    exchanges
+}
+
+/// When each end's last payload passed: the client's, the server's.
+fn last_payload(connection: &Connection) -> (Option<u64>, Option<u64>) {
+    let sent_by = |end: End| {
+        let (view, direction) = match (connection.view(end), connection.view(end.other())) {
+            (Some(view), _) => (view, EGRESS),
+            (None, other) => (other?, INGRESS),
+        };
+        let passed = view.passed?.get(usize::from(direction)).copied()?;
+        (passed.last_ns > 0).then_some(passed.last_ns)
+    };
+    (sent_by(End::Client), sent_by(End::Server))
+}
+
+/// An exchange from its segments. Of a body only the beginning is looked at, so its end is known
+/// for the last exchange alone: when the last payload passed.
+fn exchange_seen(
+    http: &HttpExchange,
+    sequence: u32,
+    (client_last, server_last): (Option<u64>, Option<u64>),
+    origin: Origin,
+) -> Option<Exchange> {
+    let request = http.request.as_ref()?;
+    let response = http.response.as_ref();
+    let response_start = response.map(|response| response.start_ns);
+    let body_end = request
+        .body_first_ns
+        .and(client_last)
+        .filter(|end| response_start.is_none_or(|start| *end <= start));
+    Some(Exchange {
+        request: Request {
+            span: Span::new(Some(request.start_ns), request.head_end_ns, origin),
+            method: request.method.clone(),
+            target: request.target.clone(),
+            version: request.version.to_owned(),
+            content_length: request.content_length,
+        },
+        body: Body {
+            span: Span::new(request.body_first_ns, body_end, origin),
+            bytes: None,
+            bytes_per_second: None,
+        },
+        wait: Span::new(
+            match request.body_first_ns {
+                Some(_) => body_end,
+                None => request.head_end_ns,
+            },
+            response_start,
+            origin,
+        ),
+        response: Response {
+            span: Span::new(response_start, response.and(server_last), origin),
+            status: response.map(|response| response.status),
+        },
+        known_by: KnownBy::Segments,
+        upload: None,
+        uploads: Vec::new(),
+        sequence,
+    })
 }
 
 fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
     let (first, last) = (files.first()?, files.last()?);
-    let since = |at: Option<u64>| at.map(|at| origin.since(at));
-    let span = |start: Option<u64>, end: Option<u64>| Span {
-        start_ns: since(start),
-        end_ns: since(end),
-        certainty: if start.is_some() && end.is_some() {
-            Certainty::Observed
-        } else {
-            Certainty::Unknown
-        },
-    };
+    let span = |start, end| Span::new(start, end, origin);
     let body_first = files
         .iter()
         .filter_map(|file| file.times.body_first_ns)
@@ -162,10 +273,11 @@ fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             method: first.method.clone(),
             target: first.target.clone(),
             version: first.version.clone(),
+            content_length: first.content_length,
         },
         body: Body {
             span: span(body_first, body_last),
-            bytes,
+            bytes: Some(bytes),
             bytes_per_second: body_first
                 .zip(body_last)
                 .and_then(|(start, end)| per_second(bytes, end.checked_sub(start)?)),
@@ -178,7 +290,8 @@ fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             span: span(last.times.response_ns, last.times.sent_ns),
             status: last.status,
         },
-        upload: first.id.clone(),
+        known_by: KnownBy::Server,
+        upload: Some(first.id.clone()),
         uploads: if files.len() > 1 {
             files.iter().map(|file| file.id.clone()).collect()
         } else {

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -30,7 +30,7 @@ impl Capture {
                 "-i",
                 "lo",
                 "-s",
-                "2048",
+                "0",
                 "-B",
                 "65536",
                 "-U",
@@ -341,7 +341,7 @@ fn tls_1_2_and_1_3() {
     let lab = Lab::new();
     for version in ["1.2", "1.3"] {
         let server = TlsServer::start(&lab);
-        check(&lab, TlsServer::PORT, 1, || {
+        let trace = check(&lab, TlsServer::PORT, 1, || {
             let answer = lab.curl(&[
                 "--insecure",
                 "--tlsv1.2",
@@ -354,7 +354,73 @@ fn tls_1_2_and_1_3() {
             assert!(answer.status.success(), "{answer:?}");
         });
         drop(server);
+        let tls = &trace.timelines()[0]["phases"][1]["tls"];
+        let expected = tls_by_tshark(&lab.dir.path().join("capture.pcap"));
+        assert_eq!(tls["server_name"], "upload.example");
+        assert_eq!(tls["version"], format!("TLS {version}"));
+        assert_eq!(tls["cipher_suite"], expected.cipher_suite);
+        for (end, expected) in [("client", &expected.client), ("server", &expected.server)] {
+            let records: Vec<&str> = tls["records"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|record| record["from"] == end)
+                .map(|record| record["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(&records, expected, "records of the {end}, TLS {version}");
+        }
     }
+}
+
+/// What tshark reads of one TLS connection.
+#[derive(Default)]
+struct TlsByTshark {
+    cipher_suite: String,
+    /// The types of the records of each end, in order.
+    client: Vec<&'static str>,
+    server: Vec<&'static str>,
+}
+
+fn tls_by_tshark(file: &Path) -> TlsByTshark {
+    const TYPES: [(&str, &str); 4] = [
+        ("Handshake", "handshake"),
+        ("Change Cipher Spec", "change_cipher_spec"),
+        ("Application Data", "application_data"),
+        ("Alert", "alert"),
+    ];
+    let port = TlsServer::PORT;
+    let text = run(Command::new("tshark").arg("-r").arg(file).args([
+        "-d",
+        &format!("tcp.port=={port},tls"),
+        "-Y",
+        "tls",
+        "-O",
+        "tls",
+    ]));
+    let mut found = TlsByTshark::default();
+    let mut from_server = false;
+    for line in text.lines() {
+        if line.starts_with("Transmission Control Protocol") {
+            from_server = line.contains(&format!("Src Port: {port}"));
+        }
+        if let Some((_, suite)) = line.split_once("Cipher Suite: ")
+            && from_server
+        {
+            found.cipher_suite = suite.split(' ').next().unwrap().to_owned();
+        }
+        if let Some((_, record)) = line.split_once("Record Layer: ") {
+            let (_, name) = TYPES
+                .into_iter()
+                .find(|(shown, _)| record.contains(shown))
+                .unwrap_or_else(|| panic!("a record of no known type: {record}"));
+            if from_server {
+                found.server.push(name);
+            } else {
+                found.client.push(name);
+            }
+        }
+    }
+    found
 }
 
 /// `openssl s_server`, with a certificate made on the spot.

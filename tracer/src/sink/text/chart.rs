@@ -47,7 +47,11 @@ impl Row {
         let bar = self.span.map_or_else(String::new, |span| bar(span, whole));
         let took = self.span.map_or_else(
             || "?".to_owned(),
-            |(start, end)| duration(end.saturating_sub(start)),
+            |(start, end)| match end.saturating_sub(start) {
+                // One segment, sent at once.
+                0 => "·".to_owned(),
+                took => duration(took),
+            },
         );
         let width = usize::try_from(WIDTH).unwrap_or_default();
         let line = format!("{label:<14} {style}{bar:<width$}{style:#} {took:>9}   {remark}");

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::timeline::{
     Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination, Timeline,
+    TlsHandshake,
 };
 
 pub(super) fn initiation(out: &mut impl Write, phase: &Initiation, whole: u64) -> io::Result<()> {
@@ -95,12 +96,50 @@ pub(super) fn maintenance(
     Row::phase("maintenance", AnsiColor::Green)
         .span(phase.start_ns.zip(end))
         .write(out, whole, &detail)?;
+    if let Some(tls) = &phase.tls {
+        write_tls(out, tls, whole)?;
+    }
+    for malformed in &phase.malformed {
+        let (from, what) = (malformed.from.name(), malformed.what);
+        writeln!(out, "    {BAD}malformed{BAD:#}  from the {from}: {what}")?;
+    }
     for exchange in &phase.exchanges {
-        if !shown.contains(&exchange.upload) {
+        let is_shown = exchange
+            .upload
+            .as_ref()
+            .is_some_and(|id| shown.contains(id));
+        if !is_shown {
             write_exchange(out, exchange, whole)?;
         }
     }
     Ok(())
+}
+
+fn write_tls(out: &mut impl Write, tls: &TlsHandshake, whole: u64) -> io::Result<()> {
+    let mut line = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
+    for (name, value) in [
+        ("", tls.cipher_suite.as_deref()),
+        ("server name ", tls.server_name.as_deref()),
+        ("ALPN ", tls.alpn.as_deref()),
+    ] {
+        if let Some(value) = value {
+            let _ = write!(line, ", {name}{}", plain(value));
+        }
+    }
+    if tls.session_resumed == Some(true) {
+        line.push_str(", resumed");
+    }
+    for alert in &tls.alerts {
+        let from = alert.from.name();
+        let _ = write!(
+            line,
+            ", {BAD}alert{BAD:#} from the {from}: {}",
+            plain(&alert.description)
+        );
+    }
+    Row::part("tls")
+        .span(tls.start_ns.zip(tls.end_ns))
+        .write(out, whole, &line)
 }
 
 fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::Result<()> {
@@ -118,13 +157,19 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::
     Row::part("request")
         .span(span(&request.span))
         .write(out, whole, &line)?;
-    let mut line = bytes(exchange.body.bytes);
+    let mut line = match (exchange.body.bytes, request.content_length) {
+        (Some(arrived), _) => bytes(arrived),
+        (None, Some(announced)) => format!("{} announced", bytes(announced)),
+        (None, None) => String::new(),
+    };
     if let Some(rate) = exchange.body.bytes_per_second {
         let _ = write!(line, ", {}/s", bytes(rate));
     }
-    Row::part("body")
-        .span(span(&exchange.body.span))
-        .write(out, whole, &line)?;
+    if exchange.body.bytes.is_some() || exchange.body.span.start_ns.is_some() {
+        Row::part("body")
+            .span(span(&exchange.body.span))
+            .write(out, whole, &line)?;
+    }
     Row::part("wait")
         .span(span(&exchange.wait))
         .write(out, whole, "the server works")?;

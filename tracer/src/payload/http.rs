@@ -1,0 +1,63 @@
+//! HTTP/1.x in clear text: the heads of requests and responses, and when their bodies passed.
+
+mod body;
+mod conversation;
+mod head;
+
+use serde::Serialize;
+
+pub(super) use self::{conversation::Conversation, head::looks_like_head};
+
+/// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing
+/// where it lay in a hole or was never sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HttpExchange {
+    /// The request.
+    pub request: Option<HttpRequest>,
+    /// When the server said `100 Continue` (RFC 9110, section 15.2.1).
+    pub continue_ns: Option<u64>,
+    /// The final response.
+    pub response: Option<HttpResponse>,
+}
+
+/// A request, told once its first line was seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HttpRequest {
+    /// The method (RFC 9110, section 9).
+    pub method: String,
+    /// The target (RFC 9112, section 3.2).
+    pub target: String,
+    /// `HTTP/1.1` or `HTTP/1.0`.
+    pub version: &'static str,
+    /// The field Host (RFC 9110, section 7.2).
+    pub host: Option<String>,
+    /// The field Content-Length (RFC 9110, section 8.6).
+    pub content_length: Option<u64>,
+    /// Whether the body comes in chunks (RFC 9112, section 7.1).
+    pub chunked: bool,
+    /// Whether the client asked to be told to go on (RFC 9110, section 10.1.1).
+    pub expect_continue: bool,
+    /// When the segment with its first byte was sent.
+    pub start_ns: u64,
+    /// When the segment with the blank line was sent.
+    pub head_end_ns: Option<u64>,
+    /// When the segment with the first byte of the body was sent.
+    pub body_first_ns: Option<u64>,
+    /// When the last segment with some of the body was sent, so far.
+    pub body_last_ns: Option<u64>,
+}
+
+/// A response, told once its first line was seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HttpResponse {
+    /// The status (RFC 9110, section 15).
+    pub status: u16,
+    /// The words after it.
+    pub reason: String,
+    /// `HTTP/1.1` or `HTTP/1.0`.
+    pub version: &'static str,
+    /// When the segment with its first byte was sent.
+    pub start_ns: u64,
+    /// When the last segment with some of it was sent, so far.
+    pub last_ns: u64,
+}

@@ -1,0 +1,167 @@
+//! Where a body ends (RFC 9112, section 6.3), followed through bytes and holes alike.
+
+use std::mem;
+
+/// What is left of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks (RFC 9112, section 7.1).
+    Chunked(Chunk),
+    /// No telling: up to the end of the connection, or of which the thread was lost.
+    Open,
+}
+
+/// Where in its chunks a body is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Chunk {
+    /// In the line with its size.
+    Size {
+        size: u64,
+        digits: u8,
+        extension: bool,
+    },
+    /// In its bytes and the line end after them: how many are left.
+    Content(u64),
+    /// In the trailer section: bytes of the current line.
+    Trailer(u32),
+}
+
+/// Whether a body has ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Progress {
+    GoesOn,
+    Ended,
+    Malformed,
+}
+
+impl Body {
+    pub(super) const fn chunked() -> Self {
+        Self::Chunked(Chunk::new())
+    }
+
+    /// Takes its bytes from the front of `bytes`.
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Progress {
+        match self {
+            Self::Length(left) => {
+                skip(left, bytes);
+                ended(*left == 0)
+            }
+            Self::Open => {
+                *bytes = &[];
+                Progress::GoesOn
+            }
+            Self::Chunked(chunk) => {
+                let progress = chunk.take(bytes);
+                if progress == Progress::Malformed {
+                    *self = Self::Open;
+                }
+                progress
+            }
+        }
+    }
+
+    /// Takes its bytes from a hole.
+    pub(super) fn skip(&mut self, hole: &mut u64) -> Progress {
+        if let Self::Length(left) | Self::Chunked(Chunk::Content(left)) = self {
+            let skipped = (*left).min(*hole);
+            *left -= skipped;
+            *hole -= skipped;
+        }
+        match self {
+            Self::Length(left) => return ended(*left == 0),
+            Self::Chunked(Chunk::Content(0)) => *self = Self::chunked(),
+            Self::Chunked(_) | Self::Open => {}
+        }
+        if *hole > 0 && !matches!(self, Self::Chunked(Chunk::Content(_))) {
+            *self = Self::Open;
+            *hole = 0;
+        }
+        Progress::GoesOn
+    }
+}
+
+impl Chunk {
+    const fn new() -> Self {
+        Self::Size {
+            size: 0,
+            digits: 0,
+            extension: false,
+        }
+    }
+
+    fn take(&mut self, bytes: &mut &[u8]) -> Progress {
+        while let Some((first, rest)) = bytes.split_first() {
+            match self {
+                Self::Content(left) => {
+                    skip(left, bytes);
+                    if *left == 0 {
+                        *self = Self::new();
+                    }
+                    continue;
+                }
+                Self::Size { .. } => {
+                    if !self.size_byte(*first) {
+                        return Progress::Malformed;
+                    }
+                }
+                Self::Trailer(length) => match first {
+                    b'\n' if mem::take(length) == 0 => {
+                        *bytes = rest;
+                        return Progress::Ended;
+                    }
+                    b'\n' | b'\r' => {}
+                    _ => *length = length.saturating_add(1),
+                },
+            }
+            *bytes = rest;
+        }
+        Progress::GoesOn
+    }
+
+    /// Takes a byte of the line with the size; false when it does not belong there.
+    fn size_byte(&mut self, byte: u8) -> bool {
+        let Self::Size {
+            size,
+            digits,
+            extension,
+        } = self
+        else {
+            return false;
+        };
+        let digit = char::from(byte).to_digit(16);
+        match (byte, digit) {
+            (b'\n', _) if *digits > 0 => {
+                *self = match *size {
+                    0 => Self::Trailer(0),
+                    size => Self::Content(size.saturating_add(2)),
+                };
+            }
+            (_, Some(digit)) if !*extension && *digits < 16 => {
+                *size = *size << 4 | u64::from(digit);
+                *digits += 1;
+            }
+            (b';' | b' ' | b'\t' | b'\r', _) if *digits > 0 => *extension = true,
+            (b' '..=b'~' | b'\t' | 0x80.., _) if *extension => {}
+            _ => return false,
+        }
+        true
+    }
+}
+
+const fn ended(ended: bool) -> Progress {
+    if ended {
+        Progress::Ended
+    } else {
+        Progress::GoesOn
+    }
+}
+
+/// Drops from the front of `bytes` what is `left`.
+fn skip(left: &mut u64, bytes: &mut &[u8]) {
+    let most = usize::try_from(*left).unwrap_or(usize::MAX);
+    let (front, rest) = bytes.split_at(most.min(bytes.len()));
+    *left -= front.len() as u64;
+    *bytes = rest;
+}
