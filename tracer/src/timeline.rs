@@ -144,7 +144,7 @@ pub struct Step {
 #[expect(missing_docs, reason = "each variant is its struct")]
 pub enum Phase {
     Initiation(Initiation),
-    Maintenance(Maintenance),
+    Maintenance(Box<Maintenance>),
     Termination(Termination),
 }
 
@@ -172,9 +172,8 @@ impl Timeline {
         let opened = initiation.failure.is_none();
         phases.push(Phase::Initiation(initiation));
         if opened {
-            phases.push(Phase::Maintenance(Maintenance::of(
-                connection, uploads, origin,
-            )));
+            let maintenance = Maintenance::of(connection, uploads, origin);
+            phases.push(Phase::Maintenance(Box::new(maintenance)));
             phases.push(Phase::Termination(Termination::of(connection, origin)));
         }
         let incomplete = why_incomplete(connection);
@@ -210,7 +209,7 @@ impl Timeline {
     #[must_use]
     pub fn maintenance(&self) -> Option<&Maintenance> {
         self.phases.iter().find_map(|phase| match phase {
-            Phase::Maintenance(found) => Some(found),
+            Phase::Maintenance(found) => Some(&**found),
             _ => None,
         })
     }
