@@ -5,6 +5,8 @@ mod under_way;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use self::under_way::{Seen, UnderWay};
 use crate::{
     connection::End,
@@ -40,9 +42,10 @@ struct Side {
 }
 
 /// A segment told in relation to its connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Told {
     /// When it passed, CLOCK_MONOTONIC.
+    #[serde(skip)]
     pub mono_ns: u64,
     /// Who sent it.
     pub from: End,
@@ -58,20 +61,29 @@ pub struct Told {
     pub window: u32,
     /// The options, SACK blocks relative.
     pub options: Options,
-    /// The ECN bits of the IP header.
+    /// The ECN bits of the IP header; absent in outputs for none.
+    #[serde(skip_serializing_if = "is_zero")]
     pub ecn: u8,
-    /// What it is in the light of those before it.
+    /// What it is in the light of those before it; absent in outputs for the ordinary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub analysis: Vec<Remark>,
     /// Whether it was seen where it was sent; else where it arrived.
     pub seen_leaving: bool,
     /// Length of the packet from the IP header on.
+    #[serde(skip)]
     pub packet_len: u32,
     /// As much of the packet as was captured.
+    #[serde(skip)]
     pub packet: Arc<[u8]>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(ecn: &u8) -> bool {
+    *ecn == 0
+}
+
 /// What a segment is in the light of those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remark {
     /// Sequence numbers that were sent before.

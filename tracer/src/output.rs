@@ -1,18 +1,9 @@
 //! What the core says: each variant is one line of NDJSON, told apart by `type`.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use upload_server::record::Outcome;
 
-use crate::{
-    connection::End,
-    dialogue::{Remark, Told},
-    event::State,
-    moment::Moment,
-    segment::{Flags, Options},
-    timeline::Timeline,
-};
+use crate::{connection::End, dialogue::Told, event::State, moment::Moment, timeline::Timeline};
 
 /// One output of the [`Pipeline`](crate::pipeline::Pipeline), on its way to every sink.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,60 +54,9 @@ pub struct SegmentLine {
     pub at: Moment,
     /// The connection's name.
     pub connection: String,
-    /// Who sent it.
-    pub from: End,
-    /// Its flags.
-    pub flags: Flags,
-    /// Sequence number, relative to the sender's first.
-    pub seq: u32,
-    /// Acknowledgment number, relative to the peer's first; 0 without the flag ACK.
-    pub ack: u32,
-    /// Bytes of payload.
-    pub len: u32,
-    /// The window in bytes, scaled where a scale was agreed on.
-    pub window: u32,
-    /// The options, SACK blocks relative.
-    pub options: Options,
-    /// The ECN bits of the IP header; absent for none.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub ecn: u8,
-    /// What it is in the light of those before it; absent for the ordinary.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub analysis: Vec<Remark>,
-    /// Whether it was seen where it left; else where it arrived.
-    pub seen_leaving: bool,
-    /// Length of the packet from the IP header on.
-    #[serde(skip)]
-    pub packet_len: u32,
-    /// As much of the packet as was captured.
-    #[serde(skip)]
-    pub packet: Arc<[u8]>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-const fn is_zero(ecn: &u8) -> bool {
-    *ecn == 0
-}
-
-impl SegmentLine {
-    pub(crate) fn new(at: Moment, connection: String, told: Told) -> Self {
-        Self {
-            at,
-            connection,
-            from: told.from,
-            flags: told.flags,
-            seq: told.seq,
-            ack: told.ack,
-            len: told.len,
-            window: told.window,
-            options: told.options,
-            ecn: told.ecn,
-            analysis: told.analysis,
-            seen_leaving: told.seen_leaving,
-            packet_len: told.packet_len,
-            packet: told.packet,
-        }
-    }
+    /// The segment.
+    #[serde(flatten)]
+    pub told: Told,
 }
 
 /// An upload came to its end.

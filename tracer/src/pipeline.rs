@@ -126,9 +126,10 @@ impl Pipeline {
             return Vec::new();
         }
         told.into_iter()
-            .map(|told| {
-                let at = self.clock.moment(told.mono_ns);
-                SegmentLine::new(at, connection.id.clone(), told)
+            .map(|told| SegmentLine {
+                at: self.clock.moment(told.mono_ns),
+                connection: connection.id.clone(),
+                told,
             })
             .collect()
     }

@@ -14,8 +14,8 @@ use aya::{
     Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError,
-        loaded_programs,
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, ProgramFd,
+        ProgramInfo, loaded_programs,
     },
 };
 use aya_log::EbpfLogger;
@@ -260,6 +260,19 @@ struct Attached {
 }
 
 impl Attached {
+    fn new(
+        info: Result<ProgramInfo, ProgramError>,
+        fd: Result<&ProgramFd, ProgramError>,
+    ) -> Result<Self> {
+        Ok(Self {
+            id: info.context("a loaded program has an id")?.id(),
+            fd: fd
+                .context("a loaded program has a descriptor")?
+                .as_fd()
+                .as_raw_fd(),
+        })
+    }
+
     fn fdinfo(&self) -> String {
         format!("/proc/self/fdinfo/{}", self.fd)
     }
@@ -296,14 +309,7 @@ fn attach_tracepoints(
             loaded => loaded.map_err(|error| refused(name, &error))?,
         }
         program.attach().map_err(|error| refused(name, &error))?;
-        attached.push(Attached {
-            id: program.info().context("a loaded program has an id")?.id(),
-            fd: program
-                .fd()
-                .context("a loaded program has a descriptor")?
-                .as_fd()
-                .as_raw_fd(),
-        });
+        attached.push(Attached::new(program.info(), program.fd())?);
     }
     Ok(attached)
 }
@@ -329,14 +335,7 @@ fn attach_segments(
             .load()
             .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
             .map_err(|error| refused(name, &error))?;
-        attached.push(Attached {
-            id: program.info().context("a loaded program has an id")?.id(),
-            fd: program
-                .fd()
-                .context("a loaded program has a descriptor")?
-                .as_fd()
-                .as_raw_fd(),
-        });
+        attached.push(Attached::new(program.info(), program.fd())?);
     }
     Ok(attached)
 }

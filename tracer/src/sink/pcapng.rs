@@ -67,10 +67,10 @@ impl Pcapng {
     }
 
     fn segment(&mut self, segment: &SegmentLine) -> io::Result<()> {
-        let seen_at = if segment.seen_leaving {
-            segment.from
+        let seen_at = if segment.told.seen_leaving {
+            segment.told.from
         } else {
-            segment.from.other()
+            segment.told.from.other()
         };
         let packet = EnhancedPacketBlock {
             interface_id: match seen_at {
@@ -78,8 +78,8 @@ impl Pcapng {
                 End::Server => 1,
             },
             timestamp: Duration::from_nanos(u64::try_from(segment.at.unix_ns).unwrap_or(0)),
-            original_len: segment.packet_len,
-            data: Cow::Borrowed(&segment.packet),
+            original_len: segment.told.packet_len,
+            data: Cow::Borrowed(&segment.told.packet),
             options: vec![EnhancedPacketOption::Comment(Cow::Owned(
                 self.comment(segment),
             ))],

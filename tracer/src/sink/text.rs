@@ -8,6 +8,7 @@ mod units;
 
 use std::{
     collections::HashSet,
+    fmt::Write as _,
     io::{self, BufWriter, Write},
     net::SocketAddr,
 };
@@ -206,9 +207,24 @@ fn write_ending(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
 fn write_brief(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
     let took = duration(whole_ns(timeline));
     let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
+    let exchanges = timeline
+        .maintenance()
+        .map_or(&[][..], |phase| &phase.exchanges);
+    let mut requests = String::new();
+    for exchange in exchanges {
+        let (method, target) = (
+            plain(&exchange.request.method),
+            plain(&exchange.request.target),
+        );
+        let _ = write!(
+            requests,
+            "  {method} {target}  {}",
+            status_text(exchange.response.status)
+        );
+    }
     writeln!(
         out,
-        "{DIM}connection without upload  {took}    {client} → {server}{DIM:#}"
+        "{DIM}connection without upload{requests}  {took}    {client} → {server}{DIM:#}"
     )
 }
 

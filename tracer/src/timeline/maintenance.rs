@@ -267,6 +267,8 @@ fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
         .filter_map(|file| file.times.body_last_ns)
         .max();
     let bytes = files.iter().map(|file| file.bytes).sum();
+    // A response that was ready and never sent is none.
+    let response_ns = last.status.and(last.times.response_ns);
     Some(Exchange {
         request: Request {
             span: span(first.times.first_byte_ns, Some(first.times.head_ns)),
@@ -282,12 +284,9 @@ fn exchange(files: &[&Upload], origin: Origin) -> Option<Exchange> {
                 .zip(body_last)
                 .and_then(|(start, end)| per_second(bytes, end.checked_sub(start)?)),
         },
-        wait: span(
-            body_last.or(Some(first.times.head_ns)),
-            last.times.response_ns,
-        ),
+        wait: span(body_last.or(Some(first.times.head_ns)), response_ns),
         response: Response {
-            span: span(last.times.response_ns, last.times.sent_ns),
+            span: span(response_ns, last.times.sent_ns),
             status: last.status,
         },
         known_by: KnownBy::Server,

@@ -59,3 +59,18 @@ fn damage_is_said() {
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
+
+/// A recording of uploads that end well, share a connection, or are cut off, of a page that is read,
+/// and of a connection that is refused.
+#[test]
+fn a_recording_reads_the_same_for_ever() {
+    let recording = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/recordings/uploads.trace"
+    );
+    let text = run(Command::new(env!("CARGO_BIN_EXE_tracer")).args(["replay", recording]));
+    insta::assert_snapshot!("uploads", text);
+    let explained =
+        run(Command::new(env!("CARGO_BIN_EXE_tracer")).args(["replay", "--explain", recording]));
+    insta::assert_snapshot!("uploads_explained", explained);
+}

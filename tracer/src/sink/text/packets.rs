@@ -28,7 +28,7 @@ impl PacketList {
         let since = now.saturating_sub(beginning);
         let (seconds, micros) = (since / 1_000_000_000, since % 1_000_000_000 / 1000);
         let connection = &segment.connection;
-        let arrow = match segment.from {
+        let arrow = match segment.told.from {
             End::Client => "client → server",
             End::Server => "server → client",
         };
@@ -45,17 +45,21 @@ impl PacketList {
 }
 
 fn describe(segment: &SegmentLine) -> String {
-    let flags: Vec<&str> = segment.flags.names().collect();
-    let mut line = format!("[{}] Seq={}", flags.join(", "), segment.seq);
+    let flags: Vec<&str> = segment.told.flags.names().collect();
+    let mut line = format!("[{}] Seq={}", flags.join(", "), segment.told.seq);
     if flags.contains(&"ACK") {
-        let _ = write!(line, " Ack={}", segment.ack);
+        let _ = write!(line, " Ack={}", segment.told.ack);
     }
-    let _ = write!(line, " Win={} Len={}", segment.window, segment.len);
-    describe_options(&mut line, &segment.options);
-    if segment.ecn == 3 {
+    let _ = write!(
+        line,
+        " Win={} Len={}",
+        segment.told.window, segment.told.len
+    );
+    describe_options(&mut line, &segment.told.options);
+    if segment.told.ecn == 3 {
         line.push_str(" [congestion experienced]");
     }
-    for remark in &segment.analysis {
+    for remark in &segment.told.analysis {
         line.push_str(match remark {
             Remark::Retransmission => " [retransmission]",
             Remark::PreviousSegmentNotSeen => " [previous segment not seen]",

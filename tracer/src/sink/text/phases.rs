@@ -170,9 +170,11 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::
             .span(span(&exchange.body.span))
             .write(out, whole, &line)?;
     }
-    Row::part("wait")
-        .span(span(&exchange.wait))
-        .write(out, whole, "the server works")?;
+    if exchange.response.status.is_some() {
+        Row::part("wait")
+            .span(span(&exchange.wait))
+            .write(out, whole, "the server works")?;
+    }
     Row::part("response")
         .span(span(&exchange.response.span))
         .write(out, whole, &status_text(exchange.response.status))
