@@ -23,6 +23,8 @@ pub const READ: u16 = 6;
 pub const SEGMENT: u16 = 7;
 /// `Header::kind` of a [`Flow`]: what a socket's segments came to.
 pub const FLOW: u16 = 8;
+/// No kind: where the loss counters count sockets that the map `SOCKETS` had no room for.
+pub const UNTRACKED: u16 = 0;
 /// One more than the highest kind.
 pub const KINDS: u32 = 9;
 

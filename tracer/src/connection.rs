@@ -6,37 +6,9 @@ use tracer_ebpf::record::{Counters, Passed};
 
 use crate::{
     dialogue::Dialogue,
+    end::End,
     event::{Addresses, State, Task},
 };
-
-/// Which side of a connection: the client opened it actively, the server passively.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said above")]
-pub enum End {
-    Client,
-    Server,
-}
-
-impl End {
-    /// The other side.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-
-    /// `client` or `server`, as in every output.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
-    }
-}
 
 /// A TCP connection as this machine saw it.
 #[derive(Clone, Debug, PartialEq)]

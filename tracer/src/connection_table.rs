@@ -10,8 +10,9 @@ use std::{
 
 use self::early::Early;
 use crate::{
-    connection::{Connection, End, Learned, Reset, Transition, View},
+    connection::{Connection, Learned, Reset, Transition, View},
     dialogue::Told,
+    end::End,
     event::{Addresses, Event, State, What},
     segment::Segment,
 };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::under_way::{Seen, UnderWay};
 use crate::{
-    connection::End,
+    end::End,
     payload::Payload,
     segment::{Flags, Options, Segment},
 };

@@ -35,6 +35,9 @@ pub struct Tick {
     pub realtime_ns: i64,
     /// Records that found no room in the ring buffer since the start.
     pub lost_ring: u64,
+    /// Sockets that the map of traced sockets had no room for since the start.
+    #[serde(default)]
+    pub lost_sockets: u64,
     /// Runs of a program that the kernel skipped since the start.
     pub lost_recursion: u64,
 }

@@ -2,12 +2,14 @@
 //! programs, the filter's maps, the ring buffer and the loss counters. No interpretation of what
 //! the records say.
 
+mod attach_error;
 pub mod clock;
 mod filter;
 mod layout;
 mod loss;
 mod probe;
 
+pub use attach_error::AttachError;
 pub use filter::Filter;
 pub use loss::Lost;
-pub use probe::{AttachError, Probe};
+pub use probe::Probe;

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod connection_table;
 pub mod correlate;
 pub mod dialogue;
+pub mod end;
 pub mod event;
 pub mod input;
 pub mod kernel;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use upload_server::record::Outcome;
 
-use crate::{connection::End, dialogue::Told, event::State, moment::Moment, timeline::Timeline};
+use crate::{dialogue::Told, end::End, event::State, moment::Moment, timeline::Timeline};
 
 /// One output of the [`Pipeline`](crate::pipeline::Pipeline), on its way to every sink.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -104,6 +104,8 @@ pub struct LostLine {
 pub enum Hop {
     /// The ring buffer had no room.
     Ring,
+    /// The map of traced sockets had no room: changes of state are told, the rest is not.
+    Sockets,
     /// The kernel does not nest a program in itself.
     Recursion,
     /// The bytes were no record.
@@ -118,6 +120,7 @@ impl Hop {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Ring => "the ring buffer had no room (a larger --ring-size helps)",
+            Self::Sockets => "too many sockets at once to note more than their states",
             Self::Recursion => "the kernel does not nest a program in itself",
             Self::Decode => "the bytes were no record",
             Self::Sink => "the output could not keep up",

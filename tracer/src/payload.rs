@@ -14,7 +14,7 @@ pub use self::{
     http::{HttpExchange, HttpRequest, HttpResponse},
     tls::{Tls, TlsAlert, TlsRecord, TlsStep},
 };
-use crate::connection::End;
+use crate::end::End;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -155,6 +155,10 @@ impl Pipeline {
         let counts = [
             (Hop::Ring, now.lost_ring.saturating_sub(before.lost_ring)),
             (
+                Hop::Sockets,
+                now.lost_sockets.saturating_sub(before.lost_sockets),
+            ),
+            (
                 Hop::Recursion,
                 now.lost_recursion.saturating_sub(before.lost_recursion),
             ),

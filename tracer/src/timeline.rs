@@ -3,6 +3,7 @@
 
 mod initiation;
 mod maintenance;
+mod step;
 mod termination;
 mod tls;
 
@@ -14,12 +15,13 @@ use upload_server::record::{Cookie, Outcome, Upload};
 pub use self::{
     initiation::{Failure, Initiation, Options, WindowScale},
     maintenance::{Body, Exchange, KnownBy, Maintenance, Request, Response, Span},
+    step::{Certainty, Step},
     termination::{How, Termination},
     tls::{TlsAlert, TlsHandshake, TlsRecord, TlsStep},
 };
 use crate::{
-    connection::{Connection, End, Learned, Transition, View},
-    dialogue::{Remark, Told},
+    connection::{Connection, Learned, Transition, View},
+    end::End,
     moment::{Clock, Moment},
     segment::Flags,
 };
@@ -43,9 +45,13 @@ pub struct Timeline {
     pub uploads: Vec<UploadSummary>,
     /// Payload that arrived in order.
     pub bytes: Bytes,
-    /// Segments retransmitted by the ends that were seen, as the kernel counts them
-    /// (`tcpi_total_retrans`): SYNs, SYN-ACKs and FINs included.
+    /// Segments that each end retransmitted, as its kernel counts them (`tcpi_total_retrans`):
+    /// SYNs, SYN-ACKs and FINs included. `null` for an end that is not on this machine.
+    pub retransmits_by: Retransmits,
+    /// The same of the ends that were seen, together.
     pub retransmits: u64,
+    /// How it is known which end is the client: observed at its birth, or inferred from the ports.
+    pub roles: Certainty,
     /// Records lost meanwhile, of whichever connection.
     pub lost: u64,
     /// Whether everything that there was to see of it was seen.
@@ -84,6 +90,15 @@ pub struct Bytes {
     pub server_to_client: Option<u64>,
 }
 
+/// Segments retransmitted, by end; `null` where unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Retransmits {
+    /// By the client.
+    pub client: Option<u64>,
+    /// By the server.
+    pub server: Option<u64>,
+}
+
 /// An upload as a timeline lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UploadSummary {
@@ -97,45 +112,6 @@ pub struct UploadSummary {
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// How a number or a step is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Certainty {
-    /// Seen to happen.
-    Observed,
-    /// Follows from what was seen.
-    Inferred,
-    /// Not seen.
-    Unknown,
-}
-
-/// One step of a phase: a segment, or several that belong together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// `SYN`, `SYN-ACK`, `ACK`, `FIN`, `FIN-ACK` or `RST`.
-    pub name: &'static str,
-    /// When; `null` where unknown.
-    pub at_ns: Option<u64>,
-    /// Who sent it.
-    pub from: End,
-    /// How it is known.
-    pub certainty: Certainty,
-    /// The kernel's event that it is known by, at the end named first.
-    pub known_by: String,
-    /// Whether it was sent before and is sent again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub retransmit: bool,
-    /// Its relative sequence number; absent where the segment itself was not seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seq: Option<u32>,
-    /// Its relative acknowledgment number, likewise; absent without the flag ACK.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ack: Option<u32>,
-    /// Bytes of payload that it carries, likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub len: Option<u32>,
 }
 
 /// A phase, told apart by `name`.
@@ -188,7 +164,16 @@ impl Timeline {
                 client_to_server: payload(connection, End::Client),
                 server_to_client: payload(connection, End::Server),
             },
+            retransmits_by: Retransmits {
+                client: connection.client.as_ref().map(retransmits),
+                server: connection.server.as_ref().map(retransmits),
+            },
             retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
+            roles: if connection.views().any(|(_, view)| view.began()) {
+                Certainty::Observed
+            } else {
+                Certainty::Inferred
+            },
             lost: connection.lost,
             complete: incomplete.is_empty(),
             incomplete,
@@ -236,66 +221,6 @@ impl UploadSummary {
     }
 }
 
-impl Step {
-    fn inferred(name: &'static str, from: End, at_ns: Option<u64>, known_by: String) -> Self {
-        Self {
-            name,
-            at_ns,
-            from,
-            certainty: if at_ns.is_some() {
-                Certainty::Inferred
-            } else {
-                Certainty::Unknown
-            },
-            known_by,
-            retransmit: false,
-            seq: None,
-            ack: None,
-            len: None,
-        }
-    }
-
-    /// The segment itself, seen where it was sent or where it arrived.
-    fn seen(name: &'static str, told: &Told, origin: Origin) -> Self {
-        let known_by = if told.seen_leaving {
-            format!("cgroup_skb egress, {}", told.from.name())
-        } else {
-            format!("cgroup_skb ingress, {}", told.from.other().name())
-        };
-        Self {
-            name,
-            at_ns: Some(origin.since(told.mono_ns)),
-            from: told.from,
-            certainty: Certainty::Observed,
-            known_by,
-            retransmit: told.analysis.contains(&Remark::Retransmission),
-            seq: Some(told.seq),
-            ack: told.flags.has(Flags::ACK).then_some(told.ack),
-            len: Some(told.len),
-        }
-    }
-
-    fn observed(name: &'static str, from: End, at_ns: u64, tracepoint: &str) -> Self {
-        Self {
-            name,
-            at_ns: Some(at_ns),
-            from,
-            certainty: Certainty::Observed,
-            known_by: tracepoint.to_owned(),
-            retransmit: false,
-            seq: None,
-            ack: None,
-            len: None,
-        }
-    }
-
-    /// The same segment, sent once more.
-    fn again(mut self) -> Self {
-        self.retransmit = true;
-        self
-    }
-}
-
 /// The first RST, who sent it, when, and the tracepoint it is known by.
 fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
     let resets = connection.views().flat_map(|(end, view)| {
@@ -315,8 +240,10 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
     if connection.views().any(|(_, view)| !view.began()) {
         reasons.push("it began before the tracer did");
     }
-    if connection.closed_ns().is_none() {
-        reasons.push("it was still open");
+    match (connection.closed_ns(), connection.lost) {
+        (Some(_), _) => {}
+        (None, 0) => reasons.push("it was still open"),
+        (None, _) => reasons.push("its end was not seen"),
     }
     if connection.lost > 0 {
         reasons.push("records were lost while it was open");
@@ -353,9 +280,10 @@ fn retransmits(view: &View) -> u64 {
 /// Payload that `from` sent and the other end received in order: by the receiver's count where its
 /// socket was seen, else by what the sender saw acknowledged.
 fn payload(connection: &Connection, from: End) -> Option<u64> {
-    if let Some(receiver) = connection.view(from.other()) {
+    let to = from.other();
+    if let Some(receiver) = connection.view(to) {
         let last = receiver.last()?;
-        let fin = u64::from(received_fin(receiver));
+        let fin = u64::from(received_fin(connection, to));
         return last
             .counters
             .bytes_received
@@ -372,32 +300,48 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
         .filter(|_| sender.began())
 }
 
-/// A FIN takes one sequence number, which the kernel's counters count as a byte.
+/// Whether the socket of `end` received its peer's FIN, which takes one sequence number and which
+/// the kernel's counters count as a byte.
 ///
-/// CLOSE after FIN_WAIT2 alone does not say that one came: when nobody holds the socket any more,
-/// the kernel replaces it by a TIME_WAIT entry without waiting (`tcp_time_wait` with
-/// `TCP_FIN_WAIT2`). Then the counter has not moved since FIN_WAIT2.
-fn received_fin(view: &View) -> bool {
+/// CLOSE after FIN_WAIT2 alone does not say so: when nobody holds the socket any more, the kernel
+/// replaces it by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+fn received_fin(connection: &Connection, end: End) -> bool {
     use crate::event::State::{CloseWait, Closing};
-    view.entered(CloseWait).is_some()
-        || view.entered(Closing).is_some()
-        || fin_after_fin_wait2(view).is_some()
+    connection.view(end).is_some_and(|view| {
+        view.entered(CloseWait).is_some()
+            || view.entered(Closing).is_some()
+            || fin_after_fin_wait2(connection, end).is_some()
+    })
 }
 
-/// The transition to CLOSE in which the peer's FIN came, if it came in FIN_WAIT2.
-fn fin_after_fin_wait2(view: &View) -> Option<&Transition> {
+/// The transition to CLOSE in which the peer's FIN came, if it came in FIN_WAIT2: its segment was
+/// seen before; without segments, the counter of received bytes has moved since.
+fn fin_after_fin_wait2(connection: &Connection, end: End) -> Option<&Transition> {
     use crate::event::State::{Close, FinWait2};
+    let view = connection.view(end)?;
     let waiting = view.entered(FinWait2)?;
     let last = view.last()?;
-    let moved = last.counters.bytes_received > waiting.counters.bytes_received;
-    (last.old == FinWait2 && last.new == Close && moved && !was_reset(view)).then_some(last)
+    let steps = &connection.dialogue.steps;
+    let came = if steps.is_empty() {
+        last.counters.bytes_received > waiting.counters.bytes_received
+    } else {
+        steps.iter().any(|told| {
+            told.from == end.other() && told.flags.has(Flags::FIN) && told.mono_ns <= last.mono_ns
+        })
+    };
+    (last.old == FinWait2 && last.new == Close && came && !was_reset(view)).then_some(last)
 }
 
+/// Whether the peer acknowledged the socket's FIN. From LAST_ACK and CLOSING the kernel goes to
+/// CLOSE then, or with an error when it has given up.
 fn fin_was_acknowledged(view: &View) -> bool {
     use crate::event::State::{Close, Closing, FinWait2, LastAck};
     view.entered(FinWait2).is_some()
         || view.transitions.iter().any(|seen| {
-            matches!(seen.old, LastAck | Closing) && seen.new == Close && !was_reset(view)
+            matches!(seen.old, LastAck | Closing)
+                && seen.new == Close
+                && seen.error == 0
+                && !was_reset(view)
         })
 }
 

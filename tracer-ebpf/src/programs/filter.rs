@@ -8,10 +8,10 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{
     filter::{BY_COOKIE, BY_PID, BY_PORT, Remembered},
-    record::{Addresses, state},
+    record::{Addresses, UNTRACKED, state},
 };
 
-use crate::{socket::Socket, task::current_pid};
+use crate::{ring, socket::Socket, task::current_pid};
 
 /// The kinds of condition that are set; none traces every connection.
 #[unsafe(no_mangle)]
@@ -50,8 +50,10 @@ pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
     if !matches(socket, new) {
         return false;
     }
-    // A full map costs the first-reader record and the cheap look-up, never a state change.
-    let _ = SOCKETS.insert(socket.cookie, Remembered::NEW, 0);
+    // Changes of state are still told then; segments, resets, retransmits and readers are not.
+    if SOCKETS.insert(socket.cookie, Remembered::NEW, 0).is_err() {
+        ring::count_lost(UNTRACKED);
+    }
     true
 }
 

@@ -57,8 +57,9 @@ pub(crate) fn send<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(wake));
 }
 
+/// Counts a record of this kind as lost.
 #[inline(always)]
-fn count_lost(kind: u16) {
+pub(crate) fn count_lost(kind: u16) {
     if let Some(lost) = LOST.get_ptr_mut(u32::from(kind)) {
         // SAFETY: an element of this CPU's own array.
         unsafe { *lost += 1 };

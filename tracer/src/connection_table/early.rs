@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr};
 
-use crate::{connection::End, segment::Segment};
+use crate::{end::End, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are forgotten.
 const MOST: usize = 4096;

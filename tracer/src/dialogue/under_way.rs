@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{connection::End, segment::Segment};
+use crate::{end::End, segment::Segment};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,8 @@ struct Frame {
 
 /// With the peer on another machine nothing arrives here: the oldest are forgotten.
 const MOST_LEFT: usize = 256;
+/// On one machine, as many as may be in flight between two namespaces.
+const MOST_ARRIVING: usize = 1 << 14;
 /// A frame of which nothing has arrived by then is told as it left.
 const LOST_AFTER_NS: u64 = 200_000_000;
 
@@ -62,7 +64,12 @@ impl UnderWay {
                 arrived: 0,
             });
         } else {
-            if self.left.len() == MOST_LEFT {
+            let most = if receiver_is_here {
+                MOST_ARRIVING
+            } else {
+                MOST_LEFT
+            };
+            while self.left.len() >= most {
                 self.left.pop_front();
             }
             self.left.push_back(seen.clone());

@@ -2,13 +2,15 @@
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
-use tracer_ebpf::record::KINDS;
+use tracer_ebpf::record::{KINDS, UNTRACKED};
 
 /// Totals since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// Records that found no room in the ring buffer.
     pub ring: u64,
+    /// Sockets that the map of traced sockets had no room for.
+    pub sockets: u64,
     /// Runs of a program that the kernel skipped, because the program was interrupted on the same
     /// CPU by another event of its own kind (`recursion_misses`, Linux 5.12).
     pub recursion: u64,
@@ -33,7 +35,12 @@ impl Counters {
                 .ring
                 .get(&kind, 0)
                 .context("reading the kernel's count of lost records")?;
-            lost.ring += per_cpu.iter().sum::<u64>();
+            let count = per_cpu.iter().sum::<u64>();
+            if kind == u32::from(UNTRACKED) {
+                lost.sockets += count;
+            } else {
+                lost.ring += count;
+            }
         }
         for path in &self.programs {
             let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;

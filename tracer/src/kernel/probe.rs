@@ -20,12 +20,15 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::{Filter, Lost, layout::Layout, loss::Counters};
+use super::{
+    Filter, Lost,
+    attach_error::{AttachError, is_permission, refused, release},
+    layout::Layout,
+    loss::Counters,
+};
 
-/// What the kernel answers who may not; the verifier's refusals are EACCES and EINVAL.
-const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Everything rests on this tracepoint; the others add to what is known and may be missing.
@@ -47,57 +50,6 @@ const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
     ("tracer_in", CgroupSkbAttachType::Ingress),
     ("tracer_out", CgroupSkbAttachType::Egress),
 ];
-
-/// Why the programs could not be attached; each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// No BTF.
-    #[error(
-        "this kernel has no type information at {path}: the tracer needs one built with CONFIG_DEBUG_INFO_BTF=y (most distributions' kernels since 5.10 are)"
-    )]
-    NoBtf {
-        /// Where it was looked for.
-        path: &'static str,
-    },
-    /// The BTF is there and cannot be read or understood.
-    #[error("the kernel's type information at {path} cannot be read: {reason}")]
-    BadBtf {
-        /// Where it was looked for.
-        path: &'static str,
-        /// What the parser said.
-        reason: String,
-    },
-    /// Neither root nor the capabilities.
-    #[error(
-        "loading eBPF programs was not permitted: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-    )]
-    NotPermitted,
-    /// The tracepoint that everything rests on is missing.
-    #[error(
-        "this kernel (Linux {release}) has no tracepoint {tracepoint}, which the tracer rests on; it is there from Linux 4.16"
-    )]
-    NoTracepoint {
-        /// The tracepoint.
-        tracepoint: &'static str,
-        /// `uname -r`.
-        release: String,
-    },
-    /// The kernel refused a program for another reason.
-    #[error(
-        "Linux {release} refused the eBPF program {program}: {reason}; `-v` shows the verifier's log"
-    )]
-    Refused {
-        /// The program's name.
-        program: &'static str,
-        /// `uname -r`.
-        release: String,
-        /// The kernel's words.
-        reason: String,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
-}
 
 /// The attached programs and their ring buffer.
 pub struct Probe {
@@ -347,43 +299,6 @@ fn is_any_loaded(ids: &[u32]) -> bool {
 fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the eBPF object has no map {name}"))
-}
-
-fn refused(program: &'static str, error: &ProgramError) -> AttachError {
-    if let ProgramError::LoadError { verifier_log, .. } = error {
-        debug!(program, %verifier_log, "refused");
-    }
-    if is_permission(error) {
-        return AttachError::NotPermitted;
-    }
-    AttachError::Refused {
-        program,
-        release: release(),
-        reason: innermost(error).to_string(),
-    }
-}
-
-fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    innermost(error)
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.raw_os_error() == Some(EPERM))
-}
-
-fn innermost<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> &'a (dyn std::error::Error + 'static) {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost
-}
-
-fn release() -> String {
-    rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned()
 }
 
 /// The kernel writes its log while it verifies, which costs time: only for who asked (`-vv`).

@@ -1,7 +1,7 @@
 //! One direction's byte stream: puts segments into their order by leaving out what was passed, and
 //! says where the holes are. It does not wait for what is missing.
 
-use crate::connection::End;
+use crate::end::End;
 
 /// How far a direction was passed.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,7 +7,7 @@ mod lies;
 mod tls;
 
 use super::{Payload, Protocol};
-use crate::connection::End;
+use crate::end::End;
 
 /// One end's bytes, all at once.
 type Turn = (End, Vec<u8>);

@@ -10,7 +10,7 @@ mod record;
 use serde::Serialize;
 
 pub(super) use self::{conversation::Conversation, record::looks_like_record};
-use crate::connection::End;
+use crate::end::End;
 
 /// What TLS said on a connection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -21,7 +21,7 @@ use pcap_file::{
 
 use super::Sink;
 use crate::{
-    connection::End,
+    end::End,
     output::{Output, SegmentLine},
 };
 

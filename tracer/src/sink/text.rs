@@ -25,7 +25,7 @@ use super::Sink;
 use crate::{
     output::{LostLine, Output, SummaryLine, UploadLine},
     source::recording::Scope,
-    timeline::{Endpoint, Timeline, UploadSummary},
+    timeline::{Certainty, Endpoint, Timeline, UploadSummary},
 };
 
 const BOLD: Style = Style::new().bold();
@@ -100,6 +100,9 @@ impl Text {
             if self.explain {
                 explain::termination(out, termination, timeline)?;
             }
+        }
+        if timeline.roles == Certainty::Inferred {
+            writeln!(out, "  which end is the client is inferred from the ports")?;
         }
         for reason in &timeline.incomplete {
             if *reason != "it was still open" {

@@ -80,6 +80,7 @@ fn tick(probe: &Probe) -> Result<Tick> {
         mono_ns: clock::monotonic_ns(),
         realtime_ns: clock::realtime_ns(),
         lost_ring: lost.ring,
+        lost_sockets: lost.sockets,
         lost_recursion: lost.recursion,
     })
 }

@@ -5,7 +5,8 @@ use upload_server::record::Upload;
 
 use super::{Certainty, Origin, Step, first_reset};
 use crate::{
-    connection::{Connection, End, Transition, View},
+    connection::{Connection, Transition, View},
+    end::End,
     event::State,
     segment::Flags,
 };

@@ -7,7 +7,8 @@ use tracer_ebpf::record::{EGRESS, INGRESS};
 
 use super::{Certainty, Origin, tls::TlsHandshake};
 use crate::{
-    connection::{Connection, End},
+    connection::Connection,
+    end::End,
     event::State,
     payload::{HttpExchange, Malformed, Protocol},
 };
@@ -119,6 +120,14 @@ pub struct Response {
 }
 
 impl Span {
+    /// The last payload of the connection is taken for the last of this.
+    const fn inferred(mut self) -> Self {
+        if matches!(self.certainty, Certainty::Observed) {
+            self.certainty = Certainty::Inferred;
+        }
+        self
+    }
+
     fn new(start: Option<u64>, end: Option<u64>, origin: Origin) -> Self {
         Self {
             start_ns: start.map(|at| origin.since(at)),
@@ -219,6 +228,10 @@ fn exchange_seen(
     let request = http.request.as_ref()?;
     let response = http.response.as_ref();
     let response_start = response.map(|response| response.start_ns);
+    // What follows is another protocol's.
+    let is_handed_over =
+        request.method == "CONNECT" || response.is_some_and(|response| response.status == 101);
+    let server_last = server_last.filter(|_| !is_handed_over);
     let body_end = request
         .body_first_ns
         .and(client_last)
@@ -232,7 +245,7 @@ fn exchange_seen(
             content_length: request.content_length,
         },
         body: Body {
-            span: Span::new(request.body_first_ns, body_end, origin),
+            span: Span::new(request.body_first_ns, body_end, origin).inferred(),
             bytes: None,
             bytes_per_second: None,
         },
@@ -245,7 +258,7 @@ fn exchange_seen(
             origin,
         ),
         response: Response {
-            span: Span::new(response_start, response.and(server_last), origin),
+            span: Span::new(response_start, response.and(server_last), origin).inferred(),
             status: response.map(|response| response.status),
         },
         known_by: KnownBy::Segments,

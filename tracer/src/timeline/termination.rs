@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{Certainty, Origin, Step, fin_after_fin_wait2, first_reset};
 use crate::{
-    connection::{Connection, End, Transition, View},
+    connection::{Connection, Transition, View},
+    end::End,
     event::State,
     segment::Flags,
 };
@@ -70,7 +71,7 @@ impl Termination {
             },
             missing: missing(connection, &steps, is_reset),
             how: how(connection, &steps, is_reset),
-            half_close: closed_first.is_some_and(|end| received_after_fin(connection.view(end))),
+            half_close: closed_first.is_some_and(|end| received_after_fin(connection, end)),
             closed_first,
             time_wait: if is_reset {
                 None
@@ -86,6 +87,7 @@ impl Termination {
 fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut fins: Vec<(End, u32)> = Vec::new();
+    let is_reset = connection.views().any(|(_, view)| super::was_reset(view));
     for told in &connection.dialogue.steps {
         let is_acknowledged = |(from, number): &(End, u32)| {
             *from != told.from && told.flags.has(Flags::ACK) && told.ack == *number
@@ -96,6 +98,8 @@ fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
         let acknowledges = fins.iter().any(is_acknowledged) && is_new;
         let name = match told.flags {
             flags if flags.has(Flags::SYN) => continue,
+            // Anybody can send a RST; the kernel's word that it counted is the socket's.
+            flags if flags.has(Flags::RST) && !is_reset => continue,
             flags if flags.has(Flags::RST) => "RST",
             flags if flags.has(Flags::FIN) && acknowledges => "FIN-ACK",
             flags if flags.has(Flags::FIN) => "FIN",
@@ -145,6 +149,10 @@ fn fin_steps(connection: &Connection, first: End, origin: Origin) -> Vec<Step> {
             .and_then(found)
             .map(|seen| (origin.since(seen.mono_ns), describe(end, seen)))
     };
+    let left_fin_wait2 = || {
+        fin_after_fin_wait2(connection, first)
+            .map(|seen| (origin.since(seen.mono_ns), describe(first, seen)))
+    };
     let fin = seen(first, |view| view.entered(State::FinWait1))
         .or_else(|| seen(second, |view| view.entered(State::CloseWait)));
     let ack = seen(first, |view| {
@@ -158,14 +166,14 @@ fn fin_steps(connection: &Connection, first: End, origin: Origin) -> Vec<Step> {
                 .filter(|_| view.entered(State::Closing).is_some())
         })
     })
-    .or_else(|| seen(first, fin_after_fin_wait2));
+    .or_else(left_fin_wait2);
     let second_ack = seen(second, |view| {
         let last = view.last()?;
         let orderly = matches!(last.old, State::LastAck | State::Closing);
         (orderly && last.new == State::Close && view.resets.is_empty()).then_some(last)
     })
     .or_else(|| match connection.view(second) {
-        None => seen(first, fin_after_fin_wait2),
+        None => left_fin_wait2(),
         Some(_) => None,
     });
 
@@ -196,7 +204,7 @@ fn how(connection: &Connection, steps: &[Step], reset: bool) -> Option<How> {
         return Some(How::Rst);
     }
     connection.closed_ns()?;
-    let is_orderly = fins(steps) == 2 || was_let_go(connection);
+    let is_orderly = (fins(steps) == 2 || was_let_go(connection)) && !gave_up(connection);
     Some(if is_orderly { How::Fin } else { How::Error })
 }
 
@@ -213,10 +221,26 @@ fn missing(connection: &Connection, steps: &[Step], reset: bool) -> Vec<&'static
         1 => missing.push("no second FIN"),
         _ => {}
     }
+    if gave_up(connection) {
+        missing.push("a FIN was never acknowledged");
+    }
     if connection.closed_ns().is_none() {
-        missing.push("not closed yet");
+        missing.push(match connection.lost {
+            0 => "not closed yet",
+            _ => "its end was not seen",
+        });
     }
     missing
+}
+
+/// Whether a socket was closed by an error after it had sent its FIN.
+fn gave_up(connection: &Connection) -> bool {
+    connection.views().any(|(_, view)| {
+        view.last().is_some_and(|last| {
+            let closing = matches!(last.old, State::FinWait1 | State::LastAck | State::Closing);
+            closing && last.new == State::Close && last.error != 0
+        })
+    })
 }
 
 /// How many ends have sent a FIN.
@@ -241,12 +265,13 @@ fn was_let_go(connection: &Connection) -> bool {
 }
 
 /// The end that closed first counts bytes after its FIN: more than the peer's FIN is data.
-fn received_after_fin(view: Option<&View>) -> bool {
+fn received_after_fin(connection: &Connection, end: End) -> bool {
+    let view = connection.view(end);
     let Some((fin, last)) = view.and_then(|view| view.entered(State::FinWait1).zip(view.last()))
     else {
         return false;
     };
-    let peer_fin = u64::from(view.is_some_and(super::received_fin));
+    let peer_fin = u64::from(super::received_fin(connection, end));
     last.counters.bytes_received > fin.counters.bytes_received + peer_fin
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Certainty, Origin};
-use crate::{connection::End, payload::Tls};
+use crate::{end::End, payload::Tls};
 
 /// What is said of TLS in the clear, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -16,7 +16,7 @@ use super::{
     head::{Found, Head, looks_like_head},
 };
 use crate::{
-    connection::End,
+    end::End,
     payload::{Malformed, Verdict, note, stream::Piece},
 };
 

@@ -3,7 +3,7 @@
 use httparse::{EMPTY_HEADER, Request, Response};
 
 use super::body::Body;
-use crate::connection::End;
+use crate::end::End;
 
 /// Bytes of a head that has not ended.
 #[derive(Clone, Debug, Default, PartialEq)]

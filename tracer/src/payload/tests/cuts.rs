@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{Turn, captured, hear_cut, hear_whole, text};
 use crate::{
-    connection::End::{self, Client, Server},
+    end::End::{self, Client, Server},
     payload::Payload,
 };
 

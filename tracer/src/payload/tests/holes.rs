@@ -2,7 +2,7 @@
 
 use super::{captured, complaints};
 use crate::{
-    connection::End::{self, Client, Server},
+    end::End::{self, Client, Server},
     payload::{Payload, Tls},
 };
 

@@ -2,7 +2,7 @@
 
 use super::{complaints, text};
 use crate::{
-    connection::End::{self, Client, Server},
+    end::End::{self, Client, Server},
     payload::{HttpExchange, Payload, Protocol},
 };
 

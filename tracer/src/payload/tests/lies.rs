@@ -2,7 +2,7 @@
 
 use super::{captured, complaints, hear_whole, text};
 use crate::{
-    connection::End::{Client, Server},
+    end::End::{Client, Server},
     payload::Protocol,
 };
 

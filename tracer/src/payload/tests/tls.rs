@@ -6,7 +6,7 @@ use crate::payload::{Protocol, Tls};
 /// A line per step; `~` before what is inferred.
 fn steps(tls: &Tls) -> Vec<String> {
     let line = |step: &crate::payload::TlsStep| {
-        let who = if step.from == crate::connection::End::Client {
+        let who = if step.from == crate::end::End::Client {
             "C"
         } else {
             "S"

@@ -11,7 +11,7 @@ use super::{
     record::{Event, Header, Records},
 };
 use crate::{
-    connection::End,
+    end::End,
     payload::{Malformed, Verdict, note, stream::Piece},
 };
 

@@ -135,8 +135,10 @@ pub(super) fn maintenance(
     ) {
         let (up, down) = (bytes(up), bytes(down));
         let _ = write!(text, " {up} went to the server and {down} back");
-        text.push_str(match timeline.retransmits {
-            0 => ", none of it twice.",
+        let by = timeline.retransmits_by;
+        text.push_str(match (by.client, by.server) {
+            (Some(0), Some(0)) => ", none of it twice.",
+            (Some(0) | None, Some(0) | None) => ".",
             _ => "; what was not acknowledged in time was sent again.",
         });
     }
@@ -305,8 +307,8 @@ fn note(out: &mut impl Write, sentence: &str) -> io::Result<()> {
 /// Wireshark's display filter for the step's segment.
 fn filter(step: &Step, timeline: &Timeline) -> String {
     let (sender, receiver) = match step.from {
-        crate::connection::End::Client => (&timeline.client, &timeline.server),
-        crate::connection::End::Server => (&timeline.server, &timeline.client),
+        crate::end::End::Client => (&timeline.client, &timeline.server),
+        crate::end::End::Server => (&timeline.server, &timeline.client),
     };
     let mut filter = format!(
         "tcp.srcport=={} && tcp.dstport=={}",

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write},
 };
 
-use crate::{connection::End, dialogue::Remark, output::SegmentLine, segment::Options};
+use crate::{dialogue::Remark, end::End, output::SegmentLine, segment::Options};
 
 /// See the module.
 #[derive(Default)]

@@ -82,11 +82,19 @@ pub(super) fn maintenance(
         .bytes
         .server_to_client
         .map_or_else(|| "? B".to_owned(), bytes);
-    let retransmits = match timeline.retransmits {
+    let mut retransmits = match timeline.retransmits {
         0 => "no retransmit".to_owned(),
         1 => "1 retransmit".to_owned(),
         count => format!("{count} retransmits"),
     };
+    for (end, count) in [
+        ("client", timeline.retransmits_by.client),
+        ("server", timeline.retransmits_by.server),
+    ] {
+        if count.is_none() {
+            let _ = write!(retransmits, " (the {end}'s are not seen)");
+        }
+    }
     let detail = if timeline.open {
         retransmits
     } else {

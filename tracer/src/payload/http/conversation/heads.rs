@@ -2,7 +2,7 @@
 
 use super::{Conversation, Place};
 use crate::{
-    connection::End,
+    end::End,
     payload::{
         Verdict,
         http::{body::Body, head::Fields},

@@ -2,7 +2,7 @@
 
 use super::{Answer, Asked, Conversation, MOST_EXCHANGES, Place};
 use crate::{
-    connection::End,
+    end::End,
     payload::{
         Verdict,
         http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},

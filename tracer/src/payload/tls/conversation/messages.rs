@@ -2,7 +2,7 @@
 
 use super::{Content, Conversation};
 use crate::{
-    connection::End,
+    end::End,
     payload::tls::{
         flight::Flight,
         handshake::{Hello, Message, Messages},

@@ -2,7 +2,7 @@
 
 use super::Conversation;
 use crate::{
-    connection::End,
+    end::End,
     payload::tls::{TlsRecord, TlsStep, names, record::Header},
 };
 

@@ -1,0 +1,114 @@
+//! One step of a phase, and how it is known.
+
+use serde::Serialize;
+
+use super::Origin;
+use crate::{
+    dialogue::{Remark, Told},
+    end::End,
+    segment::Flags,
+};
+
+/// How a number or a step is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// Seen to happen.
+    Observed,
+    /// Follows from what was seen.
+    Inferred,
+    /// Not seen.
+    Unknown,
+}
+
+/// One step of a phase: a segment, or several that belong together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// `SYN`, `SYN-ACK`, `ACK`, `FIN`, `FIN-ACK` or `RST`.
+    pub name: &'static str,
+    /// When; `null` where unknown.
+    pub at_ns: Option<u64>,
+    /// Who sent it.
+    pub from: End,
+    /// How it is known.
+    pub certainty: Certainty,
+    /// The kernel's event that it is known by, at the end named first.
+    pub known_by: String,
+    /// Whether it was sent before and is sent again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retransmit: bool,
+    /// Its relative sequence number; absent where the segment itself was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u32>,
+    /// Its relative acknowledgment number, likewise; absent without the flag ACK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack: Option<u32>,
+    /// Bytes of payload that it carries, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub len: Option<u32>,
+}
+
+impl Step {
+    pub(super) fn inferred(
+        name: &'static str,
+        from: End,
+        at_ns: Option<u64>,
+        known_by: String,
+    ) -> Self {
+        Self {
+            name,
+            at_ns,
+            from,
+            certainty: if at_ns.is_some() {
+                Certainty::Inferred
+            } else {
+                Certainty::Unknown
+            },
+            known_by,
+            retransmit: false,
+            seq: None,
+            ack: None,
+            len: None,
+        }
+    }
+
+    /// The segment itself, seen where it was sent or where it arrived.
+    pub(super) fn seen(name: &'static str, told: &Told, origin: Origin) -> Self {
+        let known_by = if told.seen_leaving {
+            format!("cgroup_skb egress, {}", told.from.name())
+        } else {
+            format!("cgroup_skb ingress, {}", told.from.other().name())
+        };
+        Self {
+            name,
+            at_ns: Some(origin.since(told.mono_ns)),
+            from: told.from,
+            certainty: Certainty::Observed,
+            known_by,
+            retransmit: told.analysis.contains(&Remark::Retransmission),
+            seq: Some(told.seq),
+            ack: told.flags.has(Flags::ACK).then_some(told.ack),
+            len: Some(told.len),
+        }
+    }
+
+    pub(super) fn observed(name: &'static str, from: End, at_ns: u64, tracepoint: &str) -> Self {
+        Self {
+            name,
+            at_ns: Some(at_ns),
+            from,
+            certainty: Certainty::Observed,
+            known_by: tracepoint.to_owned(),
+            retransmit: false,
+            seq: None,
+            ack: None,
+            len: None,
+        }
+    }
+
+    /// The same segment, sent once more.
+    pub(super) fn again(mut self) -> Self {
+        self.retransmit = true;
+        self
+    }
+}
