@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod endings;
 mod errors;
 mod lab;
 mod loss;
