@@ -259,16 +259,6 @@ impl Addresses {
             netns: record.netns,
         }
     }
-
-    /// The same pair as the peer sees it.
-    #[must_use]
-    pub const fn mirrored(self) -> Self {
-        Self {
-            local: self.remote,
-            remote: self.local,
-            netns: self.netns,
-        }
-    }
 }
 
 fn socket_address(bytes: [u8; 16], port: u16) -> SocketAddr {

@@ -68,17 +68,17 @@ pub struct Upload {
     pub target: String,
     /// The request's protocol version, such as `HTTP/1.1`.
     pub version: String,
-    /// The name the file was or would have been stored under; absent where none was accepted.
+    /// The name the file was or would have been stored under; `null` where none was accepted.
     pub name: Option<String>,
     /// The request's `Content-Length`.
     pub content_length: Option<u64>,
     /// Bytes of the file that arrived.
     pub bytes: u64,
-    /// The status of the response; absent when none was sent.
+    /// The status of the response; `null` when none was sent.
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What went wrong, in a sentence; absent where nothing did.
+    /// What went wrong, in a sentence; `null` where nothing did.
     pub error: Option<String>,
     /// When and what the server saw.
     #[serde(flatten)]

@@ -6,7 +6,10 @@
 
 use std::collections::VecDeque;
 
-use crate::{end::End, segment::Segment};
+use crate::{
+    end::End,
+    segment::{Flags, Segment},
+};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,7 +17,7 @@ pub(super) struct UnderWay {
     /// Seen, and not told yet.
     seen: Vec<Seen>,
     /// Left whole, and not seen to arrive.
-    left: VecDeque<Seen>,
+    left: VecDeque<Mark>,
     /// Left as a frame that may be cut up, and not yet seen to arrive in full.
     frames: VecDeque<Frame>,
 }
@@ -27,6 +30,17 @@ pub(super) struct Seen {
     offset: u32,
     pub(super) from: End,
     pub(super) segment: Segment,
+}
+
+/// What a segment is recognised by when it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    from: End,
+    seq: u32,
+    ack: u32,
+    len: u32,
+    window: u16,
+    flags: Flags,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +86,7 @@ impl UnderWay {
             while self.left.len() >= most {
                 self.left.pop_front();
             }
-            self.left.push_back(seen.clone());
+            self.left.push_back(Mark::of(&seen));
             self.seen.push(seen);
         }
     }
@@ -109,7 +123,8 @@ impl UnderWay {
     }
 
     fn hear_arriving(&mut self, mut seen: Seen) {
-        if let Some(at) = self.left.iter().position(|left| is_same(left, &seen)) {
+        let mark = Mark::of(&seen);
+        if let Some(at) = self.left.iter().position(|left| *left == mark) {
             self.left.remove(at);
             return;
         }
@@ -137,17 +152,16 @@ impl Frame {
     }
 }
 
-fn is_same(left: &Seen, arriving: &Seen) -> bool {
-    let key = |seen: &Seen| {
+impl Mark {
+    const fn of(seen: &Seen) -> Self {
         let segment = &seen.segment;
-        (
-            seen.from,
-            segment.seq,
-            segment.ack,
-            segment.len,
-            segment.window,
-            segment.flags,
-        )
-    };
-    key(left) == key(arriving)
+        Self {
+            from: seen.from,
+            seq: segment.seq,
+            ack: segment.ack,
+            len: segment.len,
+            window: segment.window,
+            flags: segment.flags,
+        }
+    }
 }

@@ -55,7 +55,6 @@ const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
 pub struct Probe {
     ring: RingBuf<MapData>,
     counters: Counters,
-    missing: Vec<String>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     ids: Vec<u32>,
     /// Holds the programs and their links.
@@ -94,7 +93,6 @@ impl Probe {
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
                 attached.iter().map(Attached::fdinfo).collect(),
             ),
-            missing,
             logger: kernel_logger(&mut ebpf),
             ids: attached.iter().map(|program| program.id).collect(),
             ebpf,
@@ -117,12 +115,6 @@ impl Probe {
     /// When the kernel's counters cannot be read.
     pub fn lost(&self) -> Result<Lost> {
         self.counters.read()
-    }
-
-    /// The tracepoints and struct members that this kernel lacks.
-    #[must_use]
-    pub fn missing(&self) -> &[String] {
-        &self.missing
     }
 
     /// Detaches, and waits until the kernel has let go of the programs.

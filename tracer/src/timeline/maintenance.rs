@@ -29,6 +29,9 @@ pub struct Maintenance {
     pub tls: Option<TlsHandshake>,
     /// The requests, in order: those whose uploads the server reported, and those in clear text.
     pub exchanges: Vec<Exchange>,
+    /// How many requests in clear text came after those that are kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exchanges_left_out: usize,
     /// What the payload's bytes lie about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<Malformed>,
@@ -119,6 +122,11 @@ pub struct Response {
     pub status: Option<u16>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Span {
     /// The last payload of the connection is taken for the last of this.
     const fn inferred(mut self) -> Self {
@@ -167,6 +175,7 @@ impl Maintenance {
             protocol: payload.protocol(),
             tls: payload.tls().map(|tls| TlsHandshake::of(tls, origin)),
             exchanges: exchanges(connection, uploads, origin),
+            exchanges_left_out: payload.exchanges_left_out(),
             malformed: payload.malformed().to_vec(),
             rtt_ns: last
                 .map(|last| u64::from(last.counters.srtt_us_8) * 1000 / 8)

@@ -111,6 +111,12 @@ impl Lab {
             .unwrap()
     }
 
+    /// Uploads a file with `curl -T`, which must succeed.
+    pub(crate) fn upload(&self, file: &Path, url: &str) {
+        let uploaded = self.curl(&["--upload-file", file.to_str().unwrap(), url]);
+        assert!(uploaded.status.success(), "{uploaded:?}");
+    }
+
     /// A file of so many bytes that are not all alike.
     pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
         let path = self.dir.path().join(name);

@@ -12,8 +12,7 @@ fn replay_equals_live() {
     let mut recorder = lab.tracer(&["record", recording.to_str().unwrap()]);
     for (name, bytes) in [("empty", 0), ("small", 1000), ("large", 5_000_000)] {
         let file = lab.file(name, bytes);
-        let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
-        assert!(uploaded.status.success(), "{uploaded:?}");
+        lab.upload(&file, &server.url(""));
     }
     recorder.wait_for_timelines(3);
     let live = recorder.stop();

@@ -89,8 +89,7 @@ fn both_ends_equal_the_kernels_own_trace() {
     let ftrace = Ftrace::start(&lab);
     let mut tracer = lab.tracer(&[]);
     let file = lab.file("file", 100_000);
-    let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
-    assert!(uploaded.status.success());
+    lab.upload(&file, &server.url(""));
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
 
@@ -146,8 +145,7 @@ fn a_filter_by_process_shows_both_ends_and_nothing_else() {
     let other = lab.curl(&["http://127.0.0.1:5999/"]);
     assert!(!other.status.success(), "nobody listens there");
     let file = lab.file("file", 1000);
-    let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
-    assert!(uploaded.status.success());
+    lab.upload(&file, &server.url(""));
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     assert_eq!(trace.timelines().len(), 1);

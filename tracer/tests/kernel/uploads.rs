@@ -21,8 +21,7 @@ fn one_upload_from_syn_to_last_ack() {
     let mut tracer = lab.tracer(&[]);
     assert!(!attached_programs().is_empty());
     let file = lab.file("cat.png", 3_400_000);
-    let uploaded = lab.curl(&["--upload-file", file.to_str().unwrap(), &server.url("")]);
-    assert!(uploaded.status.success(), "{uploaded:?}");
+    lab.upload(&file, &server.url(""));
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     assert_detached();
