@@ -14,13 +14,19 @@ use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
 use upload_server::server::Config;
 
-use crate::{cli::Cli, socket_file::SocketFile};
+use crate::{
+    certificate::{self, Made},
+    cli::Cli,
+    socket_file::SocketFile,
+};
 
 /// A server that is ready to run.
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) control: UnixListener,
     pub(crate) config: Config,
+    /// The certificate that the server made itself, if it did.
+    pub(crate) certificate: Option<Made>,
     /// Removes the control socket when dropped.
     pub(crate) socket_file: SocketFile,
 }
@@ -28,6 +34,10 @@ pub(crate) struct Bound {
 impl Bound {
     /// Opens what the command line asks for. Needs a runtime.
     pub(crate) fn open(cli: &Cli) -> Result<Self> {
+        let certificate = match cli.tls {
+            true => Some(certificate::made(&cli.state, &cli.listen)?),
+            false => None,
+        };
         let listeners = cli
             .listen
             .iter()
@@ -36,10 +46,17 @@ impl Bound {
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
         config.max_size = Some(cli.max_size).filter(|&size| size > 0);
+        config.http2 = cli.http2;
+        config.tls = match (&certificate, &cli.cert, &cli.key) {
+            (Some(made), _, _) => Some(made.tls.clone()),
+            (None, Some(certificate), Some(key)) => Some(certificate::given(certificate, key)?),
+            _ => None,
+        };
         Ok(Self {
             listeners,
             control,
             config,
+            certificate,
             socket_file,
         })
     }
@@ -50,8 +67,12 @@ impl Bound {
             .listeners
             .iter()
             .filter_map(|listener| listener.local_addr().ok());
+        let scheme = match self.config.tls {
+            Some(_) => "https",
+            None => "http",
+        };
         let addresses: Vec<_> = addresses
-            .map(|address| format!("http://{address}"))
+            .map(|address| format!("{scheme}://{address}"))
             .collect();
         let status = format!(
             "listening on {}, files go to {}",
@@ -60,6 +81,14 @@ impl Bound {
         );
         // Neither is worth failing for.
         let _ = writeln!(io::stderr(), "upload-server {status}");
+        if let Some(made) = &self.certificate {
+            let _ = writeln!(
+                io::stderr(),
+                "upload-server certificate {}, SHA-256 fingerprint {}",
+                made.path.display(),
+                made.fingerprint
+            );
+        }
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
             debug!(%error, "systemd cannot be told");
         }

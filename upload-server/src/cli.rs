@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
+use crate::state::default_state_directory;
+
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
 /// arrived.
 #[derive(Debug, Parser)]
@@ -25,6 +27,26 @@ pub(crate) struct Cli {
     /// Largest file to take, such as 500M or 2G (powers of 1024); 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
     pub(crate) max_size: u64,
+
+    /// HTTPS, with a certificate that the server makes and keeps: certificate.pem in --state
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// HTTPS, with this certificate: a PEM file that begins with the server's own
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "tls")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The key of --cert: a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert", conflicts_with = "tls")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Take HTTP/2, too: where the client asks for it in TLS, or begins with it in clear text
+    #[arg(long)]
+    pub(crate) http2: bool,
+
+    /// Directory for what must outlive the server and is no upload; made when needed
+    #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
+    pub(crate) state: PathBuf,
 }
 
 const EXAMPLES: &str = "\
@@ -33,6 +55,8 @@ Examples:
   upload-server --listen 0.0.0.0:5000 --dir /srv   take uploads from the network, into /srv
   curl -T cat.png http://127.0.0.1:5000/           upload a file
   curl -F file=@cat.png http://127.0.0.1:5000/     the same, as a form
+  upload-server --tls --state /srv/state           take uploads over HTTPS; then, to trust its certificate:
+  curl --cacert /srv/state/certificate.pem -T cat.png https://localhost:5000/
   curl --unix-socket SOCKET http://control/uploads follow the uploads";
 
 fn bytes(text: &str) -> Result<u64, String> {

@@ -1,9 +1,11 @@
 //! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
 
 mod bind;
+mod certificate;
 mod cli;
 mod signals;
 mod socket_file;
+mod state;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -40,6 +42,7 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
             control,
             config,
             socket_file: _socket_file,
+            ..
         } = bound;
         server::run(listeners, control, config, shutdown).await?;
         Ok(())

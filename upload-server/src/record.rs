@@ -1,7 +1,8 @@
 //! The lines of the control socket's `GET /uploads`: one JSON object each, told apart by `type`.
 //!
 //! Times are nanoseconds of CLOCK_MONOTONIC, taken in the server; what the server did not
-//! see is `null`.
+//! see is `null`. Over TLS they are those of the clear text: bytes are there when they have been
+//! decrypted, and sent when their encrypted form has been handed to the kernel.
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
@@ -90,7 +91,8 @@ pub struct Upload {
 pub struct Times {
     /// `accept` returned the connection.
     pub accepted_ns: u64,
-    /// The first bytes of the request were read.
+    /// The first bytes of the request were read; `null` where they came together with an earlier
+    /// request's, and with HTTP/2, which mixes the bytes of several requests.
     pub first_byte_ns: Option<u64>,
     /// The request head was complete.
     pub head_ns: u64,

@@ -1,25 +1,22 @@
 //! The server: uploads come in over HTTP, their records go out through the control socket. Opening
 //! the sockets and deciding when to stop is the caller's.
 
-mod accept;
 mod clock;
-mod connection;
 mod control;
 mod download;
 mod error;
 mod form;
 mod form_body;
-mod http;
 mod identity;
 mod intake;
 mod journal;
 mod json;
 mod name;
+mod net;
 mod page;
 mod put;
 mod routes;
 mod store;
-mod timed_stream;
 mod transfer;
 mod writer;
 
@@ -29,9 +26,15 @@ use tokio::{
     net::{TcpListener, UnixListener},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{accept::Acceptor, intake::Intake, journal::Journal, store::Store};
+pub use self::net::tls::Tls;
+use self::{
+    intake::Intake,
+    journal::Journal,
+    net::{accept::Acceptor, http::Http},
+    store::Store,
+};
 
 /// How long readers of the control socket may take for the end of what they asked for.
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
@@ -43,6 +46,13 @@ pub struct Config {
     pub directory: PathBuf,
     /// The most bytes that a file may have.
     pub max_size: Option<u64>,
+    /// TLS instead of clear text.
+    pub tls: Option<Tls>,
+    /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
+    pub http2: bool,
+    /// How long a client may take for the TLS handshake, for a request's head, and to come with its
+    /// next request.
+    pub head: Duration,
     /// How long a client may pause within a body.
     pub idle: Duration,
     /// How long requests may go on once the server is to stop.
@@ -56,6 +66,9 @@ impl Config {
         Self {
             directory,
             max_size: None,
+            tls: None,
+            http2: false,
+            head: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             grace: Duration::from_secs(5),
         }
@@ -88,7 +101,16 @@ pub async fn run(
         max_size: config.max_size,
         idle: config.idle,
     };
-    let acceptor = Acceptor::new(routes::router(intake), Arc::clone(&journal));
+    let http = Http {
+        router: routes::router(intake),
+        tls: config.tls.map(|tls| tls.acceptor(config.http2)),
+        http2: config.http2,
+        head: config.head,
+        stop: CancellationToken::new(),
+        abandon: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let acceptor = Acceptor::new(http, Arc::clone(&journal));
     for listener in listeners {
         acceptor.spawn(listener);
     }

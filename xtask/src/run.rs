@@ -30,6 +30,7 @@ const TRACER: &str = "tracer";
 #[command(after_help = "Examples:
   cargo xtask run                           then upload with a browser or curl
   cargo xtask run --upload cat.png          one upload, its timeline, and out
+  cargo xtask run --tls --upload cat.png    the same over HTTPS
   cargo xtask run -- -o ndjson | jq .       the same as data")]
 pub(crate) struct Arguments {
     /// Upload FILE, print its timeline, and end
@@ -38,12 +39,36 @@ pub(crate) struct Arguments {
     /// Address of the upload server
     #[arg(long, default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
+    /// HTTPS, with a certificate that the server makes
+    #[arg(long)]
+    tls: bool,
     /// Where uploads are stored [default: uploads in cargo's target directory]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Arguments of the tracer
     #[arg(last = true, value_name = "TRACER ARGS")]
     tracer: Vec<String>,
+}
+
+impl Arguments {
+    /// Where to upload; nobody can connect to an address that stands for all.
+    fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        match self.listen.ip().is_unspecified() {
+            true => format!("{scheme}://localhost:{}/", self.listen.port()),
+            false => format!("{scheme}://{}/", self.listen),
+        }
+    }
+}
+
+/// What the server keeps.
+fn state() -> PathBuf {
+    target_dir().join("upload-server-state")
+}
+
+/// The certificate that the server makes.
+fn certificate() -> PathBuf {
+    state().join("certificate.pem")
 }
 
 /// See the module.
@@ -91,11 +116,15 @@ fn with_server(
 /// Until somebody wants an end, or one of the two has come to its own.
 fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
     if let Some(file) = &arguments.upload {
-        upload(file, arguments.listen)?;
+        upload(file, arguments)?;
     } else {
-        let to = arguments.listen;
+        let to = arguments.url();
+        let trust = match arguments.tls {
+            true => format!("--cacert {} ", certificate().display()),
+            false => String::new(),
+        };
         say(&format!(
-            "upload with a browser at http://{to}/ or with: curl -T FILE http://{to}/"
+            "upload with a browser at {to} or with: curl {trust}-T FILE {to}"
         ));
         say("Ctrl-C ends both");
     }
@@ -127,6 +156,9 @@ fn start_server(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
         )
         .arg("--control")
         .arg(sockets.join("control"))
+        .arg("--state")
+        .arg(state())
+        .args(arguments.tls.then_some("--tls"))
         .env("NOTIFY_SOCKET", &notify)
         .stdin(Stdio::null());
     if std::env::var_os("RUST_LOG").is_none() {
@@ -173,11 +205,15 @@ fn wait_until_ready(name: &str, events: &Receiver<Event>) -> Result<()> {
     Ok(())
 }
 
-fn upload(file: &Path, to: SocketAddr) -> Result<()> {
-    let status = Command::new("curl")
+fn upload(file: &Path, arguments: &Arguments) -> Result<()> {
+    let mut curl = Command::new("curl");
+    if arguments.tls {
+        curl.arg("--cacert").arg(certificate());
+    }
+    let status = curl
         .args(["--silent", "--show-error", "--upload-file"])
         .arg(file)
-        .arg(format!("http://{to}/"))
+        .arg(arguments.url())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()

@@ -19,12 +19,12 @@ use multer::Multipart;
 use tokio_stream::StreamExt;
 
 use super::{
-    connection::Exchange,
     error::Error,
     form_body::FormBody,
     intake::Intake,
     json,
     name::Name,
+    net::connection::Exchange,
     transfer::{Receipt, Transfer},
 };
 

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use axum::{
+    Extension,
     extract::State,
     http::{
         HeaderMap,
@@ -15,7 +16,7 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{error::Error, intake::Intake, store::Entry};
+use super::{error::Error, intake::Intake, net::connection::Exchange, store::Entry};
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -25,6 +26,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// The page.
 pub(crate) async fn index(
     State(intake): State<Intake>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let entries = intake.store.list().await?;
@@ -32,19 +34,23 @@ pub(crate) async fn index(
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("HOST");
+    let origin = match exchange.connection.secure {
+        true => format!("https://{host}"),
+        false => format!("http://{host}"),
+    };
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Html(render(host, &entries))).into_response())
+    Ok((headers, Html(render(&origin, &entries))).into_response())
 }
 
-fn render(host: &str, entries: &[Entry]) -> String {
+fn render(origin: &str, entries: &[Entry]) -> String {
     let rows: String = entries.iter().map(row).collect();
     fill(TEMPLATE, |place| match place {
-        "host" => escape(host),
+        "origin" => escape(origin),
         "files" if rows.is_empty() => "<p>No file yet.</p>".to_owned(),
         "files" => format!("<table>\n{rows}</table>"),
         _ => String::new(),

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    connection::Exchange, error::Error, intake::Intake, json, name::Name, store::Stored,
+    error::Error, intake::Intake, json, name::Name, net::connection::Exchange, store::Stored,
     transfer::Transfer,
 };
 

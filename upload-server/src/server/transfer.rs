@@ -4,7 +4,7 @@
 use axum::http::{header::CONTENT_LENGTH, request::Parts};
 use serde::Serialize;
 
-use super::{clock, connection::Exchange, error::Error, name::Name, store::Stored};
+use super::{clock, error::Error, name::Name, net::connection::Exchange, store::Stored};
 use crate::record::{Outcome, Times, Upload};
 
 /// The record of an upload under way.
@@ -118,8 +118,11 @@ impl Drop for Transfer<'_> {
         }
         if self.exchange.connection.is_reset() {
             self.conclude_failed(&Error::Reset);
-        } else {
+        } else if self.exchange.connection.is_abandoned() {
             self.conclude_failed(&Error::GivenUp);
+        } else {
+            // A client of HTTP/2 may take a single request back.
+            self.conclude_failed(&Error::Aborted);
         }
     }
 }

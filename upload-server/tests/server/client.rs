@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
 use crate::test_server::within_limit;
 
-pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
 pub(crate) struct Response {
@@ -21,17 +21,33 @@ pub(crate) struct Response {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self {
-            stream: BufReader::new(TcpStream::connect(address).await.unwrap()),
-        }
+        Self::over(TcpStream::connect(address).await.unwrap())
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream.get_ref().local_addr().unwrap()
     }
 
+    /// Closes with a RST.
+    pub(crate) fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn get_ref(&self) -> &S {
+        self.stream.get_ref()
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     pub(crate) async fn put(&mut self, name: &str, content: &[u8]) -> Response {
@@ -43,11 +59,6 @@ impl Client {
     /// Closes the sending side: a FIN.
     pub(crate) async fn finish_sending(&mut self) {
         self.stream.shutdown().await.unwrap();
-    }
-
-    /// Closes with a RST.
-    pub(crate) fn reset(self) {
-        self.stream.get_ref().set_zero_linger().unwrap();
     }
 
     pub(crate) async fn response(&mut self) -> Response {

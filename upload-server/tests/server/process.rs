@@ -8,7 +8,7 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::Output,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,14 +24,20 @@ use crate::{client::Client, client::content, feed::Feed, test_server::within_lim
 const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
 
 /// A running server, once it has said that it is ready.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Running {
-    async fn start(root: &Path) -> Self {
+    pub(crate) async fn start(root: &Path) -> Self {
         Self::start_as(Command::new(PROGRAM), root).await
+    }
+
+    pub(crate) async fn start_with(arguments: &[&str], root: &Path) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::start_as(command, root).await
     }
 
     async fn start_as(mut command: Command, root: &Path) -> Self {
@@ -47,12 +53,13 @@ impl Running {
         let length = within_limit(ready.recv(&mut message)).await.unwrap();
         let message = String::from_utf8(message[..length].to_vec()).unwrap();
         assert!(message.contains("READY=1\n"), "{message}");
-        let (_, address) = message.split_once("STATUS=listening on http://").unwrap();
+        let (_, url) = message.split_once("STATUS=listening on http").unwrap();
+        let (_, address) = url.split_once("://").unwrap();
         let address = address.split(',').next().unwrap().parse().unwrap();
         Self { child, address }
     }
 
-    async fn stop_with(mut self, signal: Signal) -> Option<i32> {
+    pub(crate) async fn stop_with(mut self, signal: Signal) -> Option<i32> {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
         within_limit(self.child.wait()).await.unwrap().code()
@@ -66,14 +73,14 @@ fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command 
         .arg("--control")
         .arg(control(root))
         .env_remove("NOTIFY_SOCKET")
-        .stderr(Stdio::null())
+        .stderr(fs::File::create(root.join("stderr")).unwrap())
 }
 
-fn control(root: &Path) -> PathBuf {
+pub(crate) fn control(root: &Path) -> PathBuf {
     root.join("control")
 }
 
-fn tempdir() -> TempDir {
+pub(crate) fn tempdir() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -120,7 +127,7 @@ async fn takes_uploads_from_curl() {
     assert_eq!(feed.server.comm, "upload-server");
 }
 
-async fn curl(arguments: &[&str]) -> Output {
+pub(crate) async fn curl(arguments: &[&str]) -> Output {
     let output = within_limit(Command::new("curl").args(arguments).output())
         .await
         .unwrap();
@@ -224,7 +231,7 @@ async fn says_in_one_sentence_why_it_does_not_start() {
 }
 
 /// What the server says when it does not start with these arguments, and fitting others.
-async fn refusal(arguments: &[&str]) -> String {
+pub(crate) async fn refusal(arguments: &[&str]) -> String {
     let root = tempdir();
     let mut command = Command::new(PROGRAM);
     for (option, value) in [
@@ -250,6 +257,14 @@ async fn refusal(arguments: &[&str]) -> String {
 
 #[tokio::test]
 async fn a_usage_error_is_told_from_a_failure() {
-    let output = Command::new(PROGRAM).args(["--max-size", "lots"]).output();
-    assert_eq!(within_limit(output).await.unwrap().status.code(), Some(2));
+    check(&["--max-size", "lots"]).await;
+    check(&["--tls", "--cert", "a", "--key", "b"]).await;
+    check(&["--cert", "a"]).await;
+    check(&["--key", "b"]).await;
+
+    async fn check(arguments: &[&str]) {
+        let output = Command::new(PROGRAM).args(arguments).output();
+        let status = within_limit(output).await.unwrap().status;
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
 }

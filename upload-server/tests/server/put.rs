@@ -51,7 +51,7 @@ async fn stores_what_was_sent() {
 }
 
 /// Everything was seen, but for the body of an empty file, and in this order.
-fn assert_in_order(upload: &Upload) {
+pub(crate) fn assert_in_order(upload: &Upload) {
     let times = &upload.times;
     let mut seen = vec![
         Some(times.accepted_ns),

@@ -2,16 +2,15 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::{clock, http, journal::Journal};
+use super::http::Http;
+use crate::server::{clock, journal::Journal};
 
 /// How many connections are served at a time; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 1_024;
@@ -22,53 +21,45 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 /// Accepts, and serves each connection in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    router: Router,
+    http: Http,
     journal: Arc<Journal>,
     slots: Arc<Semaphore>,
-    tasks: TaskTracker,
-    /// Take nothing more and finish.
-    stop: CancellationToken,
-    /// Drop everything.
-    abandon: CancellationToken,
 }
 
 impl Acceptor {
-    pub(crate) fn new(router: Router, journal: Arc<Journal>) -> Self {
+    pub(crate) fn new(http: Http, journal: Arc<Journal>) -> Self {
         Self {
-            router,
+            http,
             journal,
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            abandon: CancellationToken::new(),
         }
     }
 
     /// Accepts connections of this listener until the shutdown.
     pub(crate) fn spawn(&self, listener: TcpListener) {
         let acceptor = self.clone();
-        self.tasks.spawn(async move {
+        self.http.tasks.spawn(async move {
             tokio::select! {
                 () = acceptor.accept_all(&listener) => (),
-                () = acceptor.stop.cancelled() => (),
+                () = acceptor.http.stop.cancelled() => (),
             }
         });
     }
 
     /// Lets requests under way finish, for as long as `grace`. No connection is left afterwards.
     pub(crate) async fn shut_down(self, grace: Duration) {
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(grace, self.tasks.wait())
+        self.http.stop.cancel();
+        self.http.tasks.close();
+        if tokio::time::timeout(grace, self.http.tasks.wait())
             .await
             .is_err()
         {
             warn!(
-                connections = self.tasks.len(),
+                connections = self.http.tasks.len(),
                 "still busy: dropping what is under way"
             );
-            self.abandon.cancel();
-            self.tasks.wait().await;
+            self.http.abandon.cancel();
+            self.http.tasks.wait().await;
         }
     }
 
@@ -89,14 +80,10 @@ impl Acceptor {
         let (stream, client) = listener.accept().await?;
         let accepted_ns = clock::now_ns();
         let journal = Arc::clone(&self.journal);
-        let (stream, connection) = http::open(stream, client, accepted_ns, journal)?;
-        let serve = http::serve(stream, connection, self.router.clone(), self.stop.clone());
-        let abandon = self.abandon.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = serve => (),
-                () = abandon.cancelled() => (),
-            }
+        let (socket, connection) = self.http.open(stream, client, accepted_ns, journal)?;
+        let http = self.http.clone();
+        self.http.tasks.spawn(async move {
+            http.serve(socket, connection).await;
             drop(slot);
         });
         Ok(())

@@ -1,5 +1,5 @@
-//! The socket as hyper sees it. It tells the connection when bytes came in and when everything
-//! written has been handed to the kernel, and is otherwise the TCP stream.
+//! The accepted TCP socket itself, below TLS where there is any. It tells the connection when the
+//! peer has reset it.
 
 use std::{
     io::{self, IoSlice},
@@ -17,12 +17,12 @@ use super::connection::Connection;
 
 /// A TCP stream that reports to its connection. The stream stands first: it is closed before the
 /// connection is let go.
-pub(crate) struct TimedStream {
+pub(crate) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
 }
 
-impl TimedStream {
+impl Socket {
     pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
         Self { stream, connection }
     }
@@ -40,22 +40,18 @@ impl TimedStream {
     }
 }
 
-impl AsyncRead for TimedStream {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        if buffer.filled().len() > before {
-            self.connection.bytes_read();
-        }
         Poll::Ready(self.note_reset(result))
     }
 }
 
-impl AsyncWrite for TimedStream {
+impl AsyncWrite for Socket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,11 +74,8 @@ impl AsyncWrite for TimedStream {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes once it has written all it had.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.connection.flushed();
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

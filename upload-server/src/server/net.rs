@@ -1,0 +1,12 @@
+//! Connections: accepted, made secure where that is asked for, spoken HTTP over, and closed so that
+//! the client reads the last answer. What a request asks for is not known here.
+
+pub(crate) mod accept;
+mod answer;
+pub(crate) mod connection;
+pub(crate) mod http;
+mod http1;
+mod http2;
+mod socket;
+mod timed_stream;
+pub(crate) mod tls;

@@ -1,0 +1,74 @@
+//! A response on its way out, watched: the connection is told when hyper lets go of it.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+
+use super::connection::Connection;
+
+/// A request that is being worked on, until this is dropped.
+pub(crate) struct InFlight {
+    connection: Arc<Connection>,
+    request: u32,
+    /// hyper has all of the response.
+    answered: bool,
+}
+
+impl InFlight {
+    /// `request` has arrived on this connection.
+    pub(crate) fn new(connection: Arc<Connection>, request: u32) -> Self {
+        Self {
+            connection,
+            request,
+            answered: false,
+        }
+    }
+
+    /// The response's body, whose end or whose being dropped is the end of the request.
+    pub(crate) fn answer(mut self, body: Body) -> Answer {
+        self.answered = body.is_end_stream();
+        Answer {
+            body,
+            in_flight: self,
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.connection.request_over(self.request, self.answered);
+    }
+}
+
+/// A response's body.
+pub(crate) struct Answer {
+    body: Body,
+    in_flight: InFlight,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.in_flight.answered = frame.is_none() || self.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

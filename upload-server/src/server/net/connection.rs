@@ -1,0 +1,226 @@
+//! An accepted connection: who it is, how far its requests have come, and which records wait for
+//! their response to be sent.
+//!
+//! Whatever works on a request holds the connection. So its end is published when the last of
+//! them lets go, and no upload can follow it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::http::{StatusCode, Version};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    record::{ConnectionEnd, Cookie, Upload},
+    server::{clock, journal::Journal},
+};
+
+/// One accepted socket. The kernel's facts about it do not change, its progress does.
+pub(crate) struct Connection {
+    pub(crate) cookie: Cookie,
+    pub(crate) client: SocketAddr,
+    pub(crate) accepted_ns: u64,
+    /// TLS is spoken on it.
+    pub(crate) secure: bool,
+    journal: Arc<Journal>,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    requests: u32,
+    in_flight: u32,
+    /// Since when no request is in flight.
+    silent_since: Instant,
+    /// No byte of the next request has been read yet.
+    idle: bool,
+    first_byte_ns: Option<u64>,
+    reset: bool,
+    /// The server drops what is under way.
+    abandoned: bool,
+    /// Uploads whose response is still to come.
+    concluded: Vec<Upload>,
+    /// Uploads whose response hyper has, and the kernel perhaps not.
+    answered: Vec<Upload>,
+}
+
+/// One request on a connection: what a handler needs to know of it.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    pub(crate) connection: Arc<Connection>,
+    /// Counted from 1.
+    pub(crate) request: u32,
+    pub(crate) first_byte_ns: Option<u64>,
+    pub(crate) head_ns: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        cookie: Cookie,
+        client: SocketAddr,
+        accepted_ns: u64,
+        secure: bool,
+        journal: Arc<Journal>,
+    ) -> Self {
+        let progress = Progress {
+            requests: 0,
+            in_flight: 0,
+            silent_since: Instant::now(),
+            idle: true,
+            first_byte_ns: None,
+            reset: false,
+            abandoned: false,
+            concluded: Vec::new(),
+            answered: Vec::new(),
+        };
+        Self {
+            cookie,
+            client,
+            accepted_ns,
+            secure,
+            journal,
+            progress: Mutex::new(progress),
+        }
+    }
+
+    /// Bytes came in.
+    pub(crate) fn bytes_read(&self) {
+        let mut progress = self.progress();
+        if progress.idle {
+            progress.idle = false;
+            progress.first_byte_ns = Some(clock::now_ns());
+        }
+    }
+
+    /// The peer reset the connection.
+    pub(crate) fn was_reset(&self) {
+        self.progress().reset = true;
+    }
+
+    /// Whether the peer has reset the connection.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.progress().reset
+    }
+
+    /// The server drops what is under way.
+    pub(crate) fn abandon(&self) {
+        self.progress().abandoned = true;
+    }
+
+    /// Whether it is the server that drops what is under way.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.progress().abandoned
+    }
+
+    /// A request's head is complete. The time of its first byte is not known where it was read
+    /// together with the request before it, or where several requests share the connection.
+    pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> Exchange {
+        let mut progress = self.progress();
+        progress.requests += 1;
+        progress.in_flight += 1;
+        progress.idle = false;
+        let first_byte_ns = progress.first_byte_ns.take();
+        Exchange {
+            connection: Arc::clone(self),
+            request: progress.requests,
+            first_byte_ns: first_byte_ns.filter(|_| version < Version::HTTP_2),
+            head_ns: clock::now_ns(),
+        }
+    }
+
+    /// An upload has come to its end: gives it its id and keeps its record for the response.
+    pub(crate) fn upload_concluded(&self, mut upload: Upload) -> String {
+        upload.id = self.journal.next_id();
+        let id = upload.id.clone();
+        self.progress().concluded.push(upload);
+        id
+    }
+
+    /// The response to this request goes to hyper now.
+    pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
+        let now = clock::now_ns();
+        let mut progress = self.progress();
+        progress.idle = true;
+        let concluded = progress.concluded.iter_mut();
+        for upload in concluded.filter(|upload| upload.request == request) {
+            upload.status = Some(status.as_u16());
+            upload.times.response_ns = Some(now);
+        }
+    }
+
+    /// hyper is done with this request, and has all of the response where it is `answered`.
+    pub(crate) fn request_over(&self, request: u32, answered: bool) {
+        let mut progress = self.progress();
+        progress.in_flight -= 1;
+        progress.silent_since = Instant::now();
+        let of_request = |upload: &mut Upload| upload.request == request;
+        let over: Vec<_> = progress.concluded.extract_if(.., of_request).collect();
+        if answered {
+            progress.answered.extend(over);
+        } else {
+            self.publish_unanswered(over);
+        }
+    }
+
+    /// Everything that hyper had to write has been handed to the kernel.
+    pub(crate) fn flushed(&self) {
+        let mut progress = self.progress();
+        if progress.answered.is_empty() {
+            return;
+        }
+        let sent_ns = Some(clock::now_ns());
+        for mut upload in progress.answered.drain(..) {
+            upload.times.sent_ns = sent_ns;
+            self.journal.publish_upload(upload);
+        }
+    }
+
+    /// Completes when no request has been in flight for this long.
+    pub(crate) async fn fell_silent(&self, limit: Duration) {
+        loop {
+            let until = {
+                let progress = self.progress();
+                match progress.in_flight {
+                    0 => progress.silent_since + limit,
+                    _ => Instant::now() + limit,
+                }
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+
+    fn publish_unanswered(&self, uploads: Vec<Upload>) {
+        for mut upload in uploads {
+            upload.status = None;
+            self.journal.publish_upload(upload);
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let progress = self
+            .progress
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let requests = progress.requests;
+        let mut unanswered = std::mem::take(&mut progress.answered);
+        unanswered.append(&mut progress.concluded);
+        self.publish_unanswered(unanswered);
+        self.journal.publish_end(ConnectionEnd {
+            cookie: self.cookie,
+            accepted_ns: self.accepted_ns,
+            closed_ns: clock::now_ns(),
+            requests,
+        });
+    }
+}

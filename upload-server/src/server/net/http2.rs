@@ -1,0 +1,73 @@
+//! HTTP/2 on one connection: several requests at a time, each in a task of its own.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use hyper::{rt::Executor, server::conn::http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{connection::Connection, http::Http, timed_stream::TimedStream};
+
+/// How many requests a client may have under way on one connection.
+const MAX_STREAMS: u32 = 100;
+
+/// How much a client may send ahead: of one request, and of all together.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+/// How long a client that has nothing under way may take for its part of the closing.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves requests until the client closes, or has none under way for too long.
+pub(crate) async fn serve<S>(
+    how: &Http,
+    stream: TimedStream<S>,
+    connection: Arc<Connection>,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let requests = Requests {
+        how: how.clone(),
+        connection: Arc::clone(&connection),
+    };
+    let mut http = http2::Builder::new(requests)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .serve_connection(TokioIo::new(stream), how.service(Arc::clone(&connection)));
+
+    tokio::select! {
+        served = &mut http => return served,
+        () = connection.fell_silent(how.head) => (),
+        () = how.stop.cancelled() => (),
+    }
+    Pin::new(&mut http).graceful_shutdown();
+    tokio::select! {
+        served = http => served,
+        () = connection.fell_silent(FAREWELL) => Ok(()),
+    }
+}
+
+/// Where hyper's tasks for single requests run: they end with the server, too.
+#[derive(Clone)]
+struct Requests {
+    how: Http,
+    connection: Arc<Connection>,
+}
+
+impl<F> Executor<F> for Requests
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        let Self { how, connection } = self.clone();
+        self.how.tasks.spawn(async move {
+            tokio::select! {
+                () = request => (),
+                () = how.abandoned(&connection) => (),
+            }
+        });
+    }
+}

@@ -1,0 +1,59 @@
+//! TLS (RFC 8446, RFC 5246) over an accepted socket.
+
+use std::{fmt, sync::Arc};
+
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    version::{TLS12, TLS13},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Protocol names for the negotiation (ALPN, RFC 7301).
+pub(crate) const HTTP_1: &[u8] = b"http/1.1";
+/// See [`HTTP_1`].
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
+/// What the server shows of itself: a chain of certificates, and the key of the first.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Takes TLS 1.2 and 1.3.
+    ///
+    /// # Errors
+    /// When the key cannot be used, or is not the first certificate's.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Hands out connections that speak HTTP/1.1, or HTTP/2 where the client prefers it.
+    pub(crate) fn acceptor(&self, http2: bool) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.config);
+        if http2 {
+            config.alpn_protocols.push(HTTP_2.to_vec());
+        }
+        config.alpn_protocols.push(HTTP_1.to_vec());
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// Tells nothing of the key.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
