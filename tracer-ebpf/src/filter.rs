@@ -7,18 +7,39 @@ use crate::record::Passed;
 
 /// Either port of the connection must be in the map `PORTS`.
 pub const BY_PORT: u32 = 1 << 0;
-/// The process that connects must be in the map `PIDS`, or the local port of a passively opened
-/// socket in the map `LISTENERS`.
+/// The process that connects, or that listens, must be in the map `PIDS`.
 pub const BY_PID: u32 = 1 << 1;
 /// The socket's cookie must be in the map `SOCKETS` before its first record.
 pub const BY_COOKIE: u32 = 1 << 2;
+/// The name of the process that connects, or that listens, must be in the map `COMMS`.
+pub const BY_COMM: u32 = 1 << 3;
+/// The cgroup of the process that connects, or that listens, or one of its ancestors, must be in the
+/// map `CGROUPS`.
+pub const BY_CGROUP: u32 = 1 << 4;
+/// The conditions on a process.
+pub const BY_PROCESS: u32 = BY_PID | BY_COMM | BY_CGROUP;
+
+/// Value of the map `PIDS`: this process alone.
+pub const ALONE: u8 = 1;
+/// Value of the map `PIDS`: this process and, from now on, its descendants.
+pub const FAMILY: u8 = 2;
+
+/// Key of the map `LISTENERS`: where a wanted process listens. The value counts its sockets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// The port.
+    pub port: u32,
+}
 
 /// What the programs remember of a socket that passed the filter: the value of the map `SOCKETS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// The process (thread group) that read from the socket last; 0 when none has.
-    pub reader: u32,
+    /// The process (thread group) that acted on the socket last; 0 when none was seen to.
+    pub holder: u32,
     /// Which direction payload went last, and [`NEITHER`] before the first.
     pub last_payload: u32,
     /// How much more payload of the present burst is worth a look, by direction.
@@ -37,7 +58,7 @@ pub const NEITHER: u32 = 2;
 impl Remembered {
     /// Of a socket of which nothing is known.
     pub const NEW: Self = Self {
-        reader: 0,
+        holder: 0,
         last_payload: NEITHER,
         head_left: [0; 2],
         opened: 0,

@@ -3,7 +3,7 @@
 //! change of the recording format too.
 
 /// Version of the record layout, written into recordings.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// `Header::kind` of a [`StateChange`].
 pub const STATE_CHANGE: u16 = 1;
@@ -16,17 +16,23 @@ pub const RETRANSMIT_SYN_ACK: u16 = 3;
 pub const RESET_SENT: u16 = 4;
 /// `Header::kind` of a [`SocketEvent`]: the socket received a RST (`tcp_receive_reset`).
 pub const RESET_RECEIVED: u16 = 5;
-/// `Header::kind` of a [`SocketEvent`]: a process read from the socket, the first time it did
-/// (`tcp_rcv_space_adjust`, which runs in the reader's context).
+/// `Header::kind` of a [`SocketEvent`]: a process read from the socket, and was not the last to act
+/// on it (`tcp_rcv_space_adjust`, which runs in the reader's context).
 pub const READ: u16 = 6;
+/// `Header::kind` of a [`SocketEvent`]: a process sent on the socket, and was not the last to act on
+/// it (`sock_send_length`).
+pub const SEND: u16 = 7;
+/// `Header::kind` of a [`SocketEvent`]: the last process that held the socket let go of it, and was
+/// not the last to act on it (`cgroup/sock_release`). The addresses are zero.
+pub const RELEASE: u16 = 8;
 /// `Header::kind` of a [`Segment`], followed by the packet's first bytes.
-pub const SEGMENT: u16 = 7;
+pub const SEGMENT: u16 = 9;
 /// `Header::kind` of a [`Flow`]: what a socket's segments came to.
-pub const FLOW: u16 = 8;
+pub const FLOW: u16 = 10;
 /// No kind: where the loss counters count sockets that the map `SOCKETS` had no room for.
 pub const UNTRACKED: u16 = 0;
 /// One more than the highest kind.
-pub const KINDS: u32 = 9;
+pub const KINDS: u32 = 11;
 
 /// `Segment::direction`: the packet left the socket.
 pub const EGRESS: u8 = 0;
@@ -108,7 +114,7 @@ wire! {
 wire! {
     /// The current task, where the hook runs in the context of the process that acts; all zero
     /// where it does not (in a softirq `current` is whoever was interrupted).
-    pub struct Task[32] {
+    pub struct Task[40] {
         /// Process id: the thread group's.
         pub pid: u32,
         /// Thread id.
@@ -119,6 +125,8 @@ wire! {
         pub padding: u32,
         /// The process's name: that of its thread group's leader, ended by a NUL.
         pub comm: [u8; 16],
+        /// The id of its cgroup in the v2 hierarchy: the inode number of the cgroup's directory.
+        pub cgroup: u64,
     }
 }
 
@@ -171,7 +179,7 @@ wire! {
 
 wire! {
     /// A socket went from one state to another (`inet_sock_set_state`, Linux 4.16).
-    pub struct StateChange[184] {
+    pub struct StateChange[192] {
         /// Kind [`STATE_CHANGE`].
         pub header: Header,
         /// The socket's addresses.
@@ -195,7 +203,7 @@ wire! {
 wire! {
     /// A packet passed a traced socket (`cgroup_skb`). As many of its first bytes as
     /// `captured` says follow, from the IP header on; the record has room for one of [`CAPTURES`].
-    pub struct Segment[40] {
+    pub struct Segment[64] {
         /// Kind [`SEGMENT`]. The cookie is the listener's until the third ACK has arrived.
         pub header: Header,
         /// Length of the packet from the IP header on, before segmentation by the network card.
@@ -208,6 +216,17 @@ wire! {
         pub direction: u8,
         /// Zero.
         pub padding: [u8; 3],
+        /// Payload that passed the socket in this direction before it, retransmitted bytes included:
+        /// tells sequence numbers apart that are 2^32 bytes from each other.
+        pub before_bytes: u64,
+        /// Where this is the first payload after some in the other direction, when the last of that
+        /// passed; else 0.
+        pub turned_ns: u64,
+        /// Connections in the listener's accept queue (`sk_ack_backlog`), where a SYN reaches a
+        /// listener; else 0.
+        pub accept_queue: u32,
+        /// How many the listener takes (`sk_max_ack_backlog`): a SYN is dropped when there are more.
+        pub accept_queue_limit: u32,
     }
 }
 
@@ -239,12 +258,12 @@ wire! {
 
 wire! {
     /// Something else that happened to a socket; the header's kind says what.
-    pub struct SocketEvent[112] {
-        /// One of the kinds from [`RETRANSMIT`] to [`READ`].
+    pub struct SocketEvent[120] {
+        /// One of the kinds from [`RETRANSMIT`] to [`RELEASE`].
         pub header: Header,
         /// The socket's addresses.
         pub addresses: Addresses,
-        /// The reader, for [`READ`]; else zero.
+        /// Who acted, for [`READ`], [`SEND`] and [`RELEASE`]; else zero.
         pub task: Task,
         /// First sequence number of the segment, for [`RETRANSMIT`]; else 0.
         pub seq: u32,

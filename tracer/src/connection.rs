@@ -7,7 +7,7 @@ use tracer_ebpf::record::{Counters, Passed};
 use crate::{
     dialogue::Dialogue,
     end::End,
-    event::{Addresses, State, Task},
+    event::{AcceptQueue, Addresses, Holding, State, Task},
 };
 
 /// A TCP connection as this machine saw it.
@@ -21,6 +21,8 @@ pub struct Connection {
     pub server: Option<View>,
     /// When the listener sent the SYN-ACK again.
     pub syn_ack_retransmits: Vec<u64>,
+    /// The listener's accept queue whenever a SYN came, and when.
+    pub accept_queues: Vec<(u64, AcceptQueue)>,
     /// Its segments.
     pub dialogue: Dialogue,
     /// Records lost while the connection was open, of whichever connection: an upper bound.
@@ -34,8 +36,10 @@ pub struct View {
     pub cookie: u64,
     /// Its addresses.
     pub addresses: Addresses,
-    /// Whose it is, once that is known.
+    /// Whose it is, once that is known: the best known of the processes that acted on it.
     pub owner: Option<Owner>,
+    /// Every process that acted on it, in the order in which they were seen to.
+    pub holders: Vec<Owner>,
     /// Each change of state, in order.
     pub transitions: Vec<Transition>,
     /// When the socket sent its SYN again.
@@ -81,18 +85,38 @@ pub struct Owner {
     pub learned: Learned,
 }
 
-/// How an owner was learned, the best first: `connect` and the server's own word name the process
-/// that opened the socket, `read` one that used it, `close` the one that ended it.
+/// How an owner was learned, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said above")]
 pub enum Learned {
+    /// It called `connect`.
     Connect,
-    Server,
+    /// The upload server said that the socket with this cookie is its own.
+    Cookie,
+    /// It read from the socket.
     Read,
+    /// It sent on the socket.
+    Send,
+    /// It held the socket when `/proc` was read.
+    Proc,
+    /// It closed the socket.
     Close,
 }
 
+impl Learned {
+    /// How an owner is learned from what it did.
+    #[must_use]
+    pub const fn by(holding: Holding) -> Self {
+        match holding {
+            Holding::Read => Self::Read,
+            Holding::Send => Self::Send,
+            Holding::Release => Self::Close,
+        }
+    }
+}
+
+/// A socket may be inherited by any number of processes.
+const MOST_HOLDERS: usize = 16;
 /// A socket sends and receives a RST once; more are a broken peer's.
 const MOST_RESETS: usize = 8;
 /// `net.ipv4.tcp_syn_retries` may be up to 127.
@@ -106,6 +130,7 @@ impl View {
             cookie,
             addresses,
             owner: None,
+            holders: Vec::new(),
             transitions: Vec::new(),
             syn_retransmits: Vec::new(),
             retransmits: 0,
@@ -144,6 +169,13 @@ impl View {
 
     /// Notes whose socket it is, unless something better is known.
     pub fn learn_owner(&mut self, task: Task, learned: Learned) {
+        let is_new = self.holders.iter().all(|known| known.task.pid != task.pid);
+        if is_new && self.holders.len() < MOST_HOLDERS {
+            self.holders.push(Owner {
+                task: task.clone(),
+                learned,
+            });
+        }
         if self
             .owner
             .as_ref()
@@ -176,8 +208,16 @@ impl Connection {
             client: None,
             server: None,
             syn_ack_retransmits: Vec::new(),
+            accept_queues: Vec::new(),
             dialogue: Dialogue::default(),
             lost: 0,
+        }
+    }
+
+    /// Notes how full the accept queue was when a SYN came.
+    pub(crate) fn note_accept_queue(&mut self, mono_ns: u64, queue: AcceptQueue) {
+        if self.accept_queues.len() < MOST_SYN_RETRANSMITS {
+            self.accept_queues.push((mono_ns, queue));
         }
     }
 

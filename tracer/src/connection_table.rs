@@ -11,9 +11,9 @@ use std::{
 use self::early::Early;
 use crate::{
     connection::{Connection, Learned, Reset, Transition, View},
-    dialogue::Told,
+    dialogue::{Sighting, Told},
     end::End,
-    event::{Addresses, Event, State, What},
+    event::{Addresses, Aside, Event, State, What},
     segment::Segment,
 };
 
@@ -108,7 +108,7 @@ impl ConnectionTable {
                 }
                 None
             }
-            What::Segment(segment) => self.segment(cookie, mono_ns, *segment),
+            What::Segment(segment, aside) => self.segment(cookie, mono_ns, *segment, aside),
             What::Flow(passed) => self.with_view(cookie, |view| view.passed = Some(passed)),
             What::Retransmit { state, .. } => self.with_view(cookie, |view| {
                 view.note_retransmit(mono_ns, state);
@@ -117,9 +117,9 @@ impl ConnectionTable {
                 let sent = event.what == What::ResetSent;
                 self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
             }
-            What::Read(task) => self.with_view(cookie, |view| {
+            What::Held(how, task) => self.with_view(cookie, |view| {
                 if let Some(task) = task {
-                    view.learn_owner(task, Learned::Read);
+                    view.learn_owner(task, Learned::by(how));
                 }
             }),
         }
@@ -188,7 +188,13 @@ impl ConnectionTable {
 
     /// A segment belongs to its socket's connection, or, while it runs under the listener's
     /// cookie, to the one between its addresses.
-    fn segment(&mut self, cookie: u64, mono_ns: u64, segment: Segment) -> Option<(Key, End)> {
+    fn segment(
+        &mut self,
+        cookie: u64,
+        mono_ns: u64,
+        segment: Segment,
+        aside: Aside,
+    ) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
             Some((key, end)) => {
                 let from = if segment.leaving { end } else { end.other() };
@@ -217,23 +223,30 @@ impl ConnectionTable {
                 } else if let Some(key) = self.tuples.get(&from_server) {
                     (*key, End::Server)
                 } else {
-                    self.early.note_segment(mono_ns, segment);
+                    self.early.note_segment(mono_ns, segment, aside);
                     return None;
                 }
             }
         };
-        self.hear(key, from, mono_ns, segment);
+        self.hear(key, from, mono_ns, segment, aside);
         Some((key, from))
     }
 
-    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Segment) {
+    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Segment, aside: Aside) {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
         let receiver_is_here = connection.view(from.other()).is_some();
-        connection
-            .dialogue
-            .hear(mono_ns, from, receiver_is_here, segment);
+        if let Some(queue) = aside.accept_queue {
+            connection.note_accept_queue(mono_ns, queue);
+        }
+        let sighting = Sighting {
+            mono_ns,
+            segment,
+            before_bytes: aside.before_bytes,
+            turned_ns: aside.turned_ns,
+        };
+        connection.dialogue.hear(from, receiver_is_here, sighting);
         self.unsettled.insert(key);
     }
 
@@ -301,8 +314,8 @@ impl ConnectionTable {
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.syn_ack_retransmits.extend(syn_acks);
         }
-        for (from, mono_ns, segment) in self.early.take_segments(pair.client, pair.server) {
-            self.hear(key, from, mono_ns, segment);
+        for (from, mono_ns, segment, aside) in self.early.take_segments(pair.client, pair.server) {
+            self.hear(key, from, mono_ns, segment, aside);
         }
     }
 

@@ -76,8 +76,9 @@ impl Correlator {
                 pid: server.pid,
                 uid: 0,
                 comm: server.comm.clone(),
+                cgroup: 0,
             };
-            view.learn_owner(task, Learned::Server);
+            view.learn_owner(task, Learned::Cookie);
         }
     }
 

@@ -1,16 +1,22 @@
 //! The segments of one connection in their order, each once: numbered from the initial sequence
 //! numbers, windows scaled, and compared with what came before as Wireshark's analysis does.
 
+mod remark;
+mod side;
 mod under_way;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::under_way::{Seen, UnderWay};
+pub use self::remark::Remark;
+use self::{
+    side::Side,
+    under_way::{Seen, UnderWay},
+};
 use crate::{
     end::End,
-    payload::Payload,
+    payload::{Burst, Payload},
     segment::{Flags, Options, Segment},
 };
 
@@ -20,25 +26,26 @@ pub struct Dialogue {
     client: Side,
     server: Side,
     under_way: UnderWay,
+    syn_ns: Option<u64>,
+    first_rtt_ns: Option<u64>,
     /// Segments that open or close the connection.
     pub steps: Vec<Told>,
     /// What the payload says.
     pub payload: Payload,
 }
 
-/// What is known of the segments that one end sends.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Side {
-    /// The number that its relative sequence numbers count from.
-    base: Option<u32>,
-    /// The shift that it announced in its SYN.
-    scale: Option<u8>,
-    /// Whether its SYN was seen, so that a missing scale means none.
-    syn_seen: bool,
-    /// The sequence number after the highest seen.
-    next: Option<u32>,
-    /// The last acknowledgment and window it sent, and how often.
-    last_ack: Option<(u32, u16)>,
+/// A segment as it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// When, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    /// The segment.
+    pub segment: Segment,
+    /// Payload that had passed the same socket in its direction, retransmitted bytes included.
+    pub before_bytes: u64,
+    /// Where it is the first payload after some of the peer's: when the last of that passed the
+    /// same socket.
+    pub turned_ns: Option<u64>,
 }
 
 /// A segment told in relation to its connection.
@@ -82,30 +89,13 @@ const fn is_zero(ecn: &u8) -> bool {
     *ecn == 0
 }
 
-/// What a segment is in the light of those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Remark {
-    /// Sequence numbers that were sent before.
-    Retransmission,
-    /// Sequence numbers before it were not seen.
-    PreviousSegmentNotSeen,
-    /// The receiver's buffer is full.
-    ZeroWindow,
-    /// A window and an acknowledgment already sent.
-    DuplicateAck,
-    /// Nothing but the number before the next: it asks whether the peer is there.
-    KeepAlive,
-}
-
 /// A connection is opened and closed with a handful; more are retransmitted ones.
 const MOST_STEPS: usize = 64;
 
 impl Dialogue {
     /// Takes a segment in as it was seen; it is told by [`settle`](Self::settle).
-    pub fn hear(&mut self, mono_ns: u64, from: End, receiver_is_here: bool, segment: Segment) {
-        self.under_way
-            .hear(mono_ns, from, receiver_is_here, segment);
+    pub fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
+        self.under_way.hear(from, receiver_is_here, sighting);
     }
 
     /// Tells, in the order in which they were sent, the segments that were seen before `before_ns`.
@@ -128,8 +118,11 @@ impl Dialogue {
             mono_ns,
             from,
             segment,
+            before_bytes,
+            turned_ns,
             ..
         } = seen;
+        self.note_handshake(*mono_ns, *from, segment.flags);
         let (own, peer) = match from {
             End::Client => (&mut self.client, &mut self.server),
             End::Server => (&mut self.server, &mut self.client),
@@ -137,12 +130,19 @@ impl Dialogue {
         if segment.flags.has(Flags::SYN) {
             own.begin(segment);
         }
-        let told = own.tell(*mono_ns, *from, segment, peer);
+        let told = own.tell(seen, peer, self.first_rtt_ns);
         if segment.len > 0 {
             // The SYN takes number 0, the first byte is number 1.
-            let offset = u64::from(told.seq).saturating_sub(1);
-            self.payload
-                .hear(*mono_ns, *from, offset, segment.len, segment.payload());
+            let offset = told.seq.wrapping_sub(1);
+            self.payload.hear(&Burst {
+                mono_ns: *mono_ns,
+                from: *from,
+                offset: nearest(*before_bytes, offset),
+                len: segment.len,
+                head: segment.payload(),
+                turned_ns: *turned_ns,
+                received: told.flags.has(Flags::ACK).then(|| told.ack.wrapping_sub(1)),
+            });
         }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
@@ -154,7 +154,32 @@ impl Dialogue {
     }
 }
 
+/// The place in a stream that has this number modulo 2^32 and is nearest to `about`.
+fn nearest(about: u64, number: u32) -> u64 {
+    const MODULUS: u64 = 1 << 32;
+    let candidates = (about / MODULUS).saturating_sub(1)..=about / MODULUS + 1;
+    candidates
+        .map(|times| {
+            times
+                .saturating_mul(MODULUS)
+                .saturating_add(u64::from(number))
+        })
+        .min_by_key(|place| place.abs_diff(about))
+        .unwrap_or_default()
+}
+
 impl Dialogue {
+    /// The first round-trip time, as Wireshark takes it: from the SYN to the third ACK.
+    fn note_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
+        match (flags.has(Flags::SYN), flags.has(Flags::ACK)) {
+            (true, false) => self.syn_ns = Some(mono_ns),
+            (false, true) if from == End::Client && self.first_rtt_ns.is_none() => {
+                self.first_rtt_ns = self.syn_ns.and_then(|syn_ns| mono_ns.checked_sub(syn_ns));
+            }
+            _ => {}
+        }
+    }
+
     /// Whether an ACK is the handshake's third segment, or the first to acknowledge a FIN.
     fn is_answer(&self, told: &Told) -> bool {
         let from_peer = |flag: u16| {
@@ -173,99 +198,5 @@ impl Dialogue {
         let fin = from_peer(Flags::FIN).map(|fin| fin.seq.wrapping_add(fin.len + 1));
         syn_ack.is_some() && !answered(1)
             || fin.is_some_and(|number| told.ack == number && !answered(number))
-    }
-}
-
-impl Side {
-    fn begin(&mut self, segment: &Segment) {
-        self.base = Some(segment.seq);
-        self.scale = segment.options.window_scale;
-        self.syn_seen = true;
-    }
-
-    fn tell(&mut self, mono_ns: u64, from: End, segment: &Segment, peer: &mut Self) -> Told {
-        // Without a SYN seen, the first byte seen is number 1, as Wireshark has it.
-        let base = *self.base.get_or_insert(segment.seq.wrapping_sub(1));
-        let has_ack = segment.flags.has(Flags::ACK);
-        let ack = if has_ack {
-            let peer_base = *peer.base.get_or_insert(segment.ack.wrapping_sub(1));
-            segment.ack.wrapping_sub(peer_base)
-        } else {
-            0
-        };
-        let mut options = segment.options.clone();
-        for (left, right) in &mut options.sack {
-            let peer_base = peer.base.unwrap_or_default();
-            *left = left.wrapping_sub(peer_base);
-            *right = right.wrapping_sub(peer_base);
-        }
-        let analysis = self.analyse(segment);
-        self.advance(segment);
-        Told {
-            mono_ns,
-            from,
-            flags: segment.flags,
-            seq: segment.seq.wrapping_sub(base),
-            ack,
-            len: segment.len,
-            window: self.scaled(segment, peer),
-            options,
-            ecn: segment.ecn,
-            analysis,
-            seen_leaving: segment.leaving,
-            packet_len: segment.packet_len,
-            packet: Arc::clone(&segment.packet),
-        }
-    }
-
-    /// A SYN's own window is never scaled, and others only if both ends announced a scale
-    /// (RFC 7323, section 2.2).
-    fn scaled(&self, segment: &Segment, peer: &Self) -> u32 {
-        let window = u32::from(segment.window);
-        let both = peer.scale.is_some() || !peer.syn_seen;
-        match self.scale {
-            Some(shift) if both && !segment.flags.has(Flags::SYN) => window << shift.min(14),
-            _ => window,
-        }
-    }
-
-    fn analyse(&self, segment: &Segment) -> Vec<Remark> {
-        let mut remarks = Vec::new();
-        let plain = ![Flags::SYN, Flags::FIN, Flags::RST]
-            .into_iter()
-            .any(|flag| segment.flags.has(flag));
-        if let Some(next) = self.next {
-            let ahead = segment.seq.wrapping_sub(next).cast_signed();
-            if plain && segment.len <= 1 && ahead == -1 {
-                remarks.push(Remark::KeepAlive);
-            } else if segment.sequence_length() > 0 && ahead < 0 {
-                remarks.push(Remark::Retransmission);
-            } else if ahead > 0 && !segment.flags.has(Flags::RST) {
-                remarks.push(Remark::PreviousSegmentNotSeen);
-            }
-        }
-        if segment.window == 0 && plain {
-            remarks.push(Remark::ZeroWindow);
-        }
-        if plain
-            && segment.len == 0
-            && self.last_ack == Some((segment.ack, segment.window))
-            && remarks.is_empty()
-            && !segment.options.sack.is_empty()
-        {
-            remarks.push(Remark::DuplicateAck);
-        }
-        remarks
-    }
-
-    fn advance(&mut self, segment: &Segment) {
-        let end = segment.seq.wrapping_add(segment.sequence_length());
-        let is_ahead = self
-            .next
-            .is_none_or(|next| end.wrapping_sub(next).cast_signed() > 0);
-        if is_ahead && !segment.flags.has(Flags::RST) {
-            self.next = Some(end);
-        }
-        self.last_ack = Some((segment.ack, segment.window));
     }
 }

@@ -18,8 +18,8 @@ pub struct Event {
     pub mono_ns: u64,
     /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
     pub cookie: u64,
-    /// Where the socket is bound and connected; absent for segments, which say it themselves, and
-    /// for [`What::Flow`].
+    /// Where the socket is bound and connected; absent for segments, which say it themselves, for
+    /// [`What::Flow`] and for [`Holding::Release`].
     pub addresses: Option<Addresses>,
     /// What happened.
     pub what: What,
@@ -57,11 +57,51 @@ pub enum What {
     /// The socket received a RST.
     ResetReceived,
     /// A segment passed the socket.
-    Segment(Box<Segment>),
+    Segment(Box<Segment>, Aside),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
-    /// A process read from the socket; no task where the record names none.
-    Read(Option<Task>),
+    /// A process acted on the socket; no task where the record names none.
+    Held(Holding, Option<Task>),
+}
+
+/// What a process did to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// It read from it.
+    Read,
+    /// It sent on it.
+    Send,
+    /// It let go of it, as the last that held it.
+    Release,
+}
+
+/// What a segment's record says beside the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Payload that passed the socket in this direction before it, retransmitted bytes included.
+    pub before_bytes: u64,
+    /// Where this is the first payload after some in the other direction: when the last of that
+    /// passed the socket.
+    pub turned_ns: Option<u64>,
+    /// Where this is a SYN that reached a listener: its accept queue then.
+    pub accept_queue: Option<AcceptQueue>,
+}
+
+/// A listener's accept queue (`sk_ack_backlog`, `sk_max_ack_backlog`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AcceptQueue {
+    /// Connections that waited for `accept`.
+    pub waiting: u32,
+    /// The most that may: with more, a SYN is dropped without an answer.
+    pub limit: u32,
+}
+
+impl AcceptQueue {
+    /// Whether a SYN that comes now is dropped (`sk_acceptq_is_full`).
+    #[must_use]
+    pub const fn is_full(self) -> bool {
+        self.waiting > self.limit
+    }
 }
 
 /// The two sides of a socket, and the network namespace in which they mean something.
@@ -84,6 +124,8 @@ pub struct Task {
     pub uid: u32,
     /// The process's name.
     pub comm: String,
+    /// Its cgroup's id in the v2 hierarchy; 0 where unknown.
+    pub cgroup: u64,
 }
 
 /// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
@@ -213,12 +255,12 @@ impl Event {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
             addresses: None,
-            what: What::Segment(Box::new(segment)),
+            what: What::Segment(Box::new(segment), Aside::from_record(&record)),
         })
     }
 
     fn from_socket_event(kind: u16, bytes: &[u8]) -> Result<Self, Malformed> {
-        if !(record::RETRANSMIT..=record::READ).contains(&kind) {
+        if !(record::RETRANSMIT..=record::RELEASE).contains(&kind) {
             return Err(Malformed::Kind(kind));
         }
         let record: SocketEvent = read(kind, bytes)?;
@@ -231,15 +273,28 @@ impl Event {
             record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
             record::RESET_SENT => What::ResetSent,
             record::RESET_RECEIVED => What::ResetReceived,
-            record::READ => What::Read(Task::from_record(&record.task)),
+            record::READ => What::Held(Holding::Read, Task::from_record(&record.task)),
+            record::SEND => What::Held(Holding::Send, Task::from_record(&record.task)),
+            record::RELEASE => What::Held(Holding::Release, Task::from_record(&record.task)),
             _ => return Err(Malformed::Kind(kind)),
         };
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
-            addresses: Some(Addresses::from_record(&record.addresses)),
+            addresses: (kind != record::RELEASE).then(|| Addresses::from_record(&record.addresses)),
             what,
         })
+    }
+}
+
+impl Aside {
+    fn from_record(record: &record::Segment) -> Self {
+        let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
+        Self {
+            before_bytes: record.before_bytes,
+            turned_ns: Some(record.turned_ns).filter(|at| *at > 0),
+            accept_queue: (waiting > 0 || limit > 0).then_some(AcceptQueue { waiting, limit }),
+        }
     }
 }
 
@@ -277,6 +332,7 @@ impl Task {
             pid: record.pid,
             uid: record.uid,
             comm: String::from_utf8_lossy(comm).into_owned(),
+            cgroup: record.cgroup,
         })
     }
 }

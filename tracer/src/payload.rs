@@ -2,6 +2,7 @@
 //! decrypted, no body is kept, and what lay in a hole of the capture is left out.
 
 mod http;
+mod http2;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use self::stream::{Piece, Stream};
 pub use self::{
     http::{HttpExchange, HttpRequest, HttpResponse},
+    http2::{FrameCount, Frames, Http2Frames},
     tls::{Tls, TlsAlert, TlsRecord, TlsStep},
 };
 use crate::end::End;
@@ -22,6 +24,25 @@ pub struct Payload {
     client: Stream,
     server: Stream,
     talk: Talk,
+}
+
+/// A segment's payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst<'a> {
+    /// When the segment was sent, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    /// Who sent it.
+    pub from: End,
+    /// Where it stands in its stream.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub len: u32,
+    /// As many of them as were captured.
+    pub head: &'a [u8],
+    /// Where it is the first after some of the peer's: when the last of that passed.
+    pub turned_ns: Option<u64>,
+    /// How many bytes of the peer's stream its sender had received in order, modulo 2^32.
+    pub received: Option<u32>,
 }
 
 /// What a connection's payload is.
@@ -56,7 +77,7 @@ enum Talk {
     Unknown,
     Tls(Box<tls::Conversation>),
     Http(Box<http::Conversation>),
-    Http2,
+    Http2(Box<http2::Conversation>),
     Other,
 }
 
@@ -74,15 +95,16 @@ enum Verdict {
 }
 
 impl Payload {
-    /// Takes in a segment that `from` sent: `len` bytes at `offset` of its stream, of which `head`
-    /// was captured. Bytes below an offset that was passed before are a repetition.
-    pub fn hear(&mut self, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
+    /// Takes in what a segment carried. Bytes below an offset that was passed before are a
+    /// repetition.
+    pub fn hear(&mut self, burst: &Burst<'_>) {
+        let from = burst.from;
         let (own, peer) = match from {
             End::Client => (&mut self.client, &self.server),
             End::Server => (&mut self.server, &self.client),
         };
         let peer_silent = peer.is_silent();
-        let Some(piece) = own.take(mono_ns, from, offset, len, head) else {
+        let Some(piece) = own.take(burst) else {
             return;
         };
         if self.talk == Talk::Unknown {
@@ -91,13 +113,19 @@ impl Payload {
         let verdict = match &mut self.talk {
             Talk::Tls(conversation) => conversation.hear(&piece),
             Talk::Http(conversation) => conversation.hear(&piece),
-            Talk::Unknown | Talk::Http2 | Talk::Other => return,
+            Talk::Http2(conversation) => {
+                conversation.hear(&piece);
+                return;
+            }
+            Talk::Unknown | Talk::Other => return,
         };
         match verdict {
             Verdict::Ours => {}
             Verdict::NotOurs => self.talk = neither(from, peer_silent),
             Verdict::Untold => self.talk = Talk::Unknown,
-            Verdict::Http2 => self.talk = Talk::Http2,
+            Verdict::Http2 => {
+                self.talk = Talk::Http2(Box::new(http2::Conversation::new(&piece)));
+            }
         }
     }
 
@@ -108,7 +136,7 @@ impl Payload {
             Talk::Tls(conversation) if conversation.is_confirmed() => Protocol::Tls,
             Talk::Http(conversation) if conversation.is_confirmed() => Protocol::Http1,
             Talk::Tls(_) | Talk::Http(_) | Talk::Unknown => Protocol::Unknown,
-            Talk::Http2 => Protocol::Http2,
+            Talk::Http2(_) => Protocol::Http2,
             Talk::Other => Protocol::Other,
         }
     }
@@ -140,13 +168,22 @@ impl Payload {
         }
     }
 
+    /// The frames of HTTP/2 in clear text.
+    #[must_use]
+    pub fn http2_frames(&self) -> Option<&Http2Frames> {
+        match &self.talk {
+            Talk::Http2(conversation) => Some(conversation.frames()),
+            _ => None,
+        }
+    }
+
     /// What was malformed, each kind once per end.
     #[must_use]
     pub fn malformed(&self) -> &[Malformed] {
         match &self.talk {
             Talk::Tls(conversation) => conversation.malformed(),
             Talk::Http(conversation) => conversation.malformed(),
-            Talk::Unknown | Talk::Http2 | Talk::Other => &[],
+            Talk::Unknown | Talk::Http2(_) | Talk::Other => &[],
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What `/proc` knows of processes and mounts.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{collections::HashSet, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use procfs::{
     net::TcpState,
     process::{FDTarget, Process},
 };
+use tracer_ebpf::filter::Listener;
 
 /// Where the root of the cgroup v2 hierarchy is mounted, if it is.
 ///
@@ -20,11 +21,11 @@ pub fn cgroup2_root() -> Result<Option<PathBuf>> {
         .map(|mount| PathBuf::from(mount.fs_file)))
 }
 
-/// The ports on which a process listens now.
+/// Where a process listens now, once per socket.
 ///
 /// # Errors
 /// When there is no such process, or its descriptors may not be read.
-pub fn listening_ports(pid: u32) -> Result<Vec<u16>> {
+pub fn listeners(pid: u32) -> Result<Vec<Listener>> {
     let process = Process::new(i32::try_from(pid).context("no such process id")?)
         .with_context(|| format!("there is no process {pid}"))?;
     let sockets: HashSet<u64> = process
@@ -39,13 +40,17 @@ pub fn listening_ports(pid: u32) -> Result<Vec<u16>> {
         .collect();
     let v4 = process.tcp().unwrap_or_default();
     let v6 = process.tcp6().unwrap_or_default();
-    let mut ports: Vec<u16> = v4
+    let netns = std::fs::metadata(format!("/proc/{pid}/ns/net"))
+        .with_context(|| format!("there is no process {pid}"))?
+        .ino();
+    let netns = u32::try_from(netns).context("the inode number of a network namespace")?;
+    Ok(v4
         .into_iter()
         .chain(v6)
         .filter(|entry| entry.state == TcpState::Listen && sockets.contains(&entry.inode))
-        .map(|entry| entry.local_address.port())
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    Ok(ports)
+        .map(|entry| Listener {
+            netns,
+            port: u32::from(entry.local_address.port()),
+        })
+        .collect())
 }

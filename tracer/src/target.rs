@@ -54,11 +54,11 @@ impl Target {
         let mut filter = Filter {
             ports: arguments.port.clone(),
             pids: arguments.pid.clone(),
-            listeners: Vec::new(),
             cookies: arguments.cookie.clone(),
+            ..Filter::default()
         };
         for pid in &arguments.pid {
-            filter.listeners.extend(process::listening_ports(*pid)?);
+            filter.listeners.extend(process::listeners(*pid)?);
         }
         let of_server = feed.as_ref().filter(|_| !filtered && !arguments.all);
         let what = if let Some(feed) = of_server {

@@ -1,6 +1,7 @@
 //! What a connection's states mean: its three phases and their steps. Each number is observed,
 //! inferred or unknown, and each step says what it is known by.
 
+mod exchange;
 mod initiation;
 mod maintenance;
 mod step;
@@ -13,8 +14,9 @@ use serde::Serialize;
 use upload_server::record::{Cookie, Outcome, Upload};
 
 pub use self::{
+    exchange::{Body, Exchange, KnownBy, Request, Response, Span},
     initiation::{Failure, Initiation, Options, WindowScale},
-    maintenance::{Body, Exchange, KnownBy, Maintenance, Request, Response, Span},
+    maintenance::Maintenance,
     step::{Certainty, Step},
     termination::{How, Termination},
     tls::{TlsAlert, TlsHandshake, TlsRecord, TlsStep},
@@ -264,7 +266,7 @@ fn endpoint(connection: &Connection, end: End) -> Option<Endpoint> {
         pid: owner.map(|owner| owner.task.pid),
         comm: owner.map(|owner| owner.task.comm.clone()),
         uid: owner
-            .filter(|owner| owner.learned != Learned::Server)
+            .filter(|owner| owner.learned != Learned::Cookie)
             .map(|owner| owner.task.uid),
         owner_from: owner.map(|owner| owner.learned),
         cookie: view.map(|view| Cookie(view.cookie)),

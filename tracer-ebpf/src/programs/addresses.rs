@@ -21,6 +21,12 @@ pub(crate) fn remote_port(common: Pointer) -> u16 {
     u16::from_be(common.load(&COMMON_DPORT))
 }
 
+/// Inode number of the network namespace.
+#[inline(always)]
+pub(crate) fn netns(common: Pointer) -> u32 {
+    common.follow(&COMMON_NET).load(&NET_INUM)
+}
+
 /// # Safety
 /// `into` must be valid for writes.
 #[inline(always)]
@@ -29,8 +35,7 @@ pub(crate) unsafe fn write(common: Pointer, into: *mut Addresses) {
     unsafe {
         addr_of_mut!((*into).local_port).write(local_port(common));
         addr_of_mut!((*into).remote_port).write(remote_port(common));
-        let net = common.follow(&COMMON_NET);
-        addr_of_mut!((*into).netns).write(net.load(&NET_INUM));
+        addr_of_mut!((*into).netns).write(netns(common));
         let local = addr_of_mut!((*into).local).cast::<u32>();
         let remote = addr_of_mut!((*into).remote).cast::<u32>();
         if common.load::<u16>(&COMMON_FAMILY) == AF_INET {

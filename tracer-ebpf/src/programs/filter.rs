@@ -3,19 +3,33 @@
 
 use aya_ebpf::{
     Global,
+    helpers::generated::bpf_get_current_ancestor_cgroup_id,
     macros::map,
     maps::{HashMap, LruHashMap},
 };
 use tracer_ebpf::{
-    filter::{BY_COOKIE, BY_PID, BY_PORT, Remembered},
+    filter::{
+        BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, BY_PROCESS, FAMILY, Listener, Remembered,
+    },
     record::{Addresses, UNTRACKED, state},
 };
 
-use crate::{ring, socket::Socket, task::current_pid};
+use crate::{
+    ring,
+    socket::Socket,
+    task::{current_comm, current_pid},
+};
 
 /// The kinds of condition that are set; none traces every connection.
 #[unsafe(no_mangle)]
 static FILTER_BY: Global<u32> = Global::new(0);
+
+/// The depths in the cgroup hierarchy at which a wanted cgroup stands, a bit each.
+#[unsafe(no_mangle)]
+static CGROUP_LEVELS: Global<u32> = Global::new(0);
+
+/// Deeper cgroups are not looked for.
+const DEEPEST: i32 = 32;
 
 /// Wanted ports, of either end.
 #[map]
@@ -23,11 +37,19 @@ static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
 
 /// Wanted processes (thread groups).
 #[map]
-static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(4096, 0);
+static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 15, 0);
 
-/// Local ports on which the wanted processes listen.
+/// Wanted process names.
 #[map]
-static LISTENERS: HashMap<u16, u8> = HashMap::with_max_entries(4096, 0);
+static COMMS: HashMap<[u64; 2], u8> = HashMap::with_max_entries(256, 0);
+
+/// Wanted cgroups.
+#[map]
+static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
+
+/// Where wanted processes listen, and with how many sockets.
+#[map]
+static LISTENERS: HashMap<Listener, u32> = HashMap::with_max_entries(4096, 0);
 
 /// Sockets that passed, by cookie.
 #[map]
@@ -50,7 +72,7 @@ pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
     if !matches(socket, new) {
         return false;
     }
-    // Changes of state are still told then; segments, resets, retransmits and readers are not.
+    // Changes of state are still told then; segments, resets, retransmits and owners are not.
     if SOCKETS.insert(socket.cookie, Remembered::NEW, 0).is_err() {
         ring::count_lost(UNTRACKED);
     }
@@ -63,31 +85,41 @@ pub(crate) fn remembered(cookie: u64) -> Option<*mut Remembered> {
     SOCKETS.get_ptr_mut(cookie)
 }
 
-/// Whether a connection known by its ports alone is wanted.
+/// Notes that the current process acts on a socket; whether the socket is traced and another
+/// process, or none, did so before.
 #[inline(always)]
-pub(crate) fn admits_ports(local: u16, remote: u16) -> bool {
-    let by = FILTER_BY.load();
-    by & (BY_PID | BY_COOKIE) == 0 && (by & BY_PORT == 0 || port_matches(local, remote))
+pub(crate) fn note_holder(cookie: u64) -> bool {
+    let Some(remembered) = remembered(cookie) else {
+        return false;
+    };
+    let current = current_pid();
+    // SAFETY: an element of `SOCKETS`; two processes racing here cost one record more.
+    unsafe {
+        let before = (*remembered).holder;
+        (*remembered).holder = current;
+        before != current
+    }
 }
 
-/// Whether a segment of a connection that has no socket here yet is wanted: one for a listener.
+/// Whether a connection that has no socket here yet is wanted: one for a listener in the network
+/// namespace `netns`. The addresses are without.
 #[inline(always)]
-pub(crate) fn admits_early(addresses: &Addresses) -> bool {
+pub(crate) fn admits_early(addresses: &Addresses, netns: u32) -> bool {
     let by = FILTER_BY.load();
     if by & BY_PORT != 0 && !port_matches(addresses.local_port, addresses.remote_port) {
         return false;
     }
-    if by & (BY_PID | BY_COOKIE) == 0 {
+    if by & (BY_PROCESS | BY_COOKIE) == 0 {
         return true;
     }
-    by & BY_PID != 0 && LISTENERS.get_ptr(addresses.local_port).is_some()
+    by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
         || PEERS.get_ptr(addresses).is_some()
 }
 
 /// A traced client's SYN leaves: a server's end on this machine finds this note when it arrives.
 #[inline(always)]
 pub(crate) fn expect_peer_of(own: &Addresses) {
-    if FILTER_BY.load() & (BY_PID | BY_COOKIE) != 0 {
+    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
         let peer = Addresses {
             local: own.remote,
             remote: own.local,
@@ -105,6 +137,57 @@ pub(crate) fn forget(cookie: u64) {
     let _ = SOCKETS.remove(cookie);
 }
 
+/// The current process begins to listen.
+#[inline(always)]
+pub(crate) fn note_listener(socket: Socket) {
+    if FILTER_BY.load() & BY_PROCESS != 0 && is_process_wanted() {
+        let key = listener(socket.netns(), socket.local_port());
+        let before = LISTENERS.get_ptr(key).map_or(0, |count| {
+            // SAFETY: an element of the map.
+            unsafe { *count }
+        });
+        let _ = LISTENERS.insert(key, before + 1, 0);
+    }
+}
+
+/// A socket listens no more.
+#[inline(always)]
+pub(crate) fn forget_listener(socket: Socket) {
+    if FILTER_BY.load() & BY_PROCESS == 0 {
+        return;
+    }
+    let key = listener(socket.netns(), socket.local_port());
+    let Some(count) = LISTENERS.get_ptr_mut(key) else {
+        return;
+    };
+    // SAFETY: an element of the map.
+    unsafe {
+        if *count > 1 {
+            *count -= 1;
+        } else {
+            let _ = LISTENERS.remove(key);
+        }
+    }
+}
+
+/// A process has a child.
+#[inline(always)]
+pub(crate) fn note_child(parent: u32, child: u32) {
+    let is_family = PIDS.get_ptr(parent).is_some_and(|wanted| {
+        // SAFETY: an element of the map.
+        unsafe { *wanted == FAMILY }
+    });
+    if is_family && PIDS.insert(child, FAMILY, 0).is_err() {
+        ring::count_lost(UNTRACKED);
+    }
+}
+
+/// A process is gone: its id may be another's next.
+#[inline(always)]
+pub(crate) fn forget_process(pid: u32) {
+    let _ = PIDS.remove(pid);
+}
+
 #[inline(always)]
 fn matches(socket: Socket, new: u8) -> bool {
     let by = FILTER_BY.load();
@@ -117,18 +200,62 @@ fn matches(socket: Socket, new: u8) -> bool {
     if by & BY_PORT != 0 && !port_matches(socket.local_port(), socket.remote_port()) {
         return false;
     }
-    if by & BY_PID == 0 {
+    if by & BY_PROCESS == 0 {
         return true;
     }
     if new == state::SYN_SENT {
-        return PIDS.get_ptr(current_pid()).is_some();
+        return is_process_wanted();
     }
-    LISTENERS.get_ptr(socket.local_port()).is_some() || is_expected_peer(socket)
+    is_listener(socket.netns(), socket.local_port()) || is_expected_peer(socket)
+}
+
+/// Whether the process that runs now meets every condition on processes.
+#[inline(always)]
+fn is_process_wanted() -> bool {
+    let by = FILTER_BY.load();
+    if by & BY_PID != 0 && PIDS.get_ptr(current_pid()).is_none() {
+        return false;
+    }
+    if by & BY_COMM != 0 && COMMS.get_ptr(current_comm()).is_none() {
+        return false;
+    }
+    by & BY_CGROUP == 0 || is_cgroup_wanted()
+}
+
+/// Whether the current process's cgroup, or one that it stands in, is wanted.
+#[inline(always)]
+fn is_cgroup_wanted() -> bool {
+    let levels = CGROUP_LEVELS.load();
+    let mut level = 0;
+    while level < DEEPEST {
+        if levels >> level & 1 != 0 {
+            // SAFETY: a helper from Linux 5.7; 0 where the cgroup does not stand that deep.
+            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+            if CGROUPS.get_ptr(id).is_some() {
+                return true;
+            }
+        }
+        level += 1;
+    }
+    false
 }
 
 #[inline(always)]
 fn port_matches(local: u16, remote: u16) -> bool {
     PORTS.get_ptr(local).is_some() || PORTS.get_ptr(remote).is_some()
+}
+
+#[inline(always)]
+fn is_listener(netns: u32, port: u16) -> bool {
+    LISTENERS.get_ptr(listener(netns, port)).is_some()
+}
+
+#[inline(always)]
+const fn listener(netns: u32, port: u16) -> Listener {
+    Listener {
+        netns,
+        port: port as u32,
+    }
 }
 
 #[inline(always)]

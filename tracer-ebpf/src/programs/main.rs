@@ -20,9 +20,10 @@
 mod addresses;
 mod destroy;
 mod filter;
+mod holder;
 mod kernel;
 mod packet;
-mod read;
+mod process;
 mod reset;
 mod retransmit;
 mod ring;
@@ -31,6 +32,7 @@ mod socket;
 mod socket_event;
 mod state_change;
 mod task;
+mod words;
 
 #[cfg(not(test))]
 #[panic_handler]

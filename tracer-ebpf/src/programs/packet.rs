@@ -106,6 +106,10 @@ impl Packet {
     /// `into` must be valid for writes of `ROOM` bytes.
     #[inline(always)]
     pub(crate) unsafe fn copy<const ROOM: usize>(self, into: *mut u8, length: u64) -> bool {
+        // Read anew, so that the optimiser cannot leave the check to one of a caller's, which the
+        // verifier has seen of another register.
+        // SAFETY: a variable of this function.
+        let length = unsafe { core::ptr::read_volatile(&raw const length) };
         if length == 0 || length > ROOM as u64 {
             return false;
         }

@@ -2,10 +2,10 @@
 //! kernels, 6.18 among them, add `int err` and call it for attempts that failed, too) and
 //! `tcp_retransmit_synack` (Linux 4.15; `(const struct sock *sk, const struct request_sock *req)`).
 
-use core::{ffi::c_void, ptr::addr_of_mut};
+use core::{ffi::c_void, mem::MaybeUninit, ptr::addr_of_mut};
 
 use aya_ebpf::{Global, macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_ebpf::record::{RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent, state};
+use tracer_ebpf::record::{Addresses, RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent, state};
 
 use crate::{
     addresses, filter,
@@ -13,7 +13,7 @@ use crate::{
     ring,
     socket::Socket,
     socket_event::{self, Context, Sequence},
-    task,
+    words,
 };
 
 /// Whether `tcp_retransmit_skb` has its third argument; the verifier refuses to read one that is
@@ -65,10 +65,14 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     let request: *const c_void = ctx.arg(1);
     // SAFETY: the tracepoint's argument of type `struct request_sock *`.
     let common = unsafe { Pointer::new(request) }.inner(&REQUEST_COMMON);
-    if !filter::admits_ports(
-        addresses::local_port(common),
-        addresses::remote_port(common),
-    ) {
+    // SAFETY: all fields are written, and there is no padding.
+    let admitted = unsafe {
+        let mut addresses = MaybeUninit::<Addresses>::uninit();
+        addresses::write(common, addresses.as_mut_ptr());
+        (*addresses.as_mut_ptr()).netns = 0;
+        filter::admits_early(addresses.assume_init_ref(), addresses::netns(common))
+    };
+    if !admitted {
         return;
     }
     let Some(mut entry) = ring::reserve::<SocketEvent>(RETRANSMIT_SYN_ACK, listener.cookie) else {
@@ -78,7 +82,7 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     // SAFETY: `record` is the reserved entry; every field after the header is written.
     unsafe {
         addresses::write(common, addr_of_mut!((*record).addresses));
-        task::write_none(addr_of_mut!((*record).task));
+        words::zero(addr_of_mut!((*record).task));
         socket_event::write_rest(record, Sequence::default(), state::NEW_SYN_RECV);
     }
     ring::send(entry);

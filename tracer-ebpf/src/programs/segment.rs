@@ -19,6 +19,7 @@ use crate::{
     filter,
     packet::{FIN, Packet, RST, SYN},
     ring,
+    socket::Socket,
 };
 
 /// Whether every segment is a record, or only those that open, close or change the direction.
@@ -44,6 +45,27 @@ struct Captured<const ROOM: usize> {
     bytes: [u8; ROOM],
 }
 
+/// What a record says beside the packet: the fields of [`Segment`] with these names.
+#[derive(Clone, Copy)]
+struct Aside {
+    /// The clock reading that the payload was counted with; 0 for none.
+    counted_ns: u64,
+    before_bytes: u64,
+    turned_ns: u64,
+    accept_queue: u32,
+    accept_queue_limit: u32,
+}
+
+impl Aside {
+    const NONE: Self = Self {
+        counted_ns: 0,
+        before_bytes: 0,
+        turned_ns: 0,
+        accept_queue: 0,
+        accept_queue_limit: 0,
+    };
+}
+
 /// Segments that reach a socket.
 #[cgroup_skb(ingress)]
 pub(crate) fn tracer_in(ctx: SkBuffContext) -> i32 {
@@ -66,12 +88,14 @@ fn observe(skb: *mut __sk_buff, direction: u8) {
         if let Some(packet) = Packet::parse(skb) {
             observe_known(packet, direction, cookie, remembered);
         }
-    } else if is_listener(skb)
-        && let Some(packet) = Packet::parse(skb)
-        && let Some(addresses) = packet.addresses(direction)
-        && filter::admits_early(&addresses)
-    {
-        send(packet, direction, cookie, u64::from(packet.headers));
+    } else if is_listener(skb) {
+        // SAFETY: the program's context.
+        let listener = unsafe { Socket::of_packet(skb, cookie) };
+        if let Some(listener) = listener
+            && let Some(packet) = Packet::parse(skb)
+        {
+            observe_early(packet, direction, listener);
+        }
     }
 }
 
@@ -86,17 +110,40 @@ fn is_listener(skb: *mut __sk_buff) -> bool {
 }
 
 #[inline(always)]
+fn observe_early(packet: Packet, direction: u8, listener: Socket) {
+    let Some(addresses) = packet.addresses(direction) else {
+        return;
+    };
+    if !filter::admits_early(&addresses, listener.netns()) {
+        return;
+    }
+    let mut aside = Aside::NONE;
+    if direction == INGRESS && packet.flags & SYN != 0 {
+        (aside.accept_queue, aside.accept_queue_limit) = listener.accept_queue();
+    }
+    let wanted = u64::from(packet.headers);
+    send_in::<{ CAPTURES[0] }>(packet, direction, listener.cookie, wanted, aside);
+}
+
+#[inline(always)]
 fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Remembered) {
     let payload = packet.payload();
     // SAFETY: an element of `SOCKETS`. Only one direction's program writes `passed` of it, and a
     // connection's packets of one direction are handled one after another.
-    let head = unsafe {
+    let (head, aside) = unsafe {
         let passed = addr_of_mut!((*remembered).passed)
             .cast::<Passed>()
             .add(direction as usize);
-        let is_first = (*passed).bytes == 0;
-        count(passed, payload);
-        head_bytes(remembered, direction, payload, is_first)
+        let before_bytes = (*passed).bytes;
+        let counted_ns = count(passed, payload);
+        let turned_ns = turned_ns(remembered, direction, payload, before_bytes == 0);
+        let aside = Aside {
+            counted_ns,
+            before_bytes,
+            turned_ns,
+            ..Aside::NONE
+        };
+        (head_bytes(remembered, direction, payload), aside)
     };
     if packet.flags & SYN != 0
         && direction == EGRESS
@@ -116,7 +163,7 @@ fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Re
                 wanted = CAPTURES[0] as u64;
             }
         }
-        send(packet, direction, cookie, wanted);
+        send(packet, direction, cookie, wanted, aside);
     }
 }
 
@@ -146,15 +193,17 @@ unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) ->
     }
 }
 
+/// Counts a packet; the clock reading where it has payload, else 0.
+///
 /// # Safety
 /// `passed` must be valid.
 #[inline(always)]
-unsafe fn count(passed: *mut Passed, payload: u32) {
+unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         (*passed).segments += 1;
         if payload == 0 {
-            return;
+            return 0;
         }
         let now = bpf_ktime_get_ns();
         let last = (*passed).last_ns;
@@ -164,6 +213,41 @@ unsafe fn count(passed: *mut Passed, payload: u32) {
         }
         (*passed).last_ns = now;
         (*passed).bytes += u64::from(payload);
+        now
+    }
+}
+
+/// Where payload goes the other way from now on: begins a burst, whose start is worth a look, and
+/// says when the last payload of the direction before passed. Else 0.
+///
+/// # Safety
+/// `remembered` must be valid.
+#[inline(always)]
+unsafe fn turned_ns(
+    remembered: *mut Remembered,
+    direction: u8,
+    payload: u32,
+    is_first: bool,
+) -> u64 {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let before = (*remembered).last_payload;
+        if payload == 0 || before == u32::from(direction) {
+            return 0;
+        }
+        (*remembered).last_payload = u32::from(direction);
+        let left = if is_first { FIRST_BURST } else { LATER_BURST };
+        addr_of_mut!((*remembered).head_left)
+            .cast::<u32>()
+            .add(direction as usize)
+            .write(left);
+        if before == NEITHER {
+            return 0;
+        }
+        let other = addr_of_mut!((*remembered).passed)
+            .cast::<Passed>()
+            .add((direction ^ 1) as usize);
+        (*other).last_ns
     }
 }
 
@@ -172,24 +256,12 @@ unsafe fn count(passed: *mut Passed, payload: u32) {
 /// # Safety
 /// `remembered` must be valid.
 #[inline(always)]
-unsafe fn head_bytes(
-    remembered: *mut Remembered,
-    direction: u8,
-    payload: u32,
-    is_first: bool,
-) -> u64 {
-    if payload == 0 {
-        return 0;
-    }
+unsafe fn head_bytes(remembered: *mut Remembered, direction: u8, payload: u32) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         let left = addr_of_mut!((*remembered).head_left)
             .cast::<u32>()
             .add(direction as usize);
-        if (*remembered).last_payload != u32::from(direction) {
-            (*remembered).last_payload = u32::from(direction);
-            *left = if is_first { FIRST_BURST } else { LATER_BURST };
-        }
         let payload = u64::from(payload);
         let available = u64::from(*left);
         let mut head = if payload < available {
@@ -208,18 +280,24 @@ unsafe fn head_bytes(
 /// Sends the packet's first `wanted` bytes, or as many as the largest record has room for. 64 bits
 /// wide, so that the bounds stay with the register that the verifier knows them of.
 #[inline(always)]
-fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64) {
+fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64, aside: Aside) {
     if wanted <= CAPTURES[0] as u64 {
-        send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted);
+        send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted, aside);
     } else if wanted <= CAPTURES[1] as u64 {
-        send_in::<{ CAPTURES[1] }>(packet, direction, cookie, wanted);
+        send_in::<{ CAPTURES[1] }>(packet, direction, cookie, wanted, aside);
     } else {
-        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted);
+        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted, aside);
     }
 }
 
 #[inline(always)]
-fn send_in<const ROOM: usize>(packet: Packet, direction: u8, cookie: u64, wanted: u64) {
+fn send_in<const ROOM: usize>(
+    packet: Packet,
+    direction: u8,
+    cookie: u64,
+    wanted: u64,
+    aside: Aside,
+) {
     let captured = if wanted > ROOM as u64 {
         ROOM as u64
     } else {
@@ -232,6 +310,10 @@ fn send_in<const ROOM: usize>(packet: Packet, direction: u8, cookie: u64, wanted
     // SAFETY: the reserved entry; every field is written, and as many bytes as `captured` says.
     unsafe {
         let segment = addr_of_mut!((*record).segment);
+        if aside.counted_ns != 0 {
+            // One moment, one number.
+            addr_of_mut!((*segment).header.mono_ns).write(aside.counted_ns);
+        }
         addr_of_mut!((*segment).length).write(packet.length);
         addr_of_mut!((*segment).captured).write(captured as u32);
         addr_of_mut!((*segment).gso_segs).write(packet.gso_segs());
@@ -239,6 +321,10 @@ fn send_in<const ROOM: usize>(packet: Packet, direction: u8, cookie: u64, wanted
         addr_of_mut!((*segment).direction)
             .cast::<u32>()
             .write(u32::from(direction).to_le());
+        addr_of_mut!((*segment).before_bytes).write(aside.before_bytes);
+        addr_of_mut!((*segment).turned_ns).write(aside.turned_ns);
+        addr_of_mut!((*segment).accept_queue).write(aside.accept_queue);
+        addr_of_mut!((*segment).accept_queue_limit).write(aside.accept_queue_limit);
         if !packet.copy::<ROOM>(addr_of_mut!((*record).bytes).cast(), captured) {
             addr_of_mut!((*segment).captured).write(0);
         }

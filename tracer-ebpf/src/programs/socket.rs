@@ -3,6 +3,7 @@
 use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
+    bindings::__sk_buff,
     helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
     programs::BtfTracePointContext,
 };
@@ -11,11 +12,11 @@ use tracer_ebpf::record::{Addresses, Counters};
 use crate::{
     addresses,
     kernel::{
-        COMMON_STATE, Pointer, SOCK_COMMON, SOCK_ERROR, TCP_BYTES_ACKED, TCP_BYTES_RECEIVED,
-        TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_DATA_SEGS_IN, TCP_DATA_SEGS_OUT, TCP_MIN_RTT,
-        TCP_MSS_CACHE, TCP_MSS_CLAMP, TCP_RCV_WSCALE, TCP_SACK_OK, TCP_SEGS_IN, TCP_SEGS_OUT,
-        TCP_SND_CWND, TCP_SND_UNA, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT, TCP_TOTAL_RETRANS,
-        TCP_TSTAMP_OK, TCP_WSCALE_OK,
+        COMMON_STATE, Pointer, SOCK_ACCEPT_QUEUE, SOCK_ACCEPT_QUEUE_LIMIT, SOCK_COMMON, SOCK_ERROR,
+        TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_DATA_SEGS_IN,
+        TCP_DATA_SEGS_OUT, TCP_MIN_RTT, TCP_MSS_CACHE, TCP_MSS_CLAMP, TCP_RCV_WSCALE, TCP_SACK_OK,
+        TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SND_CWND, TCP_SND_UNA, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT,
+        TCP_TOTAL_RETRANS, TCP_TSTAMP_OK, TCP_WSCALE_OK,
     },
 };
 
@@ -51,6 +52,31 @@ impl Socket {
         }
     }
 
+    /// The socket that a `cgroup_skb` program was called for, if it is a full one.
+    ///
+    /// # Safety
+    /// `skb` must be the program's context.
+    #[inline(always)]
+    pub(crate) unsafe fn of_packet(skb: *mut __sk_buff, cookie: u64) -> Option<Self> {
+        // SAFETY: as the caller promises; the verifier knows the socket's type.
+        unsafe {
+            let sk = (*skb).__bindgen_anon_2.sk;
+            if sk.is_null() {
+                return None;
+            }
+            let tcp = Pointer::new(bpf_skc_to_tcp_sock(sk.cast()).cast());
+            if tcp.is_null() {
+                return None;
+            }
+            // `struct tcp_sock` begins with its `struct sock`.
+            Some(Self {
+                sock: tcp,
+                tcp,
+                cookie,
+            })
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn state(self) -> u8 {
         self.common().load(&COMMON_STATE)
@@ -59,6 +85,19 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn error(self) -> u32 {
         self.sock.load(&SOCK_ERROR)
+    }
+
+    /// How many connections wait in a listener's accept queue, and how many may.
+    #[inline(always)]
+    pub(crate) fn accept_queue(self) -> (u32, u32) {
+        let waiting = self.sock.load(&SOCK_ACCEPT_QUEUE);
+        (waiting, self.sock.load(&SOCK_ACCEPT_QUEUE_LIMIT))
+    }
+
+    /// Inode number of the network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
+        addresses::netns(self.common())
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use core::ptr::addr_of_mut;
 
 use tracer_ebpf::record::SocketEvent;
 
-use crate::{ring, socket::Socket, task};
+use crate::{ring, socket::Socket, task, words};
 
 /// The sequence numbers of the segment that an event is about.
 #[derive(Clone, Copy, Default)]
@@ -34,7 +34,7 @@ pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequ
         if context == Context::Process {
             task::write_current(addr_of_mut!((*record).task));
         } else {
-            task::write_none(addr_of_mut!((*record).task));
+            words::zero(addr_of_mut!((*record).task));
         }
         write_rest(record, sequence, socket.state());
     }

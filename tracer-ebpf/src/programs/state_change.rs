@@ -7,7 +7,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{FLOW, Flow, STATE_CHANGE, StateChange, state};
 
-use crate::{filter, ring, socket::Socket, task};
+use crate::{filter, ring, socket::Socket, task, words};
 
 /// One record per change of state of a traced connection.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -23,6 +23,11 @@ fn observe(ctx: &BtfTracePointContext) {
     };
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
+    if new == state::LISTEN {
+        filter::note_listener(socket);
+    } else if old == state::LISTEN && new == state::CLOSE {
+        filter::forget_listener(socket);
+    }
     // A listening socket has no peer. Neither has a child before Linux 6.15 on its way to
     // SYN_RECV, when it still bears the listener's cookie (commit a3a128f611a9): its record starts
     // at SYN_RECV→ESTABLISHED.
@@ -35,6 +40,9 @@ fn observe(ctx: &BtfTracePointContext) {
             "cookie {}: {} to {} not wanted", socket.cookie, old, new
         );
         return;
+    }
+    if is_system_call(new) {
+        filter::note_holder(socket.cookie);
     }
     send(socket, old, new);
     if new == state::CLOSE {
@@ -54,7 +62,7 @@ fn send(socket: Socket, old: u8, new: u8) {
         if is_system_call(new) {
             task::write_current(addr_of_mut!((*record).task));
         } else {
-            task::write_none(addr_of_mut!((*record).task));
+            words::zero(addr_of_mut!((*record).task));
         }
         socket.write_counters(addr_of_mut!((*record).counters));
         addr_of_mut!((*record).old).write(old);
@@ -76,7 +84,10 @@ fn send_flow(socket: Socket) {
     };
     // SAFETY: an element of `SOCKETS`, and the reserved entry.
     unsafe {
-        addr_of_mut!((*entry.as_mut_ptr()).passed).write((*remembered).passed);
+        words::copy(
+            addr_of_mut!((*remembered).passed),
+            addr_of_mut!((*entry.as_mut_ptr()).passed),
+        );
     }
     ring::send(entry);
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr};
 
-use crate::{end::End, segment::Segment};
+use crate::{end::End, event::Aside, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are forgotten.
 const MOST: usize = 4096;
@@ -13,7 +13,7 @@ const MOST: usize = 4096;
 pub(super) struct Early {
     /// SYN-ACKs sent again: client, server, when.
     syn_acks: VecDeque<(SocketAddr, SocketAddr, u64)>,
-    segments: VecDeque<(u64, Segment)>,
+    segments: VecDeque<(u64, Segment, Aside)>,
 }
 
 impl Early {
@@ -21,8 +21,8 @@ impl Early {
         push(&mut self.syn_acks, (client, server, mono_ns));
     }
 
-    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Segment) {
-        push(&mut self.segments, (mono_ns, segment));
+    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Segment, aside: Aside) {
+        push(&mut self.segments, (mono_ns, segment, aside));
     }
 
     pub(super) fn take_syn_acks(&mut self, client: SocketAddr, server: SocketAddr) -> Vec<u64> {
@@ -38,16 +38,18 @@ impl Early {
         &mut self,
         client: SocketAddr,
         server: SocketAddr,
-    ) -> Vec<(End, u64, Segment)> {
+    ) -> Vec<(End, u64, Segment, Aside)> {
         let sender = |segment: &Segment| match (segment.source, segment.destination) {
             tuple if tuple == (client, server) => Some(End::Client),
             tuple if tuple == (server, client) => Some(End::Server),
             _ => None,
         };
-        take(&mut self.segments, |(_, segment)| sender(segment).is_some())
-            .into_iter()
-            .filter_map(|(mono_ns, segment)| Some((sender(&segment)?, mono_ns, segment)))
-            .collect()
+        take(&mut self.segments, |(_, segment, _)| {
+            sender(segment).is_some()
+        })
+        .into_iter()
+        .filter_map(|(mono_ns, segment, aside)| Some((sender(&segment)?, mono_ns, segment, aside)))
+        .collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::Sighting;
 use crate::{
     end::End,
     segment::{Flags, Segment},
@@ -30,6 +31,10 @@ pub(super) struct Seen {
     offset: u32,
     pub(super) from: End,
     pub(super) segment: Segment,
+    /// See [`Sighting`].
+    pub(super) before_bytes: u64,
+    /// See [`Sighting`].
+    pub(super) turned_ns: Option<u64>,
 }
 
 /// What a segment is recognised by when it arrives.
@@ -57,18 +62,20 @@ const MOST_ARRIVING: usize = 1 << 14;
 const LOST_AFTER_NS: u64 = 200_000_000;
 
 impl UnderWay {
-    pub(super) fn hear(
-        &mut self,
-        mono_ns: u64,
-        from: End,
-        receiver_is_here: bool,
-        segment: Segment,
-    ) {
+    pub(super) fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
+        let Sighting {
+            mono_ns,
+            segment,
+            before_bytes,
+            turned_ns,
+        } = sighting;
         let seen = Seen {
             mono_ns,
             offset: 0,
             from,
             segment,
+            before_bytes,
+            turned_ns,
         };
         if !seen.segment.leaving {
             self.hear_arriving(seen);
@@ -133,6 +140,7 @@ impl UnderWay {
             seen.mono_ns = frame.whole.mono_ns;
             seen.offset = seen.segment.seq.wrapping_sub(frame.whole.segment.seq);
             seen.segment.leaving = true;
+            seen.turned_ns = frame.whole.turned_ns.filter(|_| seen.offset == 0);
             frame.arrived += seen.segment.len;
             if frame.arrived >= frame.whole.segment.len {
                 self.frames.remove(at);

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::HashMap};
-use tracer_ebpf::filter::{BY_COOKIE, BY_PID, BY_PORT, Remembered};
+use tracer_ebpf::filter::{
+    ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, Listener, Remembered,
+};
 
 /// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
 /// a socket named by its cookie is traced in any case. Empty: every connection.
@@ -10,37 +12,95 @@ use tracer_ebpf::filter::{BY_COOKIE, BY_PID, BY_PORT, Remembered};
 pub struct Filter {
     /// Ports, of either end.
     pub ports: Vec<u16>,
-    /// Processes: connections they open, and those accepted on ports they listen on.
+    /// Processes: connections they open, and those accepted where they listen.
     pub pids: Vec<u32>,
-    /// Local ports on which `pids` listen.
-    pub listeners: Vec<u16>,
+    /// A process whose descendants are wanted, those to come.
+    pub ancestor: Option<u32>,
+    /// Process names, as the kernel keeps them: 15 bytes at most.
+    pub comms: Vec<String>,
+    /// Cgroups with those beneath them.
+    pub cgroups: Vec<Cgroup>,
+    /// Where wanted processes listen already, once per socket.
+    pub listeners: Vec<Listener>,
     /// Socket cookies.
     pub cookies: Vec<u64>,
 }
+
+/// A cgroup of the v2 hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Its id: the inode number of its directory.
+    pub id: u64,
+    /// How deep it stands: 0 for the root.
+    pub level: u32,
+}
+
+/// Longest process name, without the NUL that ends it (`TASK_COMM_LEN`).
+const COMM_BYTES: usize = 15;
 
 impl Filter {
     /// The kinds of condition that are set, as the programs take them.
     pub(super) fn kinds(&self) -> u32 {
         let bit = |set: bool, bit: u32| if set { bit } else { 0 };
         bit(!self.ports.is_empty(), BY_PORT)
-            | bit(!self.pids.is_empty(), BY_PID)
+            | bit(!self.pids.is_empty() || self.ancestor.is_some(), BY_PID)
+            | bit(!self.comms.is_empty(), BY_COMM)
+            | bit(!self.cgroups.is_empty(), BY_CGROUP)
             | bit(!self.cookies.is_empty(), BY_COOKIE)
+    }
+
+    /// Whether processes are named by their ids, which the kernel uses again.
+    pub(super) const fn follows_processes(&self) -> bool {
+        !self.pids.is_empty() || self.ancestor.is_some()
+    }
+
+    /// The depths at which a wanted cgroup stands, a bit each.
+    pub(super) fn cgroup_levels(&self) -> u32 {
+        let bit = |cgroup: &Cgroup| 1_u32.checked_shl(cgroup.level).unwrap_or_default();
+        self.cgroups.iter().map(bit).fold(0, |bits, bit| bits | bit)
     }
 
     /// Fills the maps; to be done before the programs are attached.
     pub(super) fn write(&self, ebpf: &mut Ebpf) -> Result<()> {
-        let listed = &[1_u8];
-        insert_all(ebpf, "PORTS", &self.ports, listed)?;
-        insert_all(ebpf, "PIDS", &self.pids, listed)?;
-        insert_all(ebpf, "LISTENERS", &self.listeners, listed)?;
-        insert_all(
-            ebpf,
-            "SOCKETS",
-            &self.cookies,
-            &[NewSocket(Remembered::NEW)],
-        )
+        insert_all(ebpf, "PORTS", &self.ports, |_| 1_u8)?;
+        insert_all(ebpf, "PIDS", &self.pids, |_| ALONE)?;
+        insert_all(ebpf, "PIDS", self.ancestor.as_slice(), |_| FAMILY)?;
+        let comms: Vec<[u8; COMM_BYTES + 1]> = self.comms.iter().map(|comm| key(comm)).collect();
+        insert_all(ebpf, "COMMS", &comms, |_| 1_u8)?;
+        let cgroups: Vec<u64> = self.cgroups.iter().map(|cgroup| cgroup.id).collect();
+        insert_all(ebpf, "CGROUPS", &cgroups, |_| 1_u8)?;
+        let listeners: Vec<Place> = self.listeners.iter().copied().map(Place).collect();
+        let sockets = |place: &Place| {
+            let same = self.listeners.iter().filter(|other| **other == place.0);
+            u32::try_from(same.count()).unwrap_or(u32::MAX)
+        };
+        insert_all(ebpf, "LISTENERS", &listeners, sockets)?;
+        remember(ebpf, &self.cookies)
     }
 }
+
+/// Traces these sockets from now on, whatever the filter says.
+pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<()> {
+    insert_all(ebpf, "SOCKETS", cookies, |_| NewSocket(Remembered::NEW))
+}
+
+/// A process name as the kernel keeps it.
+fn key(comm: &str) -> [u8; COMM_BYTES + 1] {
+    let mut key = [0; COMM_BYTES + 1];
+    for (byte, from) in key.iter_mut().zip(comm.bytes().take(COMM_BYTES)) {
+        *byte = from;
+    }
+    key
+}
+
+/// Where a process listens, as aya takes it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Place(Listener);
+
+// SAFETY: `Listener` is `#[repr(C)]` and holds integers without padding between them.
+#[expect(unsafe_code, reason = "aya asks for this promise")]
+unsafe impl aya::Pod for Place {}
 
 /// What is remembered of a socket at first, as aya takes it.
 #[derive(Clone, Copy)]
@@ -55,14 +115,14 @@ fn insert_all<K: aya::Pod, V: aya::Pod>(
     ebpf: &mut Ebpf,
     name: &str,
     keys: &[K],
-    value: &[V; 1],
+    value: impl Fn(&K) -> V,
 ) -> Result<()> {
     let map = ebpf
         .map_mut(name)
         .with_context(|| format!("the eBPF object has no map {name}"))?;
     let mut map: HashMap<_, K, V> = HashMap::try_from(map)?;
     for key in keys {
-        map.insert(key, value[0], 0)
+        map.insert(key, value(key), 0)
             .with_context(|| format!("the filter has too many conditions for the map {name}"))?;
     }
     Ok(())

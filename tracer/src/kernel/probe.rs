@@ -14,13 +14,13 @@ use aya::{
     Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, ProgramFd,
-        ProgramInfo, loaded_programs,
+        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, ProgramError,
+        ProgramFd, ProgramInfo, loaded_programs,
     },
 };
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     Filter, Lost,
@@ -38,12 +38,22 @@ const GROUND: &str = "inet_sock_set_state";
 const PROGRAMS: &[(&str, &str)] = &[
     ("tracer_state", GROUND),
     ("tracer_read", "tcp_rcv_space_adjust"),
+    ("tracer_send", "sock_send_length"),
     ("tracer_retrans", "tcp_retransmit_skb"),
     ("tracer_synack", "tcp_retransmit_synack"),
     ("tracer_rst_sent", "tcp_send_reset"),
     ("tracer_rst_recv", "tcp_receive_reset"),
     ("tracer_destroy", "tcp_destroy_sock"),
 ];
+
+/// The programs that keep account of wanted processes, where they are named by their ids.
+const PROCESS_PROGRAMS: &[(&str, &str)] = &[
+    ("tracer_fork", "sched_process_fork"),
+    ("tracer_exit", "sched_process_free"),
+];
+
+/// The program that sees who lets go of a socket.
+const RELEASE_PROGRAM: &str = "tracer_release";
 
 /// The programs that see segments, and where they are attached.
 const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
@@ -80,8 +90,14 @@ impl Probe {
         let mut missing: Vec<String> = missing.collect();
         let mut ebpf = load(&layout, filter, ring_bytes, every_segment)?;
         filter.write(&mut ebpf)?;
-        let mut attached = attach_tracepoints(&mut ebpf, &mut missing)?;
-        attached.extend(attach_segments(&mut ebpf, &mut missing)?);
+        let process_programs = if filter.follows_processes() {
+            PROCESS_PROGRAMS
+        } else {
+            &[]
+        };
+        let mut attached = attach_tracepoints(&mut ebpf, process_programs, &mut missing)?;
+        attached.extend(attach_tracepoints(&mut ebpf, PROGRAMS, &mut missing)?);
+        attached.extend(attach_to_cgroup(&mut ebpf, &mut missing)?);
         for part in &missing {
             warn!("this kernel has no {part}; what rests on it stays unknown");
         }
@@ -167,6 +183,7 @@ fn load(
     let ring_bytes = ring_bytes.max(4096).next_power_of_two();
     let wake_at_bytes = u64::from(ring_bytes / 2);
     let filter_by = filter.kinds();
+    let cgroup_levels = filter.cgroup_levels();
     let log_level = kernel_log_level();
     let every_segment = u8::from(every_segment);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
@@ -177,6 +194,7 @@ fn load(
         .map_max_entries("EVENTS", ring_bytes)
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
+        .override_global("CGROUP_LEVELS", &cgroup_levels, true)
         .override_global("EVERY_SEGMENT", &every_segment, true)
         .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
         .override_global(aya_log::LEVEL, &log_level, false);
@@ -225,6 +243,7 @@ impl Attached {
 /// Loads and attaches each program whose tracepoint exists.
 fn attach_tracepoints(
     ebpf: &mut Ebpf,
+    programs: &[(&'static str, &'static str)],
     missing: &mut Vec<String>,
 ) -> Result<Vec<Attached>, AttachError> {
     let btf = Btf::from_sys_fs().map_err(|error| AttachError::BadBtf {
@@ -232,7 +251,7 @@ fn attach_tracepoints(
         reason: error.to_string(),
     })?;
     let mut attached = Vec::new();
-    for &(name, tracepoint) in PROGRAMS {
+    for &(name, tracepoint) in programs {
         let program: &mut BtfTracePoint = ebpf
             .program_mut(name)
             .with_context(|| format!("the eBPF object has no program {name}"))?
@@ -258,8 +277,9 @@ fn attach_tracepoints(
     Ok(attached)
 }
 
-/// Loads and attaches the programs that see segments, where there is a cgroup v2 hierarchy.
-fn attach_segments(
+/// Loads and attaches what the root cgroup sees, where there is a cgroup v2 hierarchy: segments, and
+/// who lets go of sockets.
+fn attach_to_cgroup(
     ebpf: &mut Ebpf,
     missing: &mut Vec<String>,
 ) -> Result<Vec<Attached>, AttachError> {
@@ -280,6 +300,21 @@ fn attach_segments(
             .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
             .map_err(|error| refused(name, &error))?;
         attached.push(Attached::new(program.info(), program.fd())?);
+    }
+    let program: &mut CgroupSock = ebpf
+        .program_mut(RELEASE_PROGRAM)
+        .with_context(|| format!("the eBPF object has no program {RELEASE_PROGRAM}"))?
+        .try_into()
+        .context("not a cgroup_sock program")?;
+    match program
+        .load()
+        .and_then(|()| program.attach(&root, CgroupAttachMode::Single))
+    {
+        Ok(_) => attached.push(Attached::new(program.info(), program.fd())?),
+        Err(error) => {
+            debug!(%error, "refused");
+            missing.push("hook cgroup/sock_release with these helpers".to_owned());
+        }
     }
     Ok(attached)
 }

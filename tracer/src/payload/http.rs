@@ -43,8 +43,13 @@ pub struct HttpRequest {
     pub head_end_ns: Option<u64>,
     /// When the segment with the first byte of the body was sent.
     pub body_first_ns: Option<u64>,
-    /// When the last segment with some of the body was sent, so far.
+    /// When the last segment with some of the body was sent, so far as it was looked at; from the
+    /// server's next word on, when the last before that passed the socket that was seen.
     pub body_last_ns: Option<u64>,
+    /// Where in the client's stream the body begins.
+    pub body_offset: Option<u64>,
+    /// Whether the server had received the whole body of known length when it last spoke.
+    pub body_arrived: bool,
 }
 
 /// A response, told once its first line was seen.
@@ -58,6 +63,18 @@ pub struct HttpResponse {
     pub version: &'static str,
     /// When the segment with its first byte was sent.
     pub start_ns: u64,
-    /// When the last segment with some of it was sent, so far.
+    /// When the last segment with some of it was sent, so far as it was looked at; from the client's
+    /// next word on, when the last before that passed the socket that was seen.
     pub last_ns: u64,
+}
+
+impl HttpRequest {
+    /// Whether the client's stream, of which `received` bytes modulo 2^32 have arrived, has come to
+    /// the end of the body.
+    fn ends_at(&self, received: u32) -> bool {
+        self.content_length
+            .zip(self.body_offset)
+            .map(|(length, offset)| offset.wrapping_add(length))
+            .is_some_and(|end| end & u64::from(u32::MAX) == u64::from(received))
+    }
 }

@@ -1,6 +1,7 @@
 //! One direction's byte stream: puts segments into their order by leaving out what was passed, and
 //! says where the holes are. It does not wait for what is missing.
 
+use super::Burst;
 use crate::end::End;
 
 /// How far a direction was passed.
@@ -14,6 +15,12 @@ pub(super) struct Stream {
 pub(super) struct Piece<'a> {
     pub(super) mono_ns: u64,
     pub(super) from: End,
+    /// Where it stands in its stream.
+    pub(super) offset: u64,
+    /// See [`Burst`].
+    pub(super) turned_ns: Option<u64>,
+    /// See [`Burst`].
+    pub(super) received: Option<u32>,
     /// Whether it is the first of its stream.
     pub(super) is_start: bool,
     /// Bytes before it in segments that were not seen.
@@ -31,14 +38,10 @@ impl Stream {
     }
 
     /// What is new in a segment, if anything is.
-    pub(super) fn take<'a>(
-        &mut self,
-        mono_ns: u64,
-        from: End,
-        offset: u64,
-        len: u32,
-        head: &'a [u8],
-    ) -> Option<Piece<'a>> {
+    pub(super) fn take<'a>(&mut self, burst: &Burst<'a>) -> Option<Piece<'a>> {
+        let Burst {
+            offset, len, head, ..
+        } = *burst;
         let end = offset.saturating_add(u64::from(len));
         let new = end.checked_sub(self.position).filter(|new| *new > 0)?;
         let repeated = self.position.saturating_sub(offset);
@@ -50,8 +53,11 @@ impl Stream {
             .unwrap_or_default();
         let gap = offset.saturating_sub(self.position);
         let piece = Piece {
-            mono_ns,
-            from,
+            mono_ns: burst.mono_ns,
+            from: burst.from,
+            offset: offset + repeated,
+            turned_ns: burst.turned_ns,
+            received: burst.received,
             is_start: end == new && gap == 0,
             gap,
             bytes,

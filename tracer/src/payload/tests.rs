@@ -3,10 +3,11 @@
 mod cuts;
 mod holes;
 mod http;
+mod http2;
 mod lies;
 mod tls;
 
-use super::{Payload, Protocol};
+use super::{Burst, Payload, Protocol};
 use crate::end::End;
 
 /// One end's bytes, all at once.
@@ -61,7 +62,20 @@ fn hear_whole(turns: &[Turn]) -> Payload {
 
 fn hear(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, bytes: &[u8]) {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    payload.hear(mono_ns, from, offset, len, bytes);
+    hear_head(payload, mono_ns, from, offset, len, bytes);
+}
+
+/// Hears a segment of which `head` was captured.
+fn hear_head(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
+    payload.hear(&Burst {
+        mono_ns,
+        from,
+        offset,
+        len,
+        head,
+        turned_ns: None,
+        received: None,
+    });
 }
 
 fn text(from: End, text: &str) -> Turn {
@@ -107,7 +121,7 @@ fn first_bytes_tell_the_protocol() {
 #[test]
 fn an_unseen_client_may_speak_http2() {
     let mut payload = Payload::default();
-    payload.hear(1, End::Client, 0, 24, b"");
+    hear_head(&mut payload, 1, End::Client, 0, 24, b"");
     hear(&mut payload, 2, End::Server, 0, b"\0\0\x12\x04\0\0\0\0\0");
     assert_eq!(payload.protocol(), Protocol::Unknown);
 }

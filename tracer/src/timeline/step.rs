@@ -85,7 +85,7 @@ impl Step {
             from: told.from,
             certainty: Certainty::Observed,
             known_by,
-            retransmit: told.analysis.contains(&Remark::Retransmission),
+            retransmit: told.analysis.iter().copied().any(Remark::is_retransmission),
             seq: Some(told.seq),
             ack: told.flags.has(Flags::ACK).then_some(told.ack),
             len: Some(told.len),

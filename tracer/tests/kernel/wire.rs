@@ -1,9 +1,12 @@
 //! The segments are those that tshark reads off the same traffic.
 
+mod http2;
+mod tls;
+
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -192,18 +195,19 @@ fn compare(mut found: [Vec<String>; 2], mut expected: [Vec<String>; 2]) {
     assert!(!found[0].is_empty(), "there was no traffic");
 }
 
-/// Whether tcpdump itself saw a sender's segments in another order than that of their numbers: with
+/// Whether tcpdump itself saw a sender's segments, or acknowledgments, in another order than that of
+/// their numbers: with
 /// large frames in a hurry, one may overtake another between the socket and the device. The tracer
 /// stands at the socket.
 fn is_swapped(rows: &[String]) -> bool {
-    let numbers = rows.iter().map(|row| {
-        let mut columns = row.split('|');
-        (
-            columns.next().unwrap().to_owned(),
-            columns.nth(1).unwrap().parse::<u64>().unwrap(),
-        )
-    });
-    !numbers.collect::<Vec<_>>().is_sorted()
+    let numbers = |column: usize| {
+        let rows = rows.iter().map(|row| {
+            let columns: Vec<&str> = row.split('|').collect();
+            (columns[0].to_owned(), columns[column].parse().unwrap())
+        });
+        rows.collect::<Vec<(String, u64)>>()
+    };
+    !numbers(2).is_sorted() || !numbers(3).is_sorted()
 }
 
 fn python(lab: &Lab, port: u16, script: &str) {
@@ -332,142 +336,4 @@ fn a_body_of_200_mb() {
         lab.upload(&file, &server.url(""));
     });
     server.stop();
-}
-
-#[test]
-fn tls_1_2_and_1_3() {
-    let lab = Lab::new();
-    for version in ["1.2", "1.3"] {
-        let server = TlsServer::start(&lab);
-        let trace = check(&lab, TlsServer::PORT, 1, || {
-            let answer = lab.curl(&[
-                "--insecure",
-                "--tlsv1.2",
-                "--tls-max",
-                version,
-                "--resolve",
-                &format!("upload.example:{}:127.0.0.1", TlsServer::PORT),
-                &format!("https://upload.example:{}/", TlsServer::PORT),
-            ]);
-            assert!(answer.status.success(), "{answer:?}");
-        });
-        drop(server);
-        let tls = &trace.timelines()[0]["phases"][1]["tls"];
-        let expected = tls_by_tshark(&lab.dir.path().join("capture.pcap"));
-        assert_eq!(tls["server_name"], "upload.example");
-        assert_eq!(tls["version"], format!("TLS {version}"));
-        assert_eq!(tls["cipher_suite"], expected.cipher_suite);
-        for (end, expected) in [("client", &expected.client), ("server", &expected.server)] {
-            let records: Vec<&str> = tls["records"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|record| record["from"] == end)
-                .map(|record| record["name"].as_str().unwrap())
-                .collect();
-            assert_eq!(&records, expected, "records of the {end}, TLS {version}");
-        }
-    }
-}
-
-/// What tshark reads of one TLS connection.
-#[derive(Default)]
-struct TlsByTshark {
-    cipher_suite: String,
-    /// The types of the records of each end, in order.
-    client: Vec<&'static str>,
-    server: Vec<&'static str>,
-}
-
-fn tls_by_tshark(file: &Path) -> TlsByTshark {
-    const TYPES: [(&str, &str); 4] = [
-        ("Handshake", "handshake"),
-        ("Change Cipher Spec", "change_cipher_spec"),
-        ("Application Data", "application_data"),
-        ("Alert", "alert"),
-    ];
-    let port = TlsServer::PORT;
-    let text = run(Command::new("tshark").arg("-r").arg(file).args([
-        "-d",
-        &format!("tcp.port=={port},tls"),
-        "-Y",
-        "tls",
-        "-O",
-        "tls",
-    ]));
-    let mut found = TlsByTshark::default();
-    let mut from_server = false;
-    for line in text.lines() {
-        if line.starts_with("Transmission Control Protocol") {
-            from_server = line.contains(&format!("Src Port: {port}"));
-        }
-        if let Some((_, suite)) = line.split_once("Cipher Suite: ")
-            && from_server
-        {
-            found.cipher_suite = suite.split(' ').next().unwrap().to_owned();
-        }
-        if let Some((_, record)) = line.split_once("Record Layer: ") {
-            let (_, name) = TYPES
-                .into_iter()
-                .find(|(shown, _)| record.contains(shown))
-                .unwrap_or_else(|| panic!("a record of no known type: {record}"));
-            if from_server {
-                found.server.push(name);
-            } else {
-                found.client.push(name);
-            }
-        }
-    }
-    found
-}
-
-/// `openssl s_server`, with a certificate made on the spot.
-struct TlsServer {
-    child: Child,
-}
-
-impl TlsServer {
-    const PORT: u16 = 5443;
-
-    fn start(lab: &Lab) -> Self {
-        let (key, certificate) = (lab.dir.path().join("key"), lab.dir.path().join("cert"));
-        run(Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj"])
-            .args(["/CN=upload.example", "-days", "1", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate));
-        let mut child = lab
-            .inside("openssl")
-            .args([
-                "s_server",
-                "-www",
-                "-accept",
-                &Self::PORT.to_string(),
-                "-key",
-            ])
-            .arg(&key)
-            .arg("-cert")
-            .arg(&certificate)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(
-            lines.any(|line| line.unwrap().contains("ACCEPT")),
-            "openssl does not accept"
-        );
-        // It goes on writing.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child }
-    }
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

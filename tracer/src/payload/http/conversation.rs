@@ -120,9 +120,10 @@ impl Conversation {
     pub(in crate::payload) fn hear(&mut self, piece: &Piece<'_>) -> Verdict {
         let Piece { mono_ns, from, .. } = *piece;
         let turned = self.last_from.replace(from) != Some(from);
+        self.note_turn(piece);
         self.skip(from, None, piece.gap);
         self.resume(from, turned, piece.bytes);
-        let verdict = self.take(from, mono_ns, piece.bytes);
+        let verdict = self.take(piece);
         if verdict != Verdict::Ours {
             return verdict;
         }
@@ -137,6 +138,27 @@ impl Conversation {
         match from {
             End::Client => &mut self.client,
             End::Server => &mut self.server,
+        }
+    }
+
+    /// The other end speaks: what came before has an end.
+    fn note_turn(&mut self, piece: &Piece<'_>) {
+        match piece.from {
+            End::Server => {
+                if let Some(request) = self.request() {
+                    if request.body_first_ns.is_some() {
+                        request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
+                    }
+                    request.body_arrived |= piece
+                        .received
+                        .is_some_and(|received| request.ends_at(received));
+                }
+            }
+            End::Client => {
+                if let (Some(response), Some(turned_ns)) = (self.response(), piece.turned_ns) {
+                    response.last_ns = response.last_ns.max(turned_ns);
+                }
+            }
         }
     }
 
@@ -160,7 +182,13 @@ impl Conversation {
     }
 
     /// Takes captured bytes.
-    fn take(&mut self, from: End, mono_ns: u64, mut bytes: &[u8]) -> Verdict {
+    fn take(&mut self, piece: &Piece<'_>) -> Verdict {
+        let Piece {
+            mono_ns,
+            from,
+            mut bytes,
+            ..
+        } = *piece;
         while !bytes.is_empty() {
             let half = self.half(from);
             match &mut half.place {
@@ -189,7 +217,10 @@ impl Conversation {
                             Verdict::Ours => {}
                             verdict => return verdict,
                         },
-                        Found::End => self.end_head(from, mono_ns),
+                        Found::End => {
+                            let passed = (piece.bytes.len() - bytes.len()) as u64;
+                            self.end_head(from, mono_ns, piece.offset + passed);
+                        }
                         Found::NoHead => return self.no_head(from),
                     }
                 }

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{Turn, captured, hear_cut, hear_whole, text};
+use super::{Turn, captured, hear_cut, hear_head, hear_whole, text};
 use crate::{
     end::End::{self, Client, Server},
     payload::Payload,
@@ -135,7 +135,7 @@ proptest! {
     ) {
         let mut payload = Payload::default();
         for (mono_ns, (from, offset, len, head)) in (0..).zip(&pieces) {
-            payload.hear(mono_ns, *from, *offset, *len, head);
+            hear_head(&mut payload, mono_ns, *from, *offset, *len, head);
         }
         prop_assert!(payload.malformed().len() <= 32);
     }
@@ -149,7 +149,7 @@ proptest! {
         for (mono_ns, (from, hidden, head)) in (0..).zip(&pieces) {
             let sent = &mut sent[usize::from(*from == Server)];
             let len = u32::try_from(head.len()).unwrap_or(0) + if *hidden > 40 { *hidden } else { 0 };
-            payload.hear(mono_ns, *from, *sent, len, head);
+            hear_head(&mut payload, mono_ns, *from, *sent, len, head);
             *sent += u64::from(len);
         }
         prop_assert!(payload.exchanges().len() <= 1000);

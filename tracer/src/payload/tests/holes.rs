@@ -1,6 +1,6 @@
 //! What is told of TLS when only the heads of bursts were captured.
 
-use super::{captured, complaints};
+use super::{captured, complaints, hear_head};
 use crate::{
     end::End::{self, Client, Server},
     payload::{Payload, Tls},
@@ -14,7 +14,7 @@ fn hear(lines: &str, most: impl Fn(usize, End) -> usize) -> Payload {
         let sent = &mut sent[usize::from(*from == Server)];
         let len = u32::try_from(bytes.len()).unwrap_or(0);
         let head = &bytes[..bytes.len().min(most(turn, *from))];
-        payload.hear(turn as u64, *from, *sent, len, head);
+        hear_head(&mut payload, turn as u64, *from, *sent, len, head);
         *sent += bytes.len() as u64;
     }
     payload

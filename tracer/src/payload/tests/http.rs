@@ -1,6 +1,6 @@
 //! Exchanges in clear text, with the times of their segments.
 
-use super::{complaints, text};
+use super::{complaints, hear_head, text};
 use crate::{
     end::End::{self, Client, Server},
     payload::{HttpExchange, Payload, Protocol},
@@ -14,7 +14,7 @@ fn hear(segments: &[(End, &str, u32)]) -> Payload {
         let sent = &mut sent[usize::from(*from == Server)];
         let (_, bytes) = text(*from, head);
         let len = u32::try_from(bytes.len()).unwrap_or(0) + hidden;
-        payload.hear(mono_ns, *from, *sent, len, &bytes);
+        hear_head(&mut payload, mono_ns, *from, *sent, len, &bytes);
         *sent += u64::from(len);
     }
     payload

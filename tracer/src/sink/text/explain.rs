@@ -10,9 +10,16 @@ use super::{
     DIM,
     units::{bytes, duration, plain},
 };
-use crate::timeline::{
-    Certainty, How, Initiation, Maintenance, Step, Termination, Timeline, TlsHandshake,
+use crate::{
+    payload::Protocol,
+    timeline::{
+        Certainty, Exchange, How, Initiation, KnownBy, Maintenance, Step, Termination, Timeline,
+        TlsHandshake,
+    },
 };
+
+/// What follows is much the same.
+const MOST_EXCHANGES: usize = 8;
 
 /// The handshake.
 pub(super) fn initiation(
@@ -155,20 +162,61 @@ pub(super) fn maintenance(
             ),
         )?;
     }
-    if let Some(exchange) = phase
-        .exchanges
-        .iter()
-        .find(|exchange| exchange.sequence > 1)
-    {
-        note(
-            out,
-            &format!(
-                "Request {} came over the connection that an earlier request had opened (keep-alive): it paid no handshake.",
-                exchange.sequence
-            ),
-        )?;
+    for exchange in phase.exchanges.iter().take(MOST_EXCHANGES) {
+        explain_exchange(out, exchange, phase.protocol)?;
     }
     Ok(())
+}
+
+/// A request, its body and its response.
+fn explain_exchange(
+    out: &mut impl Write,
+    exchange: &Exchange,
+    protocol: Protocol,
+) -> io::Result<()> {
+    let (method, target) = (
+        plain(&exchange.request.method),
+        plain(&exchange.request.target),
+    );
+    let mut text = format!("The client asks {method} {target}");
+    if exchange.sequence > 1 {
+        let _ = write!(
+            text,
+            " (request {} on this connection, which paid no handshake: keep-alive)",
+            exchange.sequence
+        );
+    }
+    if exchange.request.continue_ns.is_some() {
+        text.push_str(", and sends the body only when the server has said 100 Continue");
+    }
+    if let Some(sum) = exchange.body.bytes.filter(|sum| *sum > 0) {
+        let _ = write!(text, "; {} of a body follow", bytes(sum));
+    }
+    match exchange.response.status {
+        Some(status) => {
+            let _ = write!(
+                text,
+                "; the server answers {}",
+                super::status_text(Some(status))
+            );
+        }
+        None => text.push_str("; no answer was seen"),
+    }
+    text.push('.');
+    note(out, &text)?;
+    let (known, filter) = match (exchange.known_by, protocol) {
+        (KnownBy::Segments, _) => ("seen in the clear, segment by segment", "http"),
+        (KnownBy::Server, Protocol::Tls) => (
+            "encrypted on the wire: told by the upload server, by its own clock",
+            "tls.app_data",
+        ),
+        (KnownBy::Server, Protocol::Http2) => (
+            "compressed on the wire: told by the upload server, by its own clock",
+            "http2",
+        ),
+        (KnownBy::Server, _) => ("told by the upload server, by its own clock", "http"),
+    };
+    writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")
 }
 
 /// The close.

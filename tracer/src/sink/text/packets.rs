@@ -62,6 +62,9 @@ fn describe(segment: &SegmentLine) -> String {
     for remark in &segment.told.analysis {
         line.push_str(match remark {
             Remark::Retransmission => " [retransmission]",
+            Remark::FastRetransmission => " [fast retransmission]",
+            Remark::SpuriousRetransmission => " [spurious retransmission]",
+            Remark::OutOfOrder => " [out of order]",
             Remark::PreviousSegmentNotSeen => " [previous segment not seen]",
             Remark::ZeroWindow => " [zero window]",
             Remark::DuplicateAck => " [duplicate ACK]",

@@ -14,6 +14,7 @@ use super::{
     status_text,
     units::{bytes, duration, plain},
 };
+use crate::payload::{Frames, Http2Frames};
 use crate::timeline::{
     Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination, Timeline,
     TlsHandshake,
@@ -107,6 +108,9 @@ pub(super) fn maintenance(
     if let Some(tls) = &phase.tls {
         write_tls(out, tls, whole)?;
     }
+    if let Some(frames) = &phase.http2 {
+        write_http2(out, frames)?;
+    }
     for malformed in &phase.malformed {
         let (from, what) = (malformed.from.name(), malformed.what);
         writeln!(out, "    {BAD}malformed{BAD:#}  from the {from}: {what}")?;
@@ -117,7 +121,23 @@ pub(super) fn maintenance(
             .as_ref()
             .is_some_and(|id| shown.contains(id));
         if !is_shown {
-            write_exchange(out, exchange, whole)?;
+            write_exchange(out, exchange, timeline, whole)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_http2(out: &mut impl Write, frames: &Http2Frames) -> io::Result<()> {
+    for (from, count) in [("client", &frames.client), ("server", &frames.server)] {
+        let mut list: Vec<String> = Vec::with_capacity(count.types.len());
+        for (name, Frames { frames, bytes: sum }) in &count.types {
+            list.push(format!("{frames} {name} ({})", bytes(*sum)));
+        }
+        if count.more {
+            list.push("more in parts not looked at".to_owned());
+        }
+        if !list.is_empty() {
+            writeln!(out, "    HTTP/2     from the {from}: {}", list.join(", "))?;
         }
     }
     Ok(())
@@ -150,7 +170,12 @@ fn write_tls(out: &mut impl Write, tls: &TlsHandshake, whole: u64) -> io::Result
         .write(out, whole, &line)
 }
 
-fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::Result<()> {
+fn write_exchange(
+    out: &mut impl Write,
+    exchange: &Exchange,
+    timeline: &Timeline,
+    whole: u64,
+) -> io::Result<()> {
     let request = &exchange.request;
     let mut line = format!(
         "{} {} {}",
@@ -158,6 +183,10 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::
         plain(&request.target),
         request.version
     );
+    if let Some((at, asked)) = request.continue_ns.zip(request.span.end_ns) {
+        let after = duration(at.saturating_sub(asked));
+        let _ = write!(line, "    100 Continue after {after}");
+    }
     if exchange.sequence > 1 {
         line.push_str("    handshake paid by an earlier request");
     }
@@ -178,10 +207,15 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange, whole: u64) -> io::
             .span(span(&exchange.body.span))
             .write(out, whole, &line)?;
     }
+    let waits_for = if timeline.server.cookie.is_some() {
+        "the server works"
+    } else {
+        "the way there, the server's work, and the way back"
+    };
     if exchange.response.status.is_some() {
         Row::part("wait")
             .span(span(&exchange.wait))
-            .write(out, whole, "the server works")?;
+            .write(out, whole, waits_for)?;
     }
     Row::part("response")
         .span(span(&exchange.response.span))

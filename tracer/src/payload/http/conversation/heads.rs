@@ -12,7 +12,7 @@ use crate::{
 
 impl Conversation {
     /// A head ended.
-    pub(super) fn end_head(&mut self, from: End, mono_ns: u64) {
+    pub(super) fn end_head(&mut self, from: End, mono_ns: u64, offset: u64) {
         let Some(fields) = self.read_fields(from) else {
             self.half(from).place = Place::Lost;
             return;
@@ -23,6 +23,7 @@ impl Conversation {
             End::Client => {
                 if let Some(request) = self.request() {
                     request.head_end_ns = Some(mono_ns);
+                    request.body_offset = Some(offset);
                 }
                 if connects {
                     self.client.place = Place::Lost;

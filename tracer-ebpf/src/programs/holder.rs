@@ -1,0 +1,73 @@
+//! Whose a socket is, from hooks in the context of the process that acts on it:
+//! `tcp_rcv_space_adjust` (Linux 4.17; `(struct sock *sk)`, called from `tcp_recvmsg`),
+//! `sock_send_length` (Linux 6.3; `(struct sock *sk, int ret, int flags)`), and
+//! `cgroup/sock_release` (Linux 5.9), which runs when the last process lets go of a socket.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_socket_cookie,
+    macros::{btf_tracepoint, cgroup_sock},
+    programs::{BtfTracePointContext, SockContext},
+};
+use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
+
+use crate::{
+    filter, ring,
+    socket::Socket,
+    socket_event::{self, Context, Sequence},
+    task, words,
+};
+
+/// The socket is let go of.
+const ALLOW: i32 = 1;
+
+/// One record when a process reads from a traced socket that another acted on last.
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
+    observe(&ctx, READ);
+    0
+}
+
+/// The same of a process that sends: a server may speak first.
+#[btf_tracepoint(function = "sock_send_length")]
+pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
+    observe(&ctx, SEND);
+    0
+}
+
+/// The same of the process that lets go of the socket, reset or not.
+#[cgroup_sock(sock_release)]
+pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
+    // SAFETY: the program's context.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.sock.cast()) };
+    if filter::note_holder(cookie) {
+        submit_release(cookie);
+    }
+    ALLOW
+}
+
+#[inline(always)]
+fn observe(ctx: &BtfTracePointContext, kind: u16) {
+    let Some(socket) = Socket::from_argument(ctx, 0) else {
+        return;
+    };
+    if filter::note_holder(socket.cookie) {
+        socket_event::submit(kind, socket, Context::Process, Sequence::default());
+    }
+}
+
+#[inline(always)]
+fn submit_release(cookie: u64) {
+    let Some(mut entry) = ring::reserve::<SocketEvent>(RELEASE, cookie) else {
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reserved entry; every field after the header is written.
+    unsafe {
+        words::zero(addr_of_mut!((*record).addresses));
+        task::write_current(addr_of_mut!((*record).task));
+        socket_event::write_rest(record, Sequence::default(), state::CLOSE);
+    }
+    ring::send(entry);
+}
