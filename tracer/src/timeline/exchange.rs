@@ -251,10 +251,12 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
         let server_last = flow.server_last.filter(|_| !is_handed_over);
         response.last_ns.max(server_last.unwrap_or_default())
     });
-    let wait_start = match request.body_first_ns {
+    let request_end = match request.body_first_ns {
         Some(_) => request.body_last_ns,
         None => request.head_end_ns,
     };
+    // Of a response to half a request nobody knows since when it was in the making.
+    let wait_start = request_end.filter(|end| response_start.is_some_and(|start| *end <= start));
     Some(Exchange {
         request: Request {
             span: Span::new(Some(request.start_ns), request.head_end_ns, origin),
@@ -265,7 +267,7 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
             continue_ns: http.continue_ns.map(|at| origin.since(at)),
         },
         body,
-        wait: Span::new(response.and(wait_start), response_start, origin),
+        wait: Span::new(wait_start, response_start, origin),
         response: Response {
             span: Span::new(response_start, response_end, origin),
             status: response.map(|response| response.status),
@@ -368,13 +370,4 @@ fn per_second(bytes: u64, duration_ns: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::per_second;
-
-    #[test]
-    fn rates() {
-        assert_eq!(per_second(1_000_000, 500_000_000), Some(2_000_000));
-        assert_eq!(per_second(u64::MAX, 1_000_000_000), Some(u64::MAX));
-        assert_eq!(per_second(1, 0), None);
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ use crate::{
 pub struct Maintenance {
     /// When the last end that was seen was ESTABLISHED; `null` where that was before the tracer.
     pub start_ns: Option<u64>,
-    /// When the first end left it; `null` where none has.
+    /// When the first end left it, and not before the last entered it; `null` where none has left.
     pub end_ns: Option<u64>,
     /// How the two are known.
     pub certainty: Certainty,
@@ -62,7 +62,8 @@ impl Maintenance {
             .flat_map(|(_, view)| &view.transitions)
             .filter(|seen| seen.old == State::Established)
             .map(|seen| seen.mono_ns)
-            .min();
+            .min()
+            .map(|left| left.max(established.unwrap_or(left)));
         let payload = &connection.dialogue.payload;
         let last = connection.views().find_map(|(_, view)| view.last());
         Self {
@@ -89,3 +90,6 @@ impl Maintenance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Changes of state that cross.
+
+use tracer_ebpf::record::Counters;
+use zerocopy::FromZeros as _;
+
+use super::Maintenance;
+use crate::{
+    connection::{Connection, Transition, View},
+    event::{Addresses, State},
+    timeline::Origin,
+};
+
+fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
+    let address = "10.0.0.1:5000".parse().unwrap();
+    let addresses = Addresses {
+        local: address,
+        remote: address,
+        netns: 0,
+    };
+    let mut view = View::new(cookie, addresses);
+    view.transitions = states
+        .iter()
+        .map(|&(mono_ns, old, new)| Transition {
+            mono_ns,
+            old,
+            new,
+            counters: Box::new(Counters::new_zeroed()),
+            error: 0,
+        })
+        .collect();
+    view
+}
+
+/// The third ACK is lost, and the FIN does its work.
+#[test]
+fn a_client_that_closes_before_the_server_is_established() {
+    use State::{Close, CloseWait, Established, FinWait1, SynRecv, SynSent};
+    let mut connection = Connection::new("1".to_owned());
+    connection.client = Some(view(
+        1,
+        &[
+            (0, Close, SynSent),
+            (10, SynSent, Established),
+            (20, Established, FinWait1),
+        ],
+    ));
+    connection.server = Some(view(
+        2,
+        &[(30, SynRecv, Established), (31, Established, CloseWait)],
+    ));
+    let maintenance = Maintenance::of(&connection, &[], Origin(0));
+    assert_eq!(maintenance.start_ns, Some(30));
+    assert_eq!(maintenance.end_ns, Some(30));
+}
