@@ -77,6 +77,9 @@ pub enum Failure {
     Failed,
 }
 
+/// A larger shift counts as this (RFC 7323, section 2.3).
+const MOST_SHIFT: u8 = 14;
+
 mod errno {
     use rustix::io::Errno;
     pub(super) const REFUSED: u32 = Errno::CONNREFUSED.raw_os_error().unsigned_abs();
@@ -215,9 +218,13 @@ fn options(connection: &Connection) -> Option<Options> {
         let seen = view.entered(State::Established)?;
         Some((end, &seen.counters))
     })?;
+    let (own, peer) = (
+        counters.rcv_wscale.min(MOST_SHIFT),
+        counters.snd_wscale.min(MOST_SHIFT),
+    );
     let (client, server) = match end {
-        End::Client => (counters.rcv_wscale, counters.snd_wscale),
-        End::Server => (counters.snd_wscale, counters.rcv_wscale),
+        End::Client => (own, peer),
+        End::Server => (peer, own),
     };
     Some(Options {
         mss: counters.mss_clamp,
@@ -246,3 +253,6 @@ fn failure(connection: &Connection) -> Option<Failure> {
         _ => Failure::Failed,
     })
 }
+
+#[cfg(test)]
+mod tests;
