@@ -1,6 +1,8 @@
 //! Records that the programs would never send.
 
-use proptest::prelude::{any, prop, proptest};
+use proptest::prelude::{
+    Strategy as _, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 use tracer_ebpf::record::{self, Header, SocketEvent, StateChange};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -74,5 +76,28 @@ proptest! {
             bytes[..2].copy_from_slice(&kind.to_ne_bytes());
         }
         let _ = Event::decode(&bytes);
+    }
+
+    #[test]
+    fn any_packet_in_a_segment_record(
+        (length, captured) in prop_oneof![any::<(u32, u32)>(), (0..120_u32).prop_map(|n| (n, n))],
+        direction in any::<u8>(),
+        version in prop::sample::select(vec![0x45_u8, 0x4f, 0x60, 0x00]),
+        mut packet in prop::collection::vec(any::<u8>(), 10..120),
+    ) {
+        packet[0] = version;
+        packet[if version == 0x60 { 6 } else { 9 }] = 6;
+        let mut record = record::Segment::new_zeroed();
+        record.header = header(record::SEGMENT);
+        (record.length, record.captured, record.direction) = (length, captured, direction);
+        let bytes = [record.as_bytes(), &packet].concat();
+        if let Ok(event) = Event::decode(&bytes) {
+            prop_assert_eq!(event.cookie, 42);
+            let What::Segment(segment) = event.what else {
+                panic!("{event:?}");
+            };
+            prop_assert_eq!(&segment.packet[..], &packet[..captured as usize]);
+            prop_assert!(segment.len <= length);
+        }
     }
 }

@@ -128,6 +128,17 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     (select(starts), vec(any::<u8>(), 0..80)).prop_map(|(start, rest)| [start, &rest].concat())
 }
 
+/// Where the lengths of a turn's records stand.
+fn record_lengths(bytes: &[u8]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut start = 0;
+    while let Some(&[high, low]) = bytes.get(start + 3..start + 5) {
+        lengths.push(start + 3);
+        start += 5 + usize::from(u16::from_be_bytes([high, low]));
+    }
+    lengths
+}
+
 proptest! {
     #[test]
     fn arbitrary_pieces_do_no_harm(
@@ -170,6 +181,43 @@ proptest! {
         }
         let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
         prop_assert_eq!(told(&cut), told(&hear_whole(&turns)));
+    }
+
+    #[test]
+    fn lying_record_lengths_do_no_harm(
+        lines in select(CAPTURED.to_vec()),
+        turn in any::<prop::sample::Index>(),
+        record in any::<prop::sample::Index>(),
+        length in prop_oneof![0..600_u16, any::<u16>()],
+        cuts in vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let mut turns = captured(lines);
+        let turn = turn.index(turns.len());
+        let bytes = &mut turns[turn].1;
+        let lengths = record_lengths(bytes);
+        let at = lengths[record.index(lengths.len())];
+        bytes[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert_eq!(told(&cut), told(&hear_whole(&turns)));
+    }
+
+    #[test]
+    fn damaged_exchanges_do_no_harm(
+        exchanges in vec(exchange(), 1..4),
+        damage in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cuts in vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let mut turns = exchanges.concat();
+        for (turn, at, byte) in &damage {
+            let turn = turn.index(turns.len());
+            let bytes = &mut turns[turn].1;
+            let length = bytes.len();
+            bytes[at.index(length)] = *byte;
+        }
+        let whole = hear_whole(&turns);
+        prop_assert!(whole.exchanges().len() <= turns.len() * 8);
+        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert!(cut.malformed().len() <= 32);
     }
 
     #[test]
