@@ -182,7 +182,7 @@ impl ConnectionTable {
     /// Counts `count` lost records against every connection in the table.
     pub fn note_lost(&mut self, count: u64) {
         for connection in self.connections.values_mut() {
-            connection.lost += count;
+            connection.lost = connection.lost.saturating_add(count);
         }
     }
 

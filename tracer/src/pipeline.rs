@@ -168,7 +168,7 @@ impl Pipeline {
             if count == 0 {
                 continue;
             }
-            self.totals.lost += count;
+            self.totals.lost = self.totals.lost.saturating_add(count);
             self.table.note_lost(count);
             out.push(Output::Lost(LostLine {
                 at: self.clock.moment(now.mono_ns),
@@ -184,7 +184,7 @@ impl Pipeline {
         let now_ns = self.tick.mono_ns;
         for upload in std::mem::take(&mut self.fresh) {
             let key = self.table.find(upload.cookie.0);
-            if key.is_none() && last_seen(&upload) + patience_ns > now_ns {
+            if key.is_none() && last_seen(&upload).saturating_add(patience_ns) > now_ns {
                 self.fresh.push(upload);
                 continue;
             }
@@ -201,7 +201,8 @@ impl Pipeline {
                 error: upload.error,
             }));
             if let Some(key) = key {
-                self.progress.insert(key, now_ns + PROGRESS_AFTER_NS);
+                self.progress
+                    .insert(key, now_ns.saturating_add(PROGRESS_AFTER_NS));
             }
         }
     }
@@ -235,11 +236,11 @@ impl Pipeline {
         let due: Vec<Key> = self
             .closed
             .iter()
-            .filter(|(_, closed_ns)| **closed_ns + SETTLE_NS <= now_ns)
+            .filter(|(_, closed_ns)| closed_ns.saturating_add(SETTLE_NS) <= now_ns)
             .filter(|(key, closed_ns)| {
                 let connection = self.table.get(**key);
                 let awaited = connection.is_some_and(|found| self.correlator.awaits(found));
-                !awaited || **closed_ns + PATIENCE_NS <= now_ns
+                !awaited || closed_ns.saturating_add(PATIENCE_NS) <= now_ns
             })
             .map(|(key, _)| *key)
             .collect();
@@ -284,3 +285,6 @@ impl Pipeline {
         Timeline::of(connection, &uploads, self.clock)
     }
 }
+
+#[cfg(test)]
+mod tests;

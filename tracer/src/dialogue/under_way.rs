@@ -141,7 +141,7 @@ impl UnderWay {
             seen.offset = seen.segment.seq.wrapping_sub(frame.whole.segment.seq);
             seen.segment.leaving = true;
             seen.turned_ns = frame.whole.turned_ns.filter(|_| seen.offset == 0);
-            frame.arrived += seen.segment.len;
+            frame.arrived = frame.arrived.saturating_add(seen.segment.len);
             if frame.arrived >= frame.whole.segment.len {
                 self.frames.remove(at);
             }

@@ -165,7 +165,7 @@ pub(super) fn exchanges(
         };
         if let Some(mut exchange) = exchange {
             if exchange.sequence == 0 {
-                exchange.sequence = sequence + 1;
+                exchange.sequence = sequence.saturating_add(1);
             }
             sequence = exchange.sequence;
             exchanges.push(exchange);
@@ -319,7 +319,9 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
         .iter()
         .filter_map(|file| file.times.body_last_ns)
         .max();
-    let bytes = files.iter().map(|file| file.bytes).sum();
+    let bytes = files
+        .iter()
+        .fold(0_u64, |bytes, file| bytes.saturating_add(file.bytes));
     // A response that was ready and never sent is none.
     let response_ns = last.status.and(last.times.response_ns);
     Some(Exchange {
@@ -344,7 +346,7 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
         } else {
             Vec::new()
         },
-        sequence: first.request,
+        sequence: first.request.get(),
     })
 }
 

@@ -272,7 +272,7 @@ fn received_after_fin(connection: &Connection, end: End) -> bool {
         return false;
     };
     let peer_fin = u64::from(super::received_fin(connection, end));
-    last.counters.bytes_received > fin.counters.bytes_received + peer_fin
+    last.counters.bytes_received > fin.counters.bytes_received.saturating_add(peer_fin)
 }
 
 fn time_wait(connection: &Connection) -> Option<End> {

@@ -6,6 +6,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -51,7 +52,7 @@ struct Progress {
 pub(crate) struct Exchange {
     pub(crate) connection: Arc<Connection>,
     /// Counted from 1.
-    pub(crate) request: u32,
+    pub(crate) request: NonZeroU32,
     pub(crate) first_byte_ns: Option<u64>,
     pub(crate) head_ns: u64,
 }
@@ -118,13 +119,14 @@ impl Connection {
     /// together with the request before it, or where several requests share the connection.
     pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> Exchange {
         let mut progress = self.progress();
-        progress.requests += 1;
+        let request = NonZeroU32::MIN.saturating_add(progress.requests);
+        progress.requests = request.get();
         progress.in_flight += 1;
         progress.idle = false;
         let first_byte_ns = progress.first_byte_ns.take();
         Exchange {
             connection: Arc::clone(self),
-            request: progress.requests,
+            request,
             first_byte_ns: first_byte_ns.filter(|_| version < Version::HTTP_2),
             head_ns: clock::now_ns(),
         }
@@ -139,7 +141,7 @@ impl Connection {
     }
 
     /// The response to this request goes to hyper now.
-    pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
+    pub(crate) fn response_ready(&self, request: NonZeroU32, status: StatusCode) {
         let now = clock::now_ns();
         let mut progress = self.progress();
         progress.idle = true;
@@ -151,7 +153,7 @@ impl Connection {
     }
 
     /// hyper is done with this request, and has all of the response where it is `answered`.
-    pub(crate) fn request_over(&self, request: u32, answered: bool) {
+    pub(crate) fn request_over(&self, request: NonZeroU32, answered: bool) {
         let mut progress = self.progress();
         progress.in_flight -= 1;
         progress.silent_since = Instant::now();

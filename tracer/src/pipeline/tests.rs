@@ -1,0 +1,82 @@
+//! Numbers at the end of their range, as only a damaged recording has them.
+
+use tracer_ebpf::record::{self, StateChange, state};
+use upload_server::record::FeedLine;
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::Pipeline;
+use crate::{
+    input::{Feed, Input, Tick},
+    output::Output,
+};
+
+const LAST: u64 = u64::MAX;
+
+fn change(old: u8, new: u8) -> StateChange {
+    let mut change = StateChange::new_zeroed();
+    change.header.kind = record::STATE_CHANGE;
+    change.header.mono_ns = LAST;
+    change.header.cookie = 7;
+    (change.old, change.new) = (old, new);
+    change.addresses.local_port = 5000;
+    change.addresses.remote_port = 40000;
+    change.counters.bytes_received = LAST;
+    change
+}
+
+/// Two files of one request.
+fn upload(id: u32, request: u32) -> serde_json::Result<FeedLine> {
+    serde_json::from_value(serde_json::json!({
+        "type": "upload", "id": id.to_string(), "cookie": "7", "request": request,
+        "client": "127.0.0.1:40000", "method": "POST", "target": "/", "version": "HTTP/1.1",
+        "name": null, "content_length": null, "bytes": LAST, "status": null,
+        "outcome": "aborted", "error": null, "accepted_ns": 0, "first_byte_ns": null,
+        "head_ns": LAST, "body_first_ns": null, "body_last_ns": null, "stored_ns": null,
+        "response_ns": null, "sent_ns": null,
+    }))
+}
+
+fn tick(mono_ns: u64, lost_ring: u64) -> Tick {
+    Tick {
+        mono_ns,
+        lost_ring,
+        realtime_ns: i64::MAX,
+        ..Tick::default()
+    }
+}
+
+#[test]
+fn the_last_moment_and_the_highest_counts() {
+    let mut pipeline = Pipeline::new(true);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, LAST)), &mut outputs);
+    for (old, new) in [
+        (state::SYN_RECV, state::ESTABLISHED),
+        (state::ESTABLISHED, state::FIN_WAIT1),
+        (state::FIN_WAIT1, state::CLOSING),
+    ] {
+        pipeline.advance(Input::Kernel(change(old, new).as_bytes()), &mut outputs);
+    }
+    for lost in [0, LAST, 0, LAST, 0] {
+        pipeline.advance(Input::Tick(tick(0, lost)), &mut outputs);
+    }
+    for id in [1, 2] {
+        let line = Box::new(upload(id, 1).unwrap());
+        pipeline.advance(Input::Feed(Feed::Line(line)), &mut outputs);
+    }
+    pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
+    let closed = change(state::CLOSING, state::CLOSE);
+    pipeline.advance(Input::Kernel(closed.as_bytes()), &mut outputs);
+    pipeline.advance(Input::Tick(tick(LAST, LAST)), &mut outputs);
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let timelines = outputs.iter().filter_map(|output| match output {
+        Output::Timeline(timeline) => Some(timeline.uploads.len()),
+        _ => None,
+    });
+    assert_eq!(timelines.collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn requests_are_counted_from_1() {
+    assert!(upload(1, 0).is_err());
+}
