@@ -19,6 +19,12 @@ const CLIPPY: [&str; 3] = [
 pub(crate) fn check() -> Result<()> {
     setup::for_build()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args([
+        "fmt",
+        "--manifest-path",
+        "tracer/fuzz/Cargo.toml",
+        "--check",
+    ]))?;
     for what in CLIPPY {
         run(cargo()
             .args(["clippy", "--locked"])

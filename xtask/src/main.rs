@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod fuzz;
 mod run;
 mod service;
 mod setup;
@@ -28,6 +29,8 @@ enum Verb {
     Test(test::Arguments),
     /// Formatting and lints, warnings denied
     Check,
+    /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
+    Fuzz(fuzz::Arguments),
     /// Install what building needs, and nothing that is there already
     Setup,
 }
@@ -47,6 +50,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Check => check::check(),
+        Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),
     }
 }

@@ -12,6 +12,8 @@ use crate::command::{as_root, is_installed, output, run, say, tool};
 
 /// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
 const BPF_LINKER: &str = "0.13.0";
+/// The cargo-fuzz that is installed where there is none.
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
 /// matches the nightly's LLVM.
@@ -38,6 +40,23 @@ pub(crate) fn for_tests() -> Result<()> {
 /// What `cargo xtask run --upload` calls.
 pub(crate) fn for_upload() -> Result<()> {
     packages(&[("curl", "curl")])
+}
+
+/// What `cargo xtask fuzz` calls; libFuzzer is C++.
+pub(crate) fn for_fuzzing() -> Result<()> {
+    for_build()?;
+    packages(&[("c++", "g++")])?;
+    cargo_fuzz()
+}
+
+fn cargo_fuzz() -> Result<()> {
+    if output(tool("cargo-fuzz").arg("--version")).is_some() {
+        return Ok(());
+    }
+    say(&format!(
+        "cargo-fuzz {CARGO_FUZZ} is missing: it builds and runs the fuzz targets"
+    ));
+    run(&mut cargo_install("cargo-fuzz", CARGO_FUZZ))
 }
 
 /// Major version of the LLVM within the nightly rustc.
@@ -85,22 +104,22 @@ fn bpf_linker(llvm: u32) -> Result<()> {
     ));
     let prefix = llvm_library(llvm)?;
     let llvm_feature = format!("llvm-{llvm}");
-    run(tool("cargo")
+    run(cargo_install("bpf-linker", BPF_LINKER)
         .env("LLVM_PREFIX", prefix)
-        .env_remove("CARGO_TERM_QUIET")
-        .current_dir(env::temp_dir())
-        .args([
-            "install",
-            "bpf-linker",
-            "--locked",
-            "--force",
-            "--version",
-            BPF_LINKER,
-        ])
-        .args(["--no-default-features", "--features", &llvm_feature]))?;
+        .args(["--force", "--no-default-features", "--features"])
+        .arg(llvm_feature))?;
     output(tool("bpf-linker").arg("--version"))
         .map(drop)
         .context("bpf-linker was installed and does not run")
+}
+
+fn cargo_install(package: &str, version: &str) -> Command {
+    let mut command = tool("cargo");
+    command
+        .env_remove("CARGO_TERM_QUIET")
+        .current_dir(env::temp_dir())
+        .args(["install", package, "--locked", "--version", version]);
+    command
 }
 
 fn llvm_library(llvm: u32) -> Result<PathBuf> {

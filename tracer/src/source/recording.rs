@@ -181,3 +181,6 @@ impl<R: Read> Recording<R> {
 }
 
 const DAMAGED: &str = "the recording is damaged";
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,7 @@ pub(super) fn exchanges(
             exchanges.extend(reported(files, origin));
         }
     }
-    let mut sequence = 0;
+    let mut sequence = 0_u32;
     let last = seen.len().saturating_sub(1);
     for (number, (http, files)) in seen.iter().zip(reports).enumerate() {
         let flow = if number == last {

@@ -1,0 +1,274 @@
+//! Makes `seeds/` from the recordings and captures of the tracer's tests: small real inputs of
+//! every kind, from which the fuzzer sets out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tracer::{
+    end::End,
+    event::{Event, What},
+    input::{Feed, Input, Tick},
+    segment::Segment,
+    source::recording::{Frame, Recorder, Recording, Scope},
+};
+use tracer_fuzz::payload::Piece;
+use upload_server::record::FeedLine;
+
+/// The two addresses of a connection, in order.
+type Tuple = [SocketAddr; 2];
+
+fn main() -> Result<()> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let seeds = Seeds(fuzz.join("seeds"));
+    seeds.clear()?;
+    for path in files(&fuzz.join("../tests/recordings"), "trace")? {
+        let name = stem(&path);
+        let mut frames = Vec::new();
+        let bytes = fs::read(&path)?;
+        let mut recording =
+            Recording::open(&bytes[..]).with_context(|| path.display().to_string())?;
+        while let Some(frame) = recording.read_frame()? {
+            frames.push(frame);
+        }
+        records(&seeds, &frames)?;
+        for (number, tuple) in tuples(&frames).into_iter().enumerate() {
+            let name = format!("{name}-{}", number + 1);
+            seeds.write("payload", &name, &conversation(&frames, tuple))?;
+            let one = only(&frames, tuple, recording.scope())?;
+            seeds.write("recording", &name, &one)?;
+        }
+    }
+    for path in files(&fuzz.join("../src/payload/tests/captured"), "hex")? {
+        seeds.write(
+            "payload",
+            &stem(&path),
+            &capture(&fs::read_to_string(&path)?)?,
+        )?;
+    }
+    Ok(())
+}
+
+struct Seeds(PathBuf);
+
+impl Seeds {
+    fn clear(&self) -> Result<()> {
+        for target in ["event", "segment", "payload", "recording"] {
+            let folder = self.0.join(target);
+            if folder.exists() {
+                fs::remove_dir_all(&folder)?;
+            }
+            fs::create_dir_all(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, target: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let path = self.0.join(target).join(name);
+        fs::write(&path, bytes).with_context(|| path.display().to_string())
+    }
+}
+
+/// One record of each kind, and one segment of each kind.
+fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
+    for (bytes, event) in events(frames) {
+        let name = match &event.what {
+            What::State { old, new, .. } => format!("state-{old}-{new}"),
+            What::Retransmit { .. } => "retransmit".to_owned(),
+            What::SynAckRetransmit => "syn-ack-retransmit".to_owned(),
+            What::ResetSent => "reset-sent".to_owned(),
+            What::ResetReceived => "reset-received".to_owned(),
+            What::Flow(_) => "flow".to_owned(),
+            What::Read(_) => "read".to_owned(),
+            What::Segment(segment) => {
+                let name = kind(segment);
+                seeds.write("segment", &name, &tracer_fuzz::segment::input(segment))?;
+                format!("segment-{name}")
+            }
+        };
+        seeds.write("event", &name, bytes)?;
+    }
+    Ok(())
+}
+
+fn kind(segment: &Segment) -> String {
+    let mut words: Vec<&str> = segment.flags.names().collect();
+    let version = if segment.source.is_ipv6() { "6" } else { "4" };
+    words.insert(0, version);
+    if segment.len > 0 {
+        words.push("payload");
+    }
+    if segment.merged {
+        words.push("merged");
+    }
+    words.join("-")
+}
+
+/// The frames of one connection: its records, what the server said of it, and the ticks that
+/// something stands between.
+fn only(frames: &[Frame], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
+    let cookies: BTreeSet<u64> = events(frames)
+        .filter(|(_, event)| event.addresses.is_some() && tuple_of(event) == Some(tuple))
+        .map(|(_, event)| event.cookie)
+        .collect();
+    let mut bytes = Vec::new();
+    let mut recorder = Recorder::new(&mut bytes, scope)?;
+    let mut waiting: Option<Tick> = None;
+    for frame in frames {
+        let input = match frame {
+            Frame::Tick(tick) => {
+                waiting = Some(*tick);
+                continue;
+            }
+            Frame::Kernel(bytes) => {
+                let event = Event::decode(bytes)?;
+                if !cookies.contains(&event.cookie) && tuple_of(&event) != Some(tuple) {
+                    continue;
+                }
+                Input::Kernel(bytes)
+            }
+            Frame::Feed(feed) => {
+                if !concerns(feed, &cookies) {
+                    continue;
+                }
+                Input::Feed(feed.clone())
+            }
+        };
+        if let Some(tick) = waiting.take() {
+            recorder.write(&Input::Tick(tick))?;
+        }
+        recorder.write(&input)?;
+    }
+    if let Some(tick) = waiting {
+        recorder.write(&Input::Tick(tick))?;
+    }
+    Ok(bytes)
+}
+
+fn concerns(feed: &Feed, cookies: &BTreeSet<u64>) -> bool {
+    match feed {
+        Feed::Gone => true,
+        Feed::Line(line) => match &**line {
+            FeedLine::Server(_) => true,
+            FeedLine::Upload(upload) => cookies.contains(&upload.cookie.0),
+            FeedLine::Connection(end) => cookies.contains(&end.cookie.0),
+        },
+    }
+}
+
+/// What the two ends of a connection said, as it was captured.
+fn conversation(frames: &[Frame], tuple: Tuple) -> Vec<u8> {
+    let mut client = None;
+    let mut next = BTreeMap::new();
+    let mut pieces = Vec::new();
+    let events: Vec<Event> = events(frames).map(|(_, event)| event).collect();
+    for event in events.iter().filter(|event| tuple_of(event) == Some(tuple)) {
+        let What::Segment(segment) = &event.what else {
+            continue;
+        };
+        if !segment.leaving || segment.len == 0 {
+            continue;
+        }
+        let client = *client.get_or_insert(segment.source);
+        let next = next.entry(segment.source).or_insert(segment.seq);
+        let captured = segment.payload();
+        pieces.push(Piece {
+            from: if segment.source == client {
+                End::Client
+            } else {
+                End::Server
+            },
+            shift: segment.seq.wrapping_sub(*next).cast_signed(),
+            rest: segment
+                .len
+                .saturating_sub(u32::try_from(captured.len()).unwrap_or(u32::MAX)),
+            captured,
+        });
+        *next = segment.seq.wrapping_add(segment.len);
+    }
+    tracer_fuzz::payload::input(&pieces)
+}
+
+/// A line per turn: who, the length, and in hexadecimal what was captured of it.
+fn capture(lines: &str) -> Result<Vec<u8>> {
+    let mut turns = Vec::new();
+    for line in lines.lines() {
+        let [from, length, hex] = line.split(' ').collect::<Vec<_>>()[..] else {
+            bail!("not a turn: {line}");
+        };
+        let bytes = (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16))
+            .collect::<Result<Vec<u8>, _>>()?;
+        let from = if from == "C" {
+            End::Client
+        } else {
+            End::Server
+        };
+        turns.push((from, length.parse::<u32>()?, bytes));
+    }
+    let mut pieces = Vec::new();
+    for (from, length, bytes) in &turns {
+        pieces.push(Piece {
+            from: *from,
+            shift: 0,
+            rest: length - u32::try_from(bytes.len())?,
+            captured: bytes,
+        });
+    }
+    Ok(tracer_fuzz::payload::input(&pieces))
+}
+
+fn events(frames: &[Frame]) -> impl Iterator<Item = (&[u8], Event)> {
+    frames.iter().filter_map(|frame| match frame {
+        Frame::Kernel(bytes) => Some((&bytes[..], Event::decode(bytes).ok()?)),
+        _ => None,
+    })
+}
+
+/// Every connection in the order in which it began.
+fn tuples(frames: &[Frame]) -> Vec<Tuple> {
+    let mut tuples = Vec::new();
+    for tuple in events(frames).filter_map(|(_, event)| tuple_of(&event)) {
+        if tuple[0].port() != 0 && tuple[1].port() != 0 && !tuples.contains(&tuple) {
+            tuples.push(tuple);
+        }
+    }
+    tuples
+}
+
+fn tuple_of(event: &Event) -> Option<Tuple> {
+    let mut tuple = match (&event.addresses, &event.what) {
+        (Some(addresses), _) => [addresses.local, addresses.remote],
+        (None, What::Segment(segment)) => [segment.source, segment.destination],
+        _ => return None,
+    };
+    tuple.sort();
+    Some(tuple)
+}
+
+/// The files with this extension, by name.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

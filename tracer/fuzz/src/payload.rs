@@ -1,0 +1,119 @@
+//! A conversation's payload, in pieces. Each piece of the input is a byte for its sender (odd for
+//! the server), by how many bytes it is off its place in the stream (negative: a repetition), how
+//! many of its bytes were captured, how many follow those uncaptured, and the captured bytes.
+
+use tracer::{end::End, payload::Payload};
+
+/// A segment's payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Who sent it.
+    pub from: End,
+    /// Its distance from the end of what its sender had sent before.
+    pub shift: i32,
+    /// Bytes after the captured ones.
+    pub rest: u32,
+    /// The captured ones.
+    pub captured: &'a [u8],
+}
+
+/// What is told of any pieces is in order and bounded, and repetitions add nothing.
+pub fn check(bytes: &[u8]) {
+    let mut payload = Payload::default();
+    let mut sent = [0_u64; 2];
+    let mut heard = Vec::new();
+    for (mono_ns, piece) in (1..).zip(Pieces(bytes)) {
+        let sent = &mut sent[usize::from(piece.from == End::Server)];
+        let offset = sent.saturating_add_signed(piece.shift.into());
+        let length = u32::try_from(piece.captured.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(piece.rest);
+        payload.hear(mono_ns, piece.from, offset, length, piece.captured);
+        *sent = (*sent).max(offset.saturating_add(length.into()));
+        heard.push((piece, offset, length));
+    }
+    let mut again = payload.clone();
+    for (piece, offset, length) in heard {
+        again.hear(u64::MAX, piece.from, offset, length, piece.captured);
+    }
+    assert_eq!(payload, again, "a repetition is news");
+    check_told(&payload);
+}
+
+fn check_told(payload: &Payload) {
+    assert!(payload.malformed().len() <= 32);
+    assert!(payload.exchanges().len() <= 1000);
+    for exchange in payload.exchanges() {
+        if let Some(request) = &exchange.request {
+            in_order([Some(request.start_ns), request.head_end_ns]);
+            in_order([request.body_first_ns, request.body_last_ns]);
+        }
+        if let Some(response) = &exchange.response {
+            in_order([Some(response.start_ns), Some(response.last_ns)]);
+        }
+    }
+    let Some(tls) = payload.tls() else { return };
+    for from in [End::Client, End::Server] {
+        let steps = tls.steps.iter().filter(|step| step.from == from);
+        assert!(
+            steps.is_sorted_by_key(|step| step.mono_ns),
+            "{:?}",
+            tls.steps
+        );
+        let records = || tls.records.iter().filter(|record| record.from == from);
+        assert!(records().count() <= 64);
+        assert!(
+            records().is_sorted_by_key(|record| record.mono_ns),
+            "{:?}",
+            tls.records
+        );
+    }
+}
+
+fn in_order(times: [Option<u64>; 2]) {
+    if let [Some(start), Some(end)] = times {
+        assert!(start <= end, "{start} is after {end}");
+    }
+}
+
+/// Pieces as input of [`check`].
+#[must_use]
+pub fn input(pieces: &[Piece<'_>]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for piece in pieces {
+        input.push(u8::from(piece.from == End::Server));
+        input.extend(piece.shift.to_le_bytes());
+        let captured = u16::try_from(piece.captured.len()).unwrap_or(u16::MAX);
+        input.extend(captured.to_le_bytes());
+        input.extend(piece.rest.to_le_bytes());
+        input.extend(&piece.captured[..captured.into()]);
+    }
+    input
+}
+
+struct Pieces<'a>(&'a [u8]);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    /// The last piece has as many bytes as there are.
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let ([from], rest) = self.0.split_first_chunk()?;
+        let (shift, rest) = rest.split_first_chunk()?;
+        let (captured, rest) = rest.split_first_chunk()?;
+        let (uncaptured, rest) = rest.split_first_chunk()?;
+        let captured = usize::from(u16::from_le_bytes(*captured)).min(rest.len());
+        let (captured, rest) = rest.split_at(captured);
+        self.0 = rest;
+        Some(Piece {
+            from: if from & 1 == 0 {
+                End::Client
+            } else {
+                End::Server
+            },
+            shift: i32::from_le_bytes(*shift),
+            rest: u32::from_le_bytes(*uncaptured),
+            captured,
+        })
+    }
+}

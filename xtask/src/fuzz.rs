@@ -1,0 +1,106 @@
+//! Feeds hostile bytes to the tracer's parsers: cargo-fuzz, from the seeds in `tracer/fuzz`.
+//!
+//! Without AddressSanitizer: the parsers have no `unsafe` for it to watch, and it alone would ask for
+//! a nightly. What is fuzzed is built by the toolchain that builds the rest, with checks for overflow.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::{
+    command::{cargo, run, say, target_dir, workspace},
+    setup,
+};
+
+const FOLDER: &str = "tracer/fuzz";
+const TARGETS: [&str; 4] = ["event", "segment", "payload", "recording"];
+
+/// What to fuzz, and for how long.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask fuzz                              each parser for a minute
+  cargo xtask fuzz recording --seconds 3600     the whole core for an hour
+  cargo xtask fuzz --seeds                      after a change of the record layout")]
+pub(crate) struct Arguments {
+    /// Only this parser
+    #[arg(value_parser = TARGETS)]
+    target: Option<String>,
+    /// How long for each
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u32,
+    /// Make the seeds again from the tests' recordings and captures, and run nothing
+    #[arg(long, conflicts_with_all = ["target", "seconds"])]
+    seeds: bool,
+}
+
+/// See the module.
+pub(crate) fn fuzz(arguments: &Arguments) -> Result<()> {
+    if arguments.seeds {
+        setup::for_build()?;
+        return make_seeds();
+    }
+    setup::for_fuzzing()?;
+    run(cargo()
+        .args(["fuzz", "build", "--fuzz-dir", FOLDER, "--sanitizer", "none"])
+        .arg("--target-dir")
+        .arg(build_dir()))?;
+    let mut found = Vec::new();
+    for target in TARGETS {
+        if arguments
+            .target
+            .as_deref()
+            .is_some_and(|only| only != target)
+        {
+            continue;
+        }
+        let seconds = arguments.seconds;
+        match run_target(target, seconds) {
+            Ok(()) => say(&format!("{target}: nothing found in {seconds} s")),
+            Err(error) => {
+                say(&format!("{target}: {error:#}"));
+                found.push(target);
+            }
+        }
+    }
+    if !found.is_empty() {
+        bail!(
+            "something was found in {}: the inputs are in {FOLDER}/artifacts, and what they did stands above; make each a test before it is fixed",
+            found.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// What the fuzzer learns on the way stays among the build's files, for the next run.
+fn run_target(target: &str, seconds: u32) -> Result<()> {
+    let corpus = build_dir().join("corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;
+    run(cargo()
+        .args(["fuzz", "run", "--fuzz-dir", FOLDER, "--sanitizer", "none"])
+        .arg("--target-dir")
+        .arg(build_dir())
+        .arg(target)
+        .arg(corpus)
+        .arg(Path::new(FOLDER).join("seeds").join(target))
+        .arg("--")
+        .arg(format!("-max_total_time={seconds}"))
+        .args(["-timeout=10", "-verbosity=0", "-print_final_stats=1"]))
+}
+
+fn make_seeds() -> Result<()> {
+    let manifest = workspace().join(FOLDER).join("Cargo.toml");
+    run(cargo()
+        .args(["run", "--quiet", "--locked", "--example", "seeds"])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(build_dir()))
+}
+
+fn build_dir() -> PathBuf {
+    target_dir().join("fuzz")
+}
