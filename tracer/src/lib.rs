@@ -5,6 +5,7 @@
 //! [`input::Input`] and has no clock and no I/O of its own.
 
 pub mod cli;
+pub mod command;
 pub mod connection;
 pub mod connection_table;
 pub mod correlate;

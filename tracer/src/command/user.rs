@@ -1,0 +1,167 @@
+//! Another user than root to act as, with exactly the rights of that user.
+
+use std::{
+    ffi::{CString, OsString},
+    io,
+    path::PathBuf,
+    thread,
+};
+
+use nix::unistd::{self, getgrouplist};
+use rustix::{
+    process::geteuid,
+    thread::{
+        CapabilitySet, CapabilitySets, Gid, Uid, clear_ambient_capability_set, set_capabilities,
+        set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    },
+};
+
+/// Why the user who called `sudo` cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum NoUser {
+    /// A variable of `sudo` does not hold a number.
+    #[error("{name}={value} is no id; unset SUDO_UID to run the command as root")]
+    NotAnId {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// The user database does not have the user.
+    #[error("there is no user {uid} (SUDO_UID); unset SUDO_UID to run the command as root")]
+    Unknown {
+        /// The user id.
+        uid: u32,
+    },
+    /// The user database does not answer.
+    #[error("the groups of user {uid} cannot be found out: {reason}")]
+    Database {
+        /// The user id.
+        uid: u32,
+        /// The system's answer.
+        reason: io::Error,
+    },
+}
+
+/// A user from the user database (passwd and group, or wherever NSS finds them).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+    name: String,
+    home: PathBuf,
+    shell: PathBuf,
+}
+
+impl User {
+    /// The user who called `sudo`, as `SUDO_UID` and `SUDO_GID` say; `None` where that is root, or
+    /// where we are not root and cannot become anybody.
+    ///
+    /// # Errors
+    /// When there is no such user. The command is not to be run as root by mistake.
+    pub fn behind_sudo(
+        variable: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Option<Self>, NoUser> {
+        let id = |name| {
+            variable(name)
+                .map(|value| parse_id(name, &value))
+                .transpose()
+        };
+        match id("SUDO_UID")? {
+            None | Some(0) => Ok(None),
+            Some(_) if !geteuid().is_root() => Ok(None),
+            Some(uid) => Self::from_ids(uid, id("SUDO_GID")?).map(Some),
+        }
+    }
+
+    /// The user with this id, in this primary group or, without one, in that of the database.
+    ///
+    /// # Errors
+    /// When the database has no such user, or does not answer.
+    pub fn from_ids(uid: u32, gid: Option<u32>) -> Result<Self, NoUser> {
+        let database = |error: nix::errno::Errno| NoUser::Database {
+            uid,
+            reason: error.into(),
+        };
+        let user = unistd::User::from_uid(uid.into())
+            .map_err(database)?
+            .ok_or(NoUser::Unknown { uid })?;
+        let name = CString::new(user.name.as_str()).map_err(|error| NoUser::Database {
+            uid,
+            reason: error.into(),
+        })?;
+        let gid = gid.map_or(user.gid, unistd::Gid::from_raw);
+        let groups = getgrouplist(&name, gid).map_err(database)?;
+        Ok(Self {
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid.as_raw()),
+            groups: groups
+                .into_iter()
+                .map(|group| Gid::from_raw(group.as_raw()))
+                .collect(),
+            name: user.name,
+            home: user.dir,
+            shell: user.shell,
+        })
+    }
+
+    /// What `login` sets for this user, `PATH` and `MAIL` apart.
+    pub(super) fn environment(&self) -> [(&'static str, OsString); 4] {
+        [
+            ("HOME", self.home.clone().into()),
+            ("USER", self.name.clone().into()),
+            ("LOGNAME", self.name.clone().into()),
+            ("SHELL", self.shell.clone().into()),
+        ]
+    }
+
+    /// Does something on a thread that has become this user for good; a process it starts is this
+    /// user's.
+    ///
+    /// `Command::uid` and a closure before the exec would do without the thread, but the first
+    /// cannot set the groups, and the second is `unsafe`. On Linux a user belongs to a thread
+    /// (credentials(7), setuid(2) "C library/kernel differences").
+    pub(super) fn act<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    self.become_it()?;
+                    act()
+                })
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+        })
+    }
+
+    /// The groups go first: later this thread may not change them any more.
+    fn become_it(&self) -> io::Result<()> {
+        let Self { uid, gid, .. } = *self;
+        set_thread_groups(&self.groups)?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        // The kernel does this too, unless a securebit such as SECBIT_KEEP_CAPS forbids it.
+        clear_ambient_capability_set()?;
+        set_capabilities(
+            None,
+            CapabilitySets {
+                effective: CapabilitySet::empty(),
+                permitted: CapabilitySet::empty(),
+                inheritable: CapabilitySet::empty(),
+            },
+        )?;
+        Ok(())
+    }
+}
+
+/// All ones means "leave it as it is" to setresuid(2), and is nobody's id.
+fn parse_id(name: &'static str, value: &std::ffi::OsStr) -> Result<u32, NoUser> {
+    value
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|id| *id != u32::MAX)
+        .ok_or_else(|| NoUser::NotAnId {
+            name,
+            value: value.display().to_string(),
+        })
+}
