@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use zerocopy::FromBytes as _;
 
@@ -105,7 +105,7 @@ impl AcceptQueue {
 }
 
 /// The two sides of a socket, and the network namespace in which they mean something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Addresses {
     /// This end; port 0 before `connect` has chosen one.
     pub local: SocketAddr,
@@ -129,7 +129,7 @@ pub struct Task {
 }
 
 /// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names of RFC 9293")]
 pub enum State {
@@ -338,7 +338,7 @@ impl Task {
 }
 
 impl State {
-    const fn from_kernel(state: u8) -> Result<Self, Malformed> {
+    pub(crate) const fn from_kernel(state: u8) -> Result<Self, Malformed> {
         use record::state;
         Ok(match state {
             state::ESTABLISHED => Self::Established,

@@ -22,6 +22,7 @@ pub mod process;
 pub mod segment;
 pub mod show;
 pub mod sink;
+pub mod sockets;
 pub mod source;
 pub mod target;
 pub mod timeline;

@@ -122,7 +122,10 @@ impl User {
     /// `Command::uid` and a closure before the exec would do without the thread, but the first
     /// cannot set the groups, and the second is `unsafe`. On Linux a user belongs to a thread
     /// (credentials(7), setuid(2) "C library/kernel differences").
-    pub(super) fn act<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    ///
+    /// # Errors
+    /// When we may not become this user, or what is done fails.
+    pub fn act<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         thread::scope(|scope| {
             scope
                 .spawn(|| {

@@ -61,6 +61,11 @@ impl Lab {
         command
     }
 
+    /// The file that stands for the namespace.
+    pub(crate) fn namespace_path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.namespace)
+    }
+
     pub(crate) fn control(&self) -> PathBuf {
         self.dir.path().join("control")
     }

@@ -14,6 +14,7 @@ mod errors;
 mod lab;
 mod loss;
 mod recording;
+mod sockets;
 mod states;
 mod trace;
 mod uploads;

@@ -1,0 +1,108 @@
+//! Every network namespace of this machine, visited one after another.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use procfs::process::Process;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tracing::debug;
+
+use super::{OpenSocket, diag};
+
+/// The sockets of every network namespace that a process is in, or that is mounted somewhere (as
+/// `ip netns` does).
+///
+/// On a thread of its own, which ends in the last of them. Also, how many may not be entered.
+pub(super) fn dump_each() -> Result<(Vec<OpenSocket>, usize)> {
+    thread::scope(|scope| scope.spawn(Visit::all).join()).unwrap_or_else(|_| {
+        Err(anyhow!(
+            "the thread that visits network namespaces panicked"
+        ))
+    })
+}
+
+#[derive(Default)]
+struct Visit {
+    seen: HashSet<u64>,
+    sockets: Vec<OpenSocket>,
+    not_entered: usize,
+}
+
+impl Visit {
+    fn all() -> Result<(Vec<OpenSocket>, usize)> {
+        let mut visit = Self::default();
+        // Without setns, which needs a capability.
+        let own = inode(Path::new("/proc/thread-self/ns/net")).context("reading /proc")?;
+        visit.seen.insert(own);
+        visit.sockets = diag::dump(number(own)?)?;
+        for process in fs::read_dir("/proc").context("reading /proc")? {
+            let path = process.context("reading /proc")?.path();
+            if is_process(&path) {
+                visit.namespace(&path.join("ns/net"));
+            }
+        }
+        for path in mounted() {
+            visit.namespace(&path);
+        }
+        Ok((visit.sockets, visit.not_entered))
+    }
+
+    /// What cannot be opened is gone, or belongs to a process that is counted as left out when
+    /// its descriptors are read.
+    fn namespace(&mut self, link: &Path) {
+        let Ok(file) = File::open(link) else { return };
+        let Ok(inode) = file.metadata().map(|metadata| metadata.ino()) else {
+            return;
+        };
+        if !self.seen.insert(inode) {
+            return;
+        }
+        match sockets_within(&file, inode) {
+            Ok(sockets) => self.sockets.extend(sockets),
+            Err(error) => {
+                debug!(inode, %error, "a network namespace is left out");
+                self.not_entered += 1;
+            }
+        }
+    }
+}
+
+fn sockets_within(namespace: &File, inode: u64) -> Result<Vec<OpenSocket>> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("it may not be entered")?;
+    diag::dump(number(inode)?)
+}
+
+/// Where namespaces are mounted: each is a file of type nsfs, and its root names the kind.
+fn mounted() -> Vec<PathBuf> {
+    Process::myself()
+        .and_then(|myself| myself.mountinfo())
+        .map(|mounts| {
+            mounts
+                .into_iter()
+                .filter(|mount| mount.fs_type == "nsfs" && mount.root.starts_with("net:"))
+                .map(|mount| mount.mount_point)
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn is_process(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+}
+
+fn inode(path: &Path) -> std::io::Result<u64> {
+    Ok(fs::metadata(path)?.ino())
+}
+
+/// The kernel counts namespaces in 32 bits.
+fn number(inode: u64) -> Result<u32> {
+    u32::try_from(inode).context("a network namespace with a number of more than 32 bits")
+}
