@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cgroups;
 mod command;
 mod endings;
 mod errors;

@@ -311,19 +311,39 @@ print(os.getpid(), one.getsockname()[1], flush=True)
 sys.stdin.read()
 ";
 
+/// A process that listens, until this is dropped.
+pub(crate) struct Listening {
+    pub(crate) pid: u32,
+    port: u16,
+    script: Script,
+}
+
+impl Listening {
+    /// `command` is to execute what follows its arguments.
+    pub(crate) fn start(command: Command) -> Self {
+        let mut script = Script::start(command, LISTEN);
+        let numbers = script.numbers();
+        Self {
+            pid: numbers[0],
+            port: u16::try_from(numbers[1]).unwrap(),
+            script,
+        }
+    }
+}
+
 #[test]
 fn a_namespace_that_is_mounted_nowhere_is_found_by_its_processes() {
+    let _lab = Lab::new();
     let mut command = Command::new("unshare");
     command.arg("--net");
-    let mut script = Script::start(command, LISTEN);
-    let said = script.numbers();
-    let dump = dump_of(script.netns());
+    let listening = Listening::start(command);
+    let dump = dump_of(listening.script.netns());
     let [listener] = &dump.listeners[..] else {
         panic!("{dump:?}")
     };
     assert!(listener.is_listening());
-    let port = u32::from(listener.addresses.local.port());
-    assert_eq!([listener.holders[0].pid, port], said[..]);
+    assert_eq!(listener.addresses.local.port(), listening.port);
+    assert_eq!(listener.holders[0].pid, listening.pid);
 
     let json = serde_json::to_string(&dump).unwrap();
     assert!(json.contains(r#""state":"LISTEN""#), "{json}");
@@ -334,16 +354,15 @@ fn a_namespace_that_is_mounted_nowhere_is_found_by_its_processes() {
 fn what_may_not_be_looked_at_is_counted() {
     let lab = Lab::new();
     let _inside = within(&lab, || TcpListener::bind("127.0.0.1:0").unwrap());
-    let mut others = Script::start(Command::new("env"), LISTEN);
-    let port = others.numbers()[1];
+    let others = Listening::start(Command::new("env"));
     let nobody = tracer::command::User::from_ids(65534, None).unwrap();
     let dump = nobody.act(|| Ok(sockets::dump())).unwrap().unwrap();
     assert!(dump.left_out.namespaces > 0, "{:?}", dump.left_out);
     assert!(dump.left_out.processes > 0, "{:?}", dump.left_out);
-    let own = others.netns();
+    let own = others.script.netns();
     let listener = dump.listeners.iter().find(|one| {
         let Addresses { local, netns, .. } = one.addresses;
-        (u32::from(local.port()), netns) == (port, own)
+        (local.port(), netns) == (others.port, own)
     });
     assert_eq!(listener.unwrap().holders, []);
     let closed = netns(&lab);

@@ -1,0 +1,141 @@
+//! Cgroups by id and by path, held against what the kernel says of sockets and processes.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tracer::{
+    cgroups::{Cgroup, CgroupNames},
+    process::cgroup2_root,
+    sockets,
+};
+
+use crate::{lab::Lab, sockets::Listening};
+
+fn root() -> PathBuf {
+    cgroup2_root().unwrap().expect("no cgroup2 is mounted")
+}
+
+/// Two nested cgroups, removed with this.
+struct Nested {
+    outer: PathBuf,
+    inner: PathBuf,
+    name: String,
+}
+
+impl Nested {
+    /// The lab is what makes tests go one at a time.
+    fn new(_lab: &Lab) -> Self {
+        let name = format!("tracer-test-{}", std::process::id());
+        let outer = root().join(&name);
+        let inner = outer.join("inner.service");
+        fs::create_dir_all(&inner).unwrap();
+        Self { outer, inner, name }
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        for directory in [&self.inner, &self.outer] {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+fn id(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}
+
+#[test]
+fn a_sockets_cgroup_has_the_name_that_its_process_is_in() {
+    let lab = Lab::new();
+    let mut names = CgroupNames::new(root()).unwrap();
+    let nested = Nested::new(&lab);
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(
+        r#"echo $$ >{}/cgroup.procs; exec "$@""#,
+        nested.inner.display()
+    ));
+    command.arg("sh");
+    let listening = Listening::start(command);
+    let dump = sockets::dump().unwrap();
+    let socket = dump.listeners.iter().find(|one| {
+        one.holders
+            .first()
+            .is_some_and(|holder| holder.pid == listening.pid)
+    });
+    let socket = socket.unwrap();
+    let id = socket.cgroup_id.expect("Linux 5.7 tells it");
+    let expected = format!("/{}/inner.service", nested.name);
+    assert_eq!(socket.holders[0].cgroup.as_deref(), Some(&*expected));
+
+    assert_eq!(names.path(id), None);
+    names.refresh().unwrap();
+    assert_eq!(names.path(id), Some(&*expected));
+    assert_eq!(names.path(1), Some("/"));
+    drop(listening);
+    drop(nested);
+    assert_eq!(names.path(id), Some(&*expected));
+    names.refresh().unwrap();
+    assert_eq!(names.path(id), None);
+}
+
+#[test]
+fn a_path_is_absolute_or_as_systemd_names_it() {
+    let lab = Lab::new();
+    let names = CgroupNames::new(root()).unwrap();
+    let nested = Nested::new(&lab);
+    let Nested { outer, inner, name } = &nested;
+    let mounted = root().display().to_string();
+    for (path, directory, level) in [
+        (format!("{mounted}/{name}"), outer, 1),
+        (format!("/{name}"), outer, 1),
+        (name.clone(), outer, 1),
+        (format!("{name}/"), outer, 1),
+        (format!("{mounted}/{name}/inner.service"), inner, 2),
+        (format!("/{name}/inner.service"), inner, 2),
+        (format!("{name}/inner.service"), inner, 2),
+        (format!("{name}/inner.service/.."), outer, 1),
+        (mounted.clone(), &root(), 0),
+        ("/".to_owned(), &root(), 0),
+    ] {
+        let id = id(directory);
+        let found = names.id_of(path.as_ref()).unwrap();
+        assert_eq!(found, Cgroup { id, level }, "{path}");
+    }
+    for path in [
+        "no-such.slice",
+        "/no-such.slice",
+        "/etc",
+        "",
+        "..",
+        "../..",
+        "cgroup.procs",
+        &format!("{mounted}/no-such.slice"),
+        &format!("{name}/cgroup.procs/x"),
+    ] {
+        let error = names.id_of(path.as_ref()).unwrap_err().to_string();
+        let sentence = format!("there is no cgroup {path}: name one below {mounted}");
+        assert!(error.starts_with(&sentence), "{error}");
+    }
+}
+
+#[test]
+fn in_a_part_of_the_hierarchy_no_level_is_told() {
+    let lab = Lab::new();
+    let nested = Nested::new(&lab);
+    let names = CgroupNames::new(nested.outer.clone()).unwrap();
+    assert_eq!(names.path(id(&nested.inner)), Some("/inner.service"));
+    let error = names.id_of("inner.service".as_ref()).unwrap_err();
+    let sentence = "a container's: run the tracer outside of it";
+    assert!(error.to_string().ends_with(sentence), "{error}");
+}
+
+#[test]
+fn without_the_hierarchy_there_are_no_names() {
+    let nowhere = tempfile::tempdir().unwrap();
+    assert!(CgroupNames::new(nowhere.path().join("cgroup")).is_err());
+}
