@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use procfs::process::Process;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    io::Errno,
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 use tracing::debug;
 
 use super::{OpenSocket, diag};
@@ -63,20 +66,26 @@ impl Visit {
         if !self.seen.insert(inode) {
             return;
         }
-        match sockets_within(&file, inode) {
+        let entered = move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network));
+        if entered == Err(Errno::INVAL) {
+            // It was unmounted meanwhile, and this is the file it was mounted on.
+            return;
+        }
+        let sockets = entered
+            .context("it may not be entered")
+            .and_then(|()| diag::dump(number(inode)?));
+        match sockets {
             Ok(sockets) => self.sockets.extend(sockets),
             Err(error) => {
-                debug!(inode, %error, "a network namespace is left out");
+                debug!(
+                    inode,
+                    error = format!("{error:#}"),
+                    "a network namespace is left out"
+                );
                 self.not_entered += 1;
             }
         }
     }
-}
-
-fn sockets_within(namespace: &File, inode: u64) -> Result<Vec<OpenSocket>> {
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("it may not be entered")?;
-    diag::dump(number(inode)?)
 }
 
 /// Where namespaces are mounted: each is a file of type nsfs, and its root names the kind.
