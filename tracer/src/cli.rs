@@ -1,6 +1,6 @@
 //! The command line. Scripts depend on it: options are added, not renamed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,7 +16,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = "Examples:
   tracer                                      the bundled upload server's uploads
   tracer --port 443 --duration 60             every HTTPS connection, for a minute
+  tracer -- curl -T big.iso https://host/     whatever this command connects to
   tracer --pid 4242 -o ndjson | jq .          one process, as NDJSON
+  tracer --comm rsync --port 22               rsync's connections to or from port 22
+  tracer --cgroup system.slice/ssh.service    a systemd unit, or a container
   tracer record upload.trace --port 5000      to look at later:
   tracer replay upload.trace"
 )]
@@ -65,9 +68,18 @@ pub struct TraceArgs {
     /// Control socket of the upload server whose uploads to trace
     #[arg(long, value_name = "SOCKET")]
     pub server: Option<PathBuf>,
-    /// Connections of this process; may be repeated
+    /// Connections of this process; may be repeated. Of filters of one kind any may hold, of
+    /// different kinds all must
     #[arg(long, value_name = "N")]
     pub pid: Vec<u32>,
+    /// Connections of processes with this name (what `ps -o comm` shows, 15 bytes at most); may be
+    /// repeated
+    #[arg(long, value_name = "NAME")]
+    pub comm: Vec<String>,
+    /// Connections of processes in this cgroup (v2) or beneath it: a systemd unit, a container; may
+    /// be repeated
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
     /// Connections from or to this port; may be repeated
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
@@ -75,7 +87,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "N")]
     pub cookie: Vec<u64>,
     /// Every connection
-    #[arg(long, conflicts_with_all = ["pid", "port", "cookie", "server"])]
+    #[arg(long, conflicts_with_all = ["pid", "comm", "cgroup", "port", "cookie", "server", "run"])]
     pub all: bool,
     /// Every segment, as a packet list shows them
     #[arg(long)]
@@ -92,6 +104,25 @@ pub struct TraceArgs {
     /// Bytes of the kernel's ring buffer, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub ring_size: u32,
+    /// Runs this command, and traces its connections and those of every process it starts. It runs
+    /// as the user who called sudo; the exit status is its own
+    #[arg(last = true, value_name = "COMMAND")]
+    pub run: Vec<OsString>,
+}
+
+impl TraceArgs {
+    /// Whether something was said about which processes.
+    #[must_use]
+    pub const fn names_processes(&self) -> bool {
+        !(self.pid.is_empty() && self.comm.is_empty() && self.cgroup.is_empty())
+    }
+
+    /// Whether something was said about which connections.
+    #[must_use]
+    pub const fn filters(&self) -> bool {
+        self.names_processes()
+            || !(self.port.is_empty() && self.cookie.is_empty() && self.run.is_empty())
+    }
 }
 
 /// How to show it.

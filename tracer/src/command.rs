@@ -117,6 +117,12 @@ pub fn prepare_as(
 }
 
 impl Prepared {
+    /// The program, as it was asked for.
+    #[must_use]
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.name.to_string_lossy()
+    }
+
     /// Starts the command, and from then on hears the signals to hand on to it.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ pub struct Connection {
     pub server: Option<View>,
     /// When the listener sent the SYN-ACK again.
     pub syn_ack_retransmits: Vec<u64>,
+    /// Whether anything was seen to happen on it, rather than that it was there.
+    pub active: bool,
     /// The listener's accept queue whenever a SYN came, and when.
     pub accept_queues: Vec<(u64, AcceptQueue)>,
     /// Its segments.
@@ -40,6 +42,8 @@ pub struct View {
     pub owner: Option<Owner>,
     /// Every process that acted on it, in the order in which they were seen to.
     pub holders: Vec<Owner>,
+    /// When it was found to be there before the tracer, CLOCK_MONOTONIC.
+    pub found_ns: Option<u64>,
     /// Each change of state, in order.
     pub transitions: Vec<Transition>,
     /// When the socket sent its SYN again.
@@ -131,6 +135,7 @@ impl View {
             addresses,
             owner: None,
             holders: Vec::new(),
+            found_ns: None,
             transitions: Vec::new(),
             syn_retransmits: Vec::new(),
             retransmits: 0,
@@ -160,11 +165,12 @@ impl View {
     /// Whether its beginning was seen: `connect`, or the third ACK of a passive open.
     #[must_use]
     pub fn began(&self) -> bool {
-        self.transitions.first().is_some_and(|first| {
-            first.new == State::SynSent
-                || first.new == State::SynRecv
-                || first.old == State::SynRecv
-        })
+        self.found_ns.is_none()
+            && self.transitions.first().is_some_and(|first| {
+                first.new == State::SynSent
+                    || first.new == State::SynRecv
+                    || first.old == State::SynRecv
+            })
     }
 
     /// Notes whose socket it is, unless something better is known.
@@ -208,6 +214,7 @@ impl Connection {
             client: None,
             server: None,
             syn_ack_retransmits: Vec::new(),
+            active: false,
             accept_queues: Vec::new(),
             dialogue: Dialogue::default(),
             lost: 0,
@@ -244,12 +251,12 @@ impl Connection {
             .filter_map(|end| self.view(end).map(|view| (end, view)))
     }
 
-    /// When the first record of it was made.
+    /// When the first record of it was made, or when it was found.
     #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
+        let first = |view: &View| view.transitions.first().map(|first| first.mono_ns);
         self.views()
-            .filter_map(|(_, view)| view.transitions.first())
-            .map(|first| first.mono_ns)
+            .filter_map(|(_, view)| view.found_ns.or_else(|| first(view)))
             .min()
     }
 

@@ -2,19 +2,24 @@
 //! to, and pairs the two ends of a conversation.
 
 mod early;
+mod pairing;
 
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
 };
 
-use self::early::Early;
+use self::{
+    early::Early,
+    pairing::{Numbers, Pair, Pairing},
+};
 use crate::{
     connection::{Connection, Learned, Reset, Transition, View},
     dialogue::{Sighting, Told},
     end::End,
-    event::{Addresses, Aside, Event, State, What},
+    event::{Addresses, Aside, Event, State, Task, What},
     segment::Segment,
+    sockets::OpenSocket,
 };
 
 /// See the module.
@@ -24,8 +29,7 @@ pub struct ConnectionTable {
     sockets: HashMap<u64, (Key, End)>,
     /// The newest connection between two addresses, whatever its network namespace.
     tuples: HashMap<(SocketAddr, SocketAddr), Key>,
-    /// Connections of which one end was seen, by addresses.
-    unpaired: HashMap<Pair, Key>,
+    pairing: Pairing,
     early: Early,
     /// Connections with segments that are not told yet.
     unsettled: BTreeSet<Key>,
@@ -36,38 +40,45 @@ pub struct ConnectionTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64);
 
-/// The 4-tuple as both ends agree on it. Loopback addresses are valid within their network
-/// namespace only; others may be the same conversation seen from two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Pair {
-    client: SocketAddr,
-    server: SocketAddr,
-    netns: u32,
-}
-
-impl Pair {
-    fn new(addresses: Addresses, end: End) -> Self {
-        let (client, server) = match end {
-            End::Client => (addresses.local, addresses.remote),
-            End::Server => (addresses.remote, addresses.local),
-        };
-        let netns = if client.ip().is_loopback() || server.ip().is_loopback() {
-            addresses.netns
-        } else {
-            0
-        };
-        Self {
-            client,
-            server,
-            netns,
-        }
-    }
-}
-
 impl ConnectionTable {
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
     /// connection whose states are not traced, or not yet.
     pub fn apply(&mut self, event: Event) -> Option<(Key, End)> {
+        let found = self.apply_to_view(event)?;
+        if let Some(connection) = self.connections.get_mut(&found.0) {
+            connection.active = true;
+        }
+        Some(found)
+    }
+
+    /// Takes in a socket that was there before the tracer.
+    pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
+        let OpenSocket {
+            cookie,
+            addresses,
+            state,
+            ..
+        } = socket;
+        let is_new = !self.sockets.contains_key(&cookie);
+        let (key, end) = self.socket(cookie, addresses, state, state);
+        let Some(view) = self.view_mut(key, end) else {
+            return;
+        };
+        if is_new {
+            view.found_ns = Some(mono_ns);
+        }
+        for holder in socket.holders {
+            let task = Task {
+                pid: holder.pid,
+                uid: holder.uid,
+                comm: holder.comm,
+                cgroup: socket.cgroup_id.unwrap_or_default(),
+            };
+            view.learn_owner(task, Learned::Proc);
+        }
+    }
+
+    fn apply_to_view(&mut self, event: Event) -> Option<(Key, End)> {
         let (mono_ns, cookie) = (event.mono_ns, event.cookie);
         match event.what {
             What::State {
@@ -160,15 +171,19 @@ impl ConnectionTable {
                 self.sockets.remove(&view.cookie);
             }
             let pair = Pair::new(view.addresses, end);
-            if self.unpaired.get(&pair) == Some(&key) {
-                self.unpaired.remove(&pair);
-            }
+            self.pairing.forget(key, &pair);
             let tuple = (pair.client, pair.server);
             if self.tuples.get(&tuple) == Some(&key) {
                 self.tuples.remove(&tuple);
             }
         }
         Some(connection)
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
     }
 
     /// Every connection in the table, the oldest first.
@@ -237,6 +252,13 @@ impl ConnectionTable {
             return;
         };
         let receiver_is_here = connection.view(from.other()).is_some();
+        if from == End::Server
+            && !segment.leaving
+            && let Some(numbers) = Numbers::of(&segment)
+            && !receiver_is_here
+        {
+            self.pairing.note_numbers(numbers, key);
+        }
         if let Some(queue) = aside.accept_queue {
             connection.note_accept_queue(mono_ns, queue);
         }
@@ -259,14 +281,10 @@ impl ConnectionTable {
         }
         let end = role(addresses, old, new);
         let pair = Pair::new(addresses, end);
-        let waiting = self.unpaired.get(&pair).copied().filter(|key| {
-            self.connections
-                .get(key)
-                .is_some_and(|connection| connection.view(end).is_none())
-        });
+        let waiting = self.other_end_of(&pair, end);
         let key = match waiting {
             Some(key) => {
-                self.unpaired.remove(&pair);
+                self.pairing.paired(key, &pair);
                 key
             }
             None => self.open(cookie),
@@ -275,10 +293,30 @@ impl ConnectionTable {
         if let Some(connection) = self.connections.get_mut(&key) {
             *connection.view_mut(end) = Some(View::new(cookie, addresses));
         }
-        if waiting.is_none() && addresses.local.port() != 0 {
+        if addresses.local.port() != 0 {
+            if waiting.is_none() {
+                self.pairing.note(pair, key);
+            }
             self.file(key, pair);
         }
         (key, end)
+    }
+
+    /// The connection that waits for this end.
+    fn other_end_of(&self, pair: &Pair, end: End) -> Option<Key> {
+        let by_numbers = || {
+            let numbers = self.early.numbers(pair.client, pair.server)?;
+            self.pairing.by_numbers(numbers)
+        };
+        let found = match (self.pairing.by_addresses(pair), end) {
+            (None, End::Server) => by_numbers(),
+            (found, _) => found,
+        };
+        found.filter(|key| {
+            self.connections
+                .get(key)
+                .is_some_and(|connection| connection.view(end).is_none())
+        })
     }
 
     fn open(&mut self, cookie: u64) -> Key {
@@ -303,12 +341,13 @@ impl ConnectionTable {
             return;
         }
         view.addresses = addresses;
-        self.file(key, Pair::new(addresses, end));
+        let pair = Pair::new(addresses, end);
+        self.pairing.note(pair, key);
+        self.file(key, pair);
     }
 
     /// Makes a connection known by its addresses, and gives it what came before.
     fn file(&mut self, key: Key, pair: Pair) {
-        self.unpaired.insert(pair, key);
         self.tuples.insert((pair.client, pair.server), key);
         let syn_acks = self.early.take_syn_acks(pair.client, pair.server);
         if let Some(connection) = self.connections.get_mut(&key) {

@@ -41,29 +41,38 @@ impl Correlator {
         None
     }
 
-    /// The uploads that a connection carried, so far.
+    /// The uploads that a connection carried, so far; `None` where nobody reports them.
     #[must_use]
-    pub fn uploads(&self, connection: &Connection) -> &[Upload] {
-        connection
+    pub fn uploads(&self, connection: &Connection) -> Option<&[Upload]> {
+        let known = connection
             .server
             .as_ref()
             .and_then(|view| self.uploads.get(&view.cookie))
-            .map_or(&[], Vec::as_slice)
+            .map(Vec::as_slice);
+        known.or_else(|| self.serves(connection).then_some(&[]))
     }
 
     /// Whether the server may still have something to say of a connection that TCP is done with.
     #[must_use]
     pub fn awaits(&self, connection: &Connection) -> bool {
+        self.serves(connection)
+            && connection
+                .server
+                .as_ref()
+                .is_some_and(|view| !self.ended.contains_key(&view.cookie))
+    }
+
+    /// Whether the server has said of a connection, or may, that it is its own.
+    fn serves(&self, connection: &Connection) -> bool {
         let (Some(server), Some(view)) = (&self.server, &connection.server) else {
             return false;
         };
         let local = view.addresses.local;
-        let is_its = server.netns == u64::from(view.addresses.netns)
+        server.netns == u64::from(view.addresses.netns)
             && server.listen.iter().any(|listen| {
                 listen.port() == local.port()
                     && (listen.ip().is_unspecified() || listen.ip().to_canonical() == local.ip())
-            });
-        is_its && !self.ended.contains_key(&view.cookie)
+            })
     }
 
     /// The server's process owns the sockets that it reported on.
@@ -82,13 +91,12 @@ impl Correlator {
         }
     }
 
-    /// Forgets a connection that has been told; gives the uploads it carried.
-    pub fn take(&mut self, connection: &Connection) -> Vec<Upload> {
-        let Some(view) = &connection.server else {
-            return Vec::new();
-        };
-        self.ended.remove(&view.cookie);
-        self.uploads.remove(&view.cookie).unwrap_or_default()
+    /// Forgets a connection that has been told.
+    pub fn forget(&mut self, connection: &Connection) {
+        if let Some(view) = &connection.server {
+            self.ended.remove(&view.cookie);
+            self.uploads.remove(&view.cookie);
+        }
     }
 
     /// Forgets what the server said of sockets that the tracer does not know, once it is clear that
@@ -108,7 +116,8 @@ impl Correlator {
     }
 
     fn hear_upload(&mut self, upload: Upload) -> Option<Upload> {
-        if !self.is_news(last_seen(&upload)) {
+        // Requests are counted from 1.
+        if upload.request == 0 || !self.is_news(last_seen(&upload)) {
             return None;
         }
         let known = self.uploads.entry(upload.cookie.0).or_default();

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use upload_server::record::FeedLine;
 
+use crate::sockets::OpenSocket;
+
 /// One input of the [`Pipeline`](crate::pipeline::Pipeline).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<'a> {
@@ -10,6 +12,12 @@ pub enum Input<'a> {
     Kernel(&'a [u8]),
     /// News of the upload server.
     Feed(Feed),
+    /// A socket that was there before the tracer.
+    Socket(Box<OpenSocket>),
+    /// What a cgroup is called.
+    Cgroup(CgroupName),
+    /// What the programs cost, at the end and where the kernel counts it.
+    Cost(Vec<ProgramCost>),
     /// Time goes on; the kernel's records up to this moment have been handed over.
     Tick(Tick),
     /// Nothing follows.
@@ -26,6 +34,26 @@ pub enum Feed {
     Gone,
 }
 
+/// A cgroup (v2) and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupName {
+    /// Its id.
+    pub id: u64,
+    /// Its path below the mounted root, with a slash at its beginning.
+    pub path: String,
+}
+
+/// What a program cost (`kernel.bpf_stats_enabled`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// The program.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long it took altogether, in nanoseconds.
+    pub run_ns: u64,
+}
+
 /// The clocks and the loss counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
@@ -40,4 +68,15 @@ pub struct Tick {
     pub lost_sockets: u64,
     /// Runs of a program that the kernel skipped since the start.
     pub lost_recursion: u64,
+}
+
+/// What whoever takes the inputs says after each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// More is wanted.
+    GoOn,
+    /// More is wanted, and no connection is under way.
+    NothingOpen,
+    /// Nothing more is wanted.
+    Enough,
 }

@@ -15,6 +15,7 @@ pub mod end;
 pub mod event;
 pub mod input;
 pub mod kernel;
+pub mod machine;
 pub mod moment;
 pub mod output;
 pub mod payload;

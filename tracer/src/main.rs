@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tracer::{
     cli::{Cli, Command},
+    command::CannotStart,
     trace,
 };
 use tracing_subscriber::EnvFilter;
@@ -15,15 +16,19 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
     match run(&cli).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("tracer: {error:#}");
-            ExitCode::FAILURE
+            error
+                .downcast_ref()
+                .map_or(ExitCode::FAILURE, |error: &CannotStart| {
+                    error.exit_code().into()
+                })
         }
     }
 }
 
-async fn run(cli: &Cli) -> Result<()> {
+async fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         None => trace::trace(&cli.trace, &cli.output).await,
         Some(Command::Record {
@@ -31,7 +36,9 @@ async fn run(cli: &Cli) -> Result<()> {
             trace,
             output,
         }) => trace::record(file, trace, output).await,
-        Some(Command::Replay { file, output }) => trace::replay(file, output),
+        Some(Command::Replay { file, output }) => {
+            trace::replay(file, output).map(|()| ExitCode::SUCCESS)
+        }
     }
 }
 

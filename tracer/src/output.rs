@@ -3,7 +3,14 @@
 use serde::Serialize;
 use upload_server::record::Outcome;
 
-use crate::{dialogue::Told, end::End, event::State, moment::Moment, timeline::Timeline};
+use crate::{
+    dialogue::Told,
+    end::End,
+    event::State,
+    input::ProgramCost,
+    moment::Moment,
+    timeline::{Certainty, Timeline},
+};
 
 /// One output of the [`Pipeline`](crate::pipeline::Pipeline), on its way to every sink.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,8 +82,10 @@ pub struct UploadLine {
     pub bytes: u64,
     /// Status of the response; `null` where none was sent.
     pub status: Option<u16>,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended; `null` where that cannot be told.
+    pub outcome: Option<Outcome>,
+    /// Observed where the server reported it, else inferred.
+    pub certainty: Certainty,
     /// What went wrong; absent where nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -142,4 +151,30 @@ pub struct SummaryLine {
     pub events: u64,
     /// Records lost, at whatever hop.
     pub lost: u64,
+    /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramLine>,
+}
+
+/// What a program cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramLine {
+    /// The program.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long a run took, on average, in nanoseconds.
+    pub ns_per_run: u64,
+}
+
+impl ProgramLine {
+    /// The cost per run.
+    #[must_use]
+    pub fn of(cost: ProgramCost) -> Self {
+        Self {
+            ns_per_run: cost.run_ns.checked_div(cost.runs).unwrap_or_default(),
+            name: cost.name,
+            runs: cost.runs,
+        }
+    }
 }

@@ -11,10 +11,11 @@ use crate::{
     correlate::{Correlator, last_seen},
     dialogue::Told,
     event::{Event, What},
-    input::{Input, Tick},
+    input::{Input, ProgramCost, Tick},
+    machine::Machine,
     moment::Clock,
-    output::{Hop, LostLine, Output, SegmentLine, StateLine, SummaryLine, UploadLine},
-    timeline::Timeline,
+    output::{Hop, LostLine, Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
+    timeline::{Certainty, Timeline},
 };
 
 /// A RST may follow the change to CLOSE that it belongs to.
@@ -33,7 +34,8 @@ pub struct Pipeline {
     segments: bool,
     table: ConnectionTable,
     correlator: Correlator,
-    clock: Clock,
+    machine: Machine,
+    cost: Vec<ProgramCost>,
     tick: Tick,
     /// Closed connections and when they were, until they are told.
     closed: BTreeMap<Key, u64>,
@@ -70,9 +72,18 @@ impl Pipeline {
             Input::Feed(feed) => {
                 self.fresh.extend(self.correlator.hear(feed));
             }
+            Input::Socket(socket) => self.table.note_open(*socket, self.tick.mono_ns),
+            Input::Cgroup(name) => self.machine.note_cgroup(name),
+            Input::Cost(cost) => self.cost = cost,
             Input::Tick(tick) => self.tick(tick, out),
             Input::Shutdown => self.shutdown(out),
         }
+    }
+
+    /// Whether connections are under way, or closed and not told yet.
+    #[must_use]
+    pub fn has_open(&self) -> bool {
+        !self.table.is_empty()
     }
 
     fn record(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
@@ -94,7 +105,7 @@ impl Pipeline {
         };
         let owner = connection.view(end).and_then(|view| view.owner.as_ref());
         out.push(Output::State(StateLine {
-            at: self.clock.moment(mono_ns),
+            at: self.machine.clock.moment(mono_ns),
             connection: connection.id.clone(),
             end,
             old,
@@ -127,7 +138,7 @@ impl Pipeline {
         }
         told.into_iter()
             .map(|told| SegmentLine {
-                at: self.clock.moment(told.mono_ns),
+                at: self.machine.clock.moment(told.mono_ns),
                 connection: connection.id.clone(),
                 told,
             })
@@ -136,7 +147,7 @@ impl Pipeline {
 
     fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.tick, tick);
-        self.clock = Clock::at(&tick);
+        self.machine.clock = Clock::at(&tick);
         self.correlator.begin(tick.mono_ns);
         self.report_lost(before, out);
         self.report_segments(tick.mono_ns, out);
@@ -171,7 +182,7 @@ impl Pipeline {
             self.totals.lost = self.totals.lost.saturating_add(count);
             self.table.note_lost(count);
             out.push(Output::Lost(LostLine {
-                at: self.clock.moment(now.mono_ns),
+                at: self.machine.clock.moment(now.mono_ns),
                 count,
                 hop,
                 from_ns: before.mono_ns,
@@ -191,13 +202,14 @@ impl Pipeline {
             self.totals.uploads += 1;
             let connection = key.and_then(|key| self.table.get(key));
             out.push(Output::Upload(UploadLine {
-                at: self.clock.moment(last_seen(&upload)),
+                at: self.machine.clock.moment(last_seen(&upload)),
                 connection: connection.map(|connection| connection.id.clone()),
                 id: upload.id,
                 name: upload.name,
                 bytes: upload.bytes,
                 status: upload.status,
-                outcome: upload.outcome,
+                outcome: Some(upload.outcome),
+                certainty: Certainty::Observed,
                 error: upload.error,
             }));
             if let Some(key) = key {
@@ -225,7 +237,7 @@ impl Pipeline {
                 let mut connection = connection.clone();
                 self.correlator.name_owner(&mut connection);
                 let uploads = self.correlator.uploads(&connection);
-                let timeline = Timeline::of(&connection, uploads, self.clock);
+                let timeline = Timeline::of(&connection, uploads, &self.machine);
                 out.extend(timeline.map(|told| Output::Progress(Box::new(told))));
             }
         }
@@ -258,31 +270,56 @@ impl Pipeline {
             self.tell(key, out);
         }
         out.push(Output::Summary(SummaryLine {
-            at: self.clock.moment(self.tick.mono_ns),
+            at: self.machine.clock.moment(self.tick.mono_ns),
             connections: self.totals.connections,
             uploads: self.totals.uploads,
             events: self.totals.events,
             lost: self.totals.lost,
+            programs: std::mem::take(&mut self.cost)
+                .into_iter()
+                .map(ProgramLine::of)
+                .collect(),
         }));
     }
 
     fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
         self.progress.remove(&key);
-        let Some(mut connection) = self.table.remove(key) else {
+        let Some(mut connection) = self.table.remove(key).filter(|found| found.active) else {
             return;
         };
         self.totals.connections += 1;
         let last = connection.dialogue.settle(u64::MAX);
         let last = self.segment_lines(&connection, last);
         out.extend(last.into_iter().map(Output::Segment));
-        let timeline = self.timeline(&mut connection);
-        out.extend(timeline.map(|told| Output::Timeline(Box::new(told))));
+        self.correlator.name_owner(&mut connection);
+        let uploads = self.correlator.uploads(&connection);
+        let timeline = Timeline::of(&connection, uploads, &self.machine);
+        self.correlator.forget(&connection);
+        if let Some(timeline) = timeline {
+            self.report_inferred(&timeline, out);
+            out.push(Output::Timeline(Box::new(timeline)));
+        }
     }
 
-    fn timeline(&mut self, connection: &mut Connection) -> Option<Timeline> {
-        self.correlator.name_owner(connection);
-        let uploads = self.correlator.take(connection);
-        Timeline::of(connection, &uploads, self.clock)
+    /// The uploads that nobody reported.
+    fn report_inferred(&mut self, timeline: &Timeline, out: &mut Vec<Output>) {
+        for upload in &timeline.uploads {
+            if upload.certainty != Certainty::Inferred {
+                continue;
+            }
+            self.totals.uploads += 1;
+            out.push(Output::Upload(UploadLine {
+                at: self.machine.clock.moment(self.tick.mono_ns),
+                connection: Some(timeline.connection.clone()),
+                id: upload.id.clone(),
+                name: upload.name.clone(),
+                bytes: upload.bytes,
+                status: upload.status,
+                outcome: upload.outcome,
+                certainty: upload.certainty,
+                error: None,
+            }));
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
 //! files.
 
-use std::{fs::File, io, ops::ControlFlow};
+use std::{fs::File, io};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
-    input::Input,
+    input::{Flow, Input},
     moment::Clock,
     output::Output,
     pipeline::Pipeline,
@@ -64,8 +64,8 @@ impl Show {
         })
     }
 
-    /// Takes an input; breaks when there is nothing more to show, or nobody to show it to.
-    pub fn take(&mut self, input: Input<'_>) -> ControlFlow<()> {
+    /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
+    pub fn take(&mut self, input: Input<'_>) -> Flow {
         let turn_ends = match &input {
             Input::Tick(tick) => {
                 self.clock = Clock::at(tick);
@@ -73,11 +73,15 @@ impl Show {
                 true
             }
             Input::Shutdown => true,
-            Input::Kernel(_) | Input::Feed(_) => false,
+            Input::Kernel(_)
+            | Input::Feed(_)
+            | Input::Socket(_)
+            | Input::Cgroup(_)
+            | Input::Cost(_) => false,
         };
         self.pipeline.advance(input, &mut self.outputs);
         if !turn_ends {
-            return ControlFlow::Continue(());
+            return Flow::GoOn;
         }
         let batch: Batch = self.outputs.drain(..).collect();
         let now = self.clock.moment(self.now_ns);
@@ -85,9 +89,13 @@ impl Show {
             sink.send(&batch, now);
         }
         if self.has_enough(&batch) || self.stdout.is_broken() {
-            return ControlFlow::Break(());
+            return Flow::Enough;
         }
-        ControlFlow::Continue(())
+        if self.pipeline.has_open() {
+            Flow::GoOn
+        } else {
+            Flow::NothingOpen
+        }
     }
 
     /// Waits until everything is written.

@@ -2,4 +2,5 @@
 
 pub mod feed;
 pub mod live;
+mod names;
 pub mod recording;

@@ -1,72 +1,74 @@
 //! What to trace: found out before anything is attached, then attached and followed to its end.
 
-use std::{net::SocketAddr, ops::ControlFlow, path::PathBuf, time::Instant};
+mod wanted;
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    ops::ControlFlow,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    task::spawn_blocking,
     time::sleep,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 use upload_server::control_path::default_control_path;
 
+use self::wanted::Wanted;
 use crate::{
-    cli::TraceArgs,
-    input::Input,
-    kernel::{Filter, Probe},
-    process, say,
-    source::{feed::UploadFeed, live, recording::Scope},
+    cli::{Format, OutputArgs, TraceArgs},
+    command::{self, Prepared, Running, Stdout},
+    input::{Flow, Input},
+    kernel::Probe,
+    say,
+    sockets::{self, OpenSocket},
+    source::{
+        feed::UploadFeed,
+        live::{self, Beside},
+        recording::Scope,
+    },
 };
+
+/// How long connections may outlive the command that they were traced for.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Target {
-    filter: Filter,
+    wanted: Wanted,
     feed: Option<(PathBuf, UploadFeed)>,
+    command: Option<Prepared>,
     /// What is asked for.
     pub scope: Scope,
     what: String,
 }
 
 impl Target {
-    /// Finds the upload server, if there is one, and the filter.
+    /// Finds the upload server, if there is one, the command, and the filter.
     ///
     /// # Errors
-    /// When a server or a process that was named is not there.
-    pub async fn choose(arguments: &TraceArgs) -> Result<Self> {
-        let filtered =
-            !(arguments.pid.is_empty() && arguments.port.is_empty() && arguments.cookie.is_empty());
-        let path = arguments
-            .server
-            .clone()
-            .unwrap_or_else(default_control_path);
-        let feed = match UploadFeed::connect(&path).await {
-            Ok(feed) => Some(feed),
-            Err(error) if arguments.server.is_some() => {
-                return Err(error)
-                    .context("start one with `upload-server`, or leave --server away");
-            }
-            Err(error) => {
-                debug!(%error, "no upload server");
-                None
-            }
-        };
-        let mut filter = Filter {
-            ports: arguments.port.clone(),
-            pids: arguments.pid.clone(),
-            cookies: arguments.cookie.clone(),
-            ..Filter::default()
-        };
-        for pid in &arguments.pid {
-            filter.listeners.extend(process::listeners(*pid)?);
-        }
-        let of_server = feed.as_ref().filter(|_| !filtered && !arguments.all);
+    /// When a server, a process, a cgroup or a program that was named is not there.
+    pub async fn choose(arguments: &TraceArgs, output: &OutputArgs) -> Result<Self> {
+        let command = prepare(arguments, output)?;
+        let feed = find_feed(arguments).await?;
+        let of_server = feed
+            .as_ref()
+            .filter(|_| !arguments.filters() && !arguments.all);
+        let mut wanted = Wanted::of(arguments)?;
         let what = if let Some(feed) = of_server {
             let listen = &feed.server.listen;
-            filter.ports = listen.iter().map(SocketAddr::port).collect();
+            wanted.filter.ports = listen.iter().map(SocketAddr::port).collect();
             let names: Vec<String> = listen.iter().map(ToString::to_string).collect();
             format!("uploads to {}", names.join(" and "))
-        } else if filtered {
+        } else if let Some(command) = &command {
+            format!("the connections of {}", command.name())
+        } else if arguments.filters() {
             "the chosen connections".to_owned()
         } else {
             "every TCP connection".to_owned()
@@ -77,35 +79,134 @@ impl Target {
             every_segment: arguments.segments || arguments.pcapng.is_some(),
         };
         Ok(Self {
-            filter,
-            feed: feed.map(|feed| (path, feed)),
+            wanted,
+            feed: feed.map(|feed| (path_of(arguments), feed)),
+            command,
             scope,
             what,
         })
     }
 
-    /// Attaches, says so, and hands every input to `each` until it is time to stop.
+    /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
+    /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
+    /// the exit status, the command's if there is one.
     ///
     /// # Errors
-    /// When the programs cannot be attached, or the kernel stops answering.
+    /// When the programs cannot be attached, the command cannot be started, or the kernel stops
+    /// answering.
     pub async fn run(
         self,
         arguments: &TraceArgs,
-        each: impl FnMut(Input<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let stop = stop_signal(arguments)?;
+        mut each: impl FnMut(Input<'_>) -> Flow,
+    ) -> Result<ExitCode> {
         let started = Instant::now();
-        let probe = Probe::attach(&self.filter, arguments.ring_size, self.scope.every_segment)?;
+        let every_segment = self.scope.every_segment;
+        let probe = Probe::attach(&self.wanted.filter, arguments.ring_size, every_segment)?;
         let took = started.elapsed().as_millis();
         say(&format!("tracing {} (attached in {took} ms)", self.what));
-        let (to, news) = mpsc::channel(1024);
-        if let Some((path, feed)) = self.feed {
-            tokio::spawn(async move { feed.follow(&path, to).await });
+        let (to, feed) = mpsc::channel(1024);
+        if let Some((path, news)) = self.feed {
+            tokio::spawn(async move { news.follow(&path, to).await });
         }
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            debug!(%error, "nobody to tell that the tracer is ready");
+        let mut running = self.command.map(Prepared::start).transpose()?;
+        let open = open_already(self.wanted, running.is_some());
+        let ended = Cell::new(false);
+        let ended = &ended;
+        let stop: std::pin::Pin<Box<dyn Future<Output = ()>>> = match &mut running {
+            Some(running) => Box::pin(async move {
+                until_ended(running, arguments.duration).await;
+                ended.set(true);
+                sleep(GRACE).await;
+            }),
+            None => Box::pin(stop_signal(arguments)?),
+        };
+        let beside = Beside { feed, open, stop };
+        live::run(probe, beside, tell_ready, |input| {
+            let is_tick = matches!(input, Input::Tick(_));
+            match each(input) {
+                Flow::Enough => ControlFlow::Break(()),
+                Flow::NothingOpen if is_tick && ended.get() => ControlFlow::Break(()),
+                Flow::NothingOpen | Flow::GoOn => ControlFlow::Continue(()),
+            }
+        })
+        .await?;
+        match running {
+            Some(mut running) => Ok(running.wait().await?.into()),
+            None => Ok(ExitCode::SUCCESS),
         }
-        live::run(probe, news, stop, each).await
+    }
+}
+
+fn prepare(arguments: &TraceArgs, output: &OutputArgs) -> Result<Option<Prepared>> {
+    if arguments.run.is_empty() {
+        return Ok(None);
+    }
+    let stdout = match output.format {
+        Format::Text => Stdout::Inherit,
+        Format::Ndjson => Stdout::ToStderr,
+    };
+    Ok(Some(command::prepare(&arguments.run, stdout)?))
+}
+
+fn path_of(arguments: &TraceArgs) -> PathBuf {
+    let named = arguments.server.clone();
+    named.unwrap_or_else(default_control_path)
+}
+
+async fn find_feed(arguments: &TraceArgs) -> Result<Option<UploadFeed>> {
+    match UploadFeed::connect(&path_of(arguments)).await {
+        Ok(feed) => Ok(Some(feed)),
+        Err(error) if arguments.server.is_some() => {
+            Err(error).context("start one with `upload-server`, or leave --server away")
+        }
+        Err(error) => {
+            debug!(%error, "no upload server");
+            Ok(None)
+        }
+    }
+}
+
+/// Waits for the command's end, or until the time is up.
+async fn until_ended(running: &mut Running, duration: Option<Duration>) {
+    tokio::select! {
+        ended = running.wait() => {
+            if let Err(error) = ended {
+                warn!(%error, "the command cannot be waited for");
+            }
+        }
+        () = time_is_up(duration) => {}
+    }
+}
+
+/// The wanted sockets that were there before the tracer; a command has none yet.
+async fn open_already(wanted: Wanted, is_command: bool) -> Vec<OpenSocket> {
+    if is_command {
+        return Vec::new();
+    }
+    let found = spawn_blocking(move || {
+        let dump = sockets::dump()?;
+        if dump.left_out != sockets::LeftOut::default() {
+            warn!(
+                namespaces = dump.left_out.namespaces,
+                processes = dump.left_out.processes,
+                "connections that were open already are missing: these could not be looked at"
+            );
+        }
+        Ok(wanted.of_sockets(dump.sockets))
+    });
+    let found: Result<Vec<OpenSocket>> = match found.await {
+        Ok(found) => found,
+        Err(error) => Err(error.into()),
+    };
+    found.unwrap_or_else(|error| {
+        warn!("connections that were open already are missing: {error:#}");
+        Vec::new()
+    })
+}
+
+fn tell_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        debug!(%error, "nobody to tell that the tracer is ready");
     }
 }
 
@@ -116,17 +217,18 @@ fn stop_signal(arguments: &TraceArgs) -> Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     let duration = arguments.duration;
     Ok(async move {
-        let time_is_up = async {
-            match duration {
-                Some(duration) => sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
-            () = time_is_up => {}
+            () = time_is_up(duration) => {}
         }
     })
+}
+
+async fn time_is_up(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
 }

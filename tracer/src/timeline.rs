@@ -1,30 +1,33 @@
 //! What a connection's states mean: its three phases and their steps. Each number is observed,
 //! inferred or unknown, and each step says what it is known by.
 
+mod endpoint;
 mod exchange;
 mod initiation;
 mod maintenance;
 mod step;
 mod termination;
 mod tls;
-
-use std::net::IpAddr;
+mod upload;
 
 use serde::Serialize;
-use upload_server::record::{Cookie, Outcome, Upload};
+use upload_server::record::Upload;
 
 pub use self::{
+    endpoint::{Endpoint, Process},
     exchange::{Body, Exchange, KnownBy, Request, Response, Span},
     initiation::{Failure, Initiation, Options, WindowScale},
     maintenance::Maintenance,
     step::{Certainty, Step},
     termination::{How, Termination},
     tls::{TlsAlert, TlsHandshake, TlsRecord, TlsStep},
+    upload::UploadSummary,
 };
 use crate::{
-    connection::{Connection, Learned, Transition, View},
+    connection::{Connection, Transition, View},
     end::End,
-    moment::{Clock, Moment},
+    machine::Machine,
+    moment::Moment,
     segment::Flags,
 };
 
@@ -64,25 +67,6 @@ pub struct Timeline {
     pub open: bool,
 }
 
-/// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// IP address; IPv4 on a dual-stack socket as IPv4.
-    pub addr: IpAddr,
-    /// Port.
-    pub port: u16,
-    /// The owner's process id; `null` where unknown.
-    pub pid: Option<u32>,
-    /// The owner's process name; `null` where unknown.
-    pub comm: Option<String>,
-    /// The owner's user id; `null` where unknown.
-    pub uid: Option<u32>,
-    /// How the owner was learned.
-    pub owner_from: Option<Learned>,
-    /// The socket's cookie; `null` where the socket is not on this machine or was not seen.
-    pub cookie: Option<Cookie>,
-}
-
 /// Payload bytes that arrived in order, for each direction; `null` where unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bytes {
@@ -99,21 +83,6 @@ pub struct Retransmits {
     pub client: Option<u64>,
     /// By the server.
     pub server: Option<u64>,
-}
-
-/// An upload as a timeline lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct UploadSummary {
-    /// The server's name for the upload.
-    pub id: String,
-    /// The file's name.
-    pub name: Option<String>,
-    /// Bytes of the file that arrived.
-    pub bytes: u64,
-    /// Status of the response; `null` where none was sent.
-    pub status: Option<u16>,
-    /// How it ended.
-    pub outcome: Outcome,
 }
 
 /// A phase, told apart by `name`.
@@ -139,10 +108,15 @@ impl Origin {
 }
 
 impl Timeline {
-    /// The timeline of a connection, with the uploads it carried. `None` for a connection of which
-    /// no change of state was seen.
+    /// The timeline of a connection, with the uploads that its server reported; without a server
+    /// that reports, uploads are inferred. `None` for a connection of which nothing was seen.
     #[must_use]
-    pub fn of(connection: &Connection, uploads: &[Upload], clock: Clock) -> Option<Self> {
+    pub fn of(
+        connection: &Connection,
+        reported: Option<&[Upload]>,
+        machine: &Machine,
+    ) -> Option<Self> {
+        let uploads = reported.unwrap_or_default();
         let first_ns = connection.first_ns()?;
         let origin = Origin(first_ns);
         let initiation = Initiation::of(connection, uploads, origin);
@@ -155,13 +129,13 @@ impl Timeline {
             phases.push(Phase::Termination(Termination::of(connection, origin)));
         }
         let incomplete = why_incomplete(connection);
-        Some(Self {
-            at: clock.moment(first_ns),
+        let mut timeline = Self {
+            at: machine.clock.moment(first_ns),
             connection: connection.id.clone(),
-            client: endpoint(connection, End::Client)?,
-            server: endpoint(connection, End::Server)?,
+            client: Endpoint::of(connection, End::Client, machine)?,
+            server: Endpoint::of(connection, End::Server, machine)?,
             phases,
-            uploads: uploads.iter().map(UploadSummary::of).collect(),
+            uploads: uploads.iter().map(UploadSummary::reported).collect(),
             bytes: Bytes {
                 client_to_server: payload(connection, End::Client),
                 server_to_client: payload(connection, End::Server),
@@ -180,7 +154,11 @@ impl Timeline {
             complete: incomplete.is_empty(),
             incomplete,
             open: connection.closed_ns().is_none(),
-        })
+        };
+        if reported.is_none() {
+            timeline.infer_uploads();
+        }
+        Some(timeline)
     }
 
     /// Its initiation.
@@ -201,6 +179,13 @@ impl Timeline {
         })
     }
 
+    fn maintenance_mut(&mut self) -> Option<&mut Maintenance> {
+        self.phases.iter_mut().find_map(|phase| match phase {
+            Phase::Maintenance(found) => Some(&mut **found),
+            _ => None,
+        })
+    }
+
     /// Its termination, if it opened.
     #[must_use]
     pub fn termination(&self) -> Option<&Termination> {
@@ -208,18 +193,6 @@ impl Timeline {
             Phase::Termination(found) => Some(found),
             _ => None,
         })
-    }
-}
-
-impl UploadSummary {
-    fn of(upload: &Upload) -> Self {
-        Self {
-            id: upload.id.clone(),
-            name: upload.name.clone(),
-            bytes: upload.bytes,
-            status: upload.status,
-            outcome: upload.outcome,
-        }
     }
 }
 
@@ -251,26 +224,6 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
         reasons.push("records were lost while it was open");
     }
     reasons
-}
-
-fn endpoint(connection: &Connection, end: End) -> Option<Endpoint> {
-    let view = connection.view(end);
-    let address = match view {
-        Some(view) => view.addresses.local,
-        None => connection.view(end.other())?.addresses.remote,
-    };
-    let owner = view.and_then(|view| view.owner.as_ref());
-    Some(Endpoint {
-        addr: address.ip(),
-        port: address.port(),
-        pid: owner.map(|owner| owner.task.pid),
-        comm: owner.map(|owner| owner.task.comm.clone()),
-        uid: owner
-            .filter(|owner| owner.learned != Learned::Cookie)
-            .map(|owner| owner.task.uid),
-        owner_from: owner.map(|owner| owner.learned),
-        cookie: view.map(|view| Cookie(view.cookie)),
-    })
 }
 
 /// The kernel's count at the last change of state, or what was seen of it since.

@@ -4,15 +4,15 @@
 use std::{
     fs::File,
     io::{BufReader, BufWriter},
-    ops::ControlFlow,
     path::Path,
+    process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     cli::{OutputArgs, TraceArgs},
-    input::Input,
+    input::{Flow, Input},
     say,
     show::Show,
     sink::WhenBehind,
@@ -24,35 +24,36 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot begin, or the output fails.
-pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
-    let target = Target::choose(arguments).await?;
+pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let target = Target::choose(arguments, output).await?;
     let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
-    target.run(arguments, |input| show.take(input)).await?;
-    show.finish()
+    let status = target.run(arguments, |input| show.take(input)).await?;
+    show.finish()?;
+    Ok(status)
 }
 
 /// Traces live, shows what it sees, and records it into `file`.
 ///
 /// # Errors
 /// When it cannot begin, or the output or the file cannot be written.
-pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<()> {
+pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let created = File::create(file).with_context(unwritable)?;
-    let target = Target::choose(arguments).await?;
+    let target = Target::choose(arguments, output).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
     let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
     let mut written = Ok(());
     let mut records = 0_u64;
-    target
+    let status = target
         .run(arguments, |input| {
             records += u64::from(matches!(input, Input::Kernel(_)));
             if written.is_ok() {
                 written = recorder.write(&input);
             }
-            if show.take(input).is_break() || written.is_err() {
-                return ControlFlow::Break(());
+            match show.take(input) {
+                _ if written.is_err() => Flow::Enough,
+                flow => flow,
             }
-            ControlFlow::Continue(())
         })
         .await?;
     show.finish()?;
@@ -61,7 +62,7 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
         "recorded {records} records into {}",
         file.display()
     ));
-    Ok(())
+    Ok(status)
 }
 
 /// Shows a recording as it was shown live.
@@ -78,7 +79,7 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let damage = loop {
         match recording.read_frame() {
             Ok(Some(frame)) => {
-                if show.take(frame.into_input(&mut kernel)).is_break() {
+                if show.take(frame.into_input(&mut kernel)) == Flow::Enough {
                     break None;
                 }
             }

@@ -4,7 +4,7 @@
 //! see is `null`. Over TLS they are those of the clear text: bytes are there when they have been
 //! decrypted, and sent when their encrypted form has been handed to the kernel.
 
-use std::{fmt, net::SocketAddr, num::NonZeroU32, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -60,7 +60,7 @@ pub struct Upload {
     /// The accepted socket that carried it.
     pub cookie: Cookie,
     /// Which request on that connection, counted from 1.
-    pub request: NonZeroU32,
+    pub request: u32,
     /// The client.
     pub client: SocketAddr,
     /// The request's method.

@@ -3,6 +3,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr};
 
+use super::pairing::Numbers;
 use crate::{end::End, event::Aside, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are forgotten.
@@ -32,6 +33,14 @@ impl Early {
         .into_iter()
         .map(|(_, _, mono_ns)| mono_ns)
         .collect()
+    }
+
+    /// The initial sequence numbers of a connection, from its SYN-ACK.
+    pub(super) fn numbers(&self, client: SocketAddr, server: SocketAddr) -> Option<Numbers> {
+        self.segments.iter().rev().find_map(|(_, segment, _)| {
+            let is_its = (segment.source, segment.destination) == (server, client);
+            Numbers::of(segment).filter(|_| is_its)
+        })
     }
 
     pub(super) fn take_segments(

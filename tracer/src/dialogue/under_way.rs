@@ -84,6 +84,11 @@ impl UnderWay {
                 whole: seen,
                 arrived: 0,
             });
+        } else if let Some(arrived) = self.seen.iter_mut().find(|known| {
+            !known.segment.leaving && Mark::of(known) == Mark::of(&seen) && known.mono_ns >= mono_ns
+        }) {
+            // It was seen to arrive before it was known whose it is.
+            *arrived = seen;
         } else {
             let most = if receiver_is_here {
                 MOST_ARRIVING

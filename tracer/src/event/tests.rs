@@ -93,7 +93,7 @@ proptest! {
         let bytes = [record.as_bytes(), &packet].concat();
         if let Ok(event) = Event::decode(&bytes) {
             prop_assert_eq!(event.cookie, 42);
-            let What::Segment(segment) = event.what else {
+            let What::Segment(segment, _) = event.what else {
                 panic!("{event:?}");
             };
             prop_assert_eq!(&segment.packet[..], &packet[..captured as usize]);

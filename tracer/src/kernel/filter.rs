@@ -1,5 +1,6 @@
 //! The filter as the command line states it, and its way into the programs' maps.
 
+use crate::cgroups::Cgroup;
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::HashMap};
 use tracer_ebpf::filter::{
@@ -24,15 +25,6 @@ pub struct Filter {
     pub listeners: Vec<Listener>,
     /// Socket cookies.
     pub cookies: Vec<u64>,
-}
-
-/// A cgroup of the v2 hierarchy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cgroup {
-    /// Its id: the inode number of its directory.
-    pub id: u64,
-    /// How deep it stands: 0 for the root.
-    pub level: u32,
 }
 
 /// Longest process name, without the NUL that ends it (`TASK_COMM_LEN`).

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::input::ProgramCost;
 use anyhow::{Context as _, Result};
 use aya::{
     Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
@@ -25,6 +26,7 @@ use tracing::{debug, warn};
 use super::{
     Filter, Lost,
     attach_error::{AttachError, is_permission, refused, release},
+    filter,
     layout::Layout,
     loss::Counters,
 };
@@ -123,6 +125,31 @@ impl Probe {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+    }
+
+    /// Traces these sockets, too, whatever the filter says.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn remember(&mut self, cookies: &[u64]) -> Result<()> {
+        filter::remember(&mut self.ebpf, cookies)
+    }
+
+    /// What each program cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
+    #[must_use]
+    pub fn cost(&self) -> Vec<ProgramCost> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                let run_ns = u64::try_from(info.run_time().as_nanos()).ok()?;
+                (info.run_count() > 0).then(|| ProgramCost {
+                    name: name.to_owned(),
+                    runs: info.run_count(),
+                    run_ns,
+                })
+            })
+            .collect()
     }
 
     /// What was lost so far.

@@ -78,5 +78,19 @@ fn the_last_moment_and_the_highest_counts() {
 
 #[test]
 fn requests_are_counted_from_1() {
-    assert!(upload(1, 0).is_err());
+    let check = |request: u32, uploads: usize| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        let line = Box::new(upload(1, request).unwrap());
+        pipeline.advance(Input::Feed(Feed::Line(line)), &mut outputs);
+        pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let told = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Upload(_)));
+        assert_eq!(told.count(), uploads, "request {request}");
+    };
+    check(0, 0);
+    check(1, 1);
 }

@@ -82,6 +82,7 @@ impl Text {
         if timeline.uploads.is_empty() {
             write_heading(out, "connection", timeline, "")?;
         }
+        write_others(out, timeline)?;
         let whole = whole_ns(timeline);
         if let Some(initiation) = timeline.initiation() {
             phases::initiation(out, initiation, whole)?;
@@ -162,11 +163,20 @@ fn write_upload_heading(
     let name = upload.name.as_deref().map_or_else(String::new, plain);
     let status = status_text(upload.status);
     let outcome = match upload.outcome {
-        Outcome::Complete => String::new(),
-        outcome => format!("  {BAD}{outcome}{BAD:#}"),
+        Some(Outcome::Complete) | None => String::new(),
+        Some(outcome) => format!("  {BAD}{outcome}{BAD:#}"),
     };
-    let rest = format!("  {name}  {}  {status}{outcome}", bytes(upload.bytes));
-    write_heading(out, &format!("upload {}", upload.id), timeline, &rest)
+    let rest = match upload.certainty {
+        Certainty::Inferred if upload.status.is_none() && upload.outcome.is_none() => {
+            format!("  {name}  {}", bytes(upload.bytes))
+        }
+        _ => format!("  {name}  {}  {status}{outcome}", bytes(upload.bytes)),
+    };
+    let what = match upload.certainty {
+        Certainty::Inferred => "upload (inferred)".to_owned(),
+        _ => format!("upload {}", upload.id),
+    };
+    write_heading(out, &what, timeline, &rest)
 }
 
 fn write_heading(
@@ -181,6 +191,19 @@ fn write_heading(
         out,
         "{BOLD}{what}{BOLD:#}{rest}  {took}    {DIM}{client} → {server}{DIM:#}"
     )
+}
+
+/// Processes that used a socket beside its owner.
+fn write_others(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
+    for (end, endpoint) in [("client", &timeline.client), ("server", &timeline.server)] {
+        for other in &endpoint.also {
+            if let (Some(comm), Some(pid)) = (&other.comm, other.pid) {
+                let comm = plain(comm);
+                writeln!(out, "  the {end}'s socket was used by {comm}[{pid}], too")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The end of a connection whose uploads were shown while it was open.
@@ -239,7 +262,7 @@ fn write_lone_upload(out: &mut impl Write, upload: &UploadLine) -> io::Result<()
         upload.name.as_deref().map_or_else(String::new, plain),
         bytes(upload.bytes),
         status_text(upload.status),
-        upload.outcome
+        upload.outcome.unwrap_or(Outcome::Failed)
     )
 }
 
@@ -264,7 +287,17 @@ fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> 
         counted(summary.connections, "connection"),
         counted(summary.uploads, "upload"),
         counted(summary.events, "event")
-    )
+    )?;
+    for program in &summary.programs {
+        let cost = duration(program.ns_per_run);
+        let runs = counted(program.runs, "run");
+        writeln!(
+            out,
+            "{DIM}  {:<16} {cost} per run, {runs}{DIM:#}",
+            program.name
+        )?;
+    }
+    Ok(())
 }
 
 fn counted(count: u64, what: &str) -> String {
@@ -281,7 +314,7 @@ fn endpoint(endpoint: &Endpoint) -> String {
     {
         address = format!("{host}:?");
     }
-    match (&endpoint.comm, endpoint.pid) {
+    match (&endpoint.owner.comm, endpoint.owner.pid) {
         (Some(comm), Some(pid)) => format!("{}[{pid}] {address}", plain(comm)),
         _ => address,
     }

@@ -1,4 +1,4 @@
-//! The live kernel and the live feed as one sequence of inputs.
+//! The live kernel, the live feed and the sockets that are open already, as one sequence of inputs.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -8,9 +8,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
+use super::names::Names;
 use crate::{
     input::{Feed, Input, Tick},
     kernel::{Probe, clock},
+    sockets::OpenSocket,
 };
 
 /// The ring buffer is looked at this often, and when it is half full.
@@ -19,68 +21,128 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// At the end, the feed's news of what was just drained may still be under way.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
+/// What there is beside the kernel's records.
+pub struct Beside<Open, Stop> {
+    /// What the upload server says.
+    pub feed: mpsc::Receiver<Feed>,
+    /// Done with the sockets that are open already and wanted.
+    pub open: Open,
+    /// Done when it is time to end.
+    pub stop: Stop,
+}
+
 /// Hands every input to `each`, until that breaks or `stop` is done; then what still waits, and
-/// [`Input::Shutdown`]. The first input is a tick.
+/// [`Input::Shutdown`]. The first input is a tick. Calls `ready` when nothing is missed any more.
 ///
 /// # Errors
 /// When the kernel's counters cannot be read.
 pub async fn run(
-    mut probe: Probe,
-    mut feed: mpsc::Receiver<Feed>,
-    stop: impl Future<Output = ()>,
-    mut each: impl FnMut(Input<'_>) -> ControlFlow<()>,
+    probe: Probe,
+    beside: Beside<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
+    ready: impl FnOnce(),
+    each: impl FnMut(Input<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
-    let ring = probe.half_full()?;
+    let Beside {
+        mut feed,
+        open,
+        stop,
+    } = beside;
+    let mut source = Source {
+        probe,
+        names: Names::new(),
+        each,
+    };
+    let ring = source.probe.half_full()?;
     let mut period = interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut open = std::pin::pin!(open);
     let mut stop = std::pin::pin!(stop);
     let mut feed_open = true;
-    let mut flow = each(Input::Tick(tick(&probe)?));
+    let mut ready = Some(ready);
+    let mut flow = source.tick()?;
     while flow.is_continue() {
         tokio::select! {
+            biased;
             () = &mut stop => break,
-            _ = period.tick() => flow = drain(&mut probe, &mut each)?,
-            ready = ring.readable() => {
-                let mut ready = ready.context("waiting for the ring buffer")?;
-                flow = drain(&mut probe, &mut each)?;
-                ready.clear_ready();
+            found = &mut open, if ready.is_some() => {
+                flow = source.begin_with(found)?;
+                if let Some(ready) = ready.take() {
+                    ready();
+                }
+            }
+            waits = ring.readable() => {
+                let mut waits = waits.context("waiting for the ring buffer")?;
+                flow = source.drain()?;
+                waits.clear_ready();
             }
             news = feed.recv(), if feed_open => match news {
-                Some(news) => flow = each(Input::Feed(news)),
+                Some(news) => flow = (source.each)(Input::Feed(news)),
                 None => feed_open = false,
             },
+            _ = period.tick() => flow = source.drain()?,
         }
     }
-    let _ = drain(&mut probe, &mut each)?;
+    let _ = source.drain()?;
     while let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await {
-        let _ = each(Input::Feed(news));
+        let _ = (source.each)(Input::Feed(news));
     }
-    let _ = each(Input::Tick(tick(&probe)?));
-    let _ = each(Input::Shutdown);
-    probe.detach();
+    let _ = source.tick()?;
+    let cost = source.probe.cost();
+    if !cost.is_empty() {
+        let _ = (source.each)(Input::Cost(cost));
+    }
+    let _ = (source.each)(Input::Shutdown);
+    source.probe.detach();
     Ok(())
 }
 
-/// Everything that waits, then a tick that was read before: what it vouches for has been handed
-/// over.
-fn drain(
-    probe: &mut Probe,
-    each: &mut impl FnMut(Input<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>> {
-    let tick = tick(probe)?;
-    probe.drain(|record| {
-        let _ = each(Input::Kernel(record));
-    });
-    Ok(each(Input::Tick(tick)))
+struct Source<Each> {
+    probe: Probe,
+    names: Names,
+    each: Each,
 }
 
-fn tick(probe: &Probe) -> Result<Tick> {
-    let lost = probe.lost()?;
-    Ok(Tick {
-        mono_ns: clock::monotonic_ns(),
-        realtime_ns: clock::realtime_ns(),
-        lost_ring: lost.ring,
-        lost_sockets: lost.sockets,
-        lost_recursion: lost.recursion,
-    })
+impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
+    /// Everything that waits, then a tick that was read before: what it vouches for has been handed
+    /// over.
+    fn drain(&mut self) -> Result<ControlFlow<()>> {
+        let tick = self.read_clocks()?;
+        let (names, each) = (&mut self.names, &mut self.each);
+        self.probe.drain(|record| {
+            if let Some(name) = names.of_record(record) {
+                let _ = each(name);
+            }
+            let _ = each(Input::Kernel(record));
+        });
+        Ok(each(Input::Tick(tick)))
+    }
+
+    fn tick(&mut self) -> Result<ControlFlow<()>> {
+        let tick = self.read_clocks()?;
+        Ok((self.each)(Input::Tick(tick)))
+    }
+
+    fn read_clocks(&self) -> Result<Tick> {
+        let lost = self.probe.lost()?;
+        Ok(Tick {
+            mono_ns: clock::monotonic_ns(),
+            realtime_ns: clock::realtime_ns(),
+            lost_ring: lost.ring,
+            lost_sockets: lost.sockets,
+            lost_recursion: lost.recursion,
+        })
+    }
+
+    /// Sockets that are open already. What the kernel has said of them since comes after.
+    fn begin_with(&mut self, sockets: Vec<OpenSocket>) -> Result<ControlFlow<()>> {
+        let cookies: Vec<u64> = sockets.iter().map(|socket| socket.cookie).collect();
+        self.probe.remember(&cookies)?;
+        for socket in sockets {
+            if let Some(name) = socket.cgroup_id.and_then(|id| self.names.of(id)) {
+                let _ = (self.each)(name);
+            }
+            let _ = (self.each)(Input::Socket(Box::new(socket)));
+        }
+        self.drain()
+    }
 }

@@ -9,7 +9,10 @@ use std::io::{self, Read, Write};
 use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
-use crate::input::{Feed, Input, Tick};
+use crate::{
+    input::{CgroupName, Feed, Input, ProgramCost, Tick},
+    sockets::OpenSocket,
+};
 
 const MAGIC: &[u8; 8] = b"tcptrace";
 const FORMAT: u16 = 1;
@@ -19,6 +22,9 @@ const MOST_BYTES: usize = 1 << 20;
 const KERNEL: u8 = 0;
 const FEED: u8 = 1;
 const TICK: u8 = 2;
+const SOCKET: u8 = 3;
+const CGROUP: u8 = 4;
+const COST: u8 = 5;
 
 /// What was asked for, as far as the output depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +78,9 @@ impl<W: Write> Recorder<W> {
             Input::Kernel(bytes) => self.frame(KERNEL, bytes),
             Input::Feed(feed) => self.frame(FEED, &serde_json::to_vec(feed)?),
             Input::Tick(tick) => self.frame(TICK, &serde_json::to_vec(tick)?),
+            Input::Socket(socket) => self.frame(SOCKET, &serde_json::to_vec(socket)?),
+            Input::Cgroup(name) => self.frame(CGROUP, &serde_json::to_vec(name)?),
+            Input::Cost(cost) => self.frame(COST, &serde_json::to_vec(cost)?),
             Input::Shutdown => self.destination.flush(),
         }
     }
@@ -93,6 +102,12 @@ pub enum Frame {
     Feed(Feed),
     /// Time went on.
     Tick(Tick),
+    /// A socket that was there before.
+    Socket(Box<OpenSocket>),
+    /// A cgroup's name.
+    Cgroup(CgroupName),
+    /// What the programs cost.
+    Cost(Vec<ProgramCost>),
 }
 
 impl Frame {
@@ -106,6 +121,9 @@ impl Frame {
             }
             Self::Feed(feed) => Input::Feed(feed),
             Self::Tick(tick) => Input::Tick(tick),
+            Self::Socket(socket) => Input::Socket(socket),
+            Self::Cgroup(name) => Input::Cgroup(name),
+            Self::Cost(cost) => Input::Cost(cost),
         }
     }
 }
@@ -169,6 +187,9 @@ impl<R: Read> Recording<R> {
             KERNEL => Frame::Kernel(bytes),
             FEED => Frame::Feed(serde_json::from_slice(&bytes).context(DAMAGED)?),
             TICK => Frame::Tick(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            SOCKET => Frame::Socket(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            CGROUP => Frame::Cgroup(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            COST => Frame::Cost(serde_json::from_slice(&bytes).context(DAMAGED)?),
             kind => bail!("{DAMAGED}: a frame of kind {kind}"),
         }))
     }

@@ -346,7 +346,7 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
         } else {
             Vec::new()
         },
-        sequence: first.request.get(),
+        sequence: first.request,
     })
 }
 

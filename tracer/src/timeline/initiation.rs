@@ -7,7 +7,7 @@ use super::{Certainty, Origin, Step, first_reset};
 use crate::{
     connection::{Connection, Transition, View},
     end::End,
-    event::State,
+    event::{AcceptQueue, State},
     segment::Flags,
 };
 
@@ -31,6 +31,9 @@ pub struct Initiation {
     pub accepted_ns: Option<u64>,
     /// How long it waited for that in the accept queue.
     pub accept_wait_ns: Option<u64>,
+    /// The listener's accept queue when a SYN reached it: the fullest; absent where none was seen to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_queue: Option<AcceptQueue>,
     /// Why it never opened, where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -66,6 +69,10 @@ pub enum Failure {
     /// No answer, however often the SYN was sent.
     #[serde(rename = "timed out")]
     TimedOut,
+    /// No answer, because the listener's accept queue was full: the process there did not `accept`,
+    /// and the kernel dropped each SYN.
+    #[serde(rename = "accept queue full")]
+    AcceptQueueFull,
     /// No route, or a router said so.
     Unreachable,
     /// A RST while it was opening.
@@ -120,6 +127,11 @@ impl Initiation {
             accept_wait_ns: accepted
                 .zip(queued)
                 .and_then(|(accepted, queued)| accepted.checked_sub(queued)),
+            accept_queue: connection
+                .accept_queues
+                .iter()
+                .map(|(_, queue)| *queue)
+                .max_by_key(|queue| queue.waiting),
             failure,
         }
     }
@@ -244,6 +256,11 @@ fn failure(connection: &Connection) -> Option<Failure> {
     let end = connection
         .views()
         .find_map(|(_, view)| view.entered(State::Close))?;
+    let queues = &connection.accept_queues;
+    let unanswered = matches!(end.error, 0 | errno::TIMED_OUT);
+    if unanswered && !queues.is_empty() && queues.iter().all(|(_, queue)| queue.is_full()) {
+        return Some(Failure::AcceptQueueFull);
+    }
     Some(match end.error {
         0 => Failure::GivenUp,
         errno::REFUSED => Failure::Refused,

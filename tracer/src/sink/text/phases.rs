@@ -44,11 +44,18 @@ pub(super) fn initiation(out: &mut impl Write, phase: &Initiation, whole: u64) -
             detail.push_str(", timestamps");
         }
     }
+    if let Some(queue) = phase.accept_queue.filter(|queue| queue.is_full()) {
+        let (waiting, limit) = (queue.waiting, queue.limit);
+        let _ = write!(
+            detail,
+            "    {waiting} connections in the accept queue, more than {limit}: a SYN was dropped"
+        );
+    }
     if let Some(failure) = phase.failure {
         let _ = write!(detail, "  {BAD}{}{BAD:#}", failure_text(failure));
     }
     if phase.certainty == Certainty::Unknown && phase.failure.is_none() {
-        detail.push_str("    its beginning was not seen");
+        detail.push_str("    already open when the tracer began");
     }
     let span = match phase.certainty {
         Certainty::Unknown => None,
@@ -277,6 +284,9 @@ fn steps(steps: &[Step]) -> String {
 const fn failure_text(failure: Failure) -> &'static str {
     match failure {
         Failure::Refused => "refused: a RST answered the SYN",
+        Failure::AcceptQueueFull => {
+            "accept queue full: the server's process does not accept, the kernel drops each SYN"
+        }
         Failure::TimedOut => "timed out: no answer to any SYN",
         Failure::Unreachable => "unreachable: no route to the host",
         Failure::Reset => "reset while it was opening",

@@ -1,7 +1,6 @@
 //! A response on its way out, watched: the connection is told when hyper lets go of it.
 
 use std::{
-    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,14 +14,14 @@ use super::connection::Connection;
 /// A request that is being worked on, until this is dropped.
 pub(crate) struct InFlight {
     connection: Arc<Connection>,
-    request: NonZeroU32,
+    request: u32,
     /// hyper has all of the response.
     answered: bool,
 }
 
 impl InFlight {
     /// `request` has arrived on this connection.
-    pub(crate) fn new(connection: Arc<Connection>, request: NonZeroU32) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, request: u32) -> Self {
         Self {
             connection,
             request,

@@ -6,7 +6,6 @@
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -52,7 +51,7 @@ struct Progress {
 pub(crate) struct Exchange {
     pub(crate) connection: Arc<Connection>,
     /// Counted from 1.
-    pub(crate) request: NonZeroU32,
+    pub(crate) request: u32,
     pub(crate) first_byte_ns: Option<u64>,
     pub(crate) head_ns: u64,
 }
@@ -119,14 +118,13 @@ impl Connection {
     /// together with the request before it, or where several requests share the connection.
     pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> Exchange {
         let mut progress = self.progress();
-        let request = NonZeroU32::MIN.saturating_add(progress.requests);
-        progress.requests = request.get();
+        progress.requests += 1;
         progress.in_flight += 1;
         progress.idle = false;
         let first_byte_ns = progress.first_byte_ns.take();
         Exchange {
             connection: Arc::clone(self),
-            request,
+            request: progress.requests,
             first_byte_ns: first_byte_ns.filter(|_| version < Version::HTTP_2),
             head_ns: clock::now_ns(),
         }
@@ -141,7 +139,7 @@ impl Connection {
     }
 
     /// The response to this request goes to hyper now.
-    pub(crate) fn response_ready(&self, request: NonZeroU32, status: StatusCode) {
+    pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
         let now = clock::now_ns();
         let mut progress = self.progress();
         progress.idle = true;
@@ -153,7 +151,7 @@ impl Connection {
     }
 
     /// hyper is done with this request, and has all of the response where it is `answered`.
-    pub(crate) fn request_over(&self, request: NonZeroU32, answered: bool) {
+    pub(crate) fn request_over(&self, request: u32, answered: bool) {
         let mut progress = self.progress();
         progress.in_flight -= 1;
         progress.silent_since = Instant::now();

@@ -1,0 +1,67 @@
+//! The names of cgroups, found when a record first bears an id: later the cgroup may be gone.
+
+use std::{collections::HashSet, mem::offset_of};
+
+use tracer_ebpf::record::{self, SocketEvent, StateChange, Task};
+use tracing::debug;
+
+use crate::{
+    cgroups::CgroupNames,
+    input::{CgroupName, Input},
+    process,
+};
+
+/// See the module.
+pub(super) struct Names {
+    /// Nothing where there is no cgroup v2 hierarchy.
+    names: Option<CgroupNames>,
+    looked_up: HashSet<u64>,
+}
+
+impl Names {
+    /// Names of the hierarchy that is mounted.
+    pub(super) fn new() -> Self {
+        let root = process::cgroup2_root().ok().flatten();
+        let names = root.and_then(|root| {
+            CgroupNames::new(root)
+                .inspect_err(|error| debug!(%error, "no names of cgroups"))
+                .ok()
+        });
+        Self {
+            names,
+            looked_up: HashSet::new(),
+        }
+    }
+
+    /// The name of the cgroup that a kernel record bears, if it is the first of it.
+    pub(super) fn of_record(&mut self, record: &[u8]) -> Option<Input<'static>> {
+        self.of(cgroup(record)?)
+    }
+
+    /// The name of a cgroup, if it was not asked for before.
+    pub(super) fn of(&mut self, id: u64) -> Option<Input<'static>> {
+        if id == 0 || !self.looked_up.insert(id) {
+            return None;
+        }
+        let names = self.names.as_mut()?;
+        if names.path(id).is_none()
+            && let Err(error) = names.refresh()
+        {
+            debug!(%error, "no names of cgroups");
+        }
+        let path = names.path(id)?.to_owned();
+        Some(Input::Cgroup(CgroupName { id, path }))
+    }
+}
+
+/// The cgroup in a record's task.
+fn cgroup(record: &[u8]) -> Option<u64> {
+    let kind = u16::from_ne_bytes(*record.first_chunk()?);
+    let task = match kind {
+        record::STATE_CHANGE => offset_of!(StateChange, task),
+        record::READ | record::SEND | record::RELEASE => offset_of!(SocketEvent, task),
+        _ => return None,
+    };
+    let bytes = record.get(task + offset_of!(Task, cgroup)..)?;
+    bytes.first_chunk().copied().map(u64::from_ne_bytes)
+}

@@ -1,0 +1,141 @@
+//! The uploads that a connection carried: as its server reported them, or else inferred, from HTTP
+//! where it is in the clear, and from what went which way where it is not.
+
+use serde::Serialize;
+use upload_server::record::{Outcome, Upload};
+
+use super::{Certainty, Exchange, How, Timeline};
+
+/// An upload as a timeline lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UploadSummary {
+    /// The server's name for the upload; for an inferred one, the connection's name and a number.
+    pub id: String,
+    /// The file's name; `null` where it is not known.
+    pub name: Option<String>,
+    /// Bytes of the file that arrived; for an inferred one, of the request's body, or, where that is
+    /// encrypted, of everything that went to the server.
+    pub bytes: u64,
+    /// Status of the response; `null` where none was sent or seen.
+    pub status: Option<u16>,
+    /// How it ended; `null` where that cannot be told.
+    pub outcome: Option<Outcome>,
+    /// Observed where the server reported it, else inferred.
+    pub certainty: Certainty,
+}
+
+/// Less than this to the server may be anything: a TLS record's worth.
+const LEAST_BYTES: u64 = 16 * 1024;
+/// An upload sends this many times what it gets back.
+const LEAST_RATIO: u64 = 4;
+
+impl UploadSummary {
+    pub(super) fn reported(upload: &Upload) -> Self {
+        Self {
+            id: upload.id.clone(),
+            name: upload.name.clone(),
+            bytes: upload.bytes,
+            status: upload.status,
+            outcome: Some(upload.outcome),
+            certainty: Certainty::Observed,
+        }
+    }
+}
+
+impl Timeline {
+    /// Infers the uploads, and names them in their exchanges.
+    pub(super) fn infer_uploads(&mut self) {
+        let mut found = Vec::new();
+        let was_reset = self
+            .termination()
+            .is_some_and(|phase| phase.how == Some(How::Rst));
+        let connection = self.connection.clone();
+        let Some(maintenance) = self.maintenance_mut() else {
+            return;
+        };
+        for exchange in &mut maintenance.exchanges {
+            let id = format!("{connection}/{}", exchange.sequence);
+            if let Some(upload) = of_exchange(exchange, &id, was_reset) {
+                exchange.upload = Some(id);
+                found.push(upload);
+            }
+        }
+        if maintenance.exchanges.is_empty() {
+            found.extend(self.by_volume());
+        }
+        self.uploads = found;
+    }
+
+    /// Much to the server, and little back.
+    fn by_volume(&self) -> Option<UploadSummary> {
+        let up = self.bytes.client_to_server?;
+        let down = self.bytes.server_to_client?;
+        (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
+            id: format!("{}/1", self.connection),
+            name: None,
+            bytes: up,
+            status: None,
+            outcome: None,
+            certainty: Certainty::Inferred,
+        })
+    }
+}
+
+/// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
+fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadSummary> {
+    let request = &exchange.request;
+    if !matches!(request.method.as_str(), "PUT" | "POST" | "PATCH") {
+        return None;
+    }
+    let announced = request.content_length;
+    let bytes = exchange.body.bytes.or(announced).unwrap_or_default();
+    if bytes == 0 && exchange.body.span.start_ns.is_none() {
+        return None;
+    }
+    let whole = announced.is_none_or(|announced| exchange.body.bytes == Some(announced));
+    let outcome = match exchange.response.status {
+        Some(413) => Some(Outcome::TooLarge),
+        Some(408) => Some(Outcome::TimedOut),
+        Some(507) => Some(Outcome::DiskFull),
+        Some(500..) => Some(Outcome::Failed),
+        Some(400..) => Some(Outcome::Refused),
+        Some(200..300) if whole => Some(Outcome::Complete),
+        None if was_reset => Some(Outcome::Reset),
+        None if !whole => Some(Outcome::Aborted),
+        _ => None,
+    };
+    Some(UploadSummary {
+        id: id.to_owned(),
+        name: (request.method == "PUT")
+            .then(|| last_segment(&request.target))
+            .flatten(),
+        bytes,
+        status: exchange.response.status,
+        outcome,
+        certainty: Certainty::Inferred,
+    })
+}
+
+/// The last segment of a target's path, as it stands there.
+fn last_segment(target: &str) -> Option<String> {
+    let path = target.split(['?', '#']).next()?;
+    let (_, name) = path.rsplit_once('/')?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_segment;
+
+    #[test]
+    fn names_in_targets() {
+        let check = |target, expected: Option<&str>| {
+            assert_eq!(last_segment(target).as_deref(), expected, "{target}");
+        };
+        check("/cat.png", Some("cat.png"));
+        check("/a/b%20c?x=/y", Some("b%20c"));
+        check("http://host/a/b", Some("b"));
+        check("/", None);
+        check("*", None);
+    }
+}
