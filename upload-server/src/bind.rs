@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use sd_notify::NotifyState;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tracing::debug;
 use upload_server::server::Config;
 
@@ -19,6 +19,10 @@ use crate::{
     cli::Cli,
     socket_file::SocketFile,
 };
+
+/// How many connections may wait to be accepted; the kernel may allow fewer
+/// (`net.core.somaxconn`).
+const BACKLOG: u32 = 4_096;
 
 /// A server that is ready to run.
 pub(crate) struct Bound {
@@ -45,7 +49,7 @@ impl Bound {
             .collect::<Result<_>>()?;
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
-        config.max_size = Some(cli.max_size).filter(|&size| size > 0);
+        config.limits = cli.limits.limits();
         config.http2 = cli.http2;
         config.tls = match (&certificate, &cli.cert, &cli.key) {
             (Some(made), _, _) => Some(made.tls.clone()),
@@ -113,9 +117,13 @@ fn open_directory(path: &Path) -> Result<PathBuf> {
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {
     let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
     };
     listen().map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
-use crate::state::default_state_directory;
+use crate::{limits::LimitArguments, state::default_state_directory};
 
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
 /// arrived.
@@ -23,10 +23,6 @@ pub(crate) struct Cli {
     /// Unix socket that tells about uploads
     #[arg(long, value_name = "SOCKET", default_value_os_t = default_control_path())]
     pub(crate) control: PathBuf,
-
-    /// Largest file to take, such as 500M or 2G (powers of 1024); 0 for no limit
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
-    pub(crate) max_size: u64,
 
     /// HTTPS, with a certificate that the server makes and keeps: certificate.pem in --state
     #[arg(long)]
@@ -47,6 +43,9 @@ pub(crate) struct Cli {
     /// Directory for what must outlive the server and is no upload; made when needed
     #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
     pub(crate) state: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -59,22 +58,6 @@ Examples:
   curl --cacert /srv/state/certificate.pem -T cat.png https://localhost:5000/
   curl --unix-socket SOCKET http://control/uploads follow the uploads";
 
-fn bytes(text: &str) -> Result<u64, String> {
-    let (number, shift) = match text.char_indices().next_back() {
-        Some((end, 'k' | 'K')) => (&text[..end], 10),
-        Some((end, 'M')) => (&text[..end], 20),
-        Some((end, 'G')) => (&text[..end], 30),
-        Some((end, 'T')) => (&text[..end], 40),
-        _ => (text, 0),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "give a number of bytes, such as 2G".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "this is more than any file has".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -84,23 +67,5 @@ mod tests {
     #[test]
     fn is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn reads_sizes() {
-        check("0", Some(0));
-        check("1500", Some(1500));
-        check("1k", Some(1 << 10));
-        check("500M", Some(500 << 20));
-        check("2G", Some(2 << 30));
-        check("16777216T", None);
-        check("G", None);
-        check("2GB", None);
-        check("-1", None);
-        check("", None);
-
-        fn check(text: &str, expected: Option<u64>) {
-            assert_eq!(bytes(text).ok(), expected, "{text}");
-        }
     }
 }

@@ -3,6 +3,8 @@
 mod bind;
 mod certificate;
 mod cli;
+mod descriptors;
+mod limits;
 mod signals;
 mod socket_file;
 mod state;
@@ -22,6 +24,7 @@ use crate::{bind::Bound, cli::Cli};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
+    descriptors::raise_limit();
     match serve(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

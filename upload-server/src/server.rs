@@ -11,6 +11,7 @@ mod identity;
 mod intake;
 mod journal;
 mod json;
+mod limits;
 mod name;
 mod net;
 mod page;
@@ -28,13 +29,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::net::tls::Tls;
 use self::{
     intake::Intake,
     journal::Journal,
+    limits::admission::Admission,
     net::{accept::Acceptor, http::Http},
     store::Store,
 };
+pub use self::{limits::Limits, net::tls::Tls};
 
 /// How long readers of the control socket may take for the end of what they asked for.
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
@@ -44,32 +46,25 @@ const CONTROL_GRACE: Duration = Duration::from_secs(1);
 pub struct Config {
     /// Where files are stored.
     pub directory: PathBuf,
-    /// The most bytes that a file may have.
-    pub max_size: Option<u64>,
     /// TLS instead of clear text.
     pub tls: Option<Tls>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
     pub http2: bool,
-    /// How long a client may take for the TLS handshake, for a request's head, and to come with its
-    /// next request.
-    pub head: Duration,
-    /// How long a client may pause within a body.
-    pub idle: Duration,
+    /// What the server bears.
+    pub limits: Limits,
     /// How long requests may go on once the server is to stop.
     pub grace: Duration,
 }
 
 impl Config {
-    /// Stores files of any size in this directory.
+    /// Stores files in this directory, within the usual limits, over HTTP in clear text.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
-            max_size: None,
             tls: None,
             http2: false,
-            head: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
+            limits: Limits::default(),
             grace: Duration::from_secs(5),
         }
     }
@@ -95,22 +90,24 @@ pub async fn run(
     let stop_control = feed_over.clone().cancelled_owned();
     let control = tokio::spawn(control::serve(control, Arc::clone(&journal), stop_control));
 
-    let store = Store::new(config.directory);
+    let limits = config.limits;
+    let connections = limits.connections_that_fit();
     let intake = Intake {
-        store,
-        max_size: config.max_size,
-        idle: config.idle,
+        store: Store::new(config.directory.clone()),
+        max_size: limits.max_size,
+        idle: limits.idle,
     };
     let http = Http {
-        router: routes::router(intake),
         tls: config.tls.map(|tls| tls.acceptor(config.http2)),
         http2: config.http2,
-        head: config.head,
+        head: limits.head,
+        idle: limits.idle,
+        router: routes::router(intake, Admission::new(limits, config.directory)),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
-    let acceptor = Acceptor::new(http, Arc::clone(&journal));
+    let acceptor = Acceptor::new(http, connections, Arc::clone(&journal));
     for listener in listeners {
         acceptor.spawn(listener);
     }

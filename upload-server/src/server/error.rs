@@ -4,13 +4,22 @@
 use std::{error::Error as StdError, io, iter, time::Duration};
 
 use axum::{
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::{json, name::NameError};
+use super::{json, limits::arriving::Cut, name::NameError};
 use crate::record::Outcome;
+
+/// The media type of a problem document.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// After how many seconds a client that was turned away may try again.
+const RETRY_SECS: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request failed. The text is for the client; what only concerns the server is in the
 /// source.
@@ -24,6 +33,14 @@ pub(crate) enum Error {
     Broken(io::ErrorKind),
     #[error("no byte of the body came for {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    #[error("the head of a request took more than {} s", .0.as_secs_f32())]
+    HeadTimedOut(Duration),
+    #[error(transparent)]
+    Cut(#[from] Cut),
+    #[error("the server has all the work that it takes at a time: try again later")]
+    Busy,
+    #[error("more than {0} uploads at a time from one client: try again later")]
+    TooMany(usize),
     #[error("the file is larger than the {0} bytes that this server takes")]
     TooLarge(u64),
     #[error("the name is not accepted: {0}")]
@@ -49,7 +66,14 @@ pub(crate) enum Error {
 impl Error {
     /// The error behind a body that broke off.
     pub(crate) fn from_body(error: &(dyn StdError + 'static)) -> Self {
-        iter::successors(Some(error), |&error| error.source())
+        let mut sources = iter::successors(Some(error), |&error| error.source());
+        if let Some(cut) = sources
+            .clone()
+            .find_map(|error| error.downcast_ref::<Cut>())
+        {
+            return Self::Cut(*cut);
+        }
+        sources
             .find_map(|error| error.downcast_ref::<io::Error>())
             .map_or(Self::Aborted, |error| match error.kind() {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
@@ -66,16 +90,33 @@ impl Error {
         self.status_and_outcome().1
     }
 
+    /// The problem document that says so.
+    pub(crate) fn problem(&self) -> String {
+        let (status, _) = self.status_and_outcome();
+        json::line(&Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+        })
+    }
+
     fn status_and_outcome(&self) -> (StatusCode, Outcome) {
         match self {
             Self::Aborted | Self::Broken(_) => (StatusCode::BAD_REQUEST, Outcome::Aborted),
             Self::Reset => (StatusCode::BAD_REQUEST, Outcome::Reset),
-            Self::TimedOut(_) => (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut),
+            Self::TimedOut(_) | Self::HeadTimedOut(_) | Self::Cut(Cut::TooSlow(_)) => {
+                (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut)
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
             Self::Name(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, Outcome::Refused),
             Self::Occupied => (StatusCode::CONFLICT, Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
-            Self::DiskFull(_) => (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull),
+            Self::DiskFull(_) | Self::Cut(Cut::NoSpace) => {
+                (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
+            }
             Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
             Self::GivenUp => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
             Self::NotFound => (StatusCode::NOT_FOUND, Outcome::Refused),
@@ -115,14 +156,12 @@ struct Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, _) = self.status_and_outcome();
-        let problem = Problem {
-            r#type: "about:blank",
-            title: status.canonical_reason(),
-            status: status.as_u16(),
-            detail: self.to_string(),
-        };
-        let content_type = [(CONTENT_TYPE, "application/problem+json")];
-        (status, content_type, json::line(&problem)).into_response()
+        let content_type = [(CONTENT_TYPE, PROBLEM_JSON)];
+        let mut response = (status, content_type, self.problem()).into_response();
+        if matches!(self, Self::Busy | Self::TooMany(_)) {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECS);
+        }
+        response
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod answer;
 pub(crate) mod connection;
+pub(crate) mod crowd;
 pub(crate) mod http;
 mod http1;
 mod http2;

@@ -11,9 +11,14 @@ use crate::{
 
 const LENGTH: usize = 2 * 1024 * 1024;
 
+/// What is written to the disk at once.
+const BATCH: usize = 512 * 1024;
+
 #[tokio::test]
 async fn a_cut_body_leaves_no_file() {
-    for sent in [0, 1, 600_000, LENGTH - 1] {
+    // Nothing, a part of a batch to the disk, and one byte around its edge and the body's end.
+    let offsets = [0, 1, BATCH - 1, BATCH, BATCH + 1, 600_000, LENGTH - 1];
+    for sent in offsets {
         check(sent, Cut::Fin, Outcome::Aborted, Some(400)).await;
         check(sent, Cut::Close, Outcome::Aborted, Some(400)).await;
         check(sent, Cut::Rst, Outcome::Reset, None).await;
@@ -67,6 +72,28 @@ impl Cut {
 }
 
 #[tokio::test]
+async fn a_cut_head_is_no_upload() {
+    let head = put_head("file", 3);
+    for sent in [1, 3, head.len() / 2, head.len() - 2, head.len() - 1] {
+        check(&head[..sent], false).await;
+        check(&head[..sent], true).await;
+    }
+
+    async fn check(head: &str, reset: bool) {
+        let server = TestServer::start().await;
+        let mut feed = server.feed().await;
+        let mut client = server.connect().await;
+        client.send(head).await;
+        match reset {
+            true => client.reset(),
+            false => drop(client),
+        }
+        assert_eq!(feed.connection().await.requests, 0, "{head:?} {reset}");
+        assert_eq!(server.names(), [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn a_chunked_body_ends_with_its_last_chunk_only() {
     check("", Outcome::Aborted).await;
     check("3\r\nab", Outcome::Aborted).await;
@@ -89,7 +116,8 @@ async fn a_chunked_body_ends_with_its_last_chunk_only() {
 
 #[tokio::test]
 async fn a_silent_client_is_given_up() {
-    let server = TestServer::start_with(|config| config.idle = Duration::from_millis(50)).await;
+    let server =
+        TestServer::start_with(|config| config.limits.idle = Duration::from_millis(50)).await;
     let mut feed = server.feed().await;
     let mut client = server.connect().await;
     client.send(put_head("file", 10)).await;

@@ -28,6 +28,11 @@ impl Client {
         self.stream.get_ref().local_addr().unwrap()
     }
 
+    /// Completes when something has come from the server.
+    pub(crate) async fn readable(&self) {
+        self.stream.get_ref().readable().await.unwrap();
+    }
+
     /// Closes with a RST.
     pub(crate) fn reset(self) {
         self.stream.get_ref().set_zero_linger().unwrap();
@@ -48,6 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Sends to a server that may be gone.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
     }
 
     pub(crate) async fn put(&mut self, name: &str, content: &[u8]) -> Response {
@@ -75,6 +85,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         within_limit(self.stream.read_u8()).await.is_err()
     }
 
+    /// Everything that still comes, until the server closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset ends it as well as a close.
+        let _ = within_limit(self.stream.read_to_end(&mut rest)).await;
+        rest
+    }
+
     async fn read_response(&mut self, with_body: bool) -> Response {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -95,6 +113,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 impl Response {
+    /// The document that says what went wrong (RFC 9457).
+    pub(crate) fn problem(&self) -> serde_json::Value {
+        assert!(
+            self.head
+                .contains("content-type: application/problem+json\r\n"),
+            "{}",
+            self.head
+        );
+        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem["status"], self.status);
+        problem
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }

@@ -29,7 +29,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 async fn serve(head: Duration) -> TestServer {
     TestServer::start_with(|config| {
         config.http2 = true;
-        config.head = head;
+        config.limits.head = head;
         config.grace = NEVER;
     })
     .await
@@ -160,7 +160,7 @@ async fn a_request_taken_back_leaves_the_others() {
 async fn a_refused_body_need_not_be_sent() {
     let server = TestServer::start_with(|config| {
         config.http2 = true;
-        config.max_size = Some(1_000);
+        config.limits.max_size = Some(1_000);
     })
     .await;
     let mut client = connect(&server).await;

@@ -87,7 +87,7 @@ async fn a_name_that_a_directory_has() {
 /// The client sends everything before it reads, as simple ones do, and still gets the answer.
 #[tokio::test]
 async fn a_file_that_is_too_large_by_its_length() {
-    let server = TestServer::start_with(|config| config.max_size = Some(1_000)).await;
+    let server = TestServer::start_with(|config| config.limits.max_size = Some(1_000)).await;
     let mut feed = server.feed().await;
     let mut client = server.connect().await;
     let response = client.put("file", &content(16 * 1024 * 1024)).await;
@@ -101,7 +101,7 @@ async fn a_file_that_is_too_large_by_its_length() {
 
 #[tokio::test]
 async fn a_file_that_is_too_large_is_not_asked_for() {
-    let server = TestServer::start_with(|config| config.max_size = Some(1_000)).await;
+    let server = TestServer::start_with(|config| config.limits.max_size = Some(1_000)).await;
     let mut client = server.connect().await;
     client.send(expecting_put_head("file", 1_001)).await;
     assert_eq!(client.response().await.status, 413);
@@ -113,7 +113,7 @@ async fn a_file_that_turns_out_too_large() {
     check(1_001, 413, Outcome::TooLarge).await;
 
     async fn check(length: usize, status: u16, outcome: Outcome) {
-        let server = TestServer::start_with(|config| config.max_size = Some(1_000)).await;
+        let server = TestServer::start_with(|config| config.limits.max_size = Some(1_000)).await;
         let mut feed = server.feed().await;
         let mut client = server.connect().await;
         client.send(chunked_put_head("file")).await;

@@ -154,7 +154,9 @@ enum Cut {
 #[tokio::test]
 async fn the_answer_to_a_refused_body_is_read() {
     let trust = Trust::new();
-    let server = trust.serve(|config| config.max_size = Some(1_000)).await;
+    let server = trust
+        .serve(|config| config.limits.max_size = Some(1_000))
+        .await;
     let mut client = trust.connect(&server).await;
     let response = client.put("file", &content(8 * 1024 * 1024)).await;
     assert_eq!(response.status, 413);
@@ -165,7 +167,7 @@ async fn the_answer_to_a_refused_body_is_read() {
 async fn a_silent_client_is_dropped_and_delays_nobody() {
     let trust = Trust::new();
     let server = trust
-        .serve(|config| config.head = Duration::from_millis(200))
+        .serve(|config| config.limits.head = Duration::from_millis(200))
         .await;
     let mut feed = server.feed().await;
     let mut silent = server.connect().await;

@@ -2,18 +2,17 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
-use super::http::Http;
+use super::{
+    crowd::{Crowd, Standing},
+    http::Http,
+};
 use crate::server::{clock, journal::Journal};
 
-/// How many connections are served at a time; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 1_024;
+/// How many connections beyond the limit are told so at a time; more wait in the kernel.
+const TURNED_AWAY: usize = 16;
 
 /// How long to wait when the process can take no further connection.
 const BACK_OFF: Duration = Duration::from_millis(500);
@@ -23,15 +22,17 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 pub(crate) struct Acceptor {
     http: Http,
     journal: Arc<Journal>,
-    slots: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    turned_away: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(http: Http, journal: Arc<Journal>) -> Self {
+    pub(crate) fn new(http: Http, connections: usize, journal: Arc<Journal>) -> Self {
         Self {
             http,
             journal,
-            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            crowd: Arc::new(Crowd::new(connections)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
     }
 
@@ -64,8 +65,8 @@ impl Acceptor {
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
-        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
-            if let Err(error) = self.accept(listener, slot).await {
+        loop {
+            if let Err(error) = self.accept(listener).await {
                 if concerns_one_connection(&error) {
                     debug!(%error, "a connection was gone before it was accepted");
                 } else {
@@ -76,16 +77,25 @@ impl Acceptor {
         }
     }
 
-    async fn accept(&self, listener: &TcpListener, slot: OwnedSemaphorePermit) -> io::Result<()> {
+    async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         let (stream, client) = listener.accept().await?;
         let accepted_ns = clock::now_ns();
+        let (place, http, crowd) = match self.crowd.place().await {
+            Some(place) => {
+                let crowd = Arc::clone(&self.crowd);
+                (Some(place), self.http.clone(), Some(crowd))
+            }
+            None => {
+                let place = Arc::clone(&self.turned_away).acquire_owned().await;
+                (place.ok(), self.http.refusing(), None)
+            }
+        };
+        let standing = Standing::new(crowd, place);
         let journal = Arc::clone(&self.journal);
-        let (socket, connection) = self.http.open(stream, client, accepted_ns, journal)?;
-        let http = self.http.clone();
-        self.http.tasks.spawn(async move {
-            http.serve(socket, connection).await;
-            drop(slot);
-        });
+        let (socket, connection) = http.open(stream, client, accepted_ns, standing, journal)?;
+        self.http
+            .tasks
+            .spawn(async move { http.serve(socket, connection).await });
         Ok(())
     }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use axum::http::{StatusCode, Version};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
+use super::crowd::Standing;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
     server::{clock, journal::Journal},
@@ -25,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) accepted_ns: u64,
     /// TLS is spoken on it.
     pub(crate) secure: bool,
+    /// Cancelled when the connection has to make room for another.
+    pub(crate) dismissed: CancellationToken,
     journal: Arc<Journal>,
     progress: Mutex<Progress>,
 }
@@ -34,6 +38,7 @@ struct Progress {
     in_flight: u32,
     /// Since when no request is in flight.
     silent_since: Instant,
+    standing: Standing,
     /// No byte of the next request has been read yet.
     idle: bool,
     first_byte_ns: Option<u64>,
@@ -62,12 +67,15 @@ impl Connection {
         client: SocketAddr,
         accepted_ns: u64,
         secure: bool,
+        standing: Standing,
         journal: Arc<Journal>,
     ) -> Self {
+        let dismissed = standing.dismissed();
         let progress = Progress {
             requests: 0,
             in_flight: 0,
             silent_since: Instant::now(),
+            standing,
             idle: true,
             first_byte_ns: None,
             reset: false,
@@ -80,6 +88,7 @@ impl Connection {
             client,
             accepted_ns,
             secure,
+            dismissed,
             journal,
             progress: Mutex::new(progress),
         }
@@ -92,6 +101,12 @@ impl Connection {
             progress.idle = false;
             progress.first_byte_ns = Some(clock::now_ns());
         }
+    }
+
+    /// Whether the client has sent a part of a request's head.
+    pub(crate) fn is_within_head(&self) -> bool {
+        let progress = self.progress();
+        progress.in_flight == 0 && !progress.idle
     }
 
     /// The peer reset the connection.
@@ -120,6 +135,7 @@ impl Connection {
         let mut progress = self.progress();
         progress.requests += 1;
         progress.in_flight += 1;
+        progress.standing.busy();
         progress.idle = false;
         let first_byte_ns = progress.first_byte_ns.take();
         Exchange {
@@ -154,7 +170,10 @@ impl Connection {
     pub(crate) fn request_over(&self, request: u32, answered: bool) {
         let mut progress = self.progress();
         progress.in_flight -= 1;
-        progress.silent_since = Instant::now();
+        if progress.in_flight == 0 {
+            progress.silent_since = Instant::now();
+            progress.standing.silent();
+        }
         let of_request = |upload: &mut Upload| upload.request == request;
         let over: Vec<_> = progress.concluded.extract_if(.., of_request).collect();
         if answered {

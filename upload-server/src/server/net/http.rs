@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, Request, Response, Uri, Version, header},
 };
 use hyper::{body::Incoming, service::Service, service::service_fn};
-use rustix::net::sockopt::socket_cookie;
+use rustix::net::sockopt::{set_tcp_user_timeout, socket_cookie};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -23,12 +23,16 @@ use tracing::debug;
 use super::{
     answer::{Answer, InFlight},
     connection::Connection,
+    crowd::Standing,
     http1, http2,
     socket::Socket,
     timed_stream::TimedStream,
     tls,
 };
-use crate::{record::Cookie, server::journal::Journal};
+use crate::{
+    record::Cookie,
+    server::{error::Error, journal::Journal},
+};
 
 /// What a client that speaks HTTP/2 without having negotiated it begins with (RFC 9113, 3.4).
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,6 +48,8 @@ pub(crate) struct Http {
     /// How long a client may take for the TLS handshake, for a request's head, and to come with its
     /// next request.
     pub(crate) head: Duration,
+    /// How long a client may leave what it is sent untouched.
+    pub(crate) idle: Duration,
     /// Take nothing more and finish.
     pub(crate) stop: CancellationToken,
     /// Drop everything.
@@ -59,19 +65,31 @@ enum Spoken {
 }
 
 impl Http {
+    /// The same for connections that the server has no place for: it says so and closes.
+    pub(crate) fn refusing(&self) -> Self {
+        Self {
+            router: Router::new().fallback(async || ([(header::CONNECTION, "close")], Error::Busy)),
+            ..self.clone()
+        }
+    }
+
     /// Makes an accepted socket a connection.
     pub(crate) fn open(
         &self,
         stream: TcpStream,
         client: SocketAddr,
         accepted_ns: u64,
+        standing: Standing,
         journal: Arc<Journal>,
     ) -> io::Result<(Socket, Arc<Connection>)> {
         stream.set_nodelay(true)?;
+        // Also ends a client that keeps its window closed (tcp(7)).
+        let idle = self.idle.as_millis().try_into().unwrap_or(u32::MAX);
+        set_tcp_user_timeout(&stream, idle)?;
         let cookie = Cookie(socket_cookie(&stream)?);
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let secure = self.tls.is_some();
-        let connection = Connection::new(cookie, client, accepted_ns, secure, journal);
+        let connection = Connection::new(cookie, client, accepted_ns, secure, standing, journal);
         let connection = Arc::new(connection);
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }
@@ -90,9 +108,13 @@ impl Http {
         }
     }
 
-    /// Completes when everything is to be dropped. Whoever is dropped then can tell why.
+    /// Completes when everything on this connection is to be dropped. Whoever is dropped then can
+    /// tell why.
     pub(crate) async fn abandoned(&self, connection: &Connection) {
-        self.abandon.cancelled().await;
+        tokio::select! {
+            () = self.abandon.cancelled() => (),
+            () = connection.dismissed.cancelled() => debug!(cookie = %connection.cookie, "makes room"),
+        }
         connection.abandon();
     }
 

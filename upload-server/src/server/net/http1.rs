@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{connection::Connection, http::Http, timed_stream::TimedStream};
+use crate::server::error::{Error, PROBLEM_JSON};
 
 /// How long, and how much, a client may go on sending after the last response.
 const LINGER: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ where
         .header_read_timeout(how.head)
         // A client may close its side once its body is out, and still wants the response.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), how.service(connection));
+        .serve_connection(TokioIo::new(stream), how.service(Arc::clone(&connection)));
 
     let served_out = tokio::select! {
         served = poll_fn(|cx| http.poll_without_shutdown(cx)) => Some(served),
@@ -42,21 +43,42 @@ where
             poll_fn(|cx| http.poll_without_shutdown(cx)).await
         }
     };
-    let stream = http.into_parts().io.into_inner();
+    let mut stream = http.into_parts().io.into_inner();
+    let too_slow = served.as_ref().is_err_and(hyper::Error::is_timeout);
+    let last_words = match too_slow && connection.is_within_head() {
+        true => Some(head_timeout(how.head)),
+        false => None,
+    };
     tokio::select! {
-        () = close(stream) => (),
+        () = close(&mut stream, last_words) => (),
         () = how.stop.cancelled() => (),
     }
     served
 }
 
+/// What hyper does not say: that a request's head took too long.
+fn head_timeout(limit: Duration) -> String {
+    let problem = Error::HeadTimedOut(limit).problem();
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: {PROBLEM_JSON}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{problem}",
+        problem.len()
+    )
+}
+
 /// Closes the sending side and waits for the client's, a while: a socket closed with bytes unread
 /// is reset, and a reset can overtake the response (hyper#2384).
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: TimedStream<S>) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut rest = stream.take(LINGER_BYTES);
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut TimedStream<S>,
+    last_words: Option<String>,
+) {
+    let farewell = async {
+        if let Some(words) = last_words {
+            stream.write_all(words.as_bytes()).await?;
+        }
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
     // However the client ends, nothing is left to do.
-    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    let _ = timeout(LINGER, farewell).await;
 }

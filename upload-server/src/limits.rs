@@ -1,0 +1,141 @@
+//! The limits on the command line.
+
+use std::time::Duration;
+
+use clap::Args;
+use upload_server::server::Limits;
+
+/// What the server bears.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits (sizes such as 500M or 2G are powers of 1024)")]
+pub(crate) struct LimitArguments {
+    /// Largest file to take; 0 for no limit
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
+    max_size: u64,
+
+    /// How much of the disk uploads must leave free
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "100M")]
+    min_free: u64,
+
+    /// Connections at a time; beyond, the one that has been silent for longest makes room
+    #[arg(long, value_name = "N", value_parser = count, default_value = "10000")]
+    max_connections: usize,
+
+    /// Uploads at a time
+    #[arg(long, value_name = "N", value_parser = count, default_value = "256")]
+    max_uploads: usize,
+
+    /// Uploads at a time of one client: an IPv4 address or an IPv6 network of 64 bits
+    #[arg(long, value_name = "N", value_parser = count, default_value = "128")]
+    max_uploads_per_client: usize,
+
+    /// How long a client may take for a TLS handshake, for a request's head, and between requests
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
+    header_timeout: Duration,
+
+    /// How long a client may pause within a body, or leave a response untouched
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "60")]
+    idle_timeout: Duration,
+
+    /// How much of a body must come per second, over any 20 s of waiting for it; 0 for no limit
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "500")]
+    min_rate: u64,
+}
+
+impl LimitArguments {
+    /// What they ask for.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_size: Some(self.max_size).filter(|&size| size > 0),
+            min_free: self.min_free,
+            connections: self.max_connections,
+            uploads: self.max_uploads,
+            uploads_per_client: self.max_uploads_per_client,
+            head: self.header_timeout,
+            idle: self.idle_timeout,
+            min_rate: self.min_rate,
+            ..Limits::default()
+        }
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let (number, shift) = match text.char_indices().next_back() {
+        Some((end, 'k' | 'K')) => (&text[..end], 10),
+        Some((end, 'M')) => (&text[..end], 20),
+        Some((end, 'G')) => (&text[..end], 30),
+        Some((end, 'T')) => (&text[..end], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "give a number of bytes, such as 2G".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "this is more than any file has".to_owned())
+}
+
+/// More than the runtime's semaphores count is more than any machine has.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err("give a number from 1 to 1000000".to_owned()),
+    }
+}
+
+/// Seconds, with a fraction where that is wanted.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let limit = Duration::from_secs(365 * 24 * 3_600);
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero() && *duration <= limit)
+        .ok_or_else(|| "give a number of seconds, such as 30 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_sizes() {
+        check("0", Some(0));
+        check("1500", Some(1500));
+        check("1k", Some(1 << 10));
+        check("500M", Some(500 << 20));
+        check("2G", Some(2 << 30));
+        check("16777216T", None);
+        check("G", None);
+        check("2GB", None);
+        check("-1", None);
+        check("", None);
+
+        fn check(text: &str, expected: Option<u64>) {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_durations() {
+        check("30", Some(30_000));
+        check("0.5", Some(500));
+        check("0", None);
+        check("-1", None);
+        check("NaN", None);
+        check("inf", None);
+        check("1e30", None);
+        check("30s", None);
+
+        fn check(text: &str, expected: Option<u64>) {
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(seconds(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_counts() {
+        assert_eq!(count("1"), Ok(1));
+        assert!(count("0").is_err());
+        assert!(count("1000001").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! How many uploads are under way, in all and of each client.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::server::error::Error;
+
+/// Places for uploads.
+#[derive(Debug)]
+pub(crate) struct Places {
+    most: usize,
+    most_per_client: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// An upload's place, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    client: IpAddr,
+}
+
+impl Places {
+    pub(crate) fn new(most: usize, most_per_client: usize) -> Self {
+        Self {
+            most,
+            most_per_client,
+            taken: Mutex::default(),
+        }
+    }
+
+    /// A place for an upload of this client, if there is one.
+    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<Place, Error> {
+        let client = network(client);
+        let mut taken = self.taken();
+        if taken.all >= self.most {
+            return Err(Error::Busy);
+        }
+        let of_client = taken.by_client.entry(client).or_default();
+        if *of_client >= self.most_per_client {
+            return Err(Error::TooMany(self.most_per_client));
+        }
+        *of_client += 1;
+        taken.all += 1;
+        Ok(Place {
+            places: Arc::clone(self),
+            client,
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(of_client) = taken.by_client.get_mut(&self.client) {
+            *of_client -= 1;
+            if *of_client == 0 {
+                taken.by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Whoever has one IPv6 address has a network of them.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_all_and_each() {
+        let places = Arc::new(Places::new(3, 2));
+        let take = |client: &str| places.take(client.parse().unwrap());
+        let first = take("192.0.2.1").unwrap();
+        let _second = take("192.0.2.1").unwrap();
+        assert!(matches!(take("192.0.2.1"), Err(Error::TooMany(2))));
+        let _other = take("192.0.2.2").unwrap();
+        assert!(matches!(take("192.0.2.3"), Err(Error::Busy)));
+        drop(first);
+        assert!(take("192.0.2.1").is_ok());
+        assert_eq!(places.taken().by_client.len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let places = Arc::new(Places::new(9, 1));
+        let take = |client: &str| places.take(client.parse().unwrap());
+        let _first = take("2001:db8::1").unwrap();
+        assert!(take("2001:db8::ffff:1").is_err());
+        assert!(take("2001:db8:0:1::1").is_ok());
+    }
+}

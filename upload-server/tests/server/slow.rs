@@ -1,0 +1,104 @@
+//! Clients that take their time.
+
+use std::{fs::File, time::Duration};
+
+use tokio::time::{Interval, interval};
+use upload_server::{record::Outcome, server::Limits};
+
+use crate::{
+    client::{Client, put_head},
+    test_server::TestServer,
+};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+async fn serve(adjust: impl FnOnce(&mut Limits)) -> TestServer {
+    TestServer::start_with(|config| adjust(&mut config.limits)).await
+}
+
+/// Sends single bytes until the server has had enough of it; gives what it says then.
+async fn trickle(client: &mut Client, bytes: &str) -> Vec<u8> {
+    let mut clock: Interval = interval(SHORT / 20);
+    let mut bytes = bytes.bytes().cycle();
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {
+                let byte = bytes.next().unwrap_or_default();
+                if client.try_send(&[byte]).await.is_err() {
+                    return client.rest().await;
+                }
+            }
+            () = client.readable() => return client.rest().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_given_up() {
+    let server = serve(|limits| limits.head = SHORT).await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    client.send("PUT /file HTTP/1.1\r\n").await;
+    let answer = trickle(&mut client, "X-Slow: 1\r\n").await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    assert!(answer.ends_with("took more than 0.1 s\"}\n"), "{answer}");
+    assert_eq!(feed.connection().await.requests, 0);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_without_a_word() {
+    let server = serve(|limits| limits.head = SHORT).await;
+    let mut silent = server.connect().await;
+    assert_eq!(silent.rest().await, b"");
+    let mut used = server.connect().await;
+    assert_eq!(used.put("file", b"whole").await.status, 201);
+    assert_eq!(used.rest().await, b"");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_given_up() {
+    let server = serve(|limits| {
+        limits.min_rate = 1_000_000;
+        limits.rate_window = SHORT;
+    })
+    .await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    client.send(put_head("file", 1_000_000)).await;
+    let answer = trickle(&mut client, "x").await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("slower than the 1000000 bytes per second"),
+        "{answer}"
+    );
+    let upload = feed.upload().await;
+    assert_eq!(
+        (upload.outcome, upload.status),
+        (Outcome::TimedOut, Some(408))
+    );
+    assert!(upload.bytes > 0 && upload.bytes < 1_000, "{}", upload.bytes);
+    assert_eq!(server.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_reads_is_given_up() {
+    let server = serve(|limits| limits.idle = SHORT).await;
+    let mut feed = server.feed().await;
+    let large = File::create(server.path("large")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let mut client = server.connect().await;
+    client
+        .send("GET /files/large HTTP/1.1\r\nHost: test\r\n\r\n")
+        .await;
+    assert_eq!(feed.connection().await.requests, 1);
+    drop(client);
+}
