@@ -38,8 +38,13 @@ pub(crate) struct Bound {
 impl Bound {
     /// Opens what the command line asks for. Needs a runtime.
     pub(crate) fn open(cli: &Cli) -> Result<Self> {
+        let access = cli.access.access(&cli.listen)?;
         let certificate = match cli.tls {
-            true => Some(certificate::made(&cli.state, &cli.listen)?),
+            true => Some(certificate::made(
+                &cli.state,
+                &cli.listen,
+                &cli.access.host,
+            )?),
             false => None,
         };
         let listeners = cli
@@ -50,6 +55,7 @@ impl Bound {
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
         config.limits = cli.limits.limits();
+        config.access = access;
         config.http2 = cli.http2;
         config.tls = match (&certificate, &cli.cert, &cli.key) {
             (Some(made), _, _) => Some(made.tls.clone()),
@@ -63,6 +69,16 @@ impl Bound {
             certificate,
             socket_file,
         })
+    }
+
+    fn shows_token(&self) -> bool {
+        let mut addresses = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
+        self.config.access.token.is_some()
+            && self.config.tls.is_none()
+            && addresses.any(|address| !address.ip().is_loopback())
     }
 
     /// Tells the user, and systemd where it waits.
@@ -85,6 +101,12 @@ impl Bound {
         );
         // Neither is worth failing for.
         let _ = writeln!(io::stderr(), "upload-server {status}");
+        if self.shows_token() {
+            let _ = writeln!(
+                io::stderr(),
+                "upload-server: the token crosses the network in clear text: add --tls"
+            );
+        }
         if let Some(made) = &self.certificate {
             let _ = writeln!(
                 io::stderr(),

@@ -59,9 +59,9 @@ pub(crate) fn given(certificate: &Path, key: &Path) -> Result<Tls> {
 }
 
 /// The certificate that is kept in this directory, or a new one where there is none that a client
-/// would accept for localhost and the addresses.
-pub(crate) fn made(state: &Path, listen: &[SocketAddr]) -> Result<Made> {
-    let names = names(listen);
+/// would accept for localhost, the addresses and the hosts.
+pub(crate) fn made(state: &Path, listen: &[SocketAddr], hosts: &[String]) -> Result<Made> {
+    let names = names(listen, hosts);
     let (path, key_path) = (state.join("certificate.pem"), state.join("key.pem"));
     if let Some(kept) = kept(&path, &key_path, &names) {
         return Ok(kept);
@@ -81,7 +81,7 @@ pub(crate) fn made(state: &Path, listen: &[SocketAddr]) -> Result<Made> {
 }
 
 /// Whom the certificate names: an address that stands for all is nobody's name.
-fn names(listen: &[SocketAddr]) -> Vec<String> {
+fn names(listen: &[SocketAddr], hosts: &[String]) -> Vec<String> {
     let loopback = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::from(Ipv6Addr::LOCALHOST),
@@ -95,6 +95,7 @@ fn names(listen: &[SocketAddr]) -> Vec<String> {
     addresses.dedup();
     let mut names = vec!["localhost".to_owned()];
     names.extend(addresses.iter().map(IpAddr::to_string));
+    names.extend(hosts.iter().cloned());
     names
 }
 

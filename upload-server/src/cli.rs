@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
-use crate::{limits::LimitArguments, state::default_state_directory};
+use crate::{access::AccessArguments, limits::LimitArguments, state::default_state_directory};
 
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
 /// arrived.
@@ -45,13 +45,18 @@ pub(crate) struct Cli {
     pub(crate) state: PathBuf,
 
     #[command(flatten)]
+    pub(crate) access: AccessArguments,
+
+    #[command(flatten)]
     pub(crate) limits: LimitArguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   upload-server                                    take uploads from this machine
-  upload-server --listen 0.0.0.0:5000 --dir /srv   take uploads from the network, into /srv
+  upload-server --listen 0.0.0.0:5000 --tls --token-file token
+                                                   take uploads from the network
+  curl -u :TOKEN -T cat.png https://files:5000/    show the token; in a browser, it is the password
   curl -T cat.png http://127.0.0.1:5000/           upload a file
   curl -F file=@cat.png http://127.0.0.1:5000/     the same, as a form
   upload-server --tls --state /srv/state           take uploads over HTTPS; then, to trust its certificate:

@@ -1,5 +1,6 @@
 //! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
 
+mod access;
 mod bind;
 mod certificate;
 mod cli;
@@ -8,6 +9,7 @@ mod limits;
 mod signals;
 mod socket_file;
 mod state;
+mod usage;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -19,7 +21,11 @@ use tokio::runtime::{self, Runtime};
 use tracing_subscriber::EnvFilter;
 use upload_server::server;
 
-use crate::{bind::Bound, cli::Cli};
+use crate::{
+    bind::Bound,
+    cli::Cli,
+    usage::{USAGE_STATUS, Usage},
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,7 +36,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // Without a stderr there is nobody to tell.
             let _ = writeln!(io::stderr(), "upload-server: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<Usage>() {
+                true => ExitCode::from(USAGE_STATUS),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

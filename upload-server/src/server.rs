@@ -1,8 +1,10 @@
 //! The server: uploads come in over HTTP, their records go out through the control socket. Opening
 //! the sockets and deciding when to stop is the caller's.
 
+mod access;
 mod clock;
 mod control;
+mod delete;
 mod download;
 mod error;
 mod form;
@@ -30,13 +32,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    access::Guard,
     intake::Intake,
     journal::Journal,
     limits::admission::Admission,
     net::{accept::Acceptor, http::Http},
     store::Store,
 };
-pub use self::{limits::Limits, net::tls::Tls};
+pub use self::{
+    access::{Access, Hosts, Offer, Token, TokenError},
+    limits::Limits,
+    net::tls::Tls,
+};
 
 /// How long readers of the control socket may take for the end of what they asked for.
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
@@ -50,6 +57,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
     pub http2: bool,
+    /// Who may do what.
+    pub access: Access,
     /// What the server bears.
     pub limits: Limits,
     /// How long requests may go on once the server is to stop.
@@ -57,13 +66,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Stores files in this directory, within the usual limits, over HTTP in clear text.
+    /// Stores files in this directory for whoever reaches the server, within the usual limits, over
+    /// HTTP in clear text.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
             tls: None,
             http2: false,
+            access: Access::default(),
             limits: Limits::default(),
             grace: Duration::from_secs(5),
         }
@@ -97,12 +108,16 @@ pub async fn run(
         max_size: limits.max_size,
         idle: limits.idle,
     };
+    let guard = Guard {
+        access: config.access,
+        trusted: config.tls.as_ref().is_some_and(|tls| !tls.is_self_signed()),
+    };
     let http = Http {
         tls: config.tls.map(|tls| tls.acceptor(config.http2)),
         http2: config.http2,
         head: limits.head,
         idle: limits.idle,
-        router: routes::router(intake, Admission::new(limits, config.directory)),
+        router: routes::router(intake, Admission::new(limits, config.directory), guard),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
         tasks: TaskTracker::new(),

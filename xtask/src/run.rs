@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Address of the upload server
     #[arg(long, default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
+    /// Let everybody in who reaches --listen
+    #[arg(long)]
+    public: bool,
     /// HTTPS, with a certificate that the server makes
     #[arg(long)]
     tls: bool,
@@ -159,6 +162,7 @@ fn start_server(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
         .arg("--state")
         .arg(state())
         .args(arguments.tls.then_some("--tls"))
+        .args(arguments.public.then_some("--public"))
         .env("NOTIFY_SOCKET", &notify)
         .stdin(Stdio::null());
     if std::env::var_os("RUST_LOG").is_none() {

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     http::{
         Uri,
-        header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+        header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
 };
@@ -19,16 +19,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Streams a stored file. Its length is the one it has now, should it be growing.
 pub(crate) async fn download(State(intake): State<Intake>, uri: Uri) -> Result<Response, Error> {
-    let name = uri.path().strip_prefix("/files/").unwrap_or_default();
-    let name = Name::decode(name).map_err(|_| Error::NotFound)?;
-    let (file, bytes) = intake
-        .store
-        .open(&name)
-        .await
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::NotFound,
-            _ => Error::from(error),
-        })?;
+    let name = name(&uri)?;
+    let opened = intake.store.open(&name).await;
+    let (file, bytes) = opened.map_err(Error::from_lookup)?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, bytes.to_string()),
@@ -36,9 +29,14 @@ pub(crate) async fn download(State(intake): State<Intake>, uri: Uri) -> Result<R
             CONTENT_DISPOSITION,
             format!("attachment; filename*=UTF-8''{}", name.encoded()),
         ),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
     let content = tokio::fs::File::from_std(file).take(bytes);
     let content = Body::from_stream(ReaderStream::with_capacity(content, CHUNK_BYTES));
     Ok((headers, content).into_response())
+}
+
+/// Which file is meant. No file has a name that is not accepted.
+pub(crate) fn name(uri: &Uri) -> Result<Name, Error> {
+    let name = uri.path().strip_prefix("/files/").unwrap_or_default();
+    Name::decode(name).map_err(|_| Error::NotFound)
 }

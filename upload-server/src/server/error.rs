@@ -6,7 +6,7 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -20,6 +20,10 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// After how many seconds a client that was turned away may try again.
 const RETRY_SECS: HeaderValue = HeaderValue::from_static("5");
+
+/// What a browser can be asked for, and what else is taken.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"upload-server: the token is the password\", Bearer");
 
 /// Why a request failed. The text is for the client; what only concerns the server is in the
 /// source.
@@ -49,8 +53,12 @@ pub(crate) enum Error {
     Occupied,
     #[error("the body is malformed: {0}")]
     Malformed(String),
-    #[error("the form came from another site")]
+    #[error("a page of another site asked for this")]
     CrossSite,
+    #[error("this asks for the server's token, as bearer or as password")]
+    Unauthorized,
+    #[error("this server is not called {0:?}: start it with --host to give it that name")]
+    WrongHost(String),
     #[error("the disk is full")]
     DiskFull(#[source] io::Error),
     #[error("the server could not store or read the file")]
@@ -85,6 +93,14 @@ impl Error {
             })
     }
 
+    /// The error behind a stored file that could not be had.
+    pub(crate) fn from_lookup(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            _ => Self::from(error),
+        }
+    }
+
     /// How an upload that failed this way ended.
     pub(crate) fn outcome(&self) -> Outcome {
         self.status_and_outcome().1
@@ -114,6 +130,8 @@ impl Error {
             Self::Name(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, Outcome::Refused),
             Self::Occupied => (StatusCode::CONFLICT, Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
+            Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),
             Self::DiskFull(_) | Self::Cut(Cut::NoSpace) => {
                 (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
             }
@@ -158,9 +176,12 @@ impl IntoResponse for Error {
         let (status, _) = self.status_and_outcome();
         let content_type = [(CONTENT_TYPE, PROBLEM_JSON)];
         let mut response = (status, content_type, self.problem()).into_response();
-        if matches!(self, Self::Busy | Self::TooMany(_)) {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_SECS);
-        }
+        let header = match self {
+            Self::Busy | Self::TooMany(_) => Some((RETRY_AFTER, RETRY_SECS)),
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, CHALLENGE)),
+            _ => None,
+        };
+        response.headers_mut().extend(header);
         response
     }
 }

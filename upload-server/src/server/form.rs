@@ -10,7 +10,7 @@ use axum::{
     extract::State,
     http::{
         HeaderMap, Request, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN},
+        header::{ACCEPT, CONTENT_TYPE},
         request::Parts,
     },
     response::{IntoResponse, Redirect, Response},
@@ -72,7 +72,6 @@ async fn store_each<'a>(
     body: Body,
     transfer: &mut Transfer<'a>,
 ) -> Result<Vec<Receipt>, Error> {
-    refuse_cross_site(&parts.headers)?;
     let boundary = boundary(&parts.headers)?;
     let source = FormBody::default();
     let mut body = source.read(body);
@@ -116,22 +115,6 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
         .and_then(|value| value.to_str().ok());
     multer::parse_boundary(content_type.unwrap_or_default())
         .map_err(|error| Error::Malformed(error.to_string()))
-}
-
-/// A page elsewhere may make a browser post here; the browser then says whose page it was.
-fn refuse_cross_site(headers: &HeaderMap) -> Result<(), Error> {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return Ok(());
-    };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    match (origin, host) {
-        (Some((_, origin)), Some(host)) if origin == host => Ok(()),
-        _ => Err(Error::CrossSite),
-    }
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {

@@ -1,5 +1,5 @@
 //! `GET /`: a page with a form and the stored files. It works without a script. The template has
-//! two places to fill, too few for a template engine.
+//! three places to fill, too few for a template engine.
 
 use std::time::SystemTime;
 
@@ -8,63 +8,80 @@ use axum::{
     extract::State,
     http::{
         HeaderMap,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-        },
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST},
     },
     response::{Html, IntoResponse, Response},
 };
 use jiff::Timestamp;
 
-use super::{error::Error, intake::Intake, net::connection::Exchange, store::Entry};
+use super::{access::Offer, error::Error, intake::Intake, net::connection::Exchange, store::Entry};
 
 const TEMPLATE: &str = include_str!("page.html");
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// What the page shows.
+#[derive(Clone)]
+pub(crate) struct Page {
+    pub(crate) intake: Intake,
+    pub(crate) offer: Offer,
+    /// Whether a client has to show the token.
+    pub(crate) with_token: bool,
+}
+
 /// The page.
 pub(crate) async fn index(
-    State(intake): State<Intake>,
+    State(page): State<Page>,
     Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let entries = intake.store.list().await?;
+    let files = match page.offer.listing {
+        true => files(&page.intake.store.list().await?, page.offer.download),
+        false => String::new(),
+    };
     let host = headers
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("HOST");
+    let user = if page.with_token { "-u :TOKEN " } else { "" };
     let origin = match exchange.connection.secure {
         true => format!("https://{host}"),
         false => format!("http://{host}"),
     };
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Html(render(&origin, &entries))).into_response())
+    Ok((headers, Html(render(user, &origin, &files))).into_response())
 }
 
-fn render(origin: &str, entries: &[Entry]) -> String {
-    let rows: String = entries.iter().map(row).collect();
+fn render(user: &str, origin: &str, files: &str) -> String {
     fill(TEMPLATE, |place| match place {
+        "user" => user.to_owned(),
         "origin" => escape(origin),
-        "files" if rows.is_empty() => "<p>No file yet.</p>".to_owned(),
-        "files" => format!("<table>\n{rows}</table>"),
+        "files" => files.to_owned(),
         _ => String::new(),
     })
 }
 
-fn row(entry: &Entry) -> String {
-    let (link, name) = (entry.name.encoded(), escape(entry.name.as_str()));
+fn files(entries: &[Entry], download: bool) -> String {
+    if entries.is_empty() {
+        return "<h2>Files</h2>\n<p>No file yet.</p>".to_owned();
+    }
+    let rows: String = entries.iter().map(|entry| row(entry, download)).collect();
+    format!("<h2>Files</h2>\n<table>\n{rows}</table>")
+}
+
+fn row(entry: &Entry, download: bool) -> String {
+    let name = escape(entry.name.as_str());
+    let name = match download {
+        true => format!("<a href=\"/files/{}\">{name}</a>", entry.name.encoded()),
+        false => name,
+    };
     let (bytes, size) = (entry.bytes, human_size(entry.bytes));
     let modified = timestamp(entry.modified);
-    format!(
-        "<tr><td><a href=\"/files/{link}\">{name}</a>\
-         <td title=\"{bytes} bytes\">{size}<td><time>{modified}</time>\n"
-    )
+    format!("<tr><td>{name}<td title=\"{bytes} bytes\">{size}<td><time>{modified}</time>\n")
 }
 
 /// Replaces each `{{place}}` of a template; what is filled in is not looked at again.

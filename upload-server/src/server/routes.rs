@@ -1,29 +1,52 @@
 //! Which request goes where.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     middleware::from_fn_with_state,
-    routing::{get, post, put},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 use super::{
-    download,
+    access::{Guard, Offer, guard},
+    delete, download,
     error::Error,
     form,
     intake::Intake,
     limits::admission::{Admission, admit},
-    page, put,
+    page::{self, Page},
+    put,
 };
 
-/// The upload listeners' routes.
-pub(crate) fn router(intake: Intake, admission: Admission) -> Router {
+/// The upload listeners' routes, within the guard.
+pub(crate) fn router(intake: Intake, admission: Admission, access: Guard) -> Router {
     let gate = from_fn_with_state(admission, admit);
+    let page = get(page::index).with_state(Page {
+        intake: intake.clone(),
+        offer: access.access.offer,
+        with_token: access.access.token.is_some(),
+    });
     let form = post(form::post).layer(gate.clone());
-    Router::new()
-        .route("/", get(page::index).merge(form))
-        .route("/files/{name}", get(download::download))
-        .route("/{*name}", put(put::put).layer(gate))
+    let mut routes = Router::new()
+        .route("/", page.merge(form))
+        .route("/{*name}", put(put::put).layer(gate));
+    if let Some(file) = file(access.access.offer) {
+        routes = routes.route("/files/{name}", file);
+    }
+    routes
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .fallback(async || Error::NotFound)
         .with_state(intake)
+        .layer(from_fn_with_state(Arc::new(access), guard))
+}
+
+/// What may be done with a stored file, if anything.
+fn file(offer: Offer) -> Option<MethodRouter<Intake>> {
+    let get = offer.download.then(|| get(download::download));
+    let delete = offer.delete.then(|| delete(delete::delete));
+    match (get, delete) {
+        (Some(get), Some(delete)) => Some(get.merge(delete)),
+        (get, delete) => get.or(delete),
+    }
 }

@@ -93,6 +93,16 @@ impl Store {
         spawn_blocking(open).await?
     }
 
+    /// Removes a stored file.
+    pub(crate) async fn remove(&self, name: &Name) -> io::Result<()> {
+        let path = self.directory.join(name.as_str());
+        let remove = move || match fs::symlink_metadata(&path)?.is_file() {
+            true => fs::remove_file(path),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        spawn_blocking(remove).await?
+    }
+
     /// The stored files, the newest first.
     pub(crate) async fn list(&self) -> io::Result<Vec<Entry>> {
         let directory = self.directory.clone();

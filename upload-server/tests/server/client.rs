@@ -132,7 +132,7 @@ impl Response {
 }
 
 pub(crate) fn put_head(name: &str, length: usize) -> String {
-    format!("PUT /{name} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n")
+    format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
 }
 
 /// The head of a client that waits for `100 Continue` before it sends the body.
@@ -141,7 +141,7 @@ pub(crate) fn expecting_put_head(name: &str, length: usize) -> String {
 }
 
 pub(crate) fn chunked_put_head(name: &str) -> String {
-    format!("PUT /{name} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+    format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
 
 /// Bytes that are not alike, so that a lost or doubled piece shows.

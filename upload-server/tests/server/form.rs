@@ -16,7 +16,7 @@ const TWO_FILES: &str = "--b\r\n\
 fn post(headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
-        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
          Content-Type: multipart/form-data; boundary=b\r\n{headers}\r\n{body}"
     )
 }
@@ -54,7 +54,7 @@ async fn stores_each_file() {
 async fn sends_a_browser_back_to_the_page() {
     let server = TestServer::start().await;
     let mut client = server.connect().await;
-    let headers = "Accept: text/html,*/*;q=0.8\r\nOrigin: http://test\r\n";
+    let headers = "Accept: text/html,*/*;q=0.8\r\nOrigin: http://localhost\r\n";
     client.send(post(headers, TWO_FILES)).await;
     let response = client.response().await;
     assert_eq!(response.status, 303);
@@ -64,10 +64,10 @@ async fn sends_a_browser_back_to_the_page() {
 
 #[tokio::test]
 async fn refuses_forms_of_other_sites() {
-    check("http://test", 201).await;
-    check("https://test", 201).await;
+    check("http://localhost", 201).await;
+    check("https://localhost", 201).await;
     check("http://evil.example", 403).await;
-    check("http://test:81", 403).await;
+    check("http://localhost:81", 403).await;
     check("null", 403).await;
 
     async fn check(origin: &str, expected: u16) {

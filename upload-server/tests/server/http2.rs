@@ -51,7 +51,7 @@ where
 }
 
 fn put(client: &mut SendRequest<Bytes>, name: &str) -> (ResponseFuture, SendStream<Bytes>) {
-    let request = Request::put(format!("http://test/{name}"))
+    let request = Request::put(format!("http://localhost/{name}"))
         .body(())
         .unwrap();
     client.send_request(request, false).unwrap()
@@ -164,7 +164,7 @@ async fn a_refused_body_need_not_be_sent() {
     })
     .await;
     let mut client = connect(&server).await;
-    let request = Request::put("http://test/file")
+    let request = Request::put("http://localhost/file")
         .header("content-length", 1_000_000)
         .body(())
         .unwrap();
@@ -254,7 +254,9 @@ async fn clear_text_goes_on_with_http_1() {
     let mut client = server.connect().await;
     // Three letters in common with the preface of HTTP/2.
     client.send("PR").await;
-    client.send("OPFIND / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    client
+        .send("OPFIND / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     assert_eq!(client.response().await.status, 405);
     assert_eq!(client.put("file", b"whole").await.status, 201);
     assert_in_order(&feed.upload().await);

@@ -6,11 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod broken;
 mod client;
 mod control;
 mod feed;
 mod form;
+mod guard;
 mod http2;
 mod limits;
 mod page;

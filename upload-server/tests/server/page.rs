@@ -7,7 +7,9 @@ use crate::{client::Response, test_server::TestServer};
 async fn get(server: &TestServer, target: &str) -> Response {
     let mut client = server.connect().await;
     client
-        .send(format!("GET {target} HTTP/1.1\r\nHost: test:1\r\n\r\n"))
+        .send(format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost:1\r\n\r\n"
+        ))
         .await;
     client.response().await
 }
@@ -30,7 +32,7 @@ async fn lists_the_files() {
         page.text()
             .contains("<a href=\"/files/%3Cb%3E%26.txt\">&lt;b&gt;&amp;.txt</a>")
     );
-    assert!(page.text().contains("curl -T FILE http://test:1/"));
+    assert!(page.text().contains("curl -T FILE http://localhost:1/"));
     assert!(!page.text().contains("upload-x") && !page.text().contains("directory"));
 }
 
@@ -53,7 +55,7 @@ async fn downloads_a_file() {
 
     let mut client = server.connect().await;
     client
-        .send("HEAD /files/na%C3%AFve%20page.html HTTP/1.1\r\nHost: test\r\n\r\n")
+        .send("HEAD /files/na%C3%AFve%20page.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     let head = client.response_head().await;
     assert_eq!(head.status, 200);

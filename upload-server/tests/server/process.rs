@@ -21,7 +21,7 @@ use upload_server::record::Outcome;
 
 use crate::{client::Client, client::content, feed::Feed, test_server::within_limit};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
 
 /// A running server, once it has said that it is ready.
 pub(crate) struct Running {
@@ -40,7 +40,7 @@ impl Running {
         Self::start_as(command, root).await
     }
 
-    async fn start_as(mut command: Command, root: &Path) -> Self {
+    pub(crate) async fn start_as(mut command: Command, root: &Path) -> Self {
         let ready_path = root.join("ready");
         let _ = fs::remove_file(&ready_path);
         let ready = UnixDatagram::bind(&ready_path).unwrap();
@@ -67,8 +67,11 @@ impl Running {
 }
 
 fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
+    if !command.as_std().get_args().any(|word| word == "--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command
-        .args(["--listen", "127.0.0.1:0", "--dir"])
+        .arg("--dir")
         .arg(root.join("files"))
         .arg("--control")
         .arg(control(root))
@@ -198,7 +201,7 @@ async fn says_in_one_sentence_why_it_does_not_start() {
     )
     .await;
     check(
-        &["--listen", "192.0.2.1:5000"],
+        &["--listen", "192.0.2.1:5000", "--public"],
         "192.0.2.1:5000 is not an address of this machine",
     )
     .await;
@@ -232,6 +235,13 @@ async fn says_in_one_sentence_why_it_does_not_start() {
 
 /// What the server says when it does not start with these arguments, and fitting others.
 pub(crate) async fn refusal(arguments: &[&str]) -> String {
+    let (status, says) = refusal_and_status(arguments).await;
+    assert_eq!(status, Some(1), "{says}");
+    says
+}
+
+/// The same with the exit status.
+pub(crate) async fn refusal_and_status(arguments: &[&str]) -> (Option<i32>, String) {
     let root = tempdir();
     let mut command = Command::new(PROGRAM);
     for (option, value) in [
@@ -249,10 +259,10 @@ pub(crate) async fn refusal(arguments: &[&str]) -> String {
         .kill_on_drop(true)
         .output();
     let output = within_limit(output).await.unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty());
     assert!(!control(root.path()).exists(), "a socket file is left");
-    String::from_utf8(output.stderr).unwrap()
+    let says = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), says)
 }
 
 #[tokio::test]

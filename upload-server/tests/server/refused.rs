@@ -63,7 +63,9 @@ async fn methods_that_do_nothing() {
         let server = TestServer::start().await;
         let mut client = server.connect().await;
         client
-            .send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"))
+            .send(format!(
+                "{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            ))
             .await;
         let response = client.response().await;
         assert_eq!(response.status, status, "{method} {target}");

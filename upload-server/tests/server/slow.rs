@@ -97,7 +97,7 @@ async fn a_response_that_nobody_reads_is_given_up() {
     large.set_len(1 << 30).unwrap();
     let mut client = server.connect().await;
     client
-        .send("GET /files/large HTTP/1.1\r\nHost: test\r\n\r\n")
+        .send("GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     assert_eq!(feed.connection().await.requests, 1);
     drop(client);

@@ -24,8 +24,8 @@ use crate::{
 
 /// A server's certificate, and a client that trusts it.
 pub(crate) struct Trust {
-    tls: Tls,
-    roots: RootCertStore,
+    pub(crate) tls: Tls,
+    pub(crate) roots: RootCertStore,
 }
 
 impl Trust {

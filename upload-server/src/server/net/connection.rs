@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct Connection {
     pub(crate) cookie: Cookie,
     pub(crate) client: SocketAddr,
+    /// The server's own end.
+    pub(crate) local: SocketAddr,
     pub(crate) accepted_ns: u64,
     /// TLS is spoken on it.
     pub(crate) secure: bool,
@@ -65,6 +67,7 @@ impl Connection {
     pub(crate) fn new(
         cookie: Cookie,
         client: SocketAddr,
+        local: SocketAddr,
         accepted_ns: u64,
         secure: bool,
         standing: Standing,
@@ -86,6 +89,7 @@ impl Connection {
         Self {
             cookie,
             client,
+            local,
             accepted_ns,
             secure,
             dismissed,

@@ -89,7 +89,15 @@ impl Http {
         let cookie = Cookie(socket_cookie(&stream)?);
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let secure = self.tls.is_some();
-        let connection = Connection::new(cookie, client, accepted_ns, secure, standing, journal);
+        let connection = Connection::new(
+            cookie,
+            client,
+            stream.local_addr()?,
+            accepted_ns,
+            secure,
+            standing,
+            journal,
+        );
         let connection = Arc::new(connection);
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }

@@ -3,9 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
+    client::verify_server_cert_signed_by_trust_anchor,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    server::ParsedCertificate,
     version::{TLS12, TLS13},
 };
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +21,7 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
+    self_signed: bool,
 }
 
 impl Tls {
@@ -31,13 +34,20 @@ impl Tls {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
+        let self_signed = chain.first().is_some_and(is_self_signed);
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         Ok(Self {
             config: Arc::new(config),
+            self_signed,
         })
+    }
+
+    /// Whether the certificate is trusted only by who trusts this very one.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.self_signed
     }
 
     /// Hands out connections that speak HTTP/1.1, or HTTP/2 where the client prefers it.
@@ -49,6 +59,25 @@ impl Tls {
         config.alpn_protocols.push(HTTP_1.to_vec());
         TlsAcceptor::from(Arc::new(config))
     }
+}
+
+/// Whether a certificate is vouched for by itself.
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    let mut roots = RootCertStore::empty();
+    let Ok(parsed) = ParsedCertificate::try_from(certificate) else {
+        return false;
+    };
+    roots.add(certificate.clone().into_owned()).is_ok()
+        && verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &roots,
+            &[],
+            UnixTime::now(),
+            ring::default_provider()
+                .signature_verification_algorithms
+                .all,
+        )
+        .is_ok()
 }
 
 /// Tells nothing of the key.

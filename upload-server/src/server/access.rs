@@ -1,0 +1,108 @@
+//! Who may do what: checked before a request reaches what it asks for.
+
+mod cross_site;
+mod headers;
+mod host;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{HeaderMap, Uri, Version, header::HOST, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+pub use self::{
+    host::Hosts,
+    token::{Token, TokenError},
+};
+use super::{error::Error, net::connection::Exchange};
+
+/// What the server lets whom do.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// What every request must show; nothing where all who reach the server may use it.
+    pub token: Option<Token>,
+    /// What the server is called.
+    pub hosts: Hosts,
+    /// What may be done besides uploading.
+    pub offer: Offer,
+}
+
+/// What may be done besides uploading.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// See which files there are.
+    pub listing: bool,
+    /// Get a file.
+    pub download: bool,
+    /// Remove a file.
+    pub delete: bool,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self {
+            listing: true,
+            download: true,
+            delete: false,
+        }
+    }
+}
+
+/// The checks, and what they know of the server.
+pub(crate) struct Guard {
+    pub(crate) access: Access,
+    /// The server is trusted over TLS by all, so that browsers may be told to insist on it.
+    pub(crate) trusted: bool,
+}
+
+/// The guard as a layer around the routes, which also adds the headers to their answers.
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    Extension(exchange): Extension<Exchange>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = host(request.uri(), request.headers());
+    let strict = guard.trusted && host.as_ref().is_some_and(host::is_public_name);
+    let mut response = match guard.access.check(&request, host.as_ref(), &exchange) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    headers::add(response.headers_mut(), strict);
+    response
+}
+
+impl Access {
+    fn check(
+        &self,
+        request: &Request,
+        host: Option<&Authority>,
+        exchange: &Exchange,
+    ) -> Result<(), Error> {
+        match host {
+            None if request.version() < Version::HTTP_11 => {}
+            None => return Err(Error::Malformed("the header Host is missing".to_owned())),
+            // A page elsewhere can give its own name the address of this machine (DNS rebinding),
+            // and then is of the same origin as the server.
+            Some(host) if exchange.connection.local.ip().to_canonical().is_loopback() => {
+                self.hosts.check(host)?;
+            }
+            Some(_) => {}
+        }
+        if let Some(token) = &self.token {
+            token.check(request.headers())?;
+        }
+        cross_site::refuse(request.method(), request.headers(), host)
+    }
+}
+
+/// Whom the request is for (RFC 9112, 3.2.2: a target with an authority outdoes the header).
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let of_header = || headers.get(HOST)?.to_str().ok()?.parse().ok();
+    uri.authority().cloned().or_else(of_header)
+}

@@ -1,0 +1,36 @@
+//! What every answer tells a browser: to show nothing here within other pages, to run nothing, and
+//! to pass nothing on.
+
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    },
+};
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+/// For answers that have no policy of their own.
+const NOTHING: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// A month: long enough to protect who comes back, short enough for a server that gives TLS up.
+const STRICT: HeaderValue = HeaderValue::from_static("max-age=2592000");
+
+/// Adds them; with `strict`, browsers are to come back over HTTPS alone.
+pub(crate) fn add(headers: &mut HeaderMap, strict: bool) {
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        CROSS_ORIGIN_RESOURCE_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    if strict {
+        headers.insert(STRICT_TRANSPORT_SECURITY, STRICT);
+    }
+}

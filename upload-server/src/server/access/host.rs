@@ -1,0 +1,103 @@
+//! What the server may be called in a request that reaches it from its own machine.
+
+use std::net::IpAddr;
+
+use axum::http::uri::Authority;
+
+use crate::server::error::Error;
+
+/// Names and addresses besides `localhost` and the loopback addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Hosts {
+    /// Takes names of domains and addresses alike.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        let mut known = Self::default();
+        for host in hosts {
+            match host.parse::<IpAddr>() {
+                Ok(address) => known.addresses.push(address.to_canonical()),
+                Err(_) => known.names.push(host),
+            }
+        }
+        known
+    }
+
+    /// Whether the server is called this. The port does not matter.
+    pub(crate) fn check(&self, authority: &Authority) -> Result<(), Error> {
+        let host = authority.host();
+        let known = match address(host) {
+            Some(address) => address.is_loopback() || self.addresses.contains(&address),
+            None => is_localhost(host) || self.names.iter().any(|name| is_same(name, host)),
+        };
+        match known {
+            true => Ok(()),
+            false => Err(Error::WrongHost(host.to_owned())),
+        }
+    }
+}
+
+/// Whether a browser may be told to come back over HTTPS alone: not on a name that every server on
+/// a machine has, nor on an address.
+pub(crate) fn is_public_name(authority: &Authority) -> bool {
+    let host = authority.host();
+    address(host).is_none() && !is_localhost(host)
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let address: IpAddr = bare.unwrap_or(host).parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// Names within `localhost` are this machine's, too (RFC 6761, 6.3).
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.rsplit('.')
+        .next()
+        .is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
+}
+
+fn is_same(name: &str, host: &str) -> bool {
+    let dotless = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    dotless(name) == dotless(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_names() {
+        check("localhost", true);
+        check("LOCALHOST:5000", true);
+        check("localhost.", true);
+        check("upload.localhost:5000", true);
+        check("127.0.0.1:5000", true);
+        check("127.9.9.9", true);
+        check("[::1]:5000", true);
+        check("[::ffff:127.0.0.1]", true);
+        check("192.0.2.7:1", true);
+        check("[2001:db8::7]", true);
+        check("files.example:5000", true);
+        check("FILES.example.", true);
+        check("evil.example", false);
+        check("files.example.evil.example", false);
+        check("localhost.evil.example", false);
+        check("192.0.2.8", false);
+        check("[::]", false);
+        check("0.0.0.0", false);
+
+        fn check(authority: &str, expected: bool) {
+            let own = ["files.example", "192.0.2.7", "2001:db8::7"];
+            let hosts = Hosts::new(own.map(str::to_owned));
+            let known = hosts.check(&authority.parse().unwrap()).is_ok();
+            assert_eq!(known, expected, "{authority}");
+        }
+    }
+}

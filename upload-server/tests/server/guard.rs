@@ -1,0 +1,307 @@
+//! What is checked before a request reaches what it asks for.
+
+use std::fs;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{RootCertStore, pki_types::PrivateKeyDer};
+use upload_server::{
+    record::Outcome,
+    server::{Access, Hosts, Tls, Token},
+};
+
+use crate::{
+    client::{Client, Response, content},
+    test_server::TestServer,
+    tls::Trust,
+};
+
+const TOKEN: &str = "0123456789abcdef";
+
+async fn serve(adjust: impl FnOnce(&mut Access)) -> TestServer {
+    TestServer::start_with(|config| adjust(&mut config.access)).await
+}
+
+async fn with_token() -> TestServer {
+    serve(|access| access.token = Some(Token::new(TOKEN).unwrap())).await
+}
+
+/// Uploads "abc" with these headers.
+async fn put(server: &TestServer, headers: &str) -> Response {
+    put_over(&mut server.connect().await, headers).await
+}
+
+async fn put_over(client: &mut Client, headers: &str) -> Response {
+    let head = format!("PUT /file HTTP/1.1\r\n{headers}Content-Length: 3\r\n\r\n");
+    client.send(head + "abc").await;
+    client.response().await
+}
+
+async fn get(server: &TestServer, target: &str, headers: &str) -> Response {
+    let mut client = server.connect().await;
+    client
+        .send(format!("GET {target} HTTP/1.1\r\n{headers}\r\n"))
+        .await;
+    client.response().await
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for() {
+    check("", 401).await;
+    check("Authorization: Bearer 0123456789abcdeg\r\n", 401).await;
+    check("Authorization: Basic Ondyb25n\r\n", 401).await;
+    check("Authorization: Bearer 0123456789abcdef\r\n", 201).await;
+    check("Authorization: Basic OjAxMjM0NTY3ODlhYmNkZWY=\r\n", 201).await;
+
+    async fn check(authorization: &str, status: u16) {
+        let server = with_token().await;
+        let mut feed = server.feed().await;
+        let response = put(&server, &format!("Host: localhost\r\n{authorization}")).await;
+        assert_eq!(response.status, status, "{authorization}");
+        if status == 401 {
+            response.problem();
+            assert!(response.head.contains("www-authenticate: Basic realm="));
+            // Strangers leave no record of an upload.
+            assert_eq!(feed.connection().await.requests, 1);
+            assert_eq!(server.names(), [""; 0]);
+        } else {
+            assert_eq!(feed.upload().await.outcome, Outcome::Complete);
+        }
+        assert!(!response.head.contains(TOKEN) && !response.text().contains(TOKEN));
+    }
+}
+
+#[tokio::test]
+async fn without_the_token_there_is_nothing() {
+    let server = with_token().await;
+    fs::write(server.path("file"), "secret").unwrap();
+    for target in [
+        "/",
+        "/files/file",
+        "/files/missing",
+        "/metrics",
+        "/else/where",
+    ] {
+        let response = get(&server, target, "Host: localhost\r\n").await;
+        assert_eq!(response.status, 401, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_with_a_large_body_reads_the_refusal() {
+    let server = with_token().await;
+    let mut client = server.connect().await;
+    assert_eq!(
+        client.put("file", &content(16 * 1024 * 1024)).await.status,
+        401
+    );
+    assert!(client.is_closed().await);
+
+    let mut client = server.connect().await;
+    client
+        .send("PUT /file HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    assert_eq!(client.response().await.status, 401);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused() {
+    check("Origin: http://localhost\r\n", 201).await;
+    check("Origin: http://evil.example\r\n", 403).await;
+    check("Origin: null\r\n", 403).await;
+    check("Sec-Fetch-Site: same-origin\r\n", 201).await;
+    check(
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\n",
+        403,
+    )
+    .await;
+    check(
+        "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\n",
+        403,
+    )
+    .await;
+
+    async fn check(headers: &str, status: u16) {
+        let server = TestServer::start().await;
+        let response = put(&server, &format!("Host: localhost\r\n{headers}")).await;
+        assert_eq!(response.status, status, "{headers}");
+        assert_eq!(server.names().is_empty(), status != 201, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_from_another_site_may_be_followed() {
+    let server = TestServer::start().await;
+    let link = "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: ";
+    let followed = get(&server, "/", &format!("{link}navigate\r\n")).await;
+    assert_eq!(followed.status, 200);
+    let read = get(&server, "/", &format!("{link}no-cors\r\n")).await;
+    assert_eq!(read.status, 403);
+}
+
+#[tokio::test]
+async fn other_names_for_this_machine_are_refused() {
+    check("Host: localhost:5000\r\n", 201).await;
+    check("Host: 127.0.0.1\r\n", 201).await;
+    check("Host: files.example\r\n", 201).await;
+    check("Host: evil.example\r\n", 421).await;
+    check("Host: evil.example\r\nOrigin: http://evil.example\r\n", 421).await;
+    check("Host: 192.0.2.1\r\n", 421).await;
+    check("", 400).await;
+    check("Host: \r\n", 400).await;
+
+    async fn check(headers: &str, status: u16) {
+        let server = serve(|access| access.hosts = Hosts::new(["files.example".to_owned()])).await;
+        let response = put(&server, headers).await;
+        assert_eq!(response.status, status, "{headers}");
+        if status == 421 {
+            let detail = response.problem()["detail"].to_string();
+            assert!(detail.contains("--host"), "{detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_with_a_name_of_its_own_counts() {
+    let server = TestServer::start().await;
+    let target = "http://evil.example/";
+    let response = get(&server, target, "Host: localhost\r\n").await;
+    assert_eq!(response.status, 421);
+}
+
+#[tokio::test]
+async fn every_answer_is_shut_to_other_pages() {
+    let server = TestServer::start().await;
+    fs::write(server.path("file"), "content").unwrap();
+    for (target, host, status) in [
+        ("/", "localhost", 200),
+        ("/files/file", "localhost", 200),
+        ("/files/missing", "localhost", 404),
+        ("/other", "localhost", 405),
+        ("/", "evil.example", 421),
+    ] {
+        let response = get(&server, target, &format!("Host: {host}\r\n")).await;
+        assert_eq!(response.status, status);
+        let policy = response
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-security-policy: "))
+            .unwrap();
+        for part in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(part), "{target}: {policy}");
+        }
+        for header in [
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+            "referrer-policy: no-referrer",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert_eq!(
+                response.head.matches(header).count(),
+                1,
+                "{target}: {header}"
+            );
+        }
+        assert!(!response.head.contains("strict-transport-security"));
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_insist_on_tls_that_all_trust() {
+    check(vouched_for(), "files.example", true).await;
+    check(vouched_for(), "localhost", false).await;
+    check(vouched_for(), "127.0.0.1", false).await;
+    check(Trust::new(), "files.example", false).await;
+
+    async fn check(trust: Trust, host: &str, expected: bool) {
+        let adjust = |access: &mut Access| access.hosts = Hosts::new(["files.example".to_owned()]);
+        let server = trust.serve(|config| adjust(&mut config.access)).await;
+        let mut client = trust.connect(&server).await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        let response = client.response().await;
+        assert_eq!(response.status, 200);
+        let told = response
+            .head
+            .contains("strict-transport-security: max-age=");
+        assert_eq!(told, expected, "{host}");
+    }
+}
+
+/// A certificate from an authority.
+fn vouched_for() -> Trust {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &Issuer::new(authority, &authority_key))
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    Trust {
+        tls: Tls::new(vec![certificate.der().clone()], key).unwrap(),
+        roots,
+    }
+}
+
+#[tokio::test]
+async fn what_is_offered_can_be_switched() {
+    let localhost = "Host: localhost\r\n";
+    let server = serve(|access| access.offer.listing = false).await;
+    fs::write(server.path("known"), "content").unwrap();
+    let page = get(&server, "/", localhost).await;
+    assert!(page.text().contains("<form") && !page.text().contains("known"));
+    assert_eq!(get(&server, "/files/known", localhost).await.status, 200);
+
+    let server = serve(|access| access.offer.download = false).await;
+    fs::write(server.path("known"), "content").unwrap();
+    let page = get(&server, "/", localhost).await;
+    assert!(page.text().contains("known") && !page.text().contains("/files/"));
+    assert_eq!(get(&server, "/files/known", localhost).await.status, 405);
+    assert_eq!(put(&server, localhost).await.status, 201);
+}
+
+#[tokio::test]
+async fn files_are_removed_where_that_is_offered() {
+    let delete = async |server: &TestServer, name: &str| {
+        let mut client = server.connect().await;
+        client
+            .send(format!(
+                "DELETE /files/{name} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            ))
+            .await;
+        client.response().await.status
+    };
+    let server = TestServer::start().await;
+    fs::write(server.path("file"), "content").unwrap();
+    assert_eq!(delete(&server, "file").await, 405);
+
+    let server = serve(|access| access.offer.delete = true).await;
+    fs::write(server.path("a file"), "content").unwrap();
+    fs::write(server.path(".hidden"), "content").unwrap();
+    fs::create_dir(server.path("directory")).unwrap();
+    let kept = server.control();
+    std::os::unix::fs::symlink(&kept, server.path("link")).unwrap();
+    for name in [
+        "directory",
+        "link",
+        ".hidden",
+        "..%2Fcontrol",
+        "missing",
+        "%ff",
+    ] {
+        assert_eq!(delete(&server, name).await, 404, "{name}");
+    }
+    assert_eq!(delete(&server, "a%20file").await, 204);
+    assert_eq!(delete(&server, "a%20file").await, 404);
+    assert_eq!(server.names(), [".hidden", "directory", "link"]);
+    assert!(kept.exists());
+}
