@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,9 @@ use crate::{
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 
+/// Where the server listens when nobody says otherwise.
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+
 /// A server that is ready to run.
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<TcpListener>,
@@ -36,9 +39,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Opens what the command line asks for. Needs a runtime.
-    pub(crate) fn open(cli: &Cli) -> Result<Self> {
-        let access = cli.access.access(&cli.listen)?;
+    /// Opens what the command line asks for, and takes the listeners that were passed. Needs a
+    /// runtime.
+    pub(crate) fn open(cli: &Cli, passed: Vec<std::net::TcpListener>) -> Result<Self> {
+        let addresses = addresses(cli, &passed)?;
+        let access = cli.access.access(&addresses)?;
         let certificate = match cli.tls {
             true => Some(certificate::made(
                 &cli.state,
@@ -47,15 +52,16 @@ impl Bound {
             )?),
             false => None,
         };
-        let listeners = cli
-            .listen
-            .iter()
-            .map(|&address| listen(address))
-            .collect::<Result<_>>()?;
+        let passed = passed
+            .into_iter()
+            .map(|listener| Ok(TcpListener::from_std(listener)?));
+        let asked_for = listen_on(cli, passed.len()).into_iter().map(listen);
+        let listeners = passed.chain(asked_for).collect::<Result<_>>()?;
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
         config.limits = cli.limits.limits();
         config.access = access;
+        config.grace = cli.grace;
         config.http2 = cli.http2;
         config.tls = match (&certificate, &cli.cert, &cli.key) {
             (Some(made), _, _) => Some(made.tls.clone()),
@@ -119,6 +125,23 @@ impl Bound {
             debug!(%error, "systemd cannot be told");
         }
     }
+}
+
+/// What the command line asks for; the usual address only where there is no other.
+fn listen_on(cli: &Cli, passed: usize) -> Vec<SocketAddr> {
+    match (cli.listen.is_empty(), passed) {
+        (true, 0) => vec![USUAL_ADDRESS],
+        _ => cli.listen.clone(),
+    }
+}
+
+/// All that the server will listen on.
+fn addresses(cli: &Cli, passed: &[std::net::TcpListener]) -> Result<Vec<SocketAddr>> {
+    let mut addresses = listen_on(cli, passed.len());
+    for listener in passed {
+        addresses.push(listener.local_addr()?);
+    }
+    Ok(addresses)
 }
 
 fn open_directory(path: &Path) -> Result<PathBuf> {

@@ -1,19 +1,24 @@
 //! The command line. Scripts depend on it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
-use crate::{access::AccessArguments, limits::LimitArguments, state::default_state_directory};
+use crate::{
+    access::AccessArguments,
+    limits::{LimitArguments, seconds},
+    state::default_state_directory,
+};
 
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
 /// arrived.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// Address to take uploads on; may be given several times
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
+    /// Address to take uploads on; may be given several times [default: 127.0.0.1:5000, or the
+    /// sockets that systemd passes]
+    #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Directory for the files; created if missing
@@ -43,6 +48,10 @@ pub(crate) struct Cli {
     /// Directory for what must outlive the server and is no upload; made when needed
     #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
     pub(crate) state: PathBuf,
+
+    /// How long uploads may go on once the server is to stop; a second signal ends them at once
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
+    pub(crate) grace: Duration,
 
     #[command(flatten)]
     pub(crate) access: AccessArguments,

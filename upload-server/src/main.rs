@@ -1,6 +1,7 @@
 //! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
 
 mod access;
+mod activation;
 mod bind;
 mod certificate;
 mod cli;
@@ -45,9 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(cli: &Cli) -> anyhow::Result<()> {
+    let passed = activation::listeners()?;
     runtime()?.block_on(async {
-        let shutdown = signals::shutdown()?;
-        let bound = Bound::open(cli)?;
+        let asked = signals::listen()?;
+        let bound = Bound::open(cli, passed)?;
         bound.announce();
         let Bound {
             listeners,
@@ -56,7 +58,8 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
             socket_file: _socket_file,
             ..
         } = bound;
-        server::run(listeners, control, config, shutdown).await?;
+        let (stop, hurry) = (asked.stop.cancelled(), asked.hurry.cancelled());
+        server::run(listeners, control, config, stop, hurry).await?;
         Ok(())
     })
 }

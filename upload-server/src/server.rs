@@ -14,6 +14,7 @@ mod intake;
 mod journal;
 mod json;
 mod limits;
+mod metrics;
 mod name;
 mod net;
 mod page;
@@ -36,6 +37,7 @@ use self::{
     intake::Intake,
     journal::Journal,
     limits::admission::Admission,
+    metrics::Metrics,
     net::{accept::Acceptor, http::Http},
     store::Store,
 };
@@ -76,13 +78,13 @@ impl Config {
             http2: false,
             access: Access::default(),
             limits: Limits::default(),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(30),
         }
     }
 }
 
-/// Serves until `shutdown`, then finishes what is under way. The feed ends last, when every upload
-/// and connection has its line.
+/// Serves until `shutdown`, then finishes what is under way, until the grace is over or `hurry`. The
+/// feed ends last, when every upload and connection has its line.
 ///
 /// # Errors
 /// When the kernel does not say what a listener or this process is.
@@ -91,6 +93,7 @@ pub async fn run(
     control: UnixListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
+    hurry: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let addresses = listeners
         .iter()
@@ -112,23 +115,28 @@ pub async fn run(
         access: config.access,
         trusted: config.tls.as_ref().is_some_and(|tls| !tls.is_self_signed()),
     };
+    let (head, idle) = (limits.head, limits.idle);
+    let metrics = Arc::new(Metrics::new());
+    let admission = Admission::new(limits, config.directory, Arc::clone(&metrics));
     let http = Http {
         tls: config.tls.map(|tls| tls.acceptor(config.http2)),
         http2: config.http2,
-        head: limits.head,
-        idle: limits.idle,
-        router: routes::router(intake, Admission::new(limits, config.directory), guard),
+        head,
+        idle,
+        router: routes::router(intake, admission, guard, Arc::clone(&metrics)),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        journal: Arc::clone(&journal),
+        metrics,
     };
-    let acceptor = Acceptor::new(http, connections, Arc::clone(&journal));
+    let acceptor = Acceptor::new(http, connections);
     for listener in listeners {
         acceptor.spawn(listener);
     }
 
     shutdown.await;
-    acceptor.shut_down(config.grace).await;
+    acceptor.shut_down(config.grace, hurry).await;
     journal.close();
     feed_over.cancel();
     let abort_control = control.abort_handle();

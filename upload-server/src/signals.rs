@@ -1,25 +1,52 @@
-//! When the process is asked to stop.
+//! When the process is asked to stop, and when it is asked again.
 
 use std::io;
 
 use rustix::process::Signal;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
-/// Completes at the first SIGINT, SIGTERM or SIGHUP from now on.
-pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
+/// What the process is asked for.
+pub(crate) struct Requests {
+    /// Finish what is under way, and stop.
+    pub(crate) stop: CancellationToken,
+    /// Stop at once.
+    pub(crate) hurry: CancellationToken,
+}
+
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on. Needs a runtime.
+pub(crate) fn listen() -> io::Result<Requests> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     // Unhandled it would kill the process; handled, the write fails with EFBIG.
     let file_too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-    Ok(async move {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let (to_stop, to_hurry) = (stop.clone(), hurry.clone());
+    tokio::spawn(async move {
         let _file_too_large = file_too_large;
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-            _ = hangup.recv() => (),
+        let mut asked = async || {
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+                _ = hangup.recv() => (),
+            }
+        };
+        asked().await;
+        info!("stopping, as soon as what is under way is done");
+        if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
+            debug!(%error, "systemd cannot be told");
         }
-        info!("stopping");
-    })
+        to_stop.cancel();
+        asked().await;
+        warn!("stopping at once");
+        to_hurry.cancel();
+        // Whoever asks a third time is not killed for it: the end is near.
+        loop {
+            asked().await;
+        }
+    });
+    Ok(Requests { stop, hurry })
 }

@@ -19,7 +19,7 @@ pub use self::{
     host::Hosts,
     token::{Token, TokenError},
 };
-use super::{error::Error, net::connection::Exchange};
+use super::{error::Error, net::connection::Exchange, routes::HEALTH};
 
 /// What the server lets whom do.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +84,9 @@ impl Access {
         host: Option<&Authority>,
         exchange: &Exchange,
     ) -> Result<(), Error> {
+        if request.uri().path() == HEALTH && request.method().is_safe() {
+            return Ok(());
+        }
         match host {
             None if request.version() < Version::HTTP_11 => {}
             None => return Err(Error::Malformed("the header Host is missing".to_owned())),

@@ -2,12 +2,14 @@
 //! the client reads the last answer. What a request asks for is not known here.
 
 pub(crate) mod accept;
+mod access_log;
 mod answer;
 pub(crate) mod connection;
 pub(crate) mod crowd;
 pub(crate) mod http;
 mod http1;
 mod http2;
+mod received;
 mod socket;
 mod timed_stream;
 pub(crate) mod tls;

@@ -15,21 +15,37 @@ use super::{
     form,
     intake::Intake,
     limits::admission::{Admission, admit},
+    metrics::{self, Metrics},
     page::{self, Page},
     put,
 };
 
+/// Where the server says that it is well, to everybody.
+pub(crate) const HEALTH: &str = "/healthz";
+
 /// The upload listeners' routes, within the guard.
-pub(crate) fn router(intake: Intake, admission: Admission, access: Guard) -> Router {
+pub(crate) fn router(
+    intake: Intake,
+    admission: Admission,
+    access: Guard,
+    metrics: Arc<Metrics>,
+) -> Router {
+    let with_token = access.access.token.is_some();
+    let metrics = get(metrics::show).with_state((metrics, with_token));
     let gate = from_fn_with_state(admission, admit);
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),
         offer: access.access.offer,
-        with_token: access.access.token.is_some(),
+        with_token,
     });
     let form = post(form::post).layer(gate.clone());
     let mut routes = Router::new()
         .route("/", page.merge(form))
+        .route(
+            HEALTH,
+            get(healthy).merge(put(put::put).layer(gate.clone())),
+        )
+        .route("/metrics", metrics.merge(put(put::put).layer(gate.clone())))
         .route("/{*name}", put(put::put).layer(gate));
     if let Some(file) = file(access.access.offer) {
         routes = routes.route("/files/{name}", file);
@@ -39,6 +55,11 @@ pub(crate) fn router(intake: Intake, admission: Admission, access: Guard) -> Rou
         .fallback(async || Error::NotFound)
         .with_state(intake)
         .layer(from_fn_with_state(Arc::new(access), guard))
+}
+
+/// For whoever watches over the server: it takes requests.
+async fn healthy() -> &'static str {
+    "ok\n"
 }
 
 /// What may be done with a stored file, if anything.

@@ -15,6 +15,7 @@ mod form;
 mod guard;
 mod http2;
 mod limits;
+mod operation;
 mod page;
 mod process;
 mod put;

@@ -27,6 +27,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What the server tells systemd.
+    news: UnixDatagram,
 }
 
 impl Running {
@@ -43,27 +45,48 @@ impl Running {
     pub(crate) async fn start_as(mut command: Command, root: &Path) -> Self {
         let ready_path = root.join("ready");
         let _ = fs::remove_file(&ready_path);
-        let ready = UnixDatagram::bind(&ready_path).unwrap();
+        let news = UnixDatagram::bind(&ready_path).unwrap();
         let child = with_arguments(&mut command, root)
             .env("NOTIFY_SOCKET", ready_path)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut message = vec![0; 4096];
-        let length = within_limit(ready.recv(&mut message)).await.unwrap();
-        let message = String::from_utf8(message[..length].to_vec()).unwrap();
+        let message = heard(&news).await;
         assert!(message.contains("READY=1\n"), "{message}");
         let (_, url) = message.split_once("STATUS=listening on http").unwrap();
         let (_, address) = url.split_once("://").unwrap();
-        let address = address.split(',').next().unwrap().parse().unwrap();
-        Self { child, address }
+        let address = address.split([',', ' ']).next().unwrap().parse().unwrap();
+        Self {
+            child,
+            address,
+            news,
+        }
     }
 
-    pub(crate) async fn stop_with(mut self, signal: Signal) -> Option<i32> {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// The next thing that the server tells systemd.
+    pub(crate) async fn next_news(&self) -> String {
+        heard(&self.news).await
+    }
+
+    pub(crate) async fn end(mut self) -> Option<i32> {
         within_limit(self.child.wait()).await.unwrap().code()
     }
+
+    pub(crate) async fn stop_with(self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
+        self.end().await
+    }
+}
+
+async fn heard(news: &UnixDatagram) -> String {
+    let mut message = vec![0; 4096];
+    let length = within_limit(news.recv(&mut message)).await.unwrap();
+    String::from_utf8(message[..length].to_vec()).unwrap()
 }
 
 fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {

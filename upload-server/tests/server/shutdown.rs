@@ -52,3 +52,17 @@ async fn does_not_wait_for_idle_connections() {
     assert!(used.is_closed().await);
     assert!(unused.is_closed().await);
 }
+
+#[tokio::test]
+async fn drops_everything_when_asked_again() {
+    let server = TestServer::start_with(|config| config.grace = NEVER).await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    client.send(expecting_put_head("file", 10)).await;
+    assert_eq!(client.response().await.status, 100);
+    server.hurry().cancel();
+    server.stop().await;
+    assert_eq!(feed.upload().await.outcome, Outcome::Failed);
+    feed.connection().await;
+    assert_eq!(feed.next().await, None);
+}

@@ -13,6 +13,7 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use upload_server::server::{self, Config};
 
 use crate::{client::Client, feed::Feed};
@@ -28,6 +29,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     root: TempDir,
     stop: oneshot::Sender<()>,
+    hurry: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -45,9 +47,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let control = UnixListener::bind(root.path().join("control")).unwrap();
         let (stop, stopped) = oneshot::channel();
+        let hurry = CancellationToken::new();
+        let hurried = hurry.clone().cancelled_owned();
         let task = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            server::run(vec![listener], control, config, stopped)
+            server::run(vec![listener], control, config, stopped, hurried)
                 .await
                 .unwrap();
         });
@@ -55,6 +59,7 @@ impl TestServer {
             address,
             root,
             stop,
+            hurry,
             task,
         }
     }
@@ -83,6 +88,11 @@ impl TestServer {
             .collect();
         names.sort();
         names
+    }
+
+    /// What makes the server stop at once when it is to stop.
+    pub(crate) fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
     }
 
     pub(crate) async fn stop(self) {

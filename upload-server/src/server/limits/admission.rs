@@ -17,20 +17,24 @@ use super::{
     free_space::FreeSpace,
     places::{Place, Places},
 };
-use crate::server::{error::Error, net::connection::Exchange, transfer::Transfer};
+use crate::server::{
+    error::Error, metrics::Metrics, net::connection::Exchange, transfer::Transfer,
+};
 
 /// What the gate asks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
     places: Arc<Places>,
     space: FreeSpace,
 }
 
 impl Admission {
     /// For uploads to this directory.
-    pub(crate) fn new(limits: Limits, directory: PathBuf) -> Self {
+    pub(crate) fn new(limits: Limits, directory: PathBuf, metrics: Arc<Metrics>) -> Self {
         Self {
+            metrics,
             places: Arc::new(Places::new(limits.uploads, limits.uploads_per_client)),
             space: FreeSpace::new(directory, limits.min_free),
             limits: Arc::new(limits),
@@ -46,6 +50,22 @@ impl Admission {
     }
 }
 
+/// Counts an upload as under way, until this is dropped.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.uploads_in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.uploads_in_flight.dec();
+    }
+}
+
 /// The gate as a layer of a route that takes uploads.
 pub(crate) async fn admit(
     State(admission): State<Admission>,
@@ -55,6 +75,7 @@ pub(crate) async fn admit(
 ) -> Response {
     match admission.admit(&exchange, request.body()) {
         Ok(_place) => {
+            let _counted = InFlight::new(&admission.metrics);
             let request = request.map(|body| {
                 let space = admission.space.clone();
                 Body::new(Arriving::new(body, &admission.limits, space))

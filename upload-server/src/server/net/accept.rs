@@ -9,7 +9,7 @@ use super::{
     crowd::{Crowd, Standing},
     http::Http,
 };
-use crate::server::{clock, journal::Journal};
+use crate::server::clock;
 
 /// How many connections beyond the limit are told so at a time; more wait in the kernel.
 const TURNED_AWAY: usize = 16;
@@ -21,16 +21,14 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     http: Http,
-    journal: Arc<Journal>,
     crowd: Arc<Crowd>,
     turned_away: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(http: Http, connections: usize, journal: Arc<Journal>) -> Self {
+    pub(crate) fn new(http: Http, connections: usize) -> Self {
         Self {
             http,
-            journal,
             crowd: Arc::new(Crowd::new(connections)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
@@ -47,21 +45,28 @@ impl Acceptor {
         });
     }
 
-    /// Lets requests under way finish, for as long as `grace`. No connection is left afterwards.
-    pub(crate) async fn shut_down(self, grace: Duration) {
-        self.http.stop.cancel();
-        self.http.tasks.close();
-        if tokio::time::timeout(grace, self.http.tasks.wait())
-            .await
-            .is_err()
-        {
-            warn!(
-                connections = self.http.tasks.len(),
-                "still busy: dropping what is under way"
-            );
-            self.http.abandon.cancel();
-            self.http.tasks.wait().await;
+    /// Lets requests under way finish, for as long as `grace` and until `hurry`. No connection is
+    /// left afterwards.
+    pub(crate) async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) {
+        let Http {
+            stop,
+            abandon,
+            tasks,
+            ..
+        } = self.http;
+        stop.cancel();
+        tasks.close();
+        tokio::select! {
+            () = tasks.wait() => return,
+            () = sleep(grace) => (),
+            () = hurry => (),
         }
+        warn!(
+            connections = tasks.len(),
+            "still busy: dropping what is under way"
+        );
+        abandon.cancel();
+        tasks.wait().await;
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
@@ -86,13 +91,13 @@ impl Acceptor {
                 (Some(place), self.http.clone(), Some(crowd))
             }
             None => {
+                self.http.metrics.connections_refused.inc();
                 let place = Arc::clone(&self.turned_away).acquire_owned().await;
                 (place.ok(), self.http.refusing(), None)
             }
         };
         let standing = Standing::new(crowd, place);
-        let journal = Arc::clone(&self.journal);
-        let (socket, connection) = http.open(stream, client, accepted_ns, standing, journal)?;
+        let (socket, connection) = http.open(stream, client, accepted_ns, standing)?;
         self.http
             .tasks
             .spawn(async move { http.serve(socket, connection).await });

@@ -6,31 +6,37 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::StatusCode,
+};
 use hyper::body::{Frame, SizeHint};
 
-use super::connection::Connection;
+use super::{access_log::AccessLine, connection::Connection};
 
 /// A request that is being worked on, until this is dropped.
 pub(crate) struct InFlight {
     connection: Arc<Connection>,
     request: u32,
+    line: AccessLine,
     /// hyper has all of the response.
     answered: bool,
 }
 
 impl InFlight {
     /// `request` has arrived on this connection.
-    pub(crate) fn new(connection: Arc<Connection>, request: u32) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, request: u32, line: AccessLine) -> Self {
         Self {
             connection,
             request,
+            line,
             answered: false,
         }
     }
 
     /// The response's body, whose end or whose being dropped is the end of the request.
-    pub(crate) fn answer(mut self, body: Body) -> Answer {
+    pub(crate) fn answer(mut self, status: StatusCode, body: Body) -> Answer {
+        self.line.status = Some(status);
         self.answered = body.is_end_stream();
         Answer {
             body,
@@ -42,6 +48,12 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.connection.request_over(self.request, self.answered);
+        let took = self.line.end(&self.connection);
+        let status = self.line.status.filter(|_| self.answered);
+        let status = status.map(|status| status.as_u16());
+        self.connection
+            .metrics
+            .request(&self.line.method, status, took);
     }
 }
 
@@ -60,6 +72,11 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.in_flight.line.sent += data.len() as u64;
+        }
         self.in_flight.answered = frame.is_none() || self.body.is_end_stream();
         Poll::Ready(frame)
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::crowd::Standing;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
-    server::{clock, journal::Journal},
+    server::{clock, journal::Journal, metrics::Metrics},
 };
 
 /// One accepted socket. The kernel's facts about it do not change, its progress does.
@@ -32,7 +32,18 @@ pub(crate) struct Connection {
     /// Cancelled when the connection has to make room for another.
     pub(crate) dismissed: CancellationToken,
     journal: Arc<Journal>,
+    pub(crate) metrics: Arc<Metrics>,
     progress: Mutex<Progress>,
+}
+
+/// The kernel's facts, and ours, about an accepted socket.
+#[derive(Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) cookie: Cookie,
+    pub(crate) client: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) accepted_ns: u64,
+    pub(crate) secure: bool,
 }
 
 struct Progress {
@@ -65,14 +76,13 @@ pub(crate) struct Exchange {
 
 impl Connection {
     pub(crate) fn new(
-        cookie: Cookie,
-        client: SocketAddr,
-        local: SocketAddr,
-        accepted_ns: u64,
-        secure: bool,
+        accepted: Accepted,
         standing: Standing,
         journal: Arc<Journal>,
+        metrics: Arc<Metrics>,
     ) -> Self {
+        metrics.connections.inc();
+        metrics.connections_open.inc();
         let dismissed = standing.dismissed();
         let progress = Progress {
             requests: 0,
@@ -86,6 +96,13 @@ impl Connection {
             concluded: Vec::new(),
             answered: Vec::new(),
         };
+        let Accepted {
+            cookie,
+            client,
+            local,
+            accepted_ns,
+            secure,
+        } = accepted;
         Self {
             cookie,
             client,
@@ -94,6 +111,7 @@ impl Connection {
             secure,
             dismissed,
             journal,
+            metrics,
             progress: Mutex::new(progress),
         }
     }
@@ -196,7 +214,7 @@ impl Connection {
         let sent_ns = Some(clock::now_ns());
         for mut upload in progress.answered.drain(..) {
             upload.times.sent_ns = sent_ns;
-            self.journal.publish_upload(upload);
+            self.publish(upload);
         }
     }
 
@@ -220,8 +238,13 @@ impl Connection {
     fn publish_unanswered(&self, uploads: Vec<Upload>) {
         for mut upload in uploads {
             upload.status = None;
-            self.journal.publish_upload(upload);
+            self.publish(upload);
         }
+    }
+
+    fn publish(&self, upload: Upload) {
+        self.metrics.upload(&upload);
+        self.journal.publish_upload(upload);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -239,6 +262,7 @@ impl Drop for Connection {
         let mut unanswered = std::mem::take(&mut progress.answered);
         unanswered.append(&mut progress.concluded);
         self.publish_unanswered(unanswered);
+        self.metrics.connections_open.dec();
         self.journal.publish_end(ConnectionEnd {
             cookie: self.cookie,
             accepted_ns: self.accepted_ns,

@@ -21,17 +21,19 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use super::{
+    access_log::AccessLine,
     answer::{Answer, InFlight},
-    connection::Connection,
+    connection::{Accepted, Connection},
     crowd::Standing,
     http1, http2,
+    received::Received,
     socket::Socket,
     timed_stream::TimedStream,
     tls,
 };
 use crate::{
     record::Cookie,
-    server::{error::Error, journal::Journal},
+    server::{error::Error, journal::Journal, metrics::Metrics},
 };
 
 /// What a client that speaks HTTP/2 without having negotiated it begins with (RFC 9113, 3.4).
@@ -56,6 +58,8 @@ pub(crate) struct Http {
     pub(crate) abandon: CancellationToken,
     /// Everything that works on a connection.
     pub(crate) tasks: TaskTracker,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The two versions differ in how they end.
@@ -80,25 +84,20 @@ impl Http {
         client: SocketAddr,
         accepted_ns: u64,
         standing: Standing,
-        journal: Arc<Journal>,
     ) -> io::Result<(Socket, Arc<Connection>)> {
         stream.set_nodelay(true)?;
         // Also ends a client that keeps its window closed (tcp(7)).
         let idle = self.idle.as_millis().try_into().unwrap_or(u32::MAX);
         set_tcp_user_timeout(&stream, idle)?;
-        let cookie = Cookie(socket_cookie(&stream)?);
-        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let secure = self.tls.is_some();
-        let connection = Connection::new(
-            cookie,
-            client,
-            stream.local_addr()?,
+        let accepted = Accepted {
+            cookie: Cookie(socket_cookie(&stream)?),
+            client: SocketAddr::new(client.ip().to_canonical(), client.port()),
+            local: stream.local_addr()?,
             accepted_ns,
-            secure,
-            standing,
-            journal,
-        );
-        let connection = Arc::new(connection);
+            secure: self.tls.is_some(),
+        };
+        let (journal, metrics) = (Arc::clone(&self.journal), Arc::clone(&self.metrics));
+        let connection = Arc::new(Connection::new(accepted, standing, journal, metrics));
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }
 
@@ -121,7 +120,10 @@ impl Http {
     pub(crate) async fn abandoned(&self, connection: &Connection) {
         tokio::select! {
             () = self.abandon.cancelled() => (),
-            () = connection.dismissed.cancelled() => debug!(cookie = %connection.cookie, "makes room"),
+            () = connection.dismissed.cancelled() => {
+                self.metrics.connections_dismissed.inc();
+                debug!(cookie = %connection.cookie, "makes room");
+            }
         }
         connection.abandon();
     }
@@ -139,7 +141,13 @@ impl Http {
             };
             return self.speak(spoken, stream, connection).await;
         };
-        let stream = self.in_time(acceptor.accept(socket)).await?;
+        let stream = match self.in_time(acceptor.accept(socket)).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.metrics.handshakes_failed.inc();
+                return Err(error.into());
+            }
+        };
         let spoken = match stream.get_ref().1.alpn_protocol() {
             Some(tls::HTTP_2) => Spoken::Http2,
             _ => Spoken::Http1,
@@ -204,9 +212,12 @@ async fn answer(
     let version = request.version();
     let exchange = connection.request_arrived(version);
     let number = exchange.request;
-    let in_flight = InFlight::new(Arc::clone(&connection), number);
+    let path = request.uri().path().to_owned();
+    let line = AccessLine::begin(request.method().clone(), path, number);
+    let received = Arc::clone(&line.received);
+    let in_flight = InFlight::new(Arc::clone(&connection), number, line);
     let has_body = !request.body().is_end_stream();
-    let mut request = request.map(Body::new);
+    let mut request = request.map(|body| Body::new(Received::new(body, received)));
     if version == Version::HTTP_2 {
         as_in_http1(&mut request);
     }
@@ -219,8 +230,9 @@ async fn answer(
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    connection.response_ready(number, response.status());
-    Ok(response.map(|body| in_flight.answer(body)))
+    let status = response.status();
+    connection.response_ready(number, status);
+    Ok(response.map(|body| in_flight.answer(status, body)))
 }
 
 /// HTTP/2 sends scheme, authority and path apart (RFC 9113, 8.3.1), and hyper makes one URI of

@@ -1,0 +1,209 @@
+//! `GET /metrics`: what happened so far, in numbers, for Prometheus (OpenMetrics text).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{Method, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use tracing::error;
+
+use super::{error::Error, net::connection::Exchange};
+use crate::record::{Outcome, Upload};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The numbers.
+pub(crate) struct Metrics {
+    registry: Registry,
+    uploads: Family<OutcomeLabel, Counter>,
+    upload_bytes: Counter,
+    upload_duration: Family<OutcomeLabel, Histogram>,
+    pub(crate) uploads_in_flight: Gauge,
+    pub(crate) connections: Counter,
+    pub(crate) connections_open: Gauge,
+    pub(crate) connections_dismissed: Counter,
+    pub(crate) connections_refused: Counter,
+    pub(crate) handshakes_failed: Counter,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    status: u16,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("upload_server"),
+            uploads: Family::default(),
+            upload_bytes: Counter::default(),
+            upload_duration: Family::new_with_constructor(durations),
+            uploads_in_flight: Gauge::default(),
+            connections: Counter::default(),
+            connections_open: Gauge::default(),
+            connections_dismissed: Counter::default(),
+            connections_refused: Counter::default(),
+            handshakes_failed: Counter::default(),
+            requests: Family::default(),
+            request_duration: durations(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// An upload came to its end.
+    pub(crate) fn upload(&self, upload: &Upload) {
+        let label = OutcomeLabel {
+            outcome: label(upload.outcome),
+        };
+        self.uploads.get_or_create(&label).inc();
+        self.upload_bytes.inc_by(upload.bytes);
+        let times = &upload.times;
+        let end = times.sent_ns.or(times.response_ns).or(times.body_last_ns);
+        if let Some(nanoseconds) = end.and_then(|end| end.checked_sub(times.head_ns)) {
+            let duration = Duration::from_nanos(nanoseconds);
+            let durations = self.upload_duration.get_or_create(&label);
+            durations.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// A request came to its end; its status is absent where no response was sent.
+    pub(crate) fn request(&self, method: &Method, status: Option<u16>, took: Duration) {
+        let labels = RequestLabels {
+            method: known(method),
+            status: status.unwrap_or_default(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.request_duration.observe(took.as_secs_f64());
+    }
+
+    fn register(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register(
+            "uploads",
+            "Uploads that came to their end",
+            self.uploads.clone(),
+        );
+        registry.register_with_unit(
+            "upload_received",
+            "Bytes of uploads that arrived",
+            Unit::Bytes,
+            self.upload_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "upload_duration",
+            "Time from an upload's request head to its response",
+            Unit::Seconds,
+            self.upload_duration.clone(),
+        );
+        registry.register(
+            "uploads_in_flight",
+            "Uploads under way",
+            self.uploads_in_flight.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections accepted",
+            self.connections.clone(),
+        );
+        registry.register(
+            "connections_open",
+            "Connections held",
+            self.connections_open.clone(),
+        );
+        registry.register(
+            "connections_dismissed",
+            "Silent connections that had to make room for others",
+            self.connections_dismissed.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections beyond the limit",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "handshakes_failed",
+            "Connections whose TLS handshake failed or took too long",
+            self.handshakes_failed.clone(),
+        );
+        registry.register(
+            "requests",
+            "Requests by method and status, 0 where no response was sent",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to the end of its response",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+    }
+}
+
+/// The numbers for whoever may see them: with a token whoever has it, without one this machine.
+pub(crate) async fn show(
+    State((metrics, with_token)): State<(Arc<Metrics>, bool)>,
+    Extension(exchange): Extension<Exchange>,
+) -> Result<Response, Error> {
+    if !with_token && !exchange.connection.client.ip().is_loopback() {
+        return Err(Error::NotFound);
+    }
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &metrics.registry) {
+        error!(%error, "the metrics cannot be written");
+    }
+    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+/// From a millisecond to more than an hour.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 4.0, 12))
+}
+
+fn label(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Aborted => "aborted",
+        Outcome::Reset => "reset",
+        Outcome::TimedOut => "timed_out",
+        Outcome::TooLarge => "too_large",
+        Outcome::Refused => "refused",
+        Outcome::DiskFull => "disk_full",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// Methods are the client's to make up, labels are not.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
