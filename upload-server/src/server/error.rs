@@ -55,6 +55,8 @@ pub(crate) enum Error {
     Malformed(String),
     #[error("a page of another site asked for this")]
     CrossSite,
+    #[error("this server speaks TLS: let the address begin with https://")]
+    ClearText,
     #[error("this asks for the server's token, as bearer or as password")]
     Unauthorized,
     #[error("this server is not called {0:?}: start it with --host to give it that name")]
@@ -127,7 +129,9 @@ impl Error {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
-            Self::Name(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, Outcome::Refused),
+            Self::Name(_) | Self::Malformed(_) | Self::ClearText => {
+                (StatusCode::BAD_REQUEST, Outcome::Refused)
+            }
             Self::Occupied => (StatusCode::CONFLICT, Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),

@@ -196,7 +196,7 @@ async fn every_answer_is_shut_to_other_pages() {
         for header in [
             "x-content-type-options: nosniff",
             "x-frame-options: DENY",
-            "referrer-policy: no-referrer",
+            "referrer-policy: same-origin",
             "cross-origin-resource-policy: same-origin",
         ] {
             assert_eq!(

@@ -213,6 +213,7 @@ async fn takes_the_sockets_that_systemd_opened() {
     let _server = command
         .args(arguments)
         .current_dir(root.path())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .unwrap();

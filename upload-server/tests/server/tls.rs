@@ -15,7 +15,7 @@ use upload_server::{
 };
 
 use crate::{
-    client::{Client, content, expecting_put_head, put_head},
+    client::{Client, content, expecting_put_head},
     feed::Feed,
     process::{Running, control, curl, refusal, tempdir},
     put::assert_in_order,
@@ -189,11 +189,29 @@ async fn a_failed_handshake_has_its_line() {
     let trust = Trust::new();
     let server = trust.serve(|_| ()).await;
     let mut feed = server.feed().await;
-    let mut plain = server.connect().await;
-    plain.send(put_head("file", 3)).await;
+    let mut broken = server.connect().await;
+    broken.send([0x16, 3, 1, 0, 4, 9, 9, 9, 9]).await;
     let end = feed.connection().await;
     assert_eq!(end.requests, 0);
     assert!(end.accepted_ns < end.closed_ns);
+    // The alert that says why comes first, if it was not too late.
+    broken.rest().await;
+}
+
+#[tokio::test]
+async fn clear_text_is_told_to_use_tls() {
+    let trust = Trust::new();
+    let server = trust.serve(|_| ()).await;
+    let mut feed = server.feed().await;
+    let mut plain = server.connect().await;
+    let response = plain.put("file", &content(1_000_000)).await;
+    assert_eq!(response.status, 400);
+    let detail = response.problem()["detail"].to_string();
+    assert!(detail.contains("https://"), "{detail}");
+    assert!(plain.is_closed().await);
+    drop(plain);
+    assert_eq!(feed.connection().await.requests, 1);
+    assert_eq!(server.names(), [""; 0]);
 }
 
 #[tokio::test]

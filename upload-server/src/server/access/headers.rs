@@ -1,5 +1,5 @@
 //! What every answer tells a browser: to show nothing here within other pages, to run nothing, and
-//! to pass nothing on.
+//! to tell other sites nothing of it.
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -17,6 +17,10 @@ const NOTHING: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// Not `no-referrer`: with that, browsers say `Origin: null` of the page's own form, too (Fetch,
+/// "append a request Origin header").
+const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+
 /// A month: long enough to protect who comes back, short enough for a server that gives TLS up.
 const STRICT: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
@@ -25,7 +29,7 @@ pub(crate) fn add(headers: &mut HeaderMap, strict: bool) {
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(REFERRER_POLICY, REFERRER);
     headers.insert(
         CROSS_ORIGIN_RESOURCE_POLICY,
         HeaderValue::from_static("same-origin"),

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::debug;
@@ -68,11 +68,23 @@ enum Spoken {
     Http2,
 }
 
+/// What a client began with where TLS was due.
+enum Opened {
+    Secure(Box<TlsStream<Socket>>),
+    Clear(Socket),
+}
+
 impl Http {
     /// The same for connections that the server has no place for: it says so and closes.
     pub(crate) fn refusing(&self) -> Self {
+        self.answering(|| Error::Busy)
+    }
+
+    /// The same with one answer to everything, and the end of the connection.
+    fn answering(&self, error: fn() -> Error) -> Self {
+        let answer = async move || ([(header::CONNECTION, "close")], error());
         Self {
-            router: Router::new().fallback(async || ([(header::CONNECTION, "close")], Error::Busy)),
+            router: Router::new().fallback(answer),
             ..self.clone()
         }
     }
@@ -133,32 +145,58 @@ impl Http {
         socket: Socket,
         connection: Arc<Connection>,
     ) -> Result<(), BoxError> {
-        let Some(acceptor) = &self.tls else {
-            let mut stream = TimedStream::new(socket, Arc::clone(&connection));
-            let spoken = match self.http2 && self.opening(&mut stream).await? {
-                true => Spoken::Http2,
-                false => Spoken::Http1,
-            };
-            return self.speak(spoken, stream, connection).await;
+        match &self.tls {
+            Some(acceptor) => self.serve_secure(acceptor, socket, connection).await,
+            None => self.serve_clear(socket, connection).await,
+        }
+    }
+
+    async fn serve_clear(
+        &self,
+        socket: Socket,
+        connection: Arc<Connection>,
+    ) -> Result<(), BoxError> {
+        let mut stream = TimedStream::new(socket, Arc::clone(&connection));
+        let begins_http2 = self.http2 && self.in_time(stream.begins_with(HTTP_2_PREFACE)).await?;
+        let spoken = match begins_http2 {
+            true => Spoken::Http2,
+            false => Spoken::Http1,
         };
-        let stream = match self.in_time(acceptor.accept(socket)).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.metrics.handshakes_failed.inc();
-                return Err(error.into());
-            }
-        };
-        let spoken = match stream.get_ref().1.alpn_protocol() {
-            Some(tls::HTTP_2) => Spoken::Http2,
-            _ => Spoken::Http1,
-        };
-        let stream = TimedStream::new(stream, Arc::clone(&connection));
         self.speak(spoken, stream, connection).await
     }
 
-    /// Whether the client begins to speak HTTP/2.
-    async fn opening(&self, stream: &mut TimedStream<Socket>) -> io::Result<bool> {
-        self.in_time(stream.begins_with(HTTP_2_PREFACE)).await
+    async fn serve_secure(
+        &self,
+        acceptor: &TlsAcceptor,
+        socket: Socket,
+        connection: Arc<Connection>,
+    ) -> Result<(), BoxError> {
+        let opened = self.in_time(async {
+            // TLS begins with the number of a record's type, clear text with a method's name.
+            match socket.first_byte().await? {
+                Some(first) if first.is_ascii_alphabetic() => Ok(Opened::Clear(socket)),
+                _ => Ok(Opened::Secure(Box::new(acceptor.accept(socket).await?))),
+            }
+        });
+        match opened.await {
+            Ok(Opened::Secure(stream)) => {
+                let spoken = match stream.get_ref().1.alpn_protocol() {
+                    Some(tls::HTTP_2) => Spoken::Http2,
+                    _ => Spoken::Http1,
+                };
+                let stream = TimedStream::new(*stream, Arc::clone(&connection));
+                self.speak(spoken, stream, connection).await
+            }
+            Ok(Opened::Clear(socket)) => {
+                let stream = TimedStream::new(socket, Arc::clone(&connection));
+                let how = self.answering(|| Error::ClearText);
+                how.speak(Spoken::Http1, stream, connection).await
+            }
+            Err(error) => {
+                self.metrics.handshakes_failed.inc();
+                Err(error.into())
+            }
+        }
     }
 
     async fn speak<S>(

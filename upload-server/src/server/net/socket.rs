@@ -27,6 +27,13 @@ impl Socket {
         Self { stream, connection }
     }
 
+    /// The first byte that the client sends, left to be read; none where it sends nothing.
+    pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut first = [0];
+        let peeked = self.note_reset(self.stream.peek(&mut first).await)?;
+        Ok((peeked > 0).then_some(first[0]))
+    }
+
     fn note_reset<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
             && matches!(
