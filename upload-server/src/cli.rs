@@ -63,7 +63,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   upload-server                                    take uploads from this machine
-  upload-server --listen 0.0.0.0:5000 --tls --token-file token
+  upload-server --listen 0.0.0.0:5000 --host files --tls --token-file token
                                                    take uploads from the network
   curl -u :TOKEN -T cat.png https://files:5000/    show the token; in a browser, it is the password
   curl -T cat.png http://127.0.0.1:5000/           upload a file
