@@ -106,6 +106,76 @@ async fn does_not_mix_requests_up() {
     assert_eq!(feed.connection().await.requests, 20);
 }
 
+/// Begins a form with two files, and returns when the first is stored and other requests have been
+/// answered since; says how many.
+async fn begin_form(
+    server: &TestServer,
+    client: &mut SendRequest<Bytes>,
+) -> (ResponseFuture, SendStream<Bytes>, u32) {
+    let form = Request::post("http://localhost/")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(())
+        .unwrap();
+    let (response, mut body) = client.send_request(form, false).unwrap();
+    let part =
+        |name| format!("--b\r\nContent-Disposition: form-data; filename=\"{name}\"\r\n\r\nx\r\n");
+    let begun = part("form-1") + &part("form-2");
+    body.send_data(begun.into(), false).unwrap();
+    let (mut others, mut since_stored) = (0, 0);
+    while since_stored < 5 {
+        others += 1;
+        let other = put(client, &format!("other-{others}"));
+        assert_eq!(finish(other, b"whole").await, 201);
+        since_stored += u32::from(server.names().contains(&"form-1".to_owned()));
+    }
+    (response, body, others)
+}
+
+/// The first file of a form is done long before its response.
+#[tokio::test]
+async fn a_file_waits_for_the_response_of_its_own_request() {
+    let server = serve(NEVER).await;
+    let mut feed = server.feed().await;
+    let mut client = connect(&server).await;
+    let (response, mut body, others) = begin_form(&server, &mut client).await;
+    body.send_data("--b--\r\n".into(), true).unwrap();
+    assert_eq!(within_limit(response).await.unwrap().status(), 201);
+    for request in 2..others + 2 {
+        let upload = feed.upload().await;
+        assert_eq!((upload.request, upload.method.as_str()), (request, "PUT"));
+    }
+    let (one, two) = (feed.upload().await, feed.upload().await);
+    assert_eq!(
+        (one.name.as_deref(), two.name.as_deref()),
+        (Some("form-1"), Some("form-2"))
+    );
+    assert_eq!((one.request, two.request), (1, 1));
+    assert!(one.times.response_ns >= two.times.stored_ns);
+    assert_eq!(one.times.sent_ns, two.times.sent_ns);
+}
+
+#[tokio::test]
+async fn a_file_whose_response_never_came_says_so() {
+    let server = serve(NEVER).await;
+    let mut feed = server.feed().await;
+    let mut client = connect(&server).await;
+    let (_response, mut body, others) = begin_form(&server, &mut client).await;
+    for _ in 0..others {
+        assert_eq!(feed.upload().await.status, Some(201));
+    }
+    body.send_reset(Reason::CANCEL);
+    let (one, two) = (feed.upload().await, feed.upload().await);
+    assert_eq!(
+        (one.outcome, two.outcome),
+        (Outcome::Complete, Outcome::Aborted)
+    );
+    for upload in [one, two] {
+        assert_eq!((upload.request, upload.status), (1, None));
+        let times = upload.times;
+        assert_eq!((times.response_ns, times.sent_ns), (None, None));
+    }
+}
+
 #[tokio::test]
 async fn takes_many_at_once() {
     let server = serve(NEVER).await;
