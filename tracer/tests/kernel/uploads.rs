@@ -148,7 +148,7 @@ fn an_upload_that_is_cut_off() {
     let script = format!(
         "import socket, struct
 s = socket.create_connection(('127.0.0.1', {port}))
-s.sendall(b'PUT /cut HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + b'x' * 5000)
+s.sendall(b'PUT /cut HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + b'x' * 5000)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 s.close()",
         port = server.address.port()
@@ -270,7 +270,7 @@ while True:
 
     fn put(&mut self, name: &str, body: &[u8]) {
         let mut request = format!(
-            "PUT /{name} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+            "PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
             body.len()
         )
         .into_bytes();

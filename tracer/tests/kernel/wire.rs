@@ -258,7 +258,7 @@ fn an_upload_that_the_client_resets() {
         python(
             &lab,
             5000,
-            "s.sendall(b'PUT /cut HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + b'x' * 5000)
+            "s.sendall(b'PUT /cut HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + b'x' * 5000)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 s.close()",
         );
@@ -293,7 +293,7 @@ fn a_half_closed_connection() {
         python(
             &lab,
             5000,
-            "s.sendall(b'PUT /half HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\n\\r\\nhello')
+            "s.sendall(b'PUT /half HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 5\\r\\n\\r\\nhello')
 s.shutdown(socket.SHUT_WR)
 while s.recv(65536):
     pass
