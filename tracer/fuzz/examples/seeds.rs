@@ -86,8 +86,8 @@ fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
             What::ResetSent => "reset-sent".to_owned(),
             What::ResetReceived => "reset-received".to_owned(),
             What::Flow(_) => "flow".to_owned(),
-            What::Read(_) => "read".to_owned(),
-            What::Segment(segment) => {
+            What::Held(how, _) => format!("{how:?}").to_lowercase(),
+            What::Segment(segment, _) => {
                 let name = kind(segment);
                 seeds.write("segment", &name, &tracer_fuzz::segment::input(segment))?;
                 format!("segment-{name}")
@@ -134,6 +134,12 @@ fn only(frames: &[Frame], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
                 }
                 Input::Kernel(bytes)
             }
+            Frame::Socket(socket) if cookies.contains(&socket.cookie) => {
+                Input::Socket(socket.clone())
+            }
+            Frame::Socket(_) => continue,
+            Frame::Cgroup(name) => Input::Cgroup(name.clone()),
+            Frame::Cost(cost) => Input::Cost(cost.clone()),
             Frame::Feed(feed) => {
                 if !concerns(feed, &cookies) {
                     continue;
@@ -170,7 +176,7 @@ fn conversation(frames: &[Frame], tuple: Tuple) -> Vec<u8> {
     let mut pieces = Vec::new();
     let events: Vec<Event> = events(frames).map(|(_, event)| event).collect();
     for event in events.iter().filter(|event| tuple_of(event) == Some(tuple)) {
-        let What::Segment(segment) = &event.what else {
+        let What::Segment(segment, _) = &event.what else {
             continue;
         };
         if !segment.leaving || segment.len == 0 {
@@ -246,7 +252,7 @@ fn tuples(frames: &[Frame]) -> Vec<Tuple> {
 fn tuple_of(event: &Event) -> Option<Tuple> {
     let mut tuple = match (&event.addresses, &event.what) {
         (Some(addresses), _) => [addresses.local, addresses.remote],
-        (None, What::Segment(segment)) => [segment.source, segment.destination],
+        (None, What::Segment(segment, _)) => [segment.source, segment.destination],
         _ => return None,
     };
     tuple.sort();

@@ -7,7 +7,7 @@ pub fn check(bytes: &[u8]) {
     let Ok(event) = Event::decode(bytes) else {
         return;
     };
-    if let What::Segment(segment) = &event.what {
+    if let What::Segment(segment, _) = &event.what {
         assert!(segment.packet.len() <= bytes.len(), "bytes from nowhere");
         crate::segment::check_segment(segment);
     }

@@ -2,7 +2,10 @@
 //! the server), by how many bytes it is off its place in the stream (negative: a repetition), how
 //! many of its bytes were captured, how many follow those uncaptured, and the captured bytes.
 
-use tracer::{end::End, payload::Payload};
+use tracer::{
+    end::End,
+    payload::{Burst, Payload},
+};
 
 /// A segment's payload.
 #[derive(Clone, Copy, Debug)]
@@ -17,24 +20,41 @@ pub struct Piece<'a> {
     pub captured: &'a [u8],
 }
 
+impl<'a> Piece<'a> {
+    const fn burst(self, mono_ns: u64, offset: u64, len: u32) -> Burst<'a> {
+        Burst {
+            mono_ns,
+            from: self.from,
+            offset,
+            len,
+            head: self.captured,
+            turned_ns: mono_ns.checked_sub(1),
+            received: None,
+        }
+    }
+}
+
 /// What is told of any pieces is in order and bounded, and repetitions add nothing.
 pub fn check(bytes: &[u8]) {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
     let mut heard = Vec::new();
     for (mono_ns, piece) in (1..).zip(Pieces(bytes)) {
+        let received = sent[usize::from(piece.from == End::Client)];
         let sent = &mut sent[usize::from(piece.from == End::Server)];
         let offset = sent.saturating_add_signed(piece.shift.into());
         let length = u32::try_from(piece.captured.len())
             .unwrap_or(u32::MAX)
             .saturating_add(piece.rest);
-        payload.hear(mono_ns, piece.from, offset, length, piece.captured);
+        let mut burst = piece.burst(mono_ns, offset, length);
+        burst.received = u32::try_from(received).ok();
+        payload.hear(&burst);
         *sent = (*sent).max(offset.saturating_add(length.into()));
         heard.push((piece, offset, length));
     }
     let mut again = payload.clone();
     for (piece, offset, length) in heard {
-        again.hear(u64::MAX, piece.from, offset, length, piece.captured);
+        again.hear(&piece.burst(u64::MAX, offset, length));
     }
     assert_eq!(payload, again, "a repetition is news");
     check_told(&payload);
