@@ -25,14 +25,17 @@ pub const SEND: u16 = 7;
 /// `Header::kind` of a [`SocketEvent`]: the last process that held the socket let go of it, and was
 /// not the last to act on it (`cgroup/sock_release`). The addresses are zero.
 pub const RELEASE: u16 = 8;
+/// `Header::kind` of a [`SocketEvent`]: the socket has an error to report to its process
+/// (`inet_sk_error_report`): `sk_err`, or, where that is 0, an ICMP message on its error queue.
+pub const ERROR: u16 = 9;
 /// `Header::kind` of a [`Segment`], followed by the packet's first bytes.
-pub const SEGMENT: u16 = 9;
+pub const SEGMENT: u16 = 10;
 /// `Header::kind` of a [`Flow`]: what a socket's segments came to.
-pub const FLOW: u16 = 10;
+pub const FLOW: u16 = 11;
 /// No kind: where the loss counters count sockets that the map `SOCKETS` had no room for.
 pub const UNTRACKED: u16 = 0;
 /// One more than the highest kind.
-pub const KINDS: u32 = 11;
+pub const KINDS: u32 = 12;
 
 /// `Segment::direction`: the packet left the socket.
 pub const EGRESS: u8 = 0;
@@ -258,8 +261,8 @@ wire! {
 
 wire! {
     /// Something else that happened to a socket; the header's kind says what.
-    pub struct SocketEvent[120] {
-        /// One of the kinds from [`RETRANSMIT`] to [`RELEASE`].
+    pub struct SocketEvent[128] {
+        /// One of the kinds from [`RETRANSMIT`] to [`ERROR`].
         pub header: Header,
         /// The socket's addresses.
         pub addresses: Addresses,
@@ -275,5 +278,9 @@ wire! {
         pub state: u8,
         /// Zero.
         pub padding: [u8; 3],
+        /// The error number, for [`ERROR`]; else 0.
+        pub error: u32,
+        /// Zero.
+        pub end_padding: u32,
     }
 }

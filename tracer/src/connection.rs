@@ -52,6 +52,10 @@ pub struct View {
     pub retransmits: u64,
     /// Each RST that it sent or received.
     pub resets: Vec<Reset>,
+    /// The first error that it had to report to its process, an errno.
+    pub error: Option<u32>,
+    /// Whether it had an ICMP message to report while it was in SYN_SENT.
+    pub icmp_in_syn_sent: bool,
     /// What passed it, sent and received, once it is closed.
     pub passed: Option<[Passed; 2]>,
 }
@@ -140,6 +144,8 @@ impl View {
             syn_retransmits: Vec::new(),
             retransmits: 0,
             resets: Vec::new(),
+            error: None,
+            icmp_in_syn_sent: false,
             passed: None,
         }
     }

@@ -128,6 +128,13 @@ impl ConnectionTable {
                 let sent = event.what == What::ResetSent;
                 self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
             }
+            What::Error(error) => self.with_view(cookie, |view| {
+                let opening = view.last().is_some_and(|last| last.new == State::SynSent);
+                match error {
+                    0 => view.icmp_in_syn_sent |= opening,
+                    error => _ = view.error.get_or_insert(error),
+                }
+            }),
             What::Held(how, task) => self.with_view(cookie, |view| {
                 if let Some(task) = task {
                     view.learn_owner(task, Learned::by(how));
@@ -254,8 +261,8 @@ impl ConnectionTable {
         let receiver_is_here = connection.view(from.other()).is_some();
         if from == End::Server
             && !segment.leaving
-            && let Some(numbers) = Numbers::of(&segment)
-            && !receiver_is_here
+            && let Some(numbers) = Numbers::of_syn_ack(&segment)
+            && connection.view(End::Server).is_none()
         {
             self.pairing.note_numbers(numbers, key);
         }

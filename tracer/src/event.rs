@@ -60,6 +60,9 @@ pub enum What {
     Segment(Box<Segment>, Aside),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
+    /// The socket has this error, an errno, to report to its process; 0 for an ICMP message, which
+    /// is no error of the socket's yet.
+    Error(u32),
     /// A process acted on the socket; no task where the record names none.
     Held(Holding, Option<Task>),
 }
@@ -260,7 +263,7 @@ impl Event {
     }
 
     fn from_socket_event(kind: u16, bytes: &[u8]) -> Result<Self, Malformed> {
-        if !(record::RETRANSMIT..=record::RELEASE).contains(&kind) {
+        if !(record::RETRANSMIT..=record::ERROR).contains(&kind) {
             return Err(Malformed::Kind(kind));
         }
         let record: SocketEvent = read(kind, bytes)?;
@@ -273,6 +276,7 @@ impl Event {
             record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
             record::RESET_SENT => What::ResetSent,
             record::RESET_RECEIVED => What::ResetReceived,
+            record::ERROR => What::Error(record.error),
             record::READ => What::Held(Holding::Read, Task::from_record(&record.task)),
             record::SEND => What::Held(Holding::Send, Task::from_record(&record.task)),
             record::RELEASE => What::Held(Holding::Release, Task::from_record(&record.task)),

@@ -19,6 +19,7 @@
 
 mod addresses;
 mod destroy;
+mod error;
 mod filter;
 mod holder;
 mod kernel;

@@ -2,7 +2,7 @@
 
 use core::ptr::addr_of_mut;
 
-use tracer_ebpf::record::SocketEvent;
+use tracer_ebpf::record::{ERROR, SocketEvent};
 
 use crate::{ring, socket::Socket, task, words};
 
@@ -37,6 +37,7 @@ pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequ
             words::zero(addr_of_mut!((*record).task));
         }
         write_rest(record, sequence, socket.state());
+        addr_of_mut!((*record).error).write(if kind == ERROR { socket.error() } else { 0 });
     }
     ring::send(entry);
 }
@@ -57,5 +58,7 @@ pub(crate) unsafe fn write_rest(record: *mut SocketEvent, sequence: Sequence, st
         padding.write(0);
         padding.add(1).write(0);
         padding.add(2).write(0);
+        addr_of_mut!((*record).error).write(0);
+        addr_of_mut!((*record).end_padding).write(0);
     }
 }

@@ -86,6 +86,7 @@ fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
             What::ResetSent => "reset-sent".to_owned(),
             What::ResetReceived => "reset-received".to_owned(),
             What::Flow(_) => "flow".to_owned(),
+            What::Error(_) => "error".to_owned(),
             What::Held(how, _) => format!("{how:?}").to_lowercase(),
             What::Segment(segment, _) => {
                 let name = kind(segment);

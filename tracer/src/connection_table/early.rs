@@ -35,11 +35,12 @@ impl Early {
         .collect()
     }
 
-    /// The initial sequence numbers of a connection, from its SYN-ACK.
+    /// The initial sequence numbers of a connection, from its third ACK: where addresses are
+    /// translated, the SYN-ACK is seen with the translated ones.
     pub(super) fn numbers(&self, client: SocketAddr, server: SocketAddr) -> Option<Numbers> {
-        self.segments.iter().rev().find_map(|(_, segment, _)| {
-            let is_its = (segment.source, segment.destination) == (server, client);
-            Numbers::of(segment).filter(|_| is_its)
+        self.segments.iter().find_map(|(_, segment, _)| {
+            let is_its = (segment.source, segment.destination) == (client, server);
+            Numbers::of_third_ack(segment).filter(|_| is_its)
         })
     }
 

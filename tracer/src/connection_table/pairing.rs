@@ -29,7 +29,7 @@ pub(super) struct Pair {
     netns: u32,
 }
 
-/// The initial sequence numbers, as a SYN-ACK bears them.
+/// The initial sequence numbers of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Numbers {
     client: u32,
@@ -57,10 +57,20 @@ impl Pair {
 
 impl Numbers {
     /// The numbers of a SYN-ACK; `None` for another segment.
-    pub(super) fn of(segment: &Segment) -> Option<Self> {
-        segment.flags.has(Flags::SYN | Flags::ACK).then(|| Self {
+    pub(super) fn of_syn_ack(segment: &Segment) -> Option<Self> {
+        let is_one = segment.flags.has(Flags::SYN | Flags::ACK);
+        is_one.then(|| Self {
             client: segment.ack.wrapping_sub(1),
             server: segment.seq,
+        })
+    }
+
+    /// The numbers of the client's first segment after its SYN; `None` for its SYN.
+    pub(super) fn of_third_ack(segment: &Segment) -> Option<Self> {
+        let is_one = segment.flags.has(Flags::ACK) && !segment.flags.has(Flags::SYN);
+        is_one.then(|| Self {
+            client: segment.seq.wrapping_sub(1),
+            server: segment.ack.wrapping_sub(1),
         })
     }
 }

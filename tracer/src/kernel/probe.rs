@@ -45,6 +45,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tracer_synack", "tcp_retransmit_synack"),
     ("tracer_rst_sent", "tcp_send_reset"),
     ("tracer_rst_recv", "tcp_receive_reset"),
+    ("tracer_error", "inet_sk_error_report"),
     ("tracer_destroy", "tcp_destroy_sock"),
 ];
 

@@ -253,15 +253,23 @@ fn failure(connection: &Connection) -> Option<Failure> {
     if opened {
         return None;
     }
-    let end = connection
+    let (view, end) = connection
         .views()
-        .find_map(|(_, view)| view.entered(State::Close))?;
+        .find_map(|(_, view)| view.entered(State::Close).map(|end| (view, end)))?;
+    // A process that asked for the error has cleared it before it closed the socket.
+    let error = match end.error {
+        0 => view.error.unwrap_or(0),
+        error => error,
+    };
     let queues = &connection.accept_queues;
-    let unanswered = matches!(end.error, 0 | errno::TIMED_OUT);
+    let unanswered = matches!(error, 0 | errno::TIMED_OUT);
     if unanswered && !queues.is_empty() && queues.iter().all(|(_, queue)| queue.is_full()) {
         return Some(Failure::AcceptQueueFull);
     }
-    Some(match end.error {
+    if error == 0 && view.icmp_in_syn_sent {
+        return Some(Failure::Unreachable);
+    }
+    Some(match error {
         0 => Failure::GivenUp,
         errno::REFUSED => Failure::Refused,
         errno::TIMED_OUT => Failure::TimedOut,

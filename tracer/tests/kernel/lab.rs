@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, ErrorKind},
+    io::{BufRead as _, BufReader, ErrorKind, Write as _},
     net::SocketAddr,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
@@ -54,12 +54,35 @@ impl Lab {
 
     /// A program within the namespace. Only the network differs: `ip netns exec` would hide `/sys`.
     pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/run/netns/{}", self.namespace))
-            .arg(program);
-        command
+        inside(&self.namespace, program)
     }
+
+    /// Another namespace, joined to this one by a pair of `veth` devices.
+    pub(crate) fn neighbour(&self) -> Neighbour {
+        let namespace = format!("{}-b", self.namespace);
+        run(Command::new("ip").args(["netns", "add", &namespace]));
+        let neighbour = Neighbour { namespace };
+        let ip = |command: &mut Command, arguments: &str| {
+            run(command.args(arguments.split(' ')));
+        };
+        let to = format!("/run/netns/{}", neighbour.namespace);
+        let create = format!("link add wire type veth peer name wire netns {to}");
+        ip(&mut self.inside("ip"), &create);
+        for (mut own, address) in [
+            (self.inside("ip"), Self::ADDRESS),
+            (neighbour.inside("ip"), Neighbour::ADDRESS),
+        ] {
+            let script =
+                format!("address add {address}/24 dev wire\nlink set wire up\nlink set lo up\n");
+            let file = self.dir.path().join(format!("{address}.ip"));
+            fs::write(&file, script).unwrap();
+            run(own.arg("-batch").arg(file));
+        }
+        neighbour
+    }
+
+    /// Its address towards a neighbour.
+    pub(crate) const ADDRESS: &str = "10.77.0.1";
 
     /// The file that stands for the namespace.
     pub(crate) fn namespace_path(&self) -> PathBuf {
@@ -130,6 +153,95 @@ impl Lab {
         content.truncate(bytes);
         fs::write(&path, content).unwrap();
         path
+    }
+}
+
+/// A namespace beside the lab's.
+pub(crate) struct Neighbour {
+    namespace: String,
+}
+
+impl Neighbour {
+    /// Its address towards the lab.
+    pub(crate) const ADDRESS: &str = "10.77.0.2";
+
+    /// A program within the namespace.
+    pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        inside(&self.namespace, program)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "delete", &self.namespace])
+            .status();
+    }
+}
+
+fn inside(namespace: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command
+        .arg(format!("--net=/run/netns/{namespace}"))
+        .arg(program);
+    command
+}
+
+/// A Python program that says `ready` when it listens, and ends when its stdin does.
+pub(crate) struct Script {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Script {
+    /// Starts `program` (`nsenter … python3`) on this text.
+    pub(crate) fn start(mut program: Command, text: &str) -> Self {
+        let mut child = program
+            .args(["-u", "-c", text])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (to, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if to.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        let script = Self { child, lines };
+        assert_eq!(script.line(), "ready");
+        script
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its next line.
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Tells it something.
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Closes its stdin and waits; gives what it said since.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+        self.lines.iter().collect()
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -37,11 +37,11 @@ fn damage_is_said() {
             "replay it with the tracer that recorded it",
         ),
         (
-            b"tcptrace\x01\x00\x01\x00\x00\x10\x00\x00\x00\x00abc",
+            b"tcptrace\x01\x00\x02\x00\x00\x10\x00\x00\x00\x00abc",
             "ends in the middle of a frame",
         ),
         (
-            b"tcptrace\x01\x00\x01\x00\x00\xff\xff\xff\xff\x00abc",
+            b"tcptrace\x01\x00\x02\x00\x00\xff\xff\xff\xff\x00abc",
             "a frame of 4294967295 bytes",
         ),
     ];

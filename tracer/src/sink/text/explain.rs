@@ -178,7 +178,7 @@ fn explain_exchange(
         plain(&exchange.request.method),
         plain(&exchange.request.target),
     );
-    let mut text = format!("The client asks {method} {target}");
+    let mut text = format!("The client sends the request {method} {target}");
     if exchange.sequence > 1 {
         let _ = write!(
             text,

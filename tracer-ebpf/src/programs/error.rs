@@ -1,0 +1,22 @@
+//! `inet_sk_error_report` (Linux 5.14): `(const struct sock *sk)`.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_ebpf::record::ERROR;
+
+use crate::{
+    filter,
+    socket::Socket,
+    socket_event::{self, Context, Sequence},
+};
+
+/// One record per error that a traced socket has to report: the process may have read, and so
+/// cleared, it when the state changes.
+#[btf_tracepoint(function = "inet_sk_error_report")]
+pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
+    if let Some(socket) = Socket::from_argument(&ctx, 0)
+        && filter::remembered(socket.cookie).is_some()
+    {
+        socket_event::submit(ERROR, socket, Context::Softirq, Sequence::default());
+    }
+    0
+}

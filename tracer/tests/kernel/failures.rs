@@ -1,0 +1,140 @@
+//! Connections that never opened, each for its own reason.
+
+use serde_json::Value;
+
+use crate::{
+    lab::{Lab, Neighbour, Script, run},
+    trace::{Trace, steps},
+};
+
+/// The only connection from the lab to this port.
+fn to_port(trace: &Trace, port: u16) -> &Value {
+    let found: Vec<&Value> = trace
+        .timelines()
+        .into_iter()
+        .filter(|timeline| timeline["server"]["port"] == port)
+        .collect();
+    assert_eq!(found.len(), 1, "{:#?}", trace.lines);
+    found[0]
+}
+
+/// An address whose segments go out on the wire, and that is nobody's.
+fn nobody_at(lab: &Lab, address: &str) -> Neighbour {
+    let neighbour = lab.neighbour();
+    let entry = format!("neighbour add {address} lladdr 02:00:00:00:00:09 dev wire");
+    run(lab.inside("ip").args(entry.split(' ')));
+    neighbour
+}
+
+/// curl to a port, in vain.
+fn knock(lab: &Lab, arguments: &[&str], url: &str) {
+    let output = lab.curl(&[arguments, &[url]].concat());
+    assert!(!output.status.success(), "{output:?}");
+}
+
+#[test]
+fn nobody_answers() {
+    let lab = Lab::new();
+    let _neighbour = nobody_at(&lab, "10.77.0.9");
+    run(lab
+        .inside("sh")
+        .args(["-c", "echo 1 >/proc/sys/net/ipv4/tcp_syn_retries"]));
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4001"]);
+    knock(&lab, &[], "http://10.77.0.9:4001/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = to_port(&trace, 4001);
+    let initiation = &timeline["phases"][0];
+    assert_eq!(initiation["failure"], "timed out");
+    let again = run(lab
+        .inside("nstat")
+        .args(["-a", "-s", "-z", "TcpExtTCPSynRetrans"]));
+    let again = again.lines().last().unwrap().split_whitespace().nth(1);
+    let again: usize = again.unwrap().parse().unwrap();
+    assert_eq!(steps(timeline, 0), vec!["client SYN"; 1 + again]);
+    let sent = &initiation["steps"];
+    assert_eq!(sent[1]["retransmit"], true);
+    let apart = sent[1]["at_ns"].as_u64().unwrap() - sent[0]["at_ns"].as_u64().unwrap();
+    assert!(
+        (900_000_000..1_500_000_000).contains(&apart),
+        "the first retry comes after a second (RFC 6298, section 2.1), not {apart} ns"
+    );
+    assert_eq!(timeline["phases"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_router_knows_no_way() {
+    let lab = Lab::new();
+    let neighbour = lab.neighbour();
+    run(neighbour
+        .inside("sh")
+        .args(["-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"]));
+    let way = format!("route add 10.79.0.0/24 via {}", Neighbour::ADDRESS);
+    run(lab.inside("ip").args(way.split(' ')));
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4002"]);
+    knock(&lab, &[], "http://10.79.0.9:4002/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = to_port(&trace, 4002);
+    assert_eq!(timeline["phases"][0]["failure"], "unreachable");
+    assert_eq!(timeline["client"]["comm"], "curl");
+}
+
+#[test]
+fn nobody_listens() {
+    let lab = Lab::new();
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4003"]);
+    knock(&lab, &[], "http://127.0.0.1:4003/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = to_port(&trace, 4003);
+    assert_eq!(timeline["phases"][0]["failure"], "refused");
+    assert_eq!(steps(timeline, 0), ["client SYN", "server RST"]);
+}
+
+#[test]
+fn the_process_gives_up() {
+    let lab = Lab::new();
+    let _neighbour = nobody_at(&lab, "10.77.0.9");
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4004"]);
+    let patience = ["--connect-timeout", "0.2"];
+    knock(&lab, &patience, "http://10.77.0.9:4004/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = to_port(&trace, 4004);
+    assert_eq!(timeline["phases"][0]["failure"], "given up");
+}
+
+#[test]
+fn the_server_does_not_accept() {
+    let lab = Lab::new();
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4005"]);
+    let mut listener = Script::start(
+        lab.inside("python3"),
+        "
+import socket, sys
+s = socket.socket()
+s.bind(('127.0.0.1', 4005))
+s.listen(0)
+filling = socket.create_connection(('127.0.0.1', 4005))
+print('ready')
+sys.stdin.readline()
+",
+    );
+    let patience = ["--connect-timeout", "0.2"];
+    knock(&lab, &patience, "http://127.0.0.1:4005/");
+    tracer.wait_for_timelines(1);
+    listener.tell("enough");
+    listener.end();
+    let trace = tracer.stop();
+    let failed: Vec<&Value> = trace
+        .timelines()
+        .into_iter()
+        .filter(|timeline| timeline["client"]["comm"] == "curl")
+        .collect();
+    assert_eq!(failed.len(), 1, "{:#?}", trace.lines);
+    let initiation = &failed[0]["phases"][0];
+    assert_eq!(initiation["failure"], "accept queue full");
+    assert_eq!(initiation["accept_queue"]["waiting"], 1);
+    assert_eq!(initiation["accept_queue"]["limit"], 0);
+}
