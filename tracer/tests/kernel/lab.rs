@@ -319,6 +319,12 @@ impl Tracer {
         }
     }
 
+    /// Ends the tracer as nobody can refuse.
+    pub(crate) fn kill(mut self) {
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
+    }
+
     /// Ends the tracer; gives all it said.
     pub(crate) fn stop(mut self) -> Trace {
         let status = self.process.signal_and_wait();
@@ -390,9 +396,14 @@ pub(crate) fn run(command: &mut Command) -> String {
 /// Waits until the kernel holds none of the tracer's programs: it frees them a moment after the
 /// last descriptor is closed, and tells nobody.
 pub(crate) fn assert_detached() {
+    wait_until(|| attached_programs().is_empty());
+}
+
+/// Waits for what the kernel does in its own time and tells nobody.
+pub(crate) fn wait_until(done: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while !attached_programs().is_empty() {
-        assert!(Instant::now() < deadline, "left: {:?}", attached_programs());
+    while !done() {
+        assert!(Instant::now() < deadline, "it never came");
         thread::yield_now();
     }
 }
