@@ -9,7 +9,7 @@ use crate::record::Passed;
 pub const BY_PORT: u32 = 1 << 0;
 /// The process that connects, or that listens, must be in the map `PIDS`.
 pub const BY_PID: u32 = 1 << 1;
-/// The socket's cookie must be in the map `SOCKETS` before its first record.
+/// The socket's cookie must be in the map `NAMED` before its first record.
 pub const BY_COOKIE: u32 = 1 << 2;
 /// The name of the process that connects, or that listens, must be in the map `COMMS`.
 pub const BY_COMM: u32 = 1 << 3;
@@ -34,7 +34,7 @@ pub struct Listener {
     pub port: u32,
 }
 
-/// What the programs remember of a socket that passed the filter: the value of the map `SOCKETS`.
+/// What the programs remember of a socket that passed the filter: the value of the socket storage `SOCKETS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {

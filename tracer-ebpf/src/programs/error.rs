@@ -14,7 +14,7 @@ use crate::{
 #[btf_tracepoint(function = "inet_sk_error_report")]
 pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0)
-        && filter::remembered(socket.cookie).is_some()
+        && filter::remembered(socket.sock()).is_some()
     {
         socket_event::submit(ERROR, socket, Context::Softirq, Sequence::default());
     }

@@ -1,11 +1,16 @@
 //! Which sockets are traced: decided when a socket is born (`connect`, or the third ACK of a
-//! passive open), remembered in `SOCKETS`, and from then on a single look-up.
+//! passive open), and remembered with the socket itself (`bpf_sk_storage`, for tracing programs from
+//! Linux 5.11 on): what is not traced costs a look at a pointer, and what is gone is forgotten.
+
+use core::ptr::{addr_of, null_mut};
 
 use aya_ebpf::{
     Global,
-    helpers::generated::bpf_get_current_ancestor_cgroup_id,
-    macros::map,
-    maps::{HashMap, LruHashMap},
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    btf_maps::SkStorage,
+    helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_sk_storage_get},
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LruHashMap},
 };
 use tracer_ebpf::{
     filter::{
@@ -16,6 +21,7 @@ use tracer_ebpf::{
 
 use crate::{
     ring,
+    sock::{Sock, Traced},
     socket::Socket,
     task::{current_comm, current_pid},
 };
@@ -51,29 +57,32 @@ static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
 #[map]
 static LISTENERS: HashMap<Listener, u32> = HashMap::with_max_entries(4096, 0);
 
-/// Sockets that passed, by cookie.
+/// Sockets that passed.
+#[btf_map]
+static SOCKETS: SkStorage<Remembered> = SkStorage::new();
+
+/// Sockets named from outside, by cookie: they join `SOCKETS` when something happens to them.
 #[map]
-static SOCKETS: HashMap<u64, Remembered> = HashMap::with_max_entries(1 << 16, 0);
+static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 16, 0);
+
+/// Whether `NAMED` is worth a look.
+#[map]
+static ANY_NAMED: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Addresses as the other end of a wanted connection sees them, so that both ends are traced where
 /// both are on this machine.
 #[map]
 static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 0);
 
-/// Whether a state change of `socket` is wanted; remembers the socket if so.
+/// Whether a state change of a socket that is not remembered is wanted; remembers the socket if so.
 #[inline(always)]
-pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
-    if remembered(socket.cookie).is_some() {
-        if new == state::ESTABLISHED && old == state::SYN_SENT {
-            expect_peer_of(&addresses(socket));
-        }
-        return true;
-    }
-    if !matches(socket, new) {
+pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
+    let by = FILTER_BY.load();
+    if by != 0 && !(is_birth(old, new) && matches(socket, new)) {
         return false;
     }
     // Changes of state are still told then; segments, resets, retransmits and owners are not.
-    if SOCKETS.insert(socket.cookie, Remembered::NEW, 0).is_err() {
+    if remember(sock).is_none() {
         ring::count_lost(UNTRACKED);
     }
     true
@@ -81,19 +90,76 @@ pub(crate) fn admits(socket: Socket, old: u8, new: u8) -> bool {
 
 /// What is remembered of a traced socket.
 #[inline(always)]
-pub(crate) fn remembered(cookie: u64) -> Option<*mut Remembered> {
-    SOCKETS.get_ptr_mut(cookie)
+pub(crate) fn remembered(sock: impl Sock) -> Option<*mut Remembered> {
+    let known = storage(sock, null_mut(), 0);
+    if known.is_some() || !any_named() {
+        return known;
+    }
+    if NAMED.get_ptr(sock.cookie()).is_some() {
+        return remember(sock);
+    }
+    None
+}
+
+#[inline(always)]
+fn remember(sock: impl Sock) -> Option<*mut Remembered> {
+    let mut new = Remembered::NEW;
+    let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+    storage(sock, &raw mut new, flags)
+}
+
+#[inline(always)]
+fn storage(sock: impl Sock, value: *mut Remembered, flags: u64) -> Option<*mut Remembered> {
+    let key = sock.key();
+    if key.is_null() {
+        return None;
+    }
+    // SAFETY: the map's own address stands for it, and the helper refuses what is no full socket.
+    let found = unsafe {
+        let map = addr_of!(SOCKETS).cast_mut().cast();
+        bpf_sk_storage_get(map, key, value.cast(), flags)
+    };
+    if found.is_null() {
+        None
+    } else {
+        Some(found.cast())
+    }
+}
+
+#[inline(always)]
+fn any_named() -> bool {
+    ANY_NAMED.get_ptr(0).is_some_and(|any| {
+        // SAFETY: an element of the map.
+        unsafe { *any != 0 }
+    })
+}
+
+/// Whether a change of state of a socket that is not remembered may matter: a connection or a
+/// listener begins or ends, or everything is wanted.
+#[inline(always)]
+pub(crate) fn is_worth_a_look(old: u8, new: u8) -> bool {
+    FILTER_BY.load() == 0 || is_birth(old, new) || new == state::LISTEN || old == state::LISTEN
+}
+
+/// A connection is opened. Its local port is known from ESTABLISHED on only.
+#[inline(always)]
+const fn is_birth(old: u8, new: u8) -> bool {
+    match new {
+        state::SYN_SENT | state::SYN_RECV => true,
+        state::ESTABLISHED => matches!(old, state::SYN_SENT | state::SYN_RECV),
+        _ => false,
+    }
 }
 
 /// Notes that the current process acts on a socket; whether the socket is traced and another
 /// process, or none, did so before.
 #[inline(always)]
-pub(crate) fn note_holder(cookie: u64) -> bool {
-    let Some(remembered) = remembered(cookie) else {
+pub(crate) fn note_holder(sock: impl Sock) -> bool {
+    let Some(remembered) = remembered(sock) else {
         return false;
     };
     let current = current_pid();
-    // SAFETY: an element of `SOCKETS`; two processes racing here cost one record more.
+    // SAFETY: a value of `SOCKETS`; two processes racing here cost one record more.
     unsafe {
         let before = (*remembered).holder;
         (*remembered).holder = current;
@@ -129,12 +195,6 @@ pub(crate) fn expect_peer_of(own: &Addresses) {
         };
         let _ = PEERS.insert(peer, 1, 0);
     }
-}
-
-/// Forgets a socket that is gone: its cookie is never used again.
-#[inline(always)]
-pub(crate) fn forget(cookie: u64) {
-    let _ = SOCKETS.remove(cookie);
 }
 
 /// The current process begins to listen.
@@ -261,6 +321,12 @@ const fn listener(netns: u32, port: u16) -> Listener {
 #[inline(always)]
 fn is_expected_peer(socket: Socket) -> bool {
     PEERS.get_ptr(addresses(socket)).is_some()
+}
+
+/// A traced client's addresses are complete.
+#[inline(always)]
+pub(crate) fn expect_peer_of_socket(socket: Socket) {
+    expect_peer_of(&addresses(socket));
 }
 
 /// The addresses without the network namespace, which may differ between the two ends.

@@ -3,10 +3,9 @@
 //! `sock_send_length` (Linux 6.3; `(struct sock *sk, int ret, int flags)`), and
 //! `cgroup/sock_release` (Linux 5.9), which runs when the last process lets go of a socket.
 
-use core::ptr::addr_of_mut;
+use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
-    helpers::generated::bpf_get_socket_cookie,
     macros::{btf_tracepoint, cgroup_sock},
     programs::{BtfTracePointContext, SockContext},
 };
@@ -14,6 +13,7 @@ use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
 use crate::{
     filter, ring,
+    sock::{OfCgroup, Sock as _, Traced},
     socket::Socket,
     socket_event::{self, Context, Sequence},
     task, words,
@@ -39,20 +39,20 @@ pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
 /// The same of the process that lets go of the socket, reset or not.
 #[cgroup_sock(sock_release)]
 pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
-    // SAFETY: the program's context.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.sock.cast()) };
-    if filter::note_holder(cookie) {
-        submit_release(cookie);
+    let sock = OfCgroup(ctx.sock);
+    if filter::note_holder(sock) {
+        submit_release(sock.cookie());
     }
     ALLOW
 }
 
 #[inline(always)]
 fn observe(ctx: &BtfTracePointContext, kind: u16) {
-    let Some(socket) = Socket::from_argument(ctx, 0) else {
+    let raw: *mut c_void = ctx.arg(0);
+    if raw.is_null() || !filter::note_holder(Traced(raw)) {
         return;
-    };
-    if filter::note_holder(socket.cookie) {
+    }
+    if let Some(socket) = Socket::from_argument(ctx, 0) {
         socket_event::submit(kind, socket, Context::Process, Sequence::default());
     }
 }

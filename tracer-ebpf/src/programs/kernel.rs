@@ -43,6 +43,11 @@ impl Pointer {
     }
 
     #[inline(always)]
+    pub(crate) const fn as_ptr(self) -> *const c_void {
+        self.0
+    }
+
+    #[inline(always)]
     pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }

@@ -18,7 +18,6 @@
 )]
 
 mod addresses;
-mod destroy;
 mod error;
 mod filter;
 mod holder;
@@ -29,6 +28,7 @@ mod reset;
 mod retransmit;
 mod ring;
 mod segment;
+mod sock;
 mod socket;
 mod socket_event;
 mod state_change;

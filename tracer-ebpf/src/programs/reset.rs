@@ -30,7 +30,7 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
     let Some(socket) = Socket::from_argument(ctx, 0) else {
         return;
     };
-    if filter::remembered(socket.cookie).is_some() {
+    if filter::remembered(socket.sock()).is_some() {
         socket_event::submit(kind, socket, Context::Softirq, Sequence::default());
     }
 }

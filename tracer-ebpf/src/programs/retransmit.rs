@@ -41,7 +41,7 @@ pub(crate) fn tracer_synack(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
-    if filter::remembered(socket.cookie).is_none() {
+    if filter::remembered(socket.sock()).is_none() {
         return;
     }
     if RETRANSMIT_HAS_ERROR.load() != 0 && ctx.arg::<i32>(2) != 0 {

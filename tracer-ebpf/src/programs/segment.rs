@@ -4,10 +4,7 @@
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::{
-    Global,
-    bindings::__sk_buff,
-    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
-    macros::cgroup_skb,
+    Global, bindings::__sk_buff, helpers::generated::bpf_ktime_get_ns, macros::cgroup_skb,
     programs::SkBuffContext,
 };
 use tracer_ebpf::{
@@ -19,6 +16,7 @@ use crate::{
     filter,
     packet::{FIN, Packet, RST, SYN},
     ring,
+    sock::{OfPacket, Sock as _},
     socket::Socket,
 };
 
@@ -82,15 +80,14 @@ pub(crate) fn tracer_out(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn observe(skb: *mut __sk_buff, direction: u8) {
-    // SAFETY: the program's context.
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    if let Some(remembered) = filter::remembered(cookie) {
+    let sock = OfPacket(skb);
+    if let Some(remembered) = filter::remembered(sock) {
         if let Some(packet) = Packet::parse(skb) {
-            observe_known(packet, direction, cookie, remembered);
+            observe_known(packet, direction, sock.cookie(), remembered);
         }
     } else if is_listener(skb) {
         // SAFETY: the program's context.
-        let listener = unsafe { Socket::of_packet(skb, cookie) };
+        let listener = unsafe { Socket::of_packet(skb, sock.cookie()) };
         if let Some(listener) = listener
             && let Some(packet) = Packet::parse(skb)
         {
@@ -128,7 +125,7 @@ fn observe_early(packet: Packet, direction: u8, listener: Socket) {
 #[inline(always)]
 fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Remembered) {
     let payload = packet.payload();
-    // SAFETY: an element of `SOCKETS`. Only one direction's program writes `passed` of it, and a
+    // SAFETY: a value of `SOCKETS`. Only one direction's program writes `passed` of it, and a
     // connection's packets of one direction are handled one after another.
     let (head, aside) = unsafe {
         let passed = addr_of_mut!((*remembered).passed)

@@ -9,6 +9,8 @@ use aya_ebpf::{
 };
 use tracer_ebpf::record::{Addresses, Counters};
 
+use crate::sock::Traced;
+
 use crate::{
     addresses,
     kernel::{
@@ -75,6 +77,12 @@ impl Socket {
                 cookie,
             })
         }
+    }
+
+    /// The socket as the filter takes it.
+    #[inline(always)]
+    pub(crate) const fn sock(self) -> Traced {
+        Traced(self.sock.as_ptr().cast_mut())
     }
 
     #[inline(always)]

@@ -1,13 +1,13 @@
 //! `inet_sock_set_state` (Linux 4.16): `(const struct sock *sk, const int oldstate, const int
 //! newstate)`.
 
-use core::ptr::addr_of_mut;
+use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{FLOW, Flow, STATE_CHANGE, StateChange, state};
 
-use crate::{filter, ring, socket::Socket, task, words};
+use crate::{filter, ring, sock::Traced, socket::Socket, task, words};
 
 /// One record per change of state of a traced connection.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -18,11 +18,20 @@ pub(crate) fn tracer_state(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn observe(ctx: &BtfTracePointContext) {
+    let raw: *mut c_void = ctx.arg(0);
+    if raw.is_null() {
+        return;
+    }
+    let sock = Traced(raw);
+    let old = ctx.arg::<i32>(1) as u8;
+    let new = ctx.arg::<i32>(2) as u8;
+    let known = filter::remembered(sock);
+    if known.is_none() && !filter::is_worth_a_look(old, new) {
+        return;
+    }
     let Some(socket) = Socket::from_argument(ctx, 0) else {
         return;
     };
-    let old = ctx.arg::<i32>(1) as u8;
-    let new = ctx.arg::<i32>(2) as u8;
     if new == state::LISTEN {
         filter::note_listener(socket);
     } else if old == state::LISTEN && new == state::CLOSE {
@@ -34,19 +43,22 @@ fn observe(ctx: &BtfTracePointContext) {
     if socket.remote_port() == 0 {
         return;
     }
-    if !filter::admits(socket, old, new) {
+    if known.is_none() && !filter::admits(sock, socket, old, new) {
         debug!(
             ctx,
             "cookie {}: {} to {} not wanted", socket.cookie, old, new
         );
         return;
     }
+    if new == state::ESTABLISHED && old == state::SYN_SENT {
+        filter::expect_peer_of_socket(socket);
+    }
     if is_system_call(new) {
-        filter::note_holder(socket.cookie);
+        filter::note_holder(sock);
     }
     send(socket, old, new);
     if new == state::CLOSE {
-        send_flow(socket);
+        send_flow(sock, socket.cookie);
     }
 }
 
@@ -75,14 +87,14 @@ fn send(socket: Socket, old: u8, new: u8) {
 
 /// What the socket's segments came to, as far as they were seen.
 #[inline(always)]
-fn send_flow(socket: Socket) {
-    let Some(remembered) = filter::remembered(socket.cookie) else {
+fn send_flow(sock: Traced, cookie: u64) {
+    let Some(remembered) = filter::remembered(sock) else {
         return;
     };
-    let Some(mut entry) = ring::reserve::<Flow>(FLOW, socket.cookie) else {
+    let Some(mut entry) = ring::reserve::<Flow>(FLOW, cookie) else {
         return;
     };
-    // SAFETY: an element of `SOCKETS`, and the reserved entry.
+    // SAFETY: a value of `SOCKETS`, and the reserved entry.
     unsafe {
         words::copy(
             addr_of_mut!((*remembered).passed),

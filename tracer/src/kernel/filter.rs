@@ -2,9 +2,12 @@
 
 use crate::cgroups::Cgroup;
 use anyhow::{Context as _, Result};
-use aya::{Ebpf, maps::HashMap};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap},
+};
 use tracer_ebpf::filter::{
-    ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, Listener, Remembered,
+    ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, Listener,
 };
 
 /// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
@@ -73,7 +76,15 @@ impl Filter {
 
 /// Traces these sockets from now on, whatever the filter says.
 pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<()> {
-    insert_all(ebpf, "SOCKETS", cookies, |_| NewSocket(Remembered::NEW))
+    if cookies.is_empty() {
+        return Ok(());
+    }
+    insert_all(ebpf, "NAMED", cookies, |_| 1_u8)?;
+    let any = ebpf
+        .map_mut("ANY_NAMED")
+        .context("the eBPF object has no map ANY_NAMED")?;
+    Array::try_from(any)?.set(0, 1_u32, 0)?;
+    Ok(())
 }
 
 /// A process name as the kernel keeps it.
@@ -93,15 +104,6 @@ struct Place(Listener);
 // SAFETY: `Listener` is `#[repr(C)]` and holds integers without padding between them.
 #[expect(unsafe_code, reason = "aya asks for this promise")]
 unsafe impl aya::Pod for Place {}
-
-/// What is remembered of a socket at first, as aya takes it.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct NewSocket(Remembered);
-
-// SAFETY: `Remembered` is `#[repr(C)]` and holds integers without padding between them.
-#[expect(unsafe_code, reason = "aya asks for this promise")]
-unsafe impl aya::Pod for NewSocket {}
 
 fn insert_all<K: aya::Pod, V: aya::Pod>(
     ebpf: &mut Ebpf,

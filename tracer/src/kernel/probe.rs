@@ -46,7 +46,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tracer_rst_sent", "tcp_send_reset"),
     ("tracer_rst_recv", "tcp_receive_reset"),
     ("tracer_error", "inet_sk_error_report"),
-    ("tracer_destroy", "tcp_destroy_sock"),
 ];
 
 /// The programs that keep account of wanted processes, where they are named by their ids.
