@@ -42,16 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Record what the kernel says into a file, while showing it
-    Record {
-        /// The file to write
-        file: PathBuf,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "clap shows what stands here")]
-        trace: TraceArgs,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "clap shows what stands here")]
-        output: OutputArgs,
-    },
+    Record(Box<RecordArgs>),
     /// Show a recording as it was shown live
     Replay {
         /// The file to read
@@ -60,6 +51,19 @@ pub enum Command {
         #[expect(missing_docs, reason = "clap shows what stands here")]
         output: OutputArgs,
     },
+}
+
+/// What to record, and where to.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// The file to write
+    pub file: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows what stands here")]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows what stands here")]
+    pub output: OutputArgs,
 }
 
 /// Which connections, and for how long.

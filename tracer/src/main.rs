@@ -31,11 +31,9 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         None => trace::trace(&cli.trace, &cli.output).await,
-        Some(Command::Record {
-            file,
-            trace,
-            output,
-        }) => trace::record(file, trace, output).await,
+        Some(Command::Record(record)) => {
+            trace::record(&record.file, &record.trace, &record.output).await
+        }
         Some(Command::Replay { file, output }) => {
             trace::replay(file, output).map(|()| ExitCode::SUCCESS)
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    command::{cargo, run},
+    command::{cargo, run, target_dir},
     setup,
 };
 
@@ -31,6 +31,12 @@ pub(crate) fn check() -> Result<()> {
             .args(what.split(' '))
             .args(["--", "-D", "warnings"]))?;
     }
+    // A workspace of its own, and the same dependencies: built once for both.
+    run(cargo()
+        .args(["clippy", "--locked", "--lib", "--examples"])
+        .args(["--manifest-path", "tracer/fuzz/Cargo.toml", "--target-dir"])
+        .arg(target_dir())
+        .args(["--", "-D", "warnings"]))?;
     run(cargo().env("RUSTDOCFLAGS", "-D warnings").args([
         "doc",
         "--workspace",

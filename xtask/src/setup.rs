@@ -29,6 +29,7 @@ pub(crate) fn for_tests() -> Result<()> {
         ("curl", "curl"),
         ("ip", "iproute2"),
         ("ss", "iproute2"),
+        ("nft", "nftables"),
         ("nsenter", "util-linux"),
         ("openssl", "openssl"),
         ("python3", "python3"),

@@ -7,7 +7,7 @@
 /// `into` must be valid for writes and aligned to 8 bytes.
 #[inline(always)]
 pub(crate) unsafe fn zero<T>(into: *mut T) {
-    const { assert!(size_of::<T>() % 8 == 0) };
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
     let into = into.cast::<u64>();
     let mut word = 0;
     while word < size_of::<T>() / 8 {
@@ -23,7 +23,7 @@ pub(crate) unsafe fn zero<T>(into: *mut T) {
 /// Both must be valid and aligned to 8 bytes.
 #[inline(always)]
 pub(crate) unsafe fn copy<T>(from: *const T, into: *mut T) {
-    const { assert!(size_of::<T>() % 8 == 0) };
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
     let (from, into) = (from.cast::<u64>(), into.cast::<u64>());
     let mut word = 0;
     while word < size_of::<T>() / 8 {
