@@ -19,6 +19,11 @@ pub const BY_CGROUP: u32 = 1 << 4;
 /// The conditions on a process.
 pub const BY_PROCESS: u32 = BY_PID | BY_COMM | BY_CGROUP;
 
+/// Index into the map `FILLED`: whether there is something in the map `NAMED`.
+pub const HAS_NAMED: u32 = 0;
+/// Index into the map `FILLED`: whether there is something in the maps `LISTENERS` or `PEERS`.
+pub const HAS_EXPECTED: u32 = 1;
+
 /// Value of the map `PIDS`: this process alone.
 pub const ALONE: u8 = 1;
 /// Value of the map `PIDS`: this process and, from now on, its descendants.

@@ -61,6 +61,9 @@ pub struct Tick {
     pub mono_ns: u64,
     /// CLOCK_REALTIME at that moment, in nanoseconds since the Unix epoch.
     pub realtime_ns: i64,
+    /// When the counters below were read, CLOCK_MONOTONIC.
+    #[serde(default)]
+    pub counted_ns: u64,
     /// Records that found no room in the ring buffer since the start.
     pub lost_ring: u64,
     /// Sockets that the map of traced sockets had no room for since the start.

@@ -185,8 +185,8 @@ impl Pipeline {
                 at: self.machine.clock.moment(now.mono_ns),
                 count,
                 hop,
-                from_ns: before.mono_ns,
-                to_ns: now.mono_ns,
+                from_ns: before.counted_ns,
+                to_ns: now.counted_ns,
             }));
         }
     }

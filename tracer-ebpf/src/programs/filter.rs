@@ -14,7 +14,8 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{
     filter::{
-        BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, BY_PROCESS, FAMILY, Listener, Remembered,
+        BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, BY_PROCESS, FAMILY, HAS_EXPECTED,
+        HAS_NAMED, Listener, Remembered,
     },
     record::{Addresses, UNTRACKED, state},
 };
@@ -65,9 +66,9 @@ static SOCKETS: SkStorage<Remembered> = SkStorage::new();
 #[map]
 static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 16, 0);
 
-/// Whether `NAMED` is worth a look.
+/// Which maps have something in them and are worth a look: [`HAS_NAMED`], [`HAS_EXPECTED`].
 #[map]
-static ANY_NAMED: Array<u32> = Array::with_max_entries(1, 0);
+static FILLED: Array<u32> = Array::with_max_entries(2, 0);
 
 /// Addresses as the other end of a wanted connection sees them, so that both ends are traced where
 /// both are on this machine.
@@ -92,7 +93,7 @@ pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
 #[inline(always)]
 pub(crate) fn remembered(sock: impl Sock) -> Option<*mut Remembered> {
     let known = storage(sock, null_mut(), 0);
-    if known.is_some() || !any_named() {
+    if known.is_some() || !is_filled(HAS_NAMED) {
         return known;
     }
     if NAMED.get_ptr(sock.cookie()).is_some() {
@@ -127,11 +128,26 @@ fn storage(sock: impl Sock, value: *mut Remembered, flags: u64) -> Option<*mut R
 }
 
 #[inline(always)]
-fn any_named() -> bool {
-    ANY_NAMED.get_ptr(0).is_some_and(|any| {
+fn is_filled(which: u32) -> bool {
+    match FILLED.get_ptr(which) {
         // SAFETY: an element of the map.
-        unsafe { *any != 0 }
-    })
+        Some(filled) => unsafe { *filled != 0 },
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn note_filled(which: u32) {
+    if let Some(filled) = FILLED.get_ptr_mut(which) {
+        // SAFETY: an element of the map.
+        unsafe { *filled = 1 };
+    }
+}
+
+/// Whether a connection without a socket here may be wanted at all.
+#[inline(always)]
+pub(crate) fn may_admit_early() -> bool {
+    FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) == 0 || is_filled(HAS_EXPECTED)
 }
 
 /// Whether a change of state of a socket that is not remembered may matter: a connection or a
@@ -194,6 +210,7 @@ pub(crate) fn expect_peer_of(own: &Addresses) {
             netns: 0,
         };
         let _ = PEERS.insert(peer, 1, 0);
+        note_filled(HAS_EXPECTED);
     }
 }
 
@@ -207,6 +224,7 @@ pub(crate) fn note_listener(socket: Socket) {
             unsafe { *count }
         });
         let _ = LISTENERS.insert(key, before + 1, 0);
+        note_filled(HAS_EXPECTED);
     }
 }
 
@@ -266,7 +284,8 @@ fn matches(socket: Socket, new: u8) -> bool {
     if new == state::SYN_SENT {
         return is_process_wanted();
     }
-    is_listener(socket.netns(), socket.local_port()) || is_expected_peer(socket)
+    is_filled(HAS_EXPECTED)
+        && (is_listener(socket.netns(), socket.local_port()) || is_expected_peer(socket))
 }
 
 /// Whether the process that runs now meets every condition on processes.

@@ -11,6 +11,7 @@ use crate::{
     addresses, filter,
     kernel::{CB_END_SEQ, CB_SEQ, Pointer, REQUEST_COMMON, SKB_CB},
     ring,
+    sock::Sock as _,
     socket::Socket,
     socket_event::{self, Context, Sequence},
     words,
@@ -75,7 +76,9 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     if !admitted {
         return;
     }
-    let Some(mut entry) = ring::reserve::<SocketEvent>(RETRANSMIT_SYN_ACK, listener.cookie) else {
+    let Some(mut entry) =
+        ring::reserve::<SocketEvent>(RETRANSMIT_SYN_ACK, listener.sock().cookie())
+    else {
         return;
     };
     let record = entry.as_mut_ptr();

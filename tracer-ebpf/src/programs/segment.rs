@@ -85,13 +85,13 @@ fn observe(skb: *mut __sk_buff, direction: u8) {
         if let Some(packet) = Packet::parse(skb) {
             observe_known(packet, direction, sock.cookie(), remembered);
         }
-    } else if is_listener(skb) {
+    } else if filter::may_admit_early() && is_listener(skb) {
         // SAFETY: the program's context.
-        let listener = unsafe { Socket::of_packet(skb, sock.cookie()) };
+        let listener = unsafe { Socket::of_packet(skb) };
         if let Some(listener) = listener
             && let Some(packet) = Packet::parse(skb)
         {
-            observe_early(packet, direction, listener);
+            observe_early(packet, direction, listener, sock);
         }
     }
 }
@@ -107,7 +107,7 @@ fn is_listener(skb: *mut __sk_buff) -> bool {
 }
 
 #[inline(always)]
-fn observe_early(packet: Packet, direction: u8, listener: Socket) {
+fn observe_early(packet: Packet, direction: u8, listener: Socket, sock: OfPacket) {
     let Some(addresses) = packet.addresses(direction) else {
         return;
     };
@@ -119,7 +119,7 @@ fn observe_early(packet: Packet, direction: u8, listener: Socket) {
         (aside.accept_queue, aside.accept_queue_limit) = listener.accept_queue();
     }
     let wanted = u64::from(packet.headers);
-    send_in::<{ CAPTURES[0] }>(packet, direction, listener.cookie, wanted, aside);
+    send_in::<{ CAPTURES[0] }>(packet, direction, sock.cookie(), wanted, aside);
 }
 
 #[inline(always)]

@@ -3,9 +3,7 @@
 use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
-    programs::BtfTracePointContext,
+    bindings::__sk_buff, helpers::generated::bpf_skc_to_tcp_sock, programs::BtfTracePointContext,
 };
 use tracer_ebpf::record::{Addresses, Counters};
 
@@ -28,7 +26,6 @@ use crate::{
 pub(crate) struct Socket {
     sock: Pointer,
     tcp: Pointer,
-    pub(crate) cookie: u64,
 }
 
 impl Socket {
@@ -49,7 +46,6 @@ impl Socket {
             Some(Self {
                 sock: Pointer::new(raw),
                 tcp,
-                cookie: bpf_get_socket_cookie(raw.cast_mut()),
             })
         }
     }
@@ -59,7 +55,7 @@ impl Socket {
     /// # Safety
     /// `skb` must be the program's context.
     #[inline(always)]
-    pub(crate) unsafe fn of_packet(skb: *mut __sk_buff, cookie: u64) -> Option<Self> {
+    pub(crate) unsafe fn of_packet(skb: *mut __sk_buff) -> Option<Self> {
         // SAFETY: as the caller promises; the verifier knows the socket's type.
         unsafe {
             let sk = (*skb).__bindgen_anon_2.sk;
@@ -71,11 +67,7 @@ impl Socket {
                 return None;
             }
             // `struct tcp_sock` begins with its `struct sock`.
-            Some(Self {
-                sock: tcp,
-                tcp,
-                cookie,
-            })
+            Some(Self { sock: tcp, tcp })
         }
     }
 

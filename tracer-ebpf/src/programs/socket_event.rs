@@ -4,7 +4,7 @@ use core::ptr::addr_of_mut;
 
 use tracer_ebpf::record::{ERROR, SocketEvent};
 
-use crate::{ring, socket::Socket, task, words};
+use crate::{ring, sock::Sock as _, socket::Socket, task, words};
 
 /// The sequence numbers of the segment that an event is about.
 #[derive(Clone, Copy, Default)]
@@ -24,7 +24,7 @@ pub(crate) enum Context {
 /// Submits an event of `socket`.
 #[inline(always)]
 pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequence) {
-    let Some(mut entry) = ring::reserve::<SocketEvent>(kind, socket.cookie) else {
+    let Some(mut entry) = ring::reserve::<SocketEvent>(kind, socket.sock().cookie()) else {
         return;
     };
     let record = entry.as_mut_ptr();

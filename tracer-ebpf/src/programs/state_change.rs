@@ -7,7 +7,12 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{FLOW, Flow, STATE_CHANGE, StateChange, state};
 
-use crate::{filter, ring, sock::Traced, socket::Socket, task, words};
+use crate::{
+    filter, ring,
+    sock::{Sock as _, Traced},
+    socket::Socket,
+    task, words,
+};
 
 /// One record per change of state of a traced connection.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -46,7 +51,10 @@ fn observe(ctx: &BtfTracePointContext) {
     if known.is_none() && !filter::admits(sock, socket, old, new) {
         debug!(
             ctx,
-            "cookie {}: {} to {} not wanted", socket.cookie, old, new
+            "cookie {}: {} to {} not wanted",
+            sock.cookie(),
+            old,
+            new
         );
         return;
     }
@@ -58,13 +66,13 @@ fn observe(ctx: &BtfTracePointContext) {
     }
     send(socket, old, new);
     if new == state::CLOSE {
-        send_flow(sock, socket.cookie);
+        send_flow(sock);
     }
 }
 
 #[inline(always)]
 fn send(socket: Socket, old: u8, new: u8) {
-    let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, socket.cookie) else {
+    let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, socket.sock().cookie()) else {
         return;
     };
     let record = entry.as_mut_ptr();
@@ -87,11 +95,11 @@ fn send(socket: Socket, old: u8, new: u8) {
 
 /// What the socket's segments came to, as far as they were seen.
 #[inline(always)]
-fn send_flow(sock: Traced, cookie: u64) {
+fn send_flow(sock: Traced) {
     let Some(remembered) = filter::remembered(sock) else {
         return;
     };
-    let Some(mut entry) = ring::reserve::<Flow>(FLOW, cookie) else {
+    let Some(mut entry) = ring::reserve::<Flow>(FLOW, sock.cookie()) else {
         return;
     };
     // SAFETY: a value of `SOCKETS`, and the reserved entry.

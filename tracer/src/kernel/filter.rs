@@ -7,7 +7,8 @@ use aya::{
     maps::{Array, HashMap},
 };
 use tracer_ebpf::filter::{
-    ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, Listener,
+    ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, HAS_EXPECTED, HAS_NAMED,
+    Listener,
 };
 
 /// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
@@ -70,6 +71,9 @@ impl Filter {
             u32::try_from(same.count()).unwrap_or(u32::MAX)
         };
         insert_all(ebpf, "LISTENERS", &listeners, sockets)?;
+        if !listeners.is_empty() {
+            note_filled(ebpf, HAS_EXPECTED)?;
+        }
         remember(ebpf, &self.cookies)
     }
 }
@@ -80,10 +84,14 @@ pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<()> {
         return Ok(());
     }
     insert_all(ebpf, "NAMED", cookies, |_| 1_u8)?;
-    let any = ebpf
-        .map_mut("ANY_NAMED")
-        .context("the eBPF object has no map ANY_NAMED")?;
-    Array::try_from(any)?.set(0, 1_u32, 0)?;
+    note_filled(ebpf, HAS_NAMED)
+}
+
+fn note_filled(ebpf: &mut Ebpf, which: u32) -> Result<()> {
+    let filled = ebpf
+        .map_mut("FILLED")
+        .context("the eBPF object has no map FILLED")?;
+    Array::try_from(filled)?.set(which, 1_u32, 0)?;
     Ok(())
 }
 

@@ -50,6 +50,7 @@ pub async fn run(
     let mut source = Source {
         probe,
         names: Names::new(),
+        counted: Tick::default(),
         each,
     };
     let ring = source.probe.half_full()?;
@@ -99,38 +100,54 @@ pub async fn run(
 struct Source<Each> {
     probe: Probe,
     names: Names,
+    /// The loss counters as they were last read.
+    counted: Tick,
     each: Each,
 }
 
 impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
-    /// Everything that waits, then a tick that was read before: what it vouches for has been handed
-    /// over.
+    /// Everything that waits, then a tick whose clocks were read before: what it vouches for has been
+    /// handed over.
     fn drain(&mut self) -> Result<ControlFlow<()>> {
-        let tick = self.read_clocks()?;
+        let (mono_ns, realtime_ns) = (clock::monotonic_ns(), clock::realtime_ns());
         let (names, each) = (&mut self.names, &mut self.each);
+        let mut any = false;
         self.probe.drain(|record| {
+            any = true;
             if let Some(name) = names.of_record(record) {
                 let _ = each(name);
             }
             let _ = each(Input::Kernel(record));
         });
-        Ok(each(Input::Tick(tick)))
+        if any {
+            // Nothing is lost where nothing is sent, or next to nothing: that is counted at the end.
+            self.count()?;
+        }
+        Ok((self.each)(Input::Tick(Tick {
+            mono_ns,
+            realtime_ns,
+            ..self.counted
+        })))
     }
 
+    /// A tick with everything counted anew.
     fn tick(&mut self) -> Result<ControlFlow<()>> {
-        let tick = self.read_clocks()?;
-        Ok((self.each)(Input::Tick(tick)))
+        self.count()?;
+        Ok((self.each)(Input::Tick(self.counted)))
     }
 
-    fn read_clocks(&self) -> Result<Tick> {
+    fn count(&mut self) -> Result<()> {
         let lost = self.probe.lost()?;
-        Ok(Tick {
-            mono_ns: clock::monotonic_ns(),
+        let mono_ns = clock::monotonic_ns();
+        self.counted = Tick {
+            mono_ns,
             realtime_ns: clock::realtime_ns(),
+            counted_ns: mono_ns,
             lost_ring: lost.ring,
             lost_sockets: lost.sockets,
             lost_recursion: lost.recursion,
-        })
+        };
+        Ok(())
     }
 
     /// Sockets that are open already. What the kernel has said of them since comes after.
