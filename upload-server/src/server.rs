@@ -20,6 +20,7 @@ mod net;
 mod page;
 mod put;
 mod routes;
+mod show_metrics;
 mod store;
 mod transfer;
 mod writer;
@@ -38,7 +39,7 @@ use self::{
     journal::Journal,
     limits::admission::Admission,
     metrics::Metrics,
-    net::{accept::Acceptor, http::Http},
+    net::{accept::Acceptor, requests::Http},
     store::Store,
 };
 pub use self::{

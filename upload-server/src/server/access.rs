@@ -19,7 +19,10 @@ pub use self::{
     host::Hosts,
     token::{Token, TokenError},
 };
-use super::{error::Error, net::connection::Exchange, routes::HEALTH};
+use super::{error::Error, net::connection::Exchange};
+
+/// Where the server says that it is well, to everybody.
+pub(crate) const HEALTH: &str = "/healthz";
 
 /// What the server lets whom do.
 #[derive(Clone, Debug, Default)]

@@ -1,13 +1,8 @@
-//! `GET /metrics`: what happened so far, in numbers, for Prometheus (OpenMetrics text).
+//! What happened so far, in numbers, as Prometheus reads them (OpenMetrics text).
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use axum::{
-    Extension,
-    extract::State,
-    http::{Method, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-};
+use axum::http::Method;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -18,12 +13,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tracing::error;
 
-use super::{error::Error, net::connection::Exchange};
 use crate::record::{Outcome, Upload};
-
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The numbers.
 pub(crate) struct Metrics {
@@ -53,6 +44,11 @@ struct RequestLabels {
 }
 
 impl Metrics {
+    /// Writes them all.
+    pub(crate) fn write(&self, into: &mut String) -> fmt::Result {
+        encode(into, &self.registry)
+    }
+
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("upload_server"),
@@ -159,21 +155,6 @@ impl Metrics {
             self.request_duration.clone(),
         );
     }
-}
-
-/// The numbers for whoever may see them: with a token whoever has it, without one this machine.
-pub(crate) async fn show(
-    State((metrics, with_token)): State<(Arc<Metrics>, bool)>,
-    Extension(exchange): Extension<Exchange>,
-) -> Result<Response, Error> {
-    if !with_token && !exchange.connection.client.ip().is_loopback() {
-        return Err(Error::NotFound);
-    }
-    let mut text = String::new();
-    if let Err(error) = encode(&mut text, &metrics.registry) {
-        error!(%error, "the metrics cannot be written");
-    }
-    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
 /// From a millisecond to more than an hour.

@@ -9,19 +9,16 @@ use axum::{
 };
 
 use super::{
-    access::{Guard, Offer, guard},
+    access::{Guard, HEALTH, Offer, guard},
     delete, download,
     error::Error,
     form,
     intake::Intake,
     limits::admission::{Admission, admit},
-    metrics::{self, Metrics},
+    metrics::Metrics,
     page::{self, Page},
-    put,
+    put, show_metrics,
 };
-
-/// Where the server says that it is well, to everybody.
-pub(crate) const HEALTH: &str = "/healthz";
 
 /// The upload listeners' routes, within the guard.
 pub(crate) fn router(
@@ -31,7 +28,7 @@ pub(crate) fn router(
     metrics: Arc<Metrics>,
 ) -> Router {
     let with_token = access.access.token.is_some();
-    let metrics = get(metrics::show).with_state((metrics, with_token));
+    let metrics = get(show_metrics::show).with_state((metrics, with_token));
     let gate = from_fn_with_state(admission, admit);
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::{
     crowd::{Crowd, Standing},
-    http::Http,
+    requests::Http,
 };
 use crate::server::clock;
 

@@ -1,14 +1,9 @@
 //! One connection from its first byte to its close: TLS where that is asked for, then the version
 //! of HTTP that the client speaks, and the requests handed to the routes.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::{
-    Router,
-    body::{Body, HttpBody},
-    http::{HeaderValue, Request, Response, Uri, Version, header},
-};
-use hyper::{body::Incoming, service::Service, service::service_fn};
+use axum::{Router, http::header};
 use rustix::net::sockopt::{set_tcp_user_timeout, socket_cookie};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,51 +11,21 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 use tracing::debug;
 
 use super::{
-    access_log::AccessLine,
-    answer::{Answer, InFlight},
     connection::{Accepted, Connection},
     crowd::Standing,
     http1, http2,
-    received::Received,
+    requests::Http,
     socket::Socket,
     timed_stream::TimedStream,
     tls,
 };
-use crate::{
-    record::Cookie,
-    server::{error::Error, journal::Journal, metrics::Metrics},
-};
+use crate::{record::Cookie, server::error::Error};
 
 /// What a client that speaks HTTP/2 without having negotiated it begins with (RFC 9113, 3.4).
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How connections are served.
-#[derive(Clone)]
-pub(crate) struct Http {
-    pub(crate) router: Router,
-    /// Absent where HTTP is spoken in clear text.
-    pub(crate) tls: Option<TlsAcceptor>,
-    /// Whether a client may speak HTTP/2.
-    pub(crate) http2: bool,
-    /// How long a client may take for the TLS handshake, for a request's head, and to come with its
-    /// next request.
-    pub(crate) head: Duration,
-    /// How long a client may leave what it is sent untouched.
-    pub(crate) idle: Duration,
-    /// Take nothing more and finish.
-    pub(crate) stop: CancellationToken,
-    /// Drop everything.
-    pub(crate) abandon: CancellationToken,
-    /// Everything that works on a connection.
-    pub(crate) tasks: TaskTracker,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) metrics: Arc<Metrics>,
-}
 
 /// The two versions differ in how they end.
 enum Spoken {
@@ -125,19 +90,6 @@ impl Http {
             }
             () = self.abandoned(&connection) => (),
         }
-    }
-
-    /// Completes when everything on this connection is to be dropped. Whoever is dropped then can
-    /// tell why.
-    pub(crate) async fn abandoned(&self, connection: &Connection) {
-        tokio::select! {
-            () = self.abandon.cancelled() => (),
-            () = connection.dismissed.cancelled() => {
-                self.metrics.connections_dismissed.inc();
-                debug!(cookie = %connection.cookie, "makes room");
-            }
-        }
-        connection.abandon();
     }
 
     async fn serve_to_the_end(
@@ -221,69 +173,7 @@ impl Http {
             () = self.stop.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
-
-    /// Answers the requests of a connection.
-    pub(crate) fn service(
-        &self,
-        connection: Arc<Connection>,
-    ) -> impl Service<
-        Request<Incoming>,
-        Response = Response<Answer>,
-        Error = Infallible,
-        Future: Future<Output = Result<Response<Answer>, Infallible>> + Send + Unpin + 'static,
-    > + use<> {
-        let router = self.router.clone();
-        service_fn(move |request| {
-            Box::pin(answer(router.clone(), Arc::clone(&connection), request))
-        })
-    }
 }
 
 /// Why a connection broke: told to the log alone.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-async fn answer(
-    router: Router,
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
-    let version = request.version();
-    let exchange = connection.request_arrived(version);
-    let number = exchange.request;
-    let path = request.uri().path().to_owned();
-    let line = AccessLine::begin(request.method().clone(), path, number);
-    let received = Arc::clone(&line.received);
-    let in_flight = InFlight::new(Arc::clone(&connection), number, line);
-    let has_body = !request.body().is_end_stream();
-    let mut request = request.map(|body| Body::new(Received::new(body, received)));
-    if version == Version::HTTP_2 {
-        as_in_http1(&mut request);
-    }
-    request.extensions_mut().insert(exchange);
-    let mut response = router.oneshot(request).await?;
-    let refused = response.status().is_client_error() || response.status().is_server_error();
-    if refused && has_body && version < Version::HTTP_2 {
-        // What is left of the body would have to be read before the next request.
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let status = response.status();
-    connection.response_ready(number, status);
-    Ok(response.map(|body| in_flight.answer(status, body)))
-}
-
-/// HTTP/2 sends scheme, authority and path apart (RFC 9113, 8.3.1), and hyper makes one URI of
-/// them: what reads a request need not know of that.
-fn as_in_http1(request: &mut Request<Body>) {
-    let uri = std::mem::take(request.uri_mut());
-    let mut parts = uri.into_parts();
-    if let Some(authority) = parts.authority.take()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(header::HOST, host);
-    }
-    parts.scheme = None;
-    // A path alone is always a URI.
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-}
