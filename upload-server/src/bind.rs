@@ -59,6 +59,7 @@ impl Bound {
         let listeners = passed.chain(asked_for).collect::<Result<_>>()?;
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
+        cli.storage.apply(&mut config);
         config.limits = cli.limits.limits();
         config.access = access;
         config.grace = cli.grace;

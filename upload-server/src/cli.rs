@@ -9,6 +9,7 @@ use crate::{
     access::AccessArguments,
     limits::{LimitArguments, seconds},
     state::default_state_directory,
+    storage::StorageArguments,
 };
 
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
@@ -52,6 +53,9 @@ pub(crate) struct Cli {
     /// How long uploads may go on once the server is to stop; a second signal ends them at once
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     pub(crate) grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) storage: StorageArguments,
 
     #[command(flatten)]
     pub(crate) access: AccessArguments,

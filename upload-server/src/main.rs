@@ -10,6 +10,7 @@ mod limits;
 mod signals;
 mod socket_file;
 mod state;
+mod storage;
 mod usage;
 
 use std::{

@@ -46,6 +46,7 @@ pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
     limits::Limits,
     net::tls::Tls,
+    store::OnDuplicate,
 };
 
 /// How long readers of the control socket may take for the end of what they asked for.
@@ -56,6 +57,10 @@ const CONTROL_GRACE: Duration = Duration::from_secs(1);
 pub struct Config {
     /// Where files are stored.
     pub directory: PathBuf,
+    /// What becomes of a file whose name is taken.
+    pub on_duplicate: OnDuplicate,
+    /// Whether a file is on the disk before its upload is said to be complete.
+    pub fsync: bool,
     /// TLS instead of clear text.
     pub tls: Option<Tls>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
@@ -75,6 +80,8 @@ impl Config {
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
+            on_duplicate: OnDuplicate::default(),
+            fsync: false,
             tls: None,
             http2: false,
             access: Access::default(),
@@ -88,7 +95,8 @@ impl Config {
 /// feed ends last, when every upload and connection has its line.
 ///
 /// # Errors
-/// When the kernel does not say what a listener or this process is.
+/// When the directory cannot be opened, or the kernel does not say what a listener or this process
+/// is.
 pub async fn run(
     listeners: Vec<TcpListener>,
     control: UnixListener,
@@ -107,10 +115,12 @@ pub async fn run(
 
     let limits = config.limits;
     let connections = limits.connections_that_fit();
+    let finishing = TaskTracker::new();
     let intake = Intake {
-        store: Store::new(config.directory.clone()),
+        store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
         max_size: limits.max_size,
         idle: limits.idle,
+        finishing: finishing.clone(),
     };
     let guard = Guard {
         access: config.access,
@@ -138,6 +148,8 @@ pub async fn run(
 
     shutdown.await;
     acceptor.shut_down(config.grace, hurry).await;
+    finishing.close();
+    finishing.wait().await;
     journal.close();
     feed_over.cancel();
     let abort_control = control.abort_handle();

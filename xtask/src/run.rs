@@ -165,6 +165,10 @@ fn start_server(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
         .args(arguments.public.then_some("--public"))
         .env("NOTIFY_SOCKET", &notify)
         .stdin(Stdio::null());
+    if arguments.upload.is_some() {
+        // Who looks at an upload again does not want the file again.
+        command.args(["--on-duplicate", "overwrite"]);
+    }
     if std::env::var_os("RUST_LOG").is_none() {
         // What became of each upload is the tracer's to say.
         command.env("RUST_LOG", "warn");

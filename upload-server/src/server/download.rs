@@ -20,7 +20,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Streams a stored file. Its length is the one it has now, should it be growing.
 pub(crate) async fn download(State(intake): State<Intake>, uri: Uri) -> Result<Response, Error> {
     let name = name(&uri)?;
-    let opened = intake.store.open(&name).await;
+    let opened = intake.store.open_file(&name).await;
     let (file, bytes) = opened.map_err(Error::from_lookup)?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),

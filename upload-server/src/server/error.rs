@@ -51,6 +51,8 @@ pub(crate) enum Error {
     Name(#[from] NameError),
     #[error("the name is taken by something that is not a file")]
     Occupied,
+    #[error("a file of this name is stored already")]
+    Exists,
     #[error("the body is malformed: {0}")]
     Malformed(String),
     #[error("a page of another site asked for this")]
@@ -132,7 +134,7 @@ impl Error {
             Self::Name(_) | Self::Malformed(_) | Self::ClearText => {
                 (StatusCode::BAD_REQUEST, Outcome::Refused)
             }
-            Self::Occupied => (StatusCode::CONFLICT, Outcome::Refused),
+            Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
             Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),

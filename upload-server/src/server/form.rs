@@ -2,8 +2,6 @@
 //! `curl -F` send them. Each file has a record of its own and stays when a later one breaks off; of
 //! the one that breaks off, the record may miss the last bytes, which multer keeps.
 
-use std::mem;
-
 use axum::{
     Extension,
     body::Body,
@@ -51,26 +49,24 @@ async fn store_files(
     parts: &Parts,
     body: Body,
 ) -> Result<Vec<Receipt>, Error> {
-    let mut transfer = Transfer::begin(exchange, parts);
-    match store_each(intake, exchange, parts, body, &mut transfer).await {
-        Ok(receipts) => {
-            transfer.withdraw();
-            Ok(receipts)
-        }
-        Err(error) => {
-            transfer.failed(&error);
-            Err(error)
-        }
+    let mut transfer = Some(Transfer::begin(exchange, parts));
+    let stored = store_each(intake, exchange, parts, body, &mut transfer).await;
+    match (&stored, transfer) {
+        (Ok(_), Some(none_followed)) => none_followed.withdraw(),
+        (Err(error), Some(failed)) => failed.failed(error),
+        (_, None) => {}
     }
+    stored
 }
 
-/// `transfer` is the file under way, or the next one: where something fails, the one that failed.
-async fn store_each<'a>(
+/// `transfer` is the file under way, or the next one: where something fails, the one that failed,
+/// unless it has its end already.
+async fn store_each(
     intake: &Intake,
-    exchange: &'a Exchange,
+    exchange: &Exchange,
     parts: &Parts,
     body: Body,
-    transfer: &mut Transfer<'a>,
+    transfer: &mut Option<Transfer>,
 ) -> Result<Vec<Receipt>, Error> {
     let boundary = boundary(&parts.headers)?;
     let source = FormBody::default();
@@ -87,15 +83,19 @@ async fn store_each<'a>(
             continue;
         };
         let name = Name::new(name)?;
-        transfer.named(&name);
+        let of_file = transfer.get_or_insert_with(|| Transfer::begin(exchange, parts));
+        of_file.named(&name);
         source.within_file();
         let file = field.map(|chunk| {
             source.within_file();
             chunk.map_err(|error| source.explain(&error))
         });
-        let stored = intake.store(file, &name, transfer).await?;
-        let stored_transfer = mem::replace(transfer, Transfer::begin(exchange, parts));
-        receipts.push(stored_transfer.complete(stored));
+        let file = intake.receive(file, &name, None, of_file).await?;
+        if let Some(of_file) = transfer.take() {
+            let (_, receipt) = intake.finish(file, name, of_file).await?;
+            receipts.push(receipt);
+        }
+        *transfer = Some(Transfer::begin(exchange, parts));
     }
 
     drop(form);

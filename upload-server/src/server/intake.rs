@@ -1,17 +1,18 @@
 //! From a body to a stored file: the one path that every upload takes, however its bytes were
 //! wrapped.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use axum::body::Bytes;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::task::TaskTracker;
 
 use super::{
     error::Error,
     name::Name,
-    store::{Store, Stored},
-    transfer::Transfer,
+    store::{Store, Stored, Temporary},
+    transfer::{Receipt, Transfer},
     writer::Writer,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Intake {
     pub(crate) max_size: Option<u64>,
     /// How long a client may send nothing.
     pub(crate) idle: Duration,
+    /// Files on the way to their names.
+    pub(crate) finishing: TaskTracker,
 }
 
 impl Intake {
@@ -34,24 +37,51 @@ impl Intake {
         }
     }
 
-    /// Stores a body under a name. Where it breaks off, nothing is left of it.
-    pub(crate) async fn store<E>(
+    /// Takes a body in that is to have this name and, where that is known, this length. Where it
+    /// breaks off, nothing is left of it.
+    pub(crate) async fn receive<E>(
         &self,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         name: &Name,
-        transfer: &mut Transfer<'_>,
-    ) -> Result<Stored, Error>
+        length: Option<u64>,
+        transfer: &mut Transfer,
+    ) -> Result<Temporary, Error>
     where
         Error: From<E>,
     {
-        let mut writer = self.store.create().await?;
-        match self.receive(body, &mut writer, transfer).await {
-            Ok(()) => Ok(self.store.publish(writer.finish().await?, name).await?),
+        let mut writer = Writer::new(self.store.create(name, length).await?);
+        match self.write(body, &mut writer, transfer).await {
+            Ok(()) => Ok(writer.finish().await?),
             Err(error) => {
                 writer.discard().await;
                 Err(error)
             }
         }
+    }
+
+    /// Gives a file that is whole its name, and the transfer its end: together and off the runtime,
+    /// so that no file is stored whose record says otherwise, should the request be dropped.
+    pub(crate) async fn finish(
+        &self,
+        file: Temporary,
+        name: Name,
+        transfer: Transfer,
+    ) -> Result<(Stored, Receipt), Error> {
+        let (store, working) = (self.store.clone(), self.finishing.token());
+        let finish = move || {
+            let _working = working;
+            match store.publish(file, &name) {
+                Ok(stored) => {
+                    let receipt = transfer.complete(&stored);
+                    Ok((stored, receipt))
+                }
+                Err(error) => {
+                    transfer.failed(&error);
+                    Err(error)
+                }
+            }
+        };
+        spawn_blocking(finish).await.map_err(io::Error::from)?
     }
 
     /// The next item of a body, if it comes in time.
@@ -61,11 +91,11 @@ impl Intake {
             .map_err(|_| Error::TimedOut(self.idle))
     }
 
-    async fn receive<E>(
+    async fn write<E>(
         &self,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         writer: &mut Writer,
-        transfer: &mut Transfer<'_>,
+        transfer: &mut Transfer,
     ) -> Result<(), Error>
     where
         Error: From<E>,

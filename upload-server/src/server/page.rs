@@ -1,5 +1,5 @@
 //! `GET /`: a page with a form and the stored files. It works without a script. The template has
-//! three places to fill, too few for a template engine.
+//! four places to fill, too few for a template engine.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,13 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{access::Offer, error::Error, intake::Intake, net::connection::Exchange, store::Entry};
+use super::{
+    access::Offer,
+    error::Error,
+    intake::Intake,
+    net::connection::Exchange,
+    store::{Entry, OnDuplicate},
+};
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -26,6 +32,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 pub(crate) struct Page {
     pub(crate) intake: Intake,
     pub(crate) offer: Offer,
+    pub(crate) on_duplicate: OnDuplicate,
     /// Whether a client has to show the token.
     pub(crate) with_token: bool,
 }
@@ -53,16 +60,22 @@ pub(crate) async fn index(
         (CONTENT_SECURITY_POLICY, POLICY),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Html(render(user, &origin, &files))).into_response())
+    let filled = fill(TEMPLATE, |place| match place {
+        "user" => user.to_owned(),
+        "origin" => escape(&origin),
+        "duplicates" => duplicates(page.on_duplicate).to_owned(),
+        "files" => files.clone(),
+        _ => String::new(),
+    });
+    Ok((headers, Html(filled)).into_response())
 }
 
-fn render(user: &str, origin: &str, files: &str) -> String {
-    fill(TEMPLATE, |place| match place {
-        "user" => user.to_owned(),
-        "origin" => escape(origin),
-        "files" => files.to_owned(),
-        _ => String::new(),
-    })
+fn duplicates(on_duplicate: OnDuplicate) -> &'static str {
+    match on_duplicate {
+        OnDuplicate::Error => "A file whose name is taken is refused.",
+        OnDuplicate::Rename => "A file whose name is taken gets another one.",
+        OnDuplicate::Overwrite => "A file of the same name is replaced.",
+    }
 }
 
 fn files(entries: &[Entry], download: bool) -> String {

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    error::Error, intake::Intake, json, name::Name, net::connection::Exchange, store::Stored,
+    error::Error, intake::Intake, json, name::Name, net::connection::Exchange, store::Temporary,
     transfer::Transfer,
 };
 
@@ -24,35 +24,36 @@ pub(crate) async fn put(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let mut transfer = Transfer::begin(&exchange, &parts);
-    match store(&intake, parts.uri.path(), body, &mut transfer).await {
-        Ok((name, stored)) => {
-            let receipt = transfer.complete(stored);
+    let stored = match receive(&intake, parts.uri.path(), body, &mut transfer).await {
+        Ok((name, file)) => intake.finish(file, name, transfer).await,
+        Err(error) => {
+            transfer.failed(&error);
+            Err(error)
+        }
+    };
+    match stored {
+        Ok((stored, receipt)) => {
             let headers = [
                 (CONTENT_TYPE, "application/json".to_owned()),
-                (LOCATION, format!("/files/{}", name.encoded())),
+                (LOCATION, format!("/files/{}", stored.name.encoded())),
             ];
             (stored.status(), headers, json::line(&receipt)).into_response()
         }
-        Err(error) => {
-            transfer.failed(&error);
-            error.into_response()
-        }
+        Err(error) => error.into_response(),
     }
 }
 
-async fn store(
+async fn receive(
     intake: &Intake,
     path: &str,
     body: Body,
-    transfer: &mut Transfer<'_>,
-) -> Result<(Name, Stored), Error> {
+    transfer: &mut Transfer,
+) -> Result<(Name, Temporary), Error> {
     let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
     transfer.named(&name);
-    if let Some(length) = body.size_hint().exact() {
-        intake.check_size(length)?;
-    }
-    let stored = intake
-        .store(body.into_data_stream(), &name, transfer)
-        .await?;
-    Ok((name, stored))
+    let length = body.size_hint().exact();
+    intake.check_size(length.unwrap_or_default())?;
+    let body = body.into_data_stream();
+    let file = intake.receive(body, &name, length, transfer).await?;
+    Ok((name, file))
 }

@@ -33,6 +33,7 @@ pub(crate) fn router(
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),
         offer: access.access.offer,
+        on_duplicate: intake.store.on_duplicate(),
         with_token,
     });
     let form = post(form::post).layer(gate.clone());

@@ -1,34 +1,36 @@
 //! The upload directory. A file is written under a hidden temporary name and renamed when it is
-//! whole, so that a name never shows a part of a file; an older file of that name is replaced.
+//! whole, so that a name never shows a part of a file.
 
-use std::{
-    fs::{self, File, Permissions},
-    io,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    time::SystemTime,
-};
+mod directory;
+mod duplicate;
+mod temporary;
+
+use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
 use axum::http::StatusCode;
-use tempfile::NamedTempFile;
+use rustix::fs::OFlags;
 use tokio::task::spawn_blocking;
 
-use super::{name::Name, writer::Writer};
-
-/// Before the umask, as for any file that a user creates.
-const MODE: u32 = 0o666;
+pub use self::duplicate::OnDuplicate;
+pub(crate) use self::temporary::Temporary;
+use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
+use super::{error::Error, name::Name};
 
 /// Where uploads are stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    directory: PathBuf,
+    directory: Arc<Directory>,
+    on_duplicate: OnDuplicate,
+    fsync: bool,
 }
 
-/// How a file came to its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    New,
-    Replaced,
+/// A file under its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// The name it got.
+    pub(crate) name: Name,
+    /// An older file of that name is gone.
+    replaced: bool,
 }
 
 /// A stored file, as the listing shows it.
@@ -40,53 +42,61 @@ pub(crate) struct Entry {
 }
 
 impl Stored {
-    pub(crate) fn status(self) -> StatusCode {
-        match self {
-            Self::New => StatusCode::CREATED,
-            Self::Replaced => StatusCode::OK,
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.replaced {
+            false => StatusCode::CREATED,
+            true => StatusCode::OK,
         }
     }
 }
 
 impl Store {
-    pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    /// Opens the directory and removes what is left there of uploads that nobody works on any more.
+    /// With `fsync`, a stored file is on the disk, and not only on its way there.
+    pub(crate) fn open(path: &Path, on_duplicate: OnDuplicate, fsync: bool) -> io::Result<Self> {
+        let directory = Arc::new(Directory::open(path)?);
+        remove_leftovers(&directory)?;
+        Ok(Self {
+            directory,
+            on_duplicate,
+            fsync,
+        })
     }
 
-    /// Begins a file that has no name yet.
-    pub(crate) async fn create(&self) -> io::Result<Writer> {
-        let directory = self.directory.clone();
+    pub(crate) fn on_duplicate(&self) -> OnDuplicate {
+        self.on_duplicate
+    }
+
+    /// Begins a file, of this many bytes where that is known, for which there is room and which may
+    /// have this name.
+    pub(crate) async fn create(&self, name: &Name, bytes: Option<u64>) -> Result<Temporary, Error> {
+        let (store, name) = (self.clone(), name.clone());
         let create = move || {
-            tempfile::Builder::new()
-                .prefix(".upload-")
-                .permissions(Permissions::from_mode(MODE))
-                .tempfile_in(directory)
+            store.check(&name)?;
+            let temporary = Temporary::create(store.directory)?;
+            temporary.reserve(bytes.unwrap_or_default())?;
+            Ok(temporary)
         };
-        Ok(Writer::new(spawn_blocking(create).await??))
+        spawn_blocking(create).await.map_err(io::Error::from)?
     }
 
-    /// Gives a file that is whole its name.
-    pub(crate) async fn publish(&self, file: NamedTempFile, name: &Name) -> io::Result<Stored> {
-        let path = self.directory.join(name.as_str());
-        let publish = move || match file.persist_noclobber(&path) {
-            Ok(_) => Ok(Stored::New),
-            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                refused.file.persist(&path)?;
-                Ok(Stored::Replaced)
-            }
-            Err(refused) => Err(refused.error),
-        };
-        spawn_blocking(publish).await?
+    /// Gives a file that is whole its name, or another one. Blocks.
+    pub(crate) fn publish(&self, mut file: Temporary, name: &Name) -> Result<Stored, Error> {
+        if self.fsync {
+            file.file().sync_all()?;
+        }
+        let stored = self.give_name(&mut file, name)?;
+        if self.fsync {
+            self.directory.sync()?;
+        }
+        Ok(stored)
     }
 
     /// Opens a stored file and says how long it is.
-    pub(crate) async fn open(&self, name: &Name) -> io::Result<(File, u64)> {
-        let path = self.directory.join(name.as_str());
+    pub(crate) async fn open_file(&self, name: &Name) -> io::Result<(File, u64)> {
+        let (directory, name) = (Arc::clone(&self.directory), name.clone());
         let open = move || {
-            if !fs::symlink_metadata(&path)?.is_file() {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            let file = File::open(path)?;
+            let file = directory.open_file(name.as_str(), OFlags::RDONLY)?;
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         };
@@ -95,34 +105,86 @@ impl Store {
 
     /// Removes a stored file.
     pub(crate) async fn remove(&self, name: &Name) -> io::Result<()> {
-        let path = self.directory.join(name.as_str());
-        let remove = move || match fs::symlink_metadata(&path)?.is_file() {
-            true => fs::remove_file(path),
-            false => Err(io::ErrorKind::NotFound.into()),
+        let (directory, name) = (Arc::clone(&self.directory), name.clone());
+        let remove = move || match directory.find(name.as_str())? {
+            Some(found) if found.is_file => directory.remove(name.as_str()),
+            _ => Err(io::ErrorKind::NotFound.into()),
         };
         spawn_blocking(remove).await?
     }
 
     /// The stored files, the newest first.
     pub(crate) async fn list(&self) -> io::Result<Vec<Entry>> {
-        let directory = self.directory.clone();
+        let directory = Arc::clone(&self.directory);
         let list = move || {
-            let entries = fs::read_dir(directory)?.filter_map(|entry| entry_of(&entry.ok()?));
+            let names = directory.names()?;
+            let entries = names.iter().filter_map(|name| entry(&directory, name));
             let mut entries: Vec<Entry> = entries.collect();
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
             Ok(entries)
         };
         spawn_blocking(list).await?
     }
+
+    /// Whether a file may get this name, as far as that can be known before it is whole.
+    fn check(&self, name: &Name) -> Result<(), Error> {
+        if self.on_duplicate == OnDuplicate::Rename {
+            return Ok(());
+        }
+        match self.directory.find(name.as_str())? {
+            None => Ok(()),
+            Some(found) if !found.is_file => Err(Error::Occupied),
+            Some(_) if self.on_duplicate == OnDuplicate::Error => Err(Error::Exists),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn give_name(&self, file: &mut Temporary, name: &Name) -> Result<Stored, Error> {
+        let as_new = |name: &Name| Stored {
+            name: name.clone(),
+            replaced: false,
+        };
+        if name_if_free(file, name)? {
+            return Ok(as_new(name));
+        }
+        match self.on_duplicate {
+            OnDuplicate::Error => Err(Error::Exists),
+            OnDuplicate::Rename => {
+                for other in other_names(name) {
+                    if name_if_free(file, &other)? {
+                        return Ok(as_new(&other));
+                    }
+                }
+                Err(Error::Exists)
+            }
+            OnDuplicate::Overwrite => {
+                self.check(name)?;
+                file.name_anyway(name.as_str())?;
+                Ok(Stored {
+                    name: name.clone(),
+                    replaced: true,
+                })
+            }
+        }
+    }
+}
+
+/// Gives a file this name if it is free; false if it is not.
+fn name_if_free(file: &mut Temporary, name: &Name) -> io::Result<bool> {
+    match file.name_if_free(name.as_str()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// None for what is not a plain file with a name of ours, or has just been removed.
-fn entry_of(entry: &fs::DirEntry) -> Option<Entry> {
-    let name = Name::new(entry.file_name().to_str()?).ok()?;
-    let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-    Some(Entry {
+fn entry(directory: &Directory, name: &str) -> Option<Entry> {
+    let name = Name::new(name).ok()?;
+    let found = directory.find(name.as_str()).ok()??;
+    found.is_file.then_some(Entry {
         name,
-        bytes: metadata.len(),
-        modified: metadata.modified().ok()?,
+        bytes: found.bytes,
+        modified: found.modified,
     })
 }

@@ -8,8 +8,8 @@ use super::{clock, error::Error, name::Name, net::connection::Exchange, store::S
 use crate::record::{Outcome, Times, Upload};
 
 /// The record of an upload under way.
-pub(crate) struct Transfer<'a> {
-    exchange: &'a Exchange,
+pub(crate) struct Transfer {
+    exchange: Exchange,
     record: Upload,
     concluded: bool,
 }
@@ -23,8 +23,8 @@ pub(crate) struct Receipt {
     status: u16,
 }
 
-impl<'a> Transfer<'a> {
-    pub(crate) fn begin(exchange: &'a Exchange, request: &Parts) -> Self {
+impl Transfer {
+    pub(crate) fn begin(exchange: &Exchange, request: &Parts) -> Self {
         let content_length = request.headers.get(CONTENT_LENGTH);
         let record = Upload {
             id: String::new(),
@@ -48,7 +48,7 @@ impl<'a> Transfer<'a> {
             },
         };
         Self {
-            exchange,
+            exchange: exchange.clone(),
             record,
             concluded: false,
         }
@@ -73,8 +73,9 @@ impl<'a> Transfer<'a> {
     }
 
     /// The file is under its name.
-    pub(crate) fn complete(mut self, stored: Stored) -> Receipt {
+    pub(crate) fn complete(mut self, stored: &Stored) -> Receipt {
         self.record.times.stored_ns = Some(clock::now_ns());
+        self.named(&stored.name);
         self.conclude(Outcome::Complete, None);
         Receipt {
             id: self.record.id.clone(),
@@ -111,7 +112,7 @@ impl<'a> Transfer<'a> {
     }
 }
 
-impl Drop for Transfer<'_> {
+impl Drop for Transfer {
     fn drop(&mut self) {
         if self.concluded {
             return;

@@ -10,8 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::store::Temporary;
 
 /// A batch is written once it holds this many bytes.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -21,14 +22,14 @@ const BATCH_PARTS: usize = 1_024;
 
 /// A file that is being received. Dropped unfinished, it is removed.
 pub(crate) struct Writer {
-    file: Arc<NamedTempFile>,
+    file: Arc<Temporary>,
     batch: Vec<Bytes>,
     batch_bytes: usize,
     writing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Writer {
-    pub(crate) fn new(file: NamedTempFile) -> Self {
+    pub(crate) fn new(file: Temporary) -> Self {
         Self {
             file: Arc::new(file),
             batch: Vec::new(),
@@ -48,7 +49,7 @@ impl Writer {
     }
 
     /// The file, once all its bytes are written.
-    pub(crate) async fn finish(mut self) -> io::Result<NamedTempFile> {
+    pub(crate) async fn finish(mut self) -> io::Result<Temporary> {
         self.write_batch().await?;
         self.settle().await?;
         Arc::into_inner(self.file).ok_or_else(|| io::Error::other("the file is still in use"))
@@ -66,7 +67,7 @@ impl Writer {
         let batch = mem::take(&mut self.batch);
         self.batch_bytes = 0;
         let file = Arc::clone(&self.file);
-        self.writing = Some(spawn_blocking(move || write_all(file.as_file(), &batch)));
+        self.writing = Some(spawn_blocking(move || write_all(file.file(), &batch)));
         Ok(())
     }
 

@@ -318,7 +318,7 @@ async fn is_negotiated_within_tls() {
     assert_eq!(feed.upload().await.version, "HTTP/2.0");
 
     let mut old = trust.connect(&server).await;
-    assert_eq!(old.put("file", b"without").await.status, 200);
+    assert_eq!(old.put("other", b"without").await.status, 201);
     assert_eq!(feed.upload().await.version, "HTTP/1.1");
 }
 

@@ -98,8 +98,7 @@ async fn metrics_count_what_happens() {
         "upload_server_upload_duration_seconds_count{outcome=\"complete\"} 2",
         "upload_server_connections_total 4",
         "upload_server_connections_open 3",
-        "upload_server_requests_total{method=\"PUT\",status=\"201\"} 1",
-        "upload_server_requests_total{method=\"PUT\",status=\"200\"} 1",
+        "upload_server_requests_total{method=\"PUT\",status=\"201\"} 2",
         "upload_server_requests_total{method=\"PUT\",status=\"413\"} 1",
         "upload_server_request_duration_seconds_count 3",
     ] {

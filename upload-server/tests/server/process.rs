@@ -63,6 +63,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
@@ -90,8 +94,13 @@ async fn heard(news: &UnixDatagram) -> String {
 }
 
 fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
-    if !command.as_std().get_args().any(|word| word == "--listen") {
+    let has = |option: &str| command.as_std().get_args().any(|word| word == option);
+    let (listen, state) = (!has("--listen"), !has("--state"));
+    if listen {
         command.args(["--listen", "127.0.0.1:0"]);
+    }
+    if state {
+        command.arg("--state").arg(root.join("state"));
     }
     command
         .arg("--dir")
@@ -271,6 +280,7 @@ pub(crate) async fn refusal_and_status(arguments: &[&str]) -> (Option<i32>, Stri
         ("--listen", "127.0.0.1:0"),
         ("--dir", "files"),
         ("--control", "control"),
+        ("--state", "state"),
     ] {
         if !arguments.contains(&option) {
             command.args([option, value]);

@@ -84,16 +84,6 @@ async fn takes_a_body_of_unknown_length() {
 }
 
 #[tokio::test]
-async fn replaces_a_file_of_the_same_name() {
-    let server = TestServer::start().await;
-    let mut client = server.connect().await;
-    assert_eq!(client.put("file", b"a longer one").await.status, 201);
-    assert_eq!(client.put("file", b"newer").await.status, 200);
-    assert_eq!(fs::read(server.path("file")).unwrap(), b"newer");
-    assert_eq!(server.names(), ["file"]);
-}
-
-#[tokio::test]
 async fn counts_the_requests_of_a_connection() {
     let server = TestServer::start().await;
     let mut feed = server.feed().await;

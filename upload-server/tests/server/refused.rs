@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use upload_server::record::Outcome;
+use upload_server::{record::Outcome, server::OnDuplicate};
 
 use crate::{
     client::{chunked_put_head, content, expecting_put_head},
@@ -14,7 +14,10 @@ async fn names_that_are_not_plain() {
     check("..").await;
     check("%2e%2e").await;
     check(".hidden").await;
+    check("..%2f..%2fetc%2fpasswd").await;
+    check(".upload-1-0").await;
     check("%00").await;
+    check("a%00b").await;
     check("a%0Db").await;
     check("%ff").await;
     check("a%2Fb").await;
@@ -51,6 +54,21 @@ async fn names_that_are_not_plain() {
     }
 }
 
+/// hyper itself refuses what is no target (RFC 9112, 3.2): no request, and so no record.
+#[tokio::test]
+async fn targets_that_are_none() {
+    for name in [&b"a\0b"[..], b"a\xffb", b"a b"] {
+        let server = TestServer::start().await;
+        let mut client = server.connect().await;
+        let line = [b"PUT /", name, b" HTTP/1.1\r\nHost: localhost\r\n"].concat();
+        client.send(line).await;
+        client.send("Content-Length: 3\r\n\r\nabc").await;
+        let rest = String::from_utf8(client.rest().await).unwrap();
+        assert!(rest.starts_with("HTTP/1.1 400 "), "{rest}");
+        assert_eq!(server.names(), [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn methods_that_do_nothing() {
     check("PUT", "/", 405, "GET,HEAD,POST").await;
@@ -79,7 +97,8 @@ async fn methods_that_do_nothing() {
 
 #[tokio::test]
 async fn a_name_that_a_directory_has() {
-    let server = TestServer::start().await;
+    let server =
+        TestServer::start_with(|config| config.on_duplicate = OnDuplicate::Overwrite).await;
     fs::create_dir(server.path("taken")).unwrap();
     let mut client = server.connect().await;
     assert_eq!(client.put("taken", b"abc").await.status, 409);

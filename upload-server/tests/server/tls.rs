@@ -85,10 +85,10 @@ async fn stores_what_was_sent_and_records_it() {
         let stream = trust.handshake(&server, version, &["h2", "http/1.1"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         let mut client = Client::over(stream);
-        for (request, length) in [(1, 3_000_000), (2, 0)] {
-            let response = client.put("file", &content(length)).await;
-            assert!([200, 201].contains(&response.status));
-            assert!(fs::read(server.path("file")).unwrap() == content(length));
+        for (request, name, length) in [(1, "one", 3_000_000), (2, "two", 0)] {
+            let response = client.put(name, &content(length)).await;
+            assert_eq!(response.status, 201);
+            assert!(fs::read(server.path(name)).unwrap() == content(length));
 
             let upload = feed.upload().await;
             let address = client.get_ref().get_ref().0.local_addr().unwrap();

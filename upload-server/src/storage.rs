@@ -1,0 +1,41 @@
+//! Storage on the command line.
+
+use clap::{Args, ValueEnum};
+use upload_server::server::{Config, OnDuplicate};
+
+/// How files are stored.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct StorageArguments {
+    /// What becomes of a file whose name is taken
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    on_duplicate: Duplicate,
+
+    /// Say that an upload is complete only once it is on the disk: slower, and safe from a power
+    /// failure
+    #[arg(long)]
+    fsync: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Duplicate {
+    /// It is refused
+    Error,
+    /// It gets another name, such as "cat (1).png"
+    #[default]
+    Rename,
+    /// The older file is lost
+    Overwrite,
+}
+
+impl StorageArguments {
+    /// Makes it the server's way.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        config.on_duplicate = match self.on_duplicate {
+            Duplicate::Error => OnDuplicate::Error,
+            Duplicate::Rename => OnDuplicate::Rename,
+            Duplicate::Overwrite => OnDuplicate::Overwrite,
+        };
+        config.fsync = self.fsync;
+    }
+}
