@@ -11,8 +11,9 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fsync, linkat,
-        openat, openat2, renameat, renameat_with, statat, unlinkat,
+        AtFlags, CWD, Dir, FallocateFlags, FileType, FsWord, Mode, OFlags, RenameFlags,
+        ResolveFlags, Stat, fallocate, fstatfs, fstatvfs, fsync, linkat, openat, openat2, renameat,
+        renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
@@ -20,10 +21,15 @@ use rustix::{
 /// Before the umask, as for any file that a user creates.
 const MODE: Mode = Mode::from_raw_mode(0o666);
 
+/// A file system in memory (linux/magic.h).
+const TMPFS_MAGIC: FsWord = 0x0102_1994;
+
 /// Where uploads are stored.
 #[derive(Debug)]
 pub(crate) struct Directory {
     fd: OwnedFd,
+    /// Its files are in memory.
+    in_memory: bool,
 }
 
 /// What stands under a name, not followed where it is a link.
@@ -37,7 +43,24 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { fd })
+        let in_memory = fstatfs(&fd)?.f_type == TMPFS_MAGIC;
+        Ok(Self { fd, in_memory })
+    }
+
+    /// Takes room for so many bytes of a file, where the file system can do that: `StorageFull`
+    /// where there is none. In memory, taking it would cost as much as writing the file, so that it
+    /// is only looked for.
+    pub(crate) fn reserve(&self, file: &File, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        if self.in_memory {
+            return self.look_for_room(bytes);
+        }
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            reserved => Ok(reserved?),
+        }
     }
 
     /// Creates a file that does not exist yet.
@@ -100,6 +123,16 @@ impl Directory {
     /// Writes the names to the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
+    }
+
+    fn look_for_room(&self, bytes: u64) -> io::Result<()> {
+        let disk = fstatvfs(&self.fd)?;
+        // A file system without a size has no blocks to count.
+        let limited = disk.f_blocks > 0;
+        match limited && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
     }
 
     fn link_to_free(&self, from: &str, to: &str) -> io::Result<()> {

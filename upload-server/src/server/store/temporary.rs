@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock},
+    fs::{FlockOperation, OFlags, flock},
     io::Errno,
 };
 use tracing::{info, warn};
@@ -59,15 +59,9 @@ impl Temporary {
         }
     }
 
-    /// Takes room for so many bytes on the disk, where the file system can do that.
+    /// Takes room for so many bytes on the disk.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            reserved => Ok(reserved?),
-        }
+        self.directory.reserve(&self.file, bytes)
     }
 
     pub(crate) fn file(&self) -> &File {
