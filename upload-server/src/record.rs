@@ -75,6 +75,9 @@ pub struct Upload {
     pub content_length: Option<u64>,
     /// Bytes of the file that arrived.
     pub bytes: u64,
+    /// SHA-256 of the stored file as hexadecimal digits; `null` where it was not computed.
+    #[serde(default)]
+    pub sha256: Option<String>,
     /// The status of the response; `null` when none was sent.
     pub status: Option<u16>,
     /// How it ended.

@@ -5,6 +5,7 @@ mod access;
 mod clock;
 mod control;
 mod delete;
+mod digest;
 mod download;
 mod error;
 mod form;
@@ -35,6 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     access::Guard,
+    digest::Algorithm,
     intake::Intake,
     journal::Journal,
     limits::admission::Admission,
@@ -61,6 +63,8 @@ pub struct Config {
     pub on_duplicate: OnDuplicate,
     /// Whether a file is on the disk before its upload is said to be complete.
     pub fsync: bool,
+    /// Whether the SHA-256 of every file is computed, and not only where a client asks for it.
+    pub sha256: bool,
     /// TLS instead of clear text.
     pub tls: Option<Tls>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
@@ -82,6 +86,7 @@ impl Config {
             directory,
             on_duplicate: OnDuplicate::default(),
             fsync: false,
+            sha256: false,
             tls: None,
             http2: false,
             access: Access::default(),
@@ -120,6 +125,7 @@ pub async fn run(
         store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
         max_size: limits.max_size,
         idle: limits.idle,
+        digest: config.sha256.then_some(Algorithm::Sha256),
         finishing: finishing.clone(),
     };
     let guard = Guard {

@@ -15,6 +15,10 @@ pub(crate) struct StorageArguments {
     /// failure
     #[arg(long)]
     fsync: bool,
+
+    /// Compute the SHA-256 of every file, and not only where the client asks for it: slower
+    #[arg(long)]
+    sha256: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -37,5 +41,6 @@ impl StorageArguments {
             Duplicate::Overwrite => OnDuplicate::Overwrite,
         };
         config.fsync = self.fsync;
+        config.sha256 = self.sha256;
     }
 }

@@ -1,10 +1,15 @@
 //! `GET /files/NAME`: a stored file, always as a download and never shown as a page.
 
+use std::{
+    fs::File,
+    io::{self, Seek},
+};
+
 use axum::{
     body::Body,
     extract::State,
     http::{
-        Uri,
+        HeaderMap, Uri,
         header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
@@ -12,16 +17,29 @@ use axum::{
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::{error::Error, intake::Intake, name::Name};
+use super::{
+    digest::{self, Algorithm, REPR_DIGEST, wanted},
+    error::Error,
+    intake::Intake,
+    name::Name,
+};
 
 /// How much is read from the disk at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Streams a stored file. Its length is the one it has now, should it be growing.
-pub(crate) async fn download(State(intake): State<Intake>, uri: Uri) -> Result<Response, Error> {
+pub(crate) async fn download(
+    State(intake): State<Intake>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let name = name(&uri)?;
     let opened = intake.store.open_file(&name).await;
     let (file, bytes) = opened.map_err(Error::from_lookup)?;
+    let digest = match wanted(&headers)? {
+        Some(algorithm) => Some([(REPR_DIGEST, digest(&file, algorithm).await?)]),
+        None => None,
+    };
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, bytes.to_string()),
@@ -32,7 +50,13 @@ pub(crate) async fn download(State(intake): State<Intake>, uri: Uri) -> Result<R
     ];
     let content = tokio::fs::File::from_std(file).take(bytes);
     let content = Body::from_stream(ReaderStream::with_capacity(content, CHUNK_BYTES));
-    Ok((headers, content).into_response())
+    Ok((headers, digest, content).into_response())
+}
+
+async fn digest(mut file: &File, algorithm: Algorithm) -> io::Result<String> {
+    let digest = digest::of_file(file, algorithm).await?;
+    file.rewind()?;
+    Ok(digest.to_string())
 }
 
 /// Which file is meant. No file has a name that is not accepted.

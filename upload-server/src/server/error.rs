@@ -55,6 +55,8 @@ pub(crate) enum Error {
     Exists,
     #[error("the body is malformed: {0}")]
     Malformed(String),
+    #[error("the {0} digest of what arrived is another one")]
+    WrongDigest(&'static str),
     #[error("a page of another site asked for this")]
     CrossSite,
     #[error("this server speaks TLS: let the address begin with https://")]
@@ -131,7 +133,7 @@ impl Error {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
-            Self::Name(_) | Self::Malformed(_) | Self::ClearText => {
+            Self::Name(_) | Self::Malformed(_) | Self::WrongDigest(_) | Self::ClearText => {
                 (StatusCode::BAD_REQUEST, Outcome::Refused)
             }
             Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),

@@ -1,6 +1,7 @@
 //! `POST /`: the files of a form (`multipart/form-data`), as a browser without a script and
 //! `curl -F` send them. Each file has a record of its own and stays when a later one breaks off; of
-//! the one that breaks off, the record may miss the last bytes, which multer keeps.
+//! the one that breaks off, the record may miss the last bytes, which multer keeps. Digests are
+//! those of the parts: the form as a whole is stored nowhere.
 
 use axum::{
     Extension,
@@ -17,9 +18,10 @@ use multer::Multipart;
 use tokio_stream::StreamExt;
 
 use super::{
+    digest::Asked,
     error::Error,
     form_body::FormBody,
-    intake::Intake,
+    intake::{Arriving, Intake},
     json,
     name::Name,
     net::connection::Exchange,
@@ -86,13 +88,18 @@ async fn store_each(
         let of_file = transfer.get_or_insert_with(|| Transfer::begin(exchange, parts));
         of_file.named(&name);
         source.within_file();
+        let arriving = Arriving {
+            name,
+            length: None,
+            asked: Asked::read(field.headers())?,
+        };
         let file = field.map(|chunk| {
             source.within_file();
             chunk.map_err(|error| source.explain(&error))
         });
-        let file = intake.receive(file, &name, None, of_file).await?;
+        let whole = intake.receive(file, arriving, of_file).await?;
         if let Some(of_file) = transfer.take() {
-            let (_, receipt) = intake.finish(file, name, of_file).await?;
+            let (_, receipt) = intake.finish(whole, of_file).await?;
             receipts.push(receipt);
         }
         *transfer = Some(Transfer::begin(exchange, parts));

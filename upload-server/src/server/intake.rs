@@ -9,6 +9,7 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    digest::{Algorithm, Asked, Digest},
     error::Error,
     name::Name,
     store::{Store, Stored, Temporary},
@@ -24,8 +25,25 @@ pub(crate) struct Intake {
     pub(crate) max_size: Option<u64>,
     /// How long a client may send nothing.
     pub(crate) idle: Duration,
+    /// What is computed of every file.
+    pub(crate) digest: Option<Algorithm>,
     /// Files on the way to their names.
     pub(crate) finishing: TaskTracker,
+}
+
+/// A file that is about to arrive.
+pub(crate) struct Arriving {
+    pub(crate) name: Name,
+    /// How long it is, where that is known.
+    pub(crate) length: Option<u64>,
+    pub(crate) asked: Asked,
+}
+
+/// A file that is whole, and has no name yet.
+pub(crate) struct Whole {
+    file: Temporary,
+    name: Name,
+    digests: Vec<Digest>,
 }
 
 impl Intake {
@@ -37,42 +55,54 @@ impl Intake {
         }
     }
 
-    /// Takes a body in that is to have this name and, where that is known, this length. Where it
-    /// breaks off, nothing is left of it.
+    /// Takes a body in. Where it breaks off or is not what it should be, nothing is left of it.
     pub(crate) async fn receive<E>(
         &self,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        name: &Name,
-        length: Option<u64>,
+        arriving: Arriving,
         transfer: &mut Transfer,
-    ) -> Result<Temporary, Error>
+    ) -> Result<Whole, Error>
     where
         Error: From<E>,
     {
-        let mut writer = Writer::new(self.store.create(name, length).await?);
-        match self.write(body, &mut writer, transfer).await {
-            Ok(()) => Ok(writer.finish().await?),
-            Err(error) => {
-                writer.discard().await;
-                Err(error)
-            }
+        let Arriving {
+            name,
+            length,
+            asked,
+        } = arriving;
+        let file = self.store.create(&name, length).await?;
+        let mut writer = Writer::new(file, asked.digester(self.digest));
+        if let Err(error) = self.write(body, &mut writer, transfer).await {
+            writer.discard().await;
+            return Err(error);
         }
+        let (file, digests) = writer.finish().await?;
+        if let Err(error) = asked.check(&digests) {
+            spawn_blocking(move || drop(file))
+                .await
+                .map_err(io::Error::from)?;
+            return Err(error);
+        }
+        Ok(Whole {
+            file,
+            name,
+            digests,
+        })
     }
 
     /// Gives a file that is whole its name, and the transfer its end: together and off the runtime,
     /// so that no file is stored whose record says otherwise, should the request be dropped.
     pub(crate) async fn finish(
         &self,
-        file: Temporary,
-        name: Name,
+        whole: Whole,
         transfer: Transfer,
     ) -> Result<(Stored, Receipt), Error> {
         let (store, working) = (self.store.clone(), self.finishing.token());
         let finish = move || {
             let _working = working;
-            match store.publish(file, &name) {
+            match store.publish(whole.file, &whole.name) {
                 Ok(stored) => {
-                    let receipt = transfer.complete(&stored);
+                    let receipt = transfer.complete(&stored, whole.digests);
                     Ok((stored, receipt))
                 }
                 Err(error) => {

@@ -1,4 +1,5 @@
-//! `PUT /NAME`: the body is the file.
+//! `PUT /NAME`: the body is the file. A client that says its digest has it checked, one that wants
+//! it (RFC 9530, 4) is told that of the stored file.
 
 use axum::{
     Extension,
@@ -7,12 +8,18 @@ use axum::{
     http::{
         Request,
         header::{CONTENT_TYPE, LOCATION},
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
 
 use super::{
-    error::Error, intake::Intake, json, name::Name, net::connection::Exchange, store::Temporary,
+    digest::{Asked, REPR_DIGEST, wanted},
+    error::Error,
+    intake::{Arriving, Intake, Whole},
+    json,
+    name::Name,
+    net::connection::Exchange,
     transfer::Transfer,
 };
 
@@ -24,8 +31,9 @@ pub(crate) async fn put(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let mut transfer = Transfer::begin(&exchange, &parts);
-    let stored = match receive(&intake, parts.uri.path(), body, &mut transfer).await {
-        Ok((name, file)) => intake.finish(file, name, transfer).await,
+    let wanted = wanted(&parts.headers).unwrap_or_default();
+    let stored = match receive(&intake, &parts, body, &mut transfer).await {
+        Ok(whole) => intake.finish(whole, transfer).await,
         Err(error) => {
             transfer.failed(&error);
             Err(error)
@@ -33,11 +41,14 @@ pub(crate) async fn put(
     };
     match stored {
         Ok((stored, receipt)) => {
+            let digest = receipt.digest(wanted);
+            let digest = digest.map(|digest| [(REPR_DIGEST, digest.to_string())]);
             let headers = [
                 (CONTENT_TYPE, "application/json".to_owned()),
                 (LOCATION, format!("/files/{}", stored.name.encoded())),
             ];
-            (stored.status(), headers, json::line(&receipt)).into_response()
+            let status = stored.status();
+            (status, headers, digest, json::line(&receipt)).into_response()
         }
         Err(error) => error.into_response(),
     }
@@ -45,15 +56,20 @@ pub(crate) async fn put(
 
 async fn receive(
     intake: &Intake,
-    path: &str,
+    parts: &Parts,
     body: Body,
     transfer: &mut Transfer,
-) -> Result<(Name, Temporary), Error> {
+) -> Result<Whole, Error> {
+    let path = parts.uri.path();
     let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
     transfer.named(&name);
     let length = body.size_hint().exact();
     intake.check_size(length.unwrap_or_default())?;
+    let arriving = Arriving {
+        name,
+        length,
+        asked: Asked::read(&parts.headers)?,
+    };
     let body = body.into_data_stream();
-    let file = intake.receive(body, &name, length, transfer).await?;
-    Ok((name, file))
+    intake.receive(body, arriving, transfer).await
 }

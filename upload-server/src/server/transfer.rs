@@ -4,7 +4,14 @@
 use axum::http::{header::CONTENT_LENGTH, request::Parts};
 use serde::Serialize;
 
-use super::{clock, error::Error, name::Name, net::connection::Exchange, store::Stored};
+use super::{
+    clock,
+    digest::{Algorithm, Digest},
+    error::Error,
+    name::Name,
+    net::connection::Exchange,
+    store::Stored,
+};
 use crate::record::{Outcome, Times, Upload};
 
 /// The record of an upload under way.
@@ -21,6 +28,20 @@ pub(crate) struct Receipt {
     name: String,
     bytes: u64,
     status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip)]
+    digests: Vec<Digest>,
+}
+
+impl Receipt {
+    /// The digest that the client wants to be told, if it does.
+    pub(crate) fn digest(&self, wanted: Option<Algorithm>) -> Option<&Digest> {
+        let wanted = wanted?;
+        self.digests
+            .iter()
+            .find(|digest| digest.algorithm == wanted)
+    }
 }
 
 impl Transfer {
@@ -37,6 +58,7 @@ impl Transfer {
             name: None,
             content_length: content_length.and_then(|length| length.to_str().ok()?.parse().ok()),
             bytes: 0,
+            sha256: None,
             status: None,
             outcome: Outcome::Failed,
             error: None,
@@ -73,15 +95,21 @@ impl Transfer {
     }
 
     /// The file is under its name.
-    pub(crate) fn complete(mut self, stored: &Stored) -> Receipt {
+    pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Receipt {
         self.record.times.stored_ns = Some(clock::now_ns());
         self.named(&stored.name);
+        let sha256 = digests
+            .iter()
+            .find(|digest| digest.algorithm == Algorithm::Sha256);
+        self.record.sha256 = sha256.map(Digest::hex);
         self.conclude(Outcome::Complete, None);
         Receipt {
             id: self.record.id.clone(),
             name: self.record.name.clone().unwrap_or_default(),
             bytes: self.record.bytes,
             status: stored.status().as_u16(),
+            sha256: self.record.sha256.clone(),
+            digests,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bytes on their way to the disk: hyper's own buffers are gathered and written by one vectored
 //! write off the runtime, while the next are being received. No byte is copied, and at most two
-//! batches are in memory.
+//! batches are in memory. Digests are computed where the bytes are written.
 
 use std::{
     fs::File,
@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::store::Temporary;
+use super::{
+    digest::{Digest, Digester},
+    store::Temporary,
+};
 
 /// A batch is written once it holds this many bytes.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -25,15 +28,18 @@ pub(crate) struct Writer {
     file: Arc<Temporary>,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    writing: Option<JoinHandle<io::Result<()>>>,
+    /// At rest while no batch is being written.
+    digester: Digester,
+    writing: Option<JoinHandle<io::Result<Digester>>>,
 }
 
 impl Writer {
-    pub(crate) fn new(file: Temporary) -> Self {
+    pub(crate) fn new(file: Temporary, digester: Digester) -> Self {
         Self {
             file: Arc::new(file),
             batch: Vec::new(),
             batch_bytes: 0,
+            digester,
             writing: None,
         }
     }
@@ -48,11 +54,13 @@ impl Writer {
         Ok(())
     }
 
-    /// The file, once all its bytes are written.
-    pub(crate) async fn finish(mut self) -> io::Result<Temporary> {
+    /// The file and its digests, once all its bytes are written.
+    pub(crate) async fn finish(mut self) -> io::Result<(Temporary, Vec<Digest>)> {
         self.write_batch().await?;
         self.settle().await?;
-        Arc::into_inner(self.file).ok_or_else(|| io::Error::other("the file is still in use"))
+        let file = Arc::into_inner(self.file);
+        let file = file.ok_or_else(|| io::Error::other("the file is still in use"))?;
+        Ok((file, self.digester.finish()))
     }
 
     /// Removes the file, and returns when it is gone.
@@ -67,15 +75,22 @@ impl Writer {
         let batch = mem::take(&mut self.batch);
         self.batch_bytes = 0;
         let file = Arc::clone(&self.file);
-        self.writing = Some(spawn_blocking(move || write_all(file.file(), &batch)));
+        let mut digester = mem::take(&mut self.digester);
+        self.writing = Some(spawn_blocking(move || {
+            write_all(file.file(), &batch)?;
+            for chunk in &batch {
+                digester.update(chunk);
+            }
+            Ok(digester)
+        }));
         Ok(())
     }
 
     async fn settle(&mut self) -> io::Result<()> {
-        match self.writing.take() {
-            Some(writing) => writing.await?,
-            None => Ok(()),
+        if let Some(writing) = self.writing.take() {
+            self.digester = writing.await??;
         }
+        Ok(())
     }
 }
 

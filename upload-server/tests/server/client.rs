@@ -66,6 +66,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.response().await
     }
 
+    /// The same with further fields in the head, each with its line's end.
+    pub(crate) async fn put_with(&mut self, fields: &str, name: &str, content: &[u8]) -> Response {
+        let head = put_head(name, content.len());
+        self.send(head.replacen("\r\n", &format!("\r\n{fields}"), 1))
+            .await;
+        self.send(content).await;
+        self.response().await
+    }
+
     /// Closes the sending side: a FIN.
     pub(crate) async fn finish_sending(&mut self) {
         self.stream.shutdown().await.unwrap();
@@ -124,6 +133,14 @@ impl Response {
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem["status"], self.status);
         problem
+    }
+
+    /// A field of the head.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            (found == name).then_some(value)
+        })
     }
 
     pub(crate) fn text(&self) -> &str {

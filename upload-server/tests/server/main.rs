@@ -10,6 +10,7 @@ mod access;
 mod broken;
 mod client;
 mod control;
+mod digest;
 mod disk;
 mod duplicate;
 mod feed;

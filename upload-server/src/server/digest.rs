@@ -1,0 +1,221 @@
+//! Digests of files, computed while they are written, and those that a client says or asks for.
+
+mod fields;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+};
+
+use axum::http::HeaderMap;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ring::digest::{Context, SHA256, SHA512};
+use subtle::ConstantTimeEq;
+use tokio::task::spawn_blocking;
+
+use self::fields::expected;
+pub(crate) use self::fields::{REPR_DIGEST, wanted};
+use super::error::Error;
+
+/// How much of a file is read at a time.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What is computed: the algorithms of RFC 9530 that are no longer or not yet broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Sha256,
+    Sha512,
+}
+
+impl Algorithm {
+    pub(crate) const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
+    /// Its name in digest fields (RFC 9530, 5).
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha-256",
+            Self::Sha512 => "sha-512",
+        }
+    }
+
+    fn begin(self) -> Context {
+        Context::new(match self {
+            Self::Sha256 => &SHA256,
+            Self::Sha512 => &SHA512,
+        })
+    }
+}
+
+/// A file's digest. As text, it is a member of a digest field.
+#[derive(Clone, Debug)]
+pub(crate) struct Digest {
+    pub(crate) algorithm: Algorithm,
+    value: Vec<u8>,
+}
+
+impl Digest {
+    /// As hexadecimal digits, which is how `sha256sum` writes it.
+    pub(crate) fn hex(&self) -> String {
+        self.value
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = BASE64_STANDARD.encode(&self.value);
+        write!(f, "{}=:{value}:", self.algorithm.name())
+    }
+}
+
+/// What a client says or asks about the digests of what it sends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    expected: Vec<Digest>,
+    pub(crate) wanted: Option<Algorithm>,
+}
+
+impl Asked {
+    /// Of the fields of a request, or of a part of a form.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Error> {
+        Ok(Self {
+            expected: expected(headers)?,
+            wanted: wanted(headers)?,
+        })
+    }
+
+    /// What has to be computed, `besides` what is computed anyway.
+    pub(crate) fn digester(&self, besides: Option<Algorithm>) -> Digester {
+        let expected = self.expected.iter().map(|digest| digest.algorithm);
+        let mut algorithms: Vec<_> = expected.chain(self.wanted).chain(besides).collect();
+        algorithms.sort_by_key(|algorithm| algorithm.name());
+        algorithms.dedup();
+        let running = algorithms
+            .into_iter()
+            .map(|algorithm| (algorithm, algorithm.begin()));
+        Digester {
+            running: running.collect(),
+        }
+    }
+
+    /// Whether a file is the one that was meant.
+    pub(crate) fn check(&self, digests: &[Digest]) -> Result<(), Error> {
+        for expected in &self.expected {
+            let same = |digest: &&Digest| digest.algorithm == expected.algorithm;
+            let right = digests
+                .iter()
+                .find(same)
+                .is_some_and(|digest| bool::from(digest.value.ct_eq(&expected.value)));
+            if !right {
+                return Err(Error::WrongDigest(expected.algorithm.name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Digests under way.
+#[derive(Clone, Default)]
+pub(crate) struct Digester {
+    running: Vec<(Algorithm, Context)>,
+}
+
+impl Digester {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        for (_, context) in &mut self.running {
+            context.update(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<Digest> {
+        let finished = self.running.into_iter().map(|(algorithm, context)| Digest {
+            algorithm,
+            value: context.finish().as_ref().to_vec(),
+        });
+        finished.collect()
+    }
+}
+
+/// The digest of a stored file. Its chunks are read one by one, so that nobody reads on for a client
+/// that is gone.
+pub(crate) async fn of_file(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut file = file.try_clone()?;
+    let mut context = algorithm.begin();
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        let read = spawn_blocking(move || {
+            let length = file.read(&mut buffer)?;
+            context.update(buffer.get(..length).unwrap_or_default());
+            io::Result::Ok((length, file, context, buffer))
+        });
+        let length;
+        (length, file, context, buffer) = read.await??;
+        if length == 0 {
+            return Ok(Digest {
+                algorithm,
+                value: context.finish().as_ref().to_vec(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn asked(fields: &[(&'static str, &str)]) -> Asked {
+        let fields = fields.iter().map(|(name, value)| {
+            let name = axum::http::HeaderName::from_static(name);
+            (name, value.parse().unwrap())
+        });
+        Asked::read(&fields.collect()).unwrap()
+    }
+
+    #[test]
+    fn computes_what_is_asked_for_once() {
+        let both = asked(&[
+            ("content-digest", "sha-256=:AAAA:, sha-512=:AAAA:"),
+            ("repr-digest", "sha-256=:AAAA:"),
+        ]);
+        let mut digester = both.digester(Some(Algorithm::Sha256));
+        digester.update(b"a");
+        digester.update(b"bc");
+        let digests = digester.finish();
+        assert_eq!(digests.len(), 2);
+        assert_eq!(digests[0].hex(), ABC);
+        let field = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
+        assert_eq!(digests[0].to_string(), field);
+        assert!(digests[1].to_string().starts_with("sha-512=:3a81"));
+        assert!(asked(&[]).digester(None).finish().is_empty());
+    }
+
+    #[test]
+    fn every_digest_must_be_right() {
+        let right = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
+        check(&[("repr-digest", right)], true);
+        check(&[("content-digest", right), ("repr-digest", right)], true);
+        check(
+            &[("content-digest", right), ("repr-digest", "sha-256=:AA==:")],
+            false,
+        );
+        check(&[("repr-digest", "sha-256=::")], false);
+        check(
+            &[("repr-digest", &format!("{right}, sha-512=:AA==:"))],
+            false,
+        );
+        check(&[], true);
+
+        fn check(fields: &[(&'static str, &str)], expected: bool) {
+            let asked = asked(fields);
+            let mut digester = asked.digester(None);
+            digester.update(b"abc");
+            let result = asked.check(&digester.finish());
+            assert_eq!(result.is_ok(), expected, "{fields:?}");
+        }
+    }
+}
