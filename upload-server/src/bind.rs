@@ -17,6 +17,7 @@ use upload_server::server::Config;
 use crate::{
     certificate::{self, Made},
     cli::Cli,
+    history,
     socket_file::SocketFile,
 };
 
@@ -60,6 +61,7 @@ impl Bound {
         let (control, socket_file) = SocketFile::bind(&cli.control)?;
         let mut config = Config::new(open_directory(&cli.dir)?);
         cli.storage.apply(&mut config);
+        config.history = history::open(cli);
         config.limits = cli.limits.limits();
         config.access = access;
         config.grace = cli.grace;

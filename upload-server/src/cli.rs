@@ -74,7 +74,8 @@ Examples:
   curl -F file=@cat.png http://127.0.0.1:5000/     the same, as a form
   upload-server --tls --state /srv/state           take uploads over HTTPS; then, to trust its certificate:
   curl --cacert /srv/state/certificate.pem -T cat.png https://localhost:5000/
-  curl --unix-socket SOCKET http://control/uploads follow the uploads";
+  curl --unix-socket SOCKET http://control/uploads follow the uploads
+  curl --unix-socket SOCKET http://control/history what became of the latest";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ mod bind;
 mod certificate;
 mod cli;
 mod descriptors;
+mod history;
 mod limits;
 mod signals;
 mod socket_file;

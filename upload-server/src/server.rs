@@ -10,6 +10,7 @@ mod download;
 mod error;
 mod form;
 mod form_body;
+mod history;
 mod identity;
 mod intake;
 mod journal;
@@ -30,6 +31,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixListener},
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,6 +48,7 @@ use self::{
 };
 pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
+    history::{History, HistoryError},
     limits::Limits,
     net::tls::Tls,
     store::OnDuplicate,
@@ -65,6 +68,8 @@ pub struct Config {
     pub fsync: bool,
     /// Whether the SHA-256 of every file is computed, and not only where a client asks for it.
     pub sha256: bool,
+    /// Where uploads are kept over restarts, if they are.
+    pub history: Option<History>,
     /// TLS instead of clear text.
     pub tls: Option<Tls>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
@@ -87,6 +92,7 @@ impl Config {
             on_duplicate: OnDuplicate::default(),
             fsync: false,
             sha256: false,
+            history: None,
             tls: None,
             http2: false,
             access: Access::default(),
@@ -113,7 +119,10 @@ pub async fn run(
         .iter()
         .map(TcpListener::local_addr)
         .collect::<io::Result<_>>()?;
-    let journal = Arc::new(Journal::new(identity::server(addresses)?));
+    let journal = Arc::new(Journal::new(
+        identity::server(addresses)?,
+        config.history.clone(),
+    ));
     let feed_over = CancellationToken::new();
     let stop_control = feed_over.clone().cancelled_owned();
     let control = tokio::spawn(control::serve(control, Arc::clone(&journal), stop_control));
@@ -161,6 +170,9 @@ pub async fn run(
     let abort_control = control.abort_handle();
     if timeout(CONTROL_GRACE, control).await.is_err() {
         abort_control.abort();
+    }
+    if let Some(history) = config.history {
+        spawn_blocking(move || history.close()).await?;
     }
     Ok(())
 }

@@ -14,11 +14,15 @@ pub(crate) struct StorageArguments {
     /// Say that an upload is complete only once it is on the disk: slower, and safe from a power
     /// failure
     #[arg(long)]
-    fsync: bool,
+    pub(crate) fsync: bool,
 
     /// Compute the SHA-256 of every file, and not only where the client asks for it: slower
     #[arg(long)]
     sha256: bool,
+
+    /// How many uploads are kept in --state over restarts; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) history: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

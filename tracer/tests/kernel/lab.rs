@@ -108,6 +108,8 @@ impl Lab {
             .arg(self.uploads())
             .arg("--control")
             .arg(self.control())
+            .arg("--state")
+            .arg(self.dir.path().join("state"))
             .args(arguments)
             .stdout(Stdio::null());
         Server {

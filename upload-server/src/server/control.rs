@@ -1,22 +1,23 @@
 //! The control socket: the feed of uploads going out, timelines coming back. HTTP over a Unix
 //! socket that only its owner may open.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, State},
+    body::Body,
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::de::IgnoredAny;
-use tokio::net::UnixListener;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{net::UnixListener, task::spawn_blocking};
 use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tracing::warn;
 
-use super::{error::Error, journal::Journal};
+use super::{error::Error, journal::Journal, json};
 
 /// The largest timeline that is kept.
 const MAX_TIMELINE_BYTES: usize = 1024 * 1024;
@@ -30,6 +31,8 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/uploads", get(uploads))
         .route("/uploads/{id}/timeline", get(timeline).post(set_timeline))
+        .route("/uploads/{id}/timelines", get(timelines))
+        .route("/history", get(history))
         .layer(DefaultBodyLimit::max(MAX_TIMELINE_BYTES))
         .with_state(journal);
     if let Err(error) = axum::serve(listener, router)
@@ -49,24 +52,76 @@ async fn uploads(State(journal): State<Arc<Journal>>) -> Response {
     ([(CONTENT_TYPE, "application/x-ndjson")], feed).into_response()
 }
 
+/// The one that was handed in last.
 async fn timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let timeline = journal.timeline(&id).ok_or(Error::NotFound)?;
+    let mut timelines = off_the_runtime(move || journal.timelines(&id)).await?;
+    let timeline = timelines.as_mut().and_then(Vec::pop);
+    let timeline = timeline.ok_or(Error::NotFound)?;
     Ok(([(CONTENT_TYPE, "application/json")], timeline).into_response())
+}
+
+/// One of each connection that carried a part of the upload, as an array.
+async fn timelines(
+    State(journal): State<Arc<Journal>>,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let timelines = off_the_runtime(move || journal.timelines(&id)).await?;
+    let timelines = timelines.ok_or(Error::NotFound)?;
+    let array = [&b"["[..], &timelines.join(&b","[..]), b"]"].concat();
+    Ok(([(CONTENT_TYPE, "application/json")], array).into_response())
 }
 
 async fn set_timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
-    timeline: Bytes,
+    timeline: String,
 ) -> Result<StatusCode, Error> {
-    serde_json::from_slice::<IgnoredAny>(&timeline)
-        .map_err(|error| Error::Malformed(error.to_string()))?;
-    if journal.set_timeline(&id, timeline) {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Error::NotFound)
+    let parsed: Value =
+        serde_json::from_str(&timeline).map_err(|error| Error::Malformed(error.to_string()))?;
+    // Timelines are the tracer's; this much of one tells an upload's connections apart.
+    let connection = parsed.pointer("/server/cookie").and_then(Value::as_str);
+    let connection = connection.unwrap_or_default().to_owned();
+    let set = move || journal.set_timeline(&id, connection, timeline);
+    match off_the_runtime(set).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Error::NotFound),
     }
+}
+
+/// Which part of the history.
+#[derive(Deserialize)]
+struct Page {
+    before: Option<u64>,
+    #[serde(default = "usual_limit")]
+    limit: u32,
+}
+
+fn usual_limit() -> u32 {
+    100
+}
+
+/// What is kept, the latest first: one JSON object a line.
+async fn history(
+    State(journal): State<Arc<Journal>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Error> {
+    let read = move || match journal.history() {
+        Some(history) => history.past(page.before, page.limit),
+        None => Ok(Vec::new()),
+    };
+    let past = off_the_runtime(read).await?;
+    let past = past.map_err(|error| Error::Disk(io::Error::other(error)))?;
+    let lines: String = past.iter().map(json::line).collect();
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Disk(error.into()))
 }

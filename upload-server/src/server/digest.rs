@@ -21,7 +21,7 @@ use super::error::Error;
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What is computed: the algorithms of RFC 9530 that are no longer or not yet broken.
+/// What is computed: the algorithms of RFC 9530 that are not deprecated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Sha256,

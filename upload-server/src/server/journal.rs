@@ -11,9 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::json;
+use super::{history::History, json};
 use crate::record::{ConnectionEnd, FeedLine, Server, Upload};
 
 /// How many uploads, and how many connection ends, are remembered.
@@ -25,6 +25,7 @@ const BACKLOG: usize = 4_096;
 /// The server's memory of its uploads.
 pub(crate) struct Journal {
     last_id: AtomicU64,
+    history: Option<History>,
     state: Mutex<State>,
 }
 
@@ -39,11 +40,13 @@ struct State {
 struct Remembered {
     id: String,
     line: Bytes,
-    timeline: Option<Bytes>,
+    /// By connection, the latest standing last.
+    timelines: Vec<(String, Bytes)>,
 }
 
 impl Journal {
-    pub(crate) fn new(server: Server) -> Self {
+    /// Ids go on where the history ends.
+    pub(crate) fn new(server: Server, history: Option<History>) -> Self {
         let state = State {
             server: json::line(&FeedLine::Server(server)).into(),
             uploads: VecDeque::new(),
@@ -51,7 +54,8 @@ impl Journal {
             live: Some(broadcast::Sender::new(BACKLOG)),
         };
         Self {
-            last_id: AtomicU64::new(0),
+            last_id: AtomicU64::new(history.as_ref().map_or(0, History::last_id)),
+            history,
             state: Mutex::new(state),
         }
     }
@@ -59,6 +63,13 @@ impl Journal {
     /// An id for an upload that came to its end.
     pub(crate) fn next_id(&self) -> String {
         (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+
+    /// Keeps the record of an upload that is complete, before its client is told so. Blocks.
+    pub(crate) fn keep(&self, upload: &Upload) {
+        if let Some(history) = &self.history {
+            history.keep(upload);
+        }
     }
 
     pub(crate) fn publish_upload(&self, upload: Upload) {
@@ -72,6 +83,9 @@ impl Journal {
             "upload {}",
             upload.outcome,
         );
+        if let Some(history) = &self.history {
+            history.note(&upload);
+        }
         let id = upload.id.clone();
         let line = Bytes::from(json::line(&FeedLine::Upload(upload)));
         let mut state = self.state();
@@ -81,7 +95,7 @@ impl Journal {
             Remembered {
                 id,
                 line,
-                timeline: None,
+                timelines: Vec::new(),
             },
         );
     }
@@ -116,23 +130,44 @@ impl Journal {
         self.state().live = None;
     }
 
-    /// Keeps a timeline with its upload; false when the upload is not known (any more).
-    pub(crate) fn set_timeline(&self, id: &str, timeline: Bytes) -> bool {
+    /// Keeps the timeline of one of an upload's connections; false when the upload is not known
+    /// (any more). Blocks.
+    pub(crate) fn set_timeline(&self, id: &str, connection: String, timeline: String) -> bool {
         let mut state = self.state();
-        let upload = state.uploads.iter_mut().find(|upload| upload.id == id);
-        upload
-            .map(|upload| upload.timeline = Some(timeline))
-            .is_some()
+        let remembered = state.uploads.iter_mut().find(|upload| upload.id == id);
+        let is_remembered = remembered
+            .map(|upload| {
+                let timelines = &mut upload.timelines;
+                timelines.retain(|(known, _)| *known != connection);
+                timelines.push((connection.clone(), timeline.clone().into()));
+            })
+            .is_some();
+        drop(state);
+        let is_kept = match (&self.history, id.parse()) {
+            (Some(history), Ok(id)) => history.set_timeline(id, connection, timeline),
+            _ => false,
+        };
+        is_remembered || is_kept
     }
 
-    /// The timeline of an upload, where one was handed in.
-    pub(crate) fn timeline(&self, id: &str) -> Option<Bytes> {
-        self.state()
-            .uploads
-            .iter()
-            .find(|upload| upload.id == id)?
-            .timeline
-            .clone()
+    /// The timelines that were handed in for an upload, the latest standing last; none when the
+    /// upload is not known (any more). Blocks.
+    pub(crate) fn timelines(&self, id: &str) -> Option<Vec<Bytes>> {
+        let state = self.state();
+        let remembered = state.uploads.iter().find(|upload| upload.id == id);
+        if let Some(upload) = remembered {
+            let timelines = upload.timelines.iter();
+            return Some(timelines.map(|(_, timeline)| timeline.clone()).collect());
+        }
+        drop(state);
+        let kept = self.history.as_ref()?.timelines(id.parse().ok()?);
+        let kept = kept.inspect_err(|error| warn!(%error, "the history cannot be read"));
+        Some(kept.ok()??.into_iter().map(Bytes::from).collect())
+    }
+
+    /// Where uploads are kept, if they are.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_ref()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,13 +201,16 @@ mod tests {
     fn journal() -> Journal {
         let listen = Vec::new();
         let (comm, version) = (String::new(), String::new());
-        Journal::new(Server {
-            pid: 1,
-            comm,
-            netns: 1,
-            listen,
-            version,
-        })
+        Journal::new(
+            Server {
+                pid: 1,
+                comm,
+                netns: 1,
+                listen,
+                version,
+            },
+            None,
+        )
     }
 
     fn end(cookie: u64) -> ConnectionEnd {

@@ -94,7 +94,7 @@ impl Transfer {
         self.record.bytes
     }
 
-    /// The file is under its name.
+    /// The file is under its name. Blocks.
     pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Receipt {
         self.record.times.stored_ns = Some(clock::now_ns());
         self.named(&stored.name);
@@ -102,7 +102,10 @@ impl Transfer {
             .iter()
             .find(|digest| digest.algorithm == Algorithm::Sha256);
         self.record.sha256 = sha256.map(Digest::hex);
-        self.conclude(Outcome::Complete, None);
+        self.record.outcome = Outcome::Complete;
+        self.concluded = true;
+        let connection = &self.exchange.connection;
+        self.record.id = connection.upload_stored(self.record.clone());
         Receipt {
             id: self.record.id.clone(),
             name: self.record.name.clone().unwrap_or_default(),

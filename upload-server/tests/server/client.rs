@@ -94,6 +94,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         within_limit(self.stream.read_u8()).await.is_err()
     }
 
+    /// The next response's status, unless the connection ends before.
+    pub(crate) async fn try_status(&mut self) -> Option<u16> {
+        let mut line = String::new();
+        let read = within_limit(self.stream.read_line(&mut line)).await;
+        read.ok()?;
+        line.split(' ').nth(1)?.parse().ok()
+    }
+
     /// Everything that still comes, until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

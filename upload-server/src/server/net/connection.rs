@@ -176,6 +176,17 @@ impl Connection {
         id
     }
 
+    /// The same for an upload whose file is stored: its record is kept before anybody is told.
+    /// Blocks.
+    pub(crate) fn upload_stored(&self, upload: Upload) -> String {
+        let mut upload = upload;
+        upload.id = self.journal.next_id();
+        self.journal.keep(&upload);
+        let id = upload.id.clone();
+        self.progress().concluded.push(upload);
+        id
+    }
+
     /// The response to this request goes to hyper now.
     pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
         let now = clock::now_ns();

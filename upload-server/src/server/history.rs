@@ -1,0 +1,294 @@
+//! What became of every upload, kept in a database (SQLite) over restarts and crashes. One thread
+//! writes; whoever has to know that something is kept waits for it off the runtime, all others go on.
+
+mod past;
+mod schema;
+mod writer;
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use tracing::warn;
+
+pub(crate) use self::past::Past;
+use self::{
+    past::Row,
+    writer::{Order, write_all},
+};
+use crate::record::Upload;
+
+/// How many orders may wait to be carried out.
+const BACKLOG: usize = 4_096;
+
+/// Only the server's user reads names and addresses.
+const MODE: u32 = 0o600;
+
+/// The history of a server; it is one however often it is cloned.
+#[derive(Clone)]
+pub struct History(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    last_id: u64,
+    orders: SyncSender<Order>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held as long as this server writes.
+    _lock: fs::File,
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// Two servers would give their uploads the same ids.
+    #[error("another server keeps its own there")]
+    InUse,
+    /// The file is of a server that knows more.
+    #[error("it was written by a newer version of this server")]
+    Newer,
+    /// The file cannot be made or read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The file is not what it should be, or not to be written to.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+impl History {
+    /// Opens the history in this directory, made if missing. It keeps the latest `keep` uploads;
+    /// with `fsync`, also over a power failure.
+    ///
+    /// # Errors
+    /// When it is in use, cannot be written to, or is not one that this server understands.
+    pub fn open(directory: &Path, keep: u32, fsync: bool) -> Result<Self, HistoryError> {
+        fs::create_dir_all(directory)?;
+        let lock = lock(&directory.join("history.lock"))?;
+        let path = directory.join("history.sqlite");
+        private(&path)?;
+        let mut database = Connection::open(&path)?;
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        let synchronous = if fsync { "FULL" } else { "NORMAL" };
+        database.pragma_update(None, "synchronous", synchronous)?;
+        database.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(&mut database, &schema::MIGRATIONS)?;
+        let last_id: Option<i64> =
+            database.query_row("SELECT max(id) FROM uploads", [], |row| row.get(0))?;
+        let (orders, to_do) = sync_channel(BACKLOG);
+        let thread = thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || write_all(&mut database, keep, &to_do))?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            last_id: last_id.unwrap_or_default().cast_unsigned(),
+            orders,
+            thread: Mutex::new(Some(thread)),
+            _lock: lock,
+        })))
+    }
+
+    /// The highest id that an upload had so far.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.0.last_id
+    }
+
+    /// Keeps what is known of an upload, in place of what was known before. Does not wait.
+    pub(crate) fn note(&self, upload: &Upload) {
+        let Some(row) = Row::new(upload) else {
+            return;
+        };
+        match self.0.orders.try_send(Order::Keep(Box::new(row), None)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => warn!(id = upload.id, "the history is behind: not kept"),
+            Err(TrySendError::Disconnected(_)) => warn!(id = upload.id, "the history is closed"),
+        }
+    }
+
+    /// The same, and returns when it is kept. Blocks.
+    pub(crate) fn keep(&self, upload: &Upload) {
+        if let Some(row) = Row::new(upload) {
+            self.wait(|done| Order::Keep(Box::new(row), Some(done)));
+        }
+    }
+
+    /// Keeps the timeline of one of an upload's connections; false when the upload is not known.
+    /// Blocks.
+    pub(crate) fn set_timeline(&self, id: u64, connection: String, timeline: String) -> bool {
+        let order = |done| Order::Timeline {
+            id,
+            connection,
+            timeline,
+            done,
+        };
+        self.wait(order) == Some(true)
+    }
+
+    /// The timelines of an upload, the one handed in last standing last; none when the upload is
+    /// not known. Blocks.
+    pub(crate) fn timelines(&self, id: u64) -> Result<Option<Vec<String>>, rusqlite::Error> {
+        let database = self.read()?;
+        let known = "SELECT 1 FROM uploads WHERE id = ?1";
+        let known = database.query_row(known, [id.cast_signed()], |_| Ok(()));
+        match known.optional()? {
+            Some(()) => Ok(Some(past::timelines(&database, id)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Up to `limit` uploads before this id, the latest first. Blocks.
+    pub(crate) fn past(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Past>, rusqlite::Error> {
+        past::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
+    }
+
+    /// Finishes what there is to write. Blocks.
+    pub(crate) fn close(&self) {
+        // An error says that the thread is gone, and with it what there was to finish.
+        let _ = self.0.orders.send(Order::Close);
+        let thread = &self.0.thread;
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            warn!("the history's thread panicked");
+        }
+    }
+
+    fn wait<T>(&self, order: impl FnOnce(SyncSender<T>) -> Order) -> Option<T> {
+        let (done, doing) = sync_channel(1);
+        self.0.orders.send(order(done)).ok()?;
+        doing.recv().ok()
+    }
+
+    fn read(&self) -> Result<Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&self.0.path, flags)
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("History").field(&self.0.path).finish()
+    }
+}
+
+fn lock(path: &Path) -> Result<fs::File, HistoryError> {
+    let file = private(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(HistoryError::InUse),
+        Err(error) => Err(io::Error::from(error).into()),
+    }
+}
+
+fn private(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).mode(MODE);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::record::tests::upload;
+
+    fn ids(history: &History, before: Option<u64>) -> Vec<String> {
+        let past = history.past(before, 100).unwrap();
+        let past = serde_json::to_value(past).unwrap();
+        let past = past.as_array().unwrap().iter();
+        past.map(|past| past["upload"]["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn outlives_the_server() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("made/if/missing");
+        let history = History::open(&directory, 10, false).unwrap();
+        assert_eq!(history.last_id(), 0);
+        history.keep(&upload(1));
+        history.note(&upload(2));
+        assert!(history.set_timeline(1, "7".into(), "{}".into()));
+        assert!(!history.set_timeline(3, "7".into(), "{}".into()));
+        history.close();
+        drop(history);
+
+        let history = History::open(&directory, 10, true).unwrap();
+        assert_eq!(history.last_id(), 2);
+        assert_eq!(ids(&history, None), ["2", "1"]);
+        assert_eq!(history.timelines(1).unwrap().unwrap(), ["{}"]);
+        assert_eq!(history.timelines(2).unwrap().unwrap(), [""; 0]);
+        assert_eq!(history.timelines(3).unwrap(), None);
+        for file in ["history.sqlite", "history.lock"] {
+            let mode = fs::metadata(directory.join(file)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, MODE, "{file}");
+        }
+    }
+
+    #[test]
+    fn keeps_what_was_learnt_last() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 10, false).unwrap();
+        history.keep(&upload(1));
+        assert!(history.set_timeline(1, "7".into(), "[1]".into()));
+        assert!(history.set_timeline(1, "8".into(), "[2]".into()));
+        let mut known = upload(1);
+        known.status = Some(201);
+        history.keep(&known);
+        assert!(history.set_timeline(1, "7".into(), "[3]".into()));
+        let past = history.past(None, 1).unwrap();
+        let line = serde_json::to_value(&past[0]).unwrap();
+        assert_eq!(line["upload"]["status"], 201);
+        assert_eq!(line["timelines"], serde_json::json!([[2], [3]]));
+    }
+
+    #[test]
+    fn forgets_the_oldest() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 3, false).unwrap();
+        for id in 1..=5 {
+            history.keep(&upload(id));
+            assert!(history.set_timeline(id, "7".into(), "{}".into()));
+        }
+        assert_eq!(ids(&history, None), ["5", "4", "3"]);
+        assert_eq!(history.timelines(2).unwrap(), None);
+        assert_eq!(ids(&history, Some(5)), ["4", "3"]);
+        assert_eq!(history.past(Some(5), 1).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn is_one_servers() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 3, false).unwrap();
+        let second = History::open(root.path(), 3, false);
+        assert!(matches!(second, Err(HistoryError::InUse)));
+        history.close();
+        drop(history);
+        assert!(History::open(root.path(), 3, false).is_ok());
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("history.sqlite");
+        let text = "no database".repeat(1_000);
+        fs::write(&path, &text).unwrap();
+        let opened = History::open(root.path(), 3, false);
+        assert!(matches!(opened, Err(HistoryError::Database(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}

@@ -1,0 +1,132 @@
+//! An upload as the database has it.
+
+use std::time::SystemTime;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, Transaction, named_params, params};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tracing::error;
+
+use crate::{record::Upload, server::clock};
+
+/// An upload on its way into the database.
+pub(super) struct Row {
+    id: u64,
+    upload: Upload,
+    began: String,
+    ended: String,
+    record: String,
+}
+
+/// An upload out of the database: a line of the control socket's `GET /history`.
+#[derive(Serialize)]
+pub(crate) struct Past {
+    began: String,
+    ended: String,
+    upload: Box<RawValue>,
+    timelines: Vec<Box<RawValue>>,
+}
+
+impl Row {
+    /// None for what is no record of ours.
+    pub(super) fn new(upload: &Upload) -> Option<Self> {
+        let record = serde_json::to_string(upload)
+            .inspect_err(|error| error!(%error, "a record cannot be written as JSON"))
+            .ok()?;
+        let times = &upload.times;
+        let ended = [
+            times.sent_ns,
+            times.response_ns,
+            times.stored_ns,
+            times.body_last_ns,
+        ];
+        let ended = ended.into_iter().flatten().max().unwrap_or(times.head_ns);
+        Some(Self {
+            id: upload.id.parse().ok()?,
+            upload: upload.clone(),
+            began: wall_clock(times.head_ns),
+            ended: wall_clock(ended),
+            record,
+        })
+    }
+
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO uploads
+             (id, name, bytes, sha256, client, began, ended, status, outcome, error, record)
+             VALUES
+             (:id, :name, :bytes, :sha256, :client, :began, :ended, :status, :outcome, :error,
+              :record)
+             ON CONFLICT (id) DO UPDATE SET
+             name = :name, bytes = :bytes, sha256 = :sha256, ended = :ended, status = :status,
+             outcome = :outcome, error = :error, record = :record",
+        )?;
+        insert.execute(named_params! {
+            ":id": self.id.cast_signed(),
+            ":name": self.upload.name,
+            ":bytes": self.upload.bytes.cast_signed(),
+            ":sha256": self.upload.sha256,
+            ":client": self.upload.client.to_string(),
+            ":began": self.began,
+            ":ended": self.ended,
+            ":status": self.upload.status,
+            ":outcome": self.upload.outcome.to_string(),
+            ":error": self.upload.error,
+            ":record": self.record,
+        })?;
+        Ok(())
+    }
+}
+
+/// Up to `limit` uploads before this id, the latest first.
+pub(super) fn before(
+    database: &Connection,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<Past>, rusqlite::Error> {
+    let mut select = database.prepare(
+        "SELECT id, began, ended, record FROM uploads WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let rows = select.query_map(params![before.cast_signed(), limit], |row| {
+        let id: i64 = row.get(0)?;
+        let record: String = row.get(3)?;
+        Ok((id.cast_unsigned(), row.get(1)?, row.get(2)?, record))
+    })?;
+    let mut past = Vec::new();
+    for row in rows {
+        let (id, began, ended, record) = row?;
+        let timelines = timelines(database, id)?.into_iter().filter_map(raw);
+        past.extend(raw(record).map(|upload| Past {
+            began,
+            ended,
+            upload,
+            timelines: timelines.collect(),
+        }));
+    }
+    Ok(past)
+}
+
+/// An upload's timelines, the one handed in last standing last.
+pub(super) fn timelines(database: &Connection, id: u64) -> Result<Vec<String>, rusqlite::Error> {
+    let mut select =
+        database.prepare("SELECT timeline FROM timelines WHERE upload = ?1 ORDER BY rowid")?;
+    let rows = select.query_map([id.cast_signed()], |row| row.get(0))?;
+    rows.collect()
+}
+
+fn raw(json: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(json)
+        .inspect_err(|error| error!(%error, "the history has something that is not JSON"))
+        .ok()
+}
+
+/// CLOCK_MONOTONIC as RFC 3339 says it, by the difference between the clocks now.
+fn wall_clock(monotonic_ns: u64) -> String {
+    let ago = clock::now_ns().saturating_sub(monotonic_ns);
+    let ago = SignedDuration::from_nanos(ago.cast_signed());
+    let then = Timestamp::try_from(SystemTime::now())
+        .and_then(|now| now.checked_sub(ago))
+        .unwrap_or_default();
+    format!("{then:.9}")
+}

@@ -1,0 +1,98 @@
+//! The thread that writes: what has gathered while it wrote goes into one transaction.
+
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use rusqlite::{Connection, Transaction, params};
+use tracing::warn;
+
+use super::past::Row;
+
+/// The most orders of one transaction.
+const BATCH: usize = 256;
+
+/// What to write, and whom to tell that it is written.
+pub(super) enum Order {
+    Keep(Box<Row>, Option<SyncSender<()>>),
+    Timeline {
+        id: u64,
+        connection: String,
+        timeline: String,
+        done: SyncSender<bool>,
+    },
+    Close,
+}
+
+/// Somebody who waits to be told.
+type Told = Box<dyn FnOnce()>;
+
+/// Writes until it is told to close. Whoever waits for what cannot be written is told nothing.
+pub(super) fn write_all(database: &mut Connection, keep: u32, orders: &Receiver<Order>) {
+    let mut open = true;
+    while open {
+        let Ok(first) = orders.recv() else {
+            return;
+        };
+        let mut batch = vec![first];
+        batch.extend(orders.try_iter().take(BATCH - 1));
+        open = !batch.iter().any(|order| matches!(order, Order::Close));
+        match write(database, keep, batch) {
+            Ok(told) => told.into_iter().for_each(|tell| tell()),
+            Err(error) => warn!(%error, "the history cannot be written"),
+        }
+    }
+}
+
+fn write(
+    database: &mut Connection,
+    keep: u32,
+    batch: Vec<Order>,
+) -> Result<Vec<Told>, rusqlite::Error> {
+    let transaction = database.transaction()?;
+    let mut told: Vec<Told> = Vec::new();
+    for order in batch {
+        match order {
+            Order::Keep(row, done) => {
+                row.write(&transaction)?;
+                if let Some(done) = done {
+                    told.push(tell(done, ()));
+                }
+            }
+            Order::Timeline {
+                id,
+                connection,
+                timeline,
+                done,
+            } => {
+                let known = write_timeline(&transaction, id, &connection, &timeline)?;
+                told.push(tell(done, known));
+            }
+            Order::Close => {}
+        }
+    }
+    let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
+    transaction.execute(forget, [keep])?;
+    transaction.commit()?;
+    Ok(told)
+}
+
+/// Whoever has gone meanwhile is told nothing.
+fn tell<T: 'static>(done: SyncSender<T>, what: T) -> Told {
+    Box::new(move || {
+        let _ = done.send(what);
+    })
+}
+
+/// False when there is no such upload.
+fn write_timeline(
+    transaction: &Transaction<'_>,
+    id: u64,
+    connection: &str,
+    timeline: &str,
+) -> Result<bool, rusqlite::Error> {
+    // A new row rather than a changed one: the order is that in which they were handed in.
+    let insert = "INSERT OR REPLACE INTO timelines (upload, connection, timeline)
+        SELECT id, ?2, ?3 FROM uploads WHERE id = ?1";
+    let id = id.cast_signed();
+    let inserted = transaction.execute(insert, params![id, connection, timeline])?;
+    Ok(inserted > 0)
+}

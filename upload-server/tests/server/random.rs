@@ -1,0 +1,23 @@
+//! Numbers that differ from run to run. A test that fails shows what they began with.
+
+use std::time::SystemTime;
+
+/// xorshift64 (Marsaglia, Xorshift RNGs, 2003).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seed = u64::try_from(now.unwrap().as_nanos()).unwrap() | 1;
+        println!("the random numbers begin with {seed}");
+        Self(seed)
+    }
+
+    /// A number below this one.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).unwrap()
+    }
+}
