@@ -57,7 +57,7 @@ pub struct ConnectionEnd {
 pub struct Upload {
     /// Names the upload: unique in the server's history, or in the server's life where it keeps none.
     pub id: String,
-    /// The accepted socket that carried it.
+    /// The accepted socket that carried it, or its last part.
     pub cookie: Cookie,
     /// Which request on that connection, counted from 1.
     pub request: u32,
@@ -84,7 +84,29 @@ pub struct Upload {
     pub outcome: Outcome,
     /// What went wrong, in a sentence; `null` where nothing did.
     pub error: Option<String>,
+    /// The requests that carried parts of it, in order, where it came in parts (tus); empty where
+    /// one request was the upload. Of very many, the latest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Part>,
     /// When and what the server saw.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// A part of an upload, and the connection that carried it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The accepted socket that carried it.
+    pub cookie: Cookie,
+    /// Which request on that connection, counted from 1.
+    pub request: u32,
+    /// The client.
+    pub client: SocketAddr,
+    /// Where in the file it begins, in bytes.
+    pub offset: u64,
+    /// Bytes of the file that arrived.
+    pub bytes: u64,
+    /// When and what the server saw of it; of the response, only where it was the last part.
     #[serde(flatten)]
     pub times: Times,
 }
@@ -202,6 +224,7 @@ pub(crate) mod tests {
             status: None,
             outcome: Outcome::Complete,
             error: None,
+            connections: Vec::new(),
             times: Times::default(),
         }
     }

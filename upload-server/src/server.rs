@@ -25,6 +25,7 @@ mod routes;
 mod show_metrics;
 mod store;
 mod transfer;
+mod tus;
 mod writer;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -45,6 +46,7 @@ use self::{
     metrics::Metrics,
     net::{accept::Acceptor, requests::Http},
     store::Store,
+    tus::Tus,
 };
 pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
@@ -68,6 +70,8 @@ pub struct Config {
     pub fsync: bool,
     /// Whether the SHA-256 of every file is computed, and not only where a client asks for it.
     pub sha256: bool,
+    /// How long an interrupted upload may be resumed (tus).
+    pub resume_within: Duration,
     /// Where uploads are kept over restarts, if they are.
     pub history: Option<History>,
     /// TLS instead of clear text.
@@ -92,6 +96,7 @@ impl Config {
             on_duplicate: OnDuplicate::default(),
             fsync: false,
             sha256: false,
+            resume_within: Duration::from_secs(24 * 3_600),
             history: None,
             tls: None,
             http2: false,
@@ -143,13 +148,22 @@ pub async fn run(
     };
     let (head, idle) = (limits.head, limits.idle);
     let metrics = Arc::new(Metrics::new());
+    let (journal_of_tus, metrics_of_tus) = (Arc::clone(&journal), Arc::clone(&metrics));
+    let tus = Tus::new(
+        intake.clone(),
+        config.resume_within,
+        journal_of_tus,
+        metrics_of_tus,
+    );
+    let sweep_over = CancellationToken::new();
+    finishing.spawn(tus.clone().sweep(sweep_over.clone()));
     let admission = Admission::new(limits, config.directory, Arc::clone(&metrics));
     let http = Http {
         tls: config.tls.map(|tls| tls.acceptor(config.http2)),
         http2: config.http2,
         head,
         idle,
-        router: routes::router(intake, admission, guard, Arc::clone(&metrics)),
+        router: routes::router(intake, admission, guard, Arc::clone(&metrics), tus),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -163,6 +177,7 @@ pub async fn run(
 
     shutdown.await;
     acceptor.shut_down(config.grace, hurry).await;
+    sweep_over.cancel();
     finishing.close();
     finishing.wait().await;
     journal.close();

@@ -1,7 +1,11 @@
 //! Storage on the command line.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use upload_server::server::{Config, OnDuplicate};
+
+use crate::limits::seconds;
 
 /// How files are stored.
 #[derive(Debug, Args)]
@@ -19,6 +23,10 @@ pub(crate) struct StorageArguments {
     /// Compute the SHA-256 of every file, and not only where the client asks for it: slower
     #[arg(long)]
     sha256: bool,
+
+    /// How long an interrupted upload may be resumed (tus, at /tus/)
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "86400")]
+    resume_within: Duration,
 
     /// How many uploads are kept in --state over restarts; 0 for none
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -46,5 +54,6 @@ impl StorageArguments {
         };
         config.fsync = self.fsync;
         config.sha256 = self.sha256;
+        config.resume_within = self.resume_within;
     }
 }

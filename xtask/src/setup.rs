@@ -1,19 +1,21 @@
 //! Installs what is missing, and says what and why.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{as_root, is_installed, output, run, say, tool};
+use crate::command::{as_root, is_installed, output, run, say, target_dir, tool};
 
 /// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
 const BPF_LINKER: &str = "0.13.0";
 /// The cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
+
+const TUS_JS_CLIENT: &str = "4.3.1";
 
 /// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
 /// matches the nightly's LLVM.
@@ -35,7 +37,34 @@ pub(crate) fn for_tests() -> Result<()> {
         ("python3", "python3"),
         ("tcpdump", "tcpdump"),
         ("tshark", "tshark"),
-    ])
+        ("node", "nodejs"),
+        ("npm", "npm"),
+    ])?;
+    tus_client()
+}
+
+/// A client of the resumable uploads that is not of this project.
+fn tus_client() -> Result<()> {
+    let directory = target_dir().join("tus-js-client");
+    let package = format!("tus-js-client@{TUS_JS_CLIENT}");
+    let manifest = directory.join("node_modules/tus-js-client/package.json");
+    let version = format!("\"version\": \"{TUS_JS_CLIENT}\"");
+    if fs::read_to_string(manifest).is_ok_and(|manifest| manifest.contains(&version)) {
+        return Ok(());
+    }
+    say(&format!("{package} is missing: the tests upload with it"));
+    fs::create_dir_all(&directory)?;
+    run(Command::new("npm")
+        .args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ])
+        .arg("--prefix")
+        .arg(&directory)
+        .arg(package))
 }
 
 /// What `cargo xtask run --upload` calls.

@@ -10,7 +10,7 @@ use std::{
 
 use axum::http::HeaderMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use ring::digest::{Context, SHA256, SHA512};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 use subtle::ConstantTimeEq;
 use tokio::task::spawn_blocking;
 
@@ -21,19 +21,23 @@ use super::error::Error;
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What is computed: the algorithms of RFC 9530 that are not deprecated.
+/// What is computed: the algorithms of RFC 9530 that are not deprecated, and the one that every tus
+/// server has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
+    Sha1,
     Sha256,
     Sha512,
 }
 
 impl Algorithm {
-    pub(crate) const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+    /// Those of RFC 9530.
+    const OF_FIELDS: [Self; 2] = [Self::Sha256, Self::Sha512];
 
     /// Its name in digest fields (RFC 9530, 5).
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Sha1 => "sha",
             Self::Sha256 => "sha-256",
             Self::Sha512 => "sha-512",
         }
@@ -41,6 +45,7 @@ impl Algorithm {
 
     fn begin(self) -> Context {
         Context::new(match self {
+            Self::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
             Self::Sha256 => &SHA256,
             Self::Sha512 => &SHA512,
         })
@@ -51,7 +56,7 @@ impl Algorithm {
 #[derive(Clone, Debug)]
 pub(crate) struct Digest {
     pub(crate) algorithm: Algorithm,
-    value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 impl Digest {
@@ -79,6 +84,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// What has this digest is right.
+    pub(crate) fn expecting(digest: Option<Digest>) -> Self {
+        Self {
+            expected: digest.into_iter().collect(),
+            wanted: None,
+        }
+    }
+
     /// Of the fields of a request, or of a part of a form.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Error> {
         Ok(Self {

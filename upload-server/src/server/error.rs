@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{json, limits::arriving::Cut, name::NameError};
+use super::{json, limits::arriving::Cut, name::NameError, tus::error::TusError};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -57,6 +57,8 @@ pub(crate) enum Error {
     Malformed(String),
     #[error("the {0} digest of what arrived is another one")]
     WrongDigest(&'static str),
+    #[error(transparent)]
+    Tus(#[from] TusError),
     #[error("a page of another site asked for this")]
     CrossSite,
     #[error("this server speaks TLS: let the address begin with https://")]
@@ -137,6 +139,7 @@ impl Error {
                 (StatusCode::BAD_REQUEST, Outcome::Refused)
             }
             Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),
+            Self::Tus(error) => (error.status(), Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
             Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),

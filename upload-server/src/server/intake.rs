@@ -41,9 +41,9 @@ pub(crate) struct Arriving {
 
 /// A file that is whole, and has no name yet.
 pub(crate) struct Whole {
-    file: Temporary,
-    name: Name,
-    digests: Vec<Digest>,
+    pub(crate) file: Temporary,
+    pub(crate) name: Name,
+    pub(crate) digests: Vec<Digest>,
 }
 
 impl Intake {

@@ -18,6 +18,7 @@ use super::{
     metrics::Metrics,
     page::{self, Page},
     put, show_metrics,
+    tus::Tus,
 };
 
 /// The upload listeners' routes, within the guard.
@@ -26,6 +27,7 @@ pub(crate) fn router(
     admission: Admission,
     access: Guard,
     metrics: Arc<Metrics>,
+    tus: Tus,
 ) -> Router {
     let with_token = access.access.token.is_some();
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
@@ -37,6 +39,7 @@ pub(crate) fn router(
         with_token,
     });
     let form = post(form::post).layer(gate.clone());
+    let tus = tus.router(|route| route.layer(gate.clone()));
     let mut routes = Router::new()
         .route("/", page.merge(form))
         .route(
@@ -52,6 +55,7 @@ pub(crate) fn router(
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .fallback(async || Error::NotFound)
         .with_state(intake)
+        .merge(tus)
         .layer(from_fn_with_state(Arc::new(access), guard))
 }
 

@@ -1,9 +1,9 @@
 //! The upload directory. A file is written under a hidden temporary name and renamed when it is
 //! whole, so that a name never shows a part of a file.
 
-mod directory;
+pub(crate) mod directory;
 mod duplicate;
-mod temporary;
+pub(crate) mod temporary;
 
 use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
@@ -126,8 +126,12 @@ impl Store {
         spawn_blocking(list).await?
     }
 
-    /// Whether a file may get this name, as far as that can be known before it is whole.
-    fn check(&self, name: &Name) -> Result<(), Error> {
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Whether a file may get this name, as far as that can be known before it is whole. Blocks.
+    pub(crate) fn check(&self, name: &Name) -> Result<(), Error> {
         if self.on_duplicate == OnDuplicate::Rename {
             return Ok(());
         }

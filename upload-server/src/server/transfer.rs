@@ -12,7 +12,10 @@ use super::{
     net::connection::Exchange,
     store::Stored,
 };
-use crate::record::{Outcome, Times, Upload};
+use crate::record::{Outcome, Part, Times, Upload};
+
+/// How many parts of a file its record has.
+const MOST_PARTS: usize = 256;
 
 /// The record of an upload under way.
 pub(crate) struct Transfer {
@@ -62,6 +65,7 @@ impl Transfer {
             status: None,
             outcome: Outcome::Failed,
             error: None,
+            connections: Vec::new(),
             times: Times {
                 accepted_ns: exchange.connection.accepted_ns,
                 first_byte_ns: exchange.first_byte_ns,
@@ -74,6 +78,33 @@ impl Transfer {
             record,
             concluded: false,
         }
+    }
+
+    /// The record so far.
+    pub(crate) fn record(&self) -> &Upload {
+        &self.record
+    }
+
+    /// This was a part of the file, which now has the bytes up to `reached`: the record is of all its
+    /// parts.
+    pub(crate) fn is_part(&mut self, so_far: &Upload, offset: u64, reached: u64) {
+        let record = &mut self.record;
+        let mut parts = so_far.connections.clone();
+        if record.bytes > 0 {
+            if parts.len() == MOST_PARTS {
+                parts.remove(0);
+            }
+            parts.push(Part {
+                cookie: record.cookie,
+                request: record.request,
+                client: record.client,
+                offset,
+                bytes: record.bytes,
+                times: record.times,
+            });
+        }
+        record.connections = parts;
+        record.bytes = reached;
     }
 
     /// The file will be stored under this name.
@@ -121,7 +152,12 @@ impl Transfer {
         self.conclude_failed(error);
     }
 
-    /// There was no further file: no record.
+    /// The end of the request is not that of the upload, unless it is said to be.
+    pub(crate) fn outlives_request(&mut self) {
+        self.concluded = true;
+    }
+
+    /// The upload has not come to its end, or there was none: no record.
     pub(crate) fn withdraw(mut self) {
         self.concluded = true;
     }

@@ -63,6 +63,11 @@ impl Writer {
         Ok((file, self.digester.finish()))
     }
 
+    /// Returns when nothing is being written any more. What was not written yet is lost.
+    pub(crate) async fn stop(mut self) {
+        let _ = self.settle().await;
+    }
+
     /// Removes the file, and returns when it is gone.
     pub(crate) async fn discard(mut self) {
         // Whether the last write went well does not matter any more.

@@ -17,7 +17,7 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
     for field in [CONTENT_DIGEST, REPR_DIGEST] {
         let members = dictionary(headers, &field)?;
-        for algorithm in Algorithm::ALL {
+        for algorithm in Algorithm::OF_FIELDS {
             match members.get(algorithm.name()).map(bare_item) {
                 Some(Some(BareItem::ByteSequence(value))) => digests.push(Digest {
                     algorithm,
@@ -36,7 +36,7 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Result<Option<Algorithm>, Error> {
     let members = dictionary(headers, &WANT_REPR_DIGEST)?;
     let mut wanted = None;
     let mut most = 0;
-    for algorithm in Algorithm::ALL {
+    for algorithm in Algorithm::OF_FIELDS {
         match members.get(algorithm.name()).map(bare_item) {
             Some(Some(BareItem::Integer(preference))) => {
                 let preference = i64::from(*preference);

@@ -253,7 +253,13 @@ impl Connection {
         }
     }
 
-    fn publish(&self, upload: Upload) {
+    fn publish(&self, mut upload: Upload) {
+        let this = (upload.cookie, upload.request);
+        let times = upload.times;
+        let last = upload.connections.last_mut();
+        if let Some(last) = last.filter(|last| (last.cookie, last.request) == this) {
+            last.times = times;
+        }
         self.metrics.upload(&upload);
         self.journal.publish_upload(upload);
     }

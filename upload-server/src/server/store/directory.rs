@@ -35,6 +35,7 @@ pub(crate) struct Directory {
 /// What stands under a name, not followed where it is a link.
 pub(crate) struct Found {
     pub(crate) is_file: bool,
+    pub(crate) inode: u64,
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
 }
@@ -125,7 +126,8 @@ impl Directory {
         Ok(fsync(&self.fd)?)
     }
 
-    fn look_for_room(&self, bytes: u64) -> io::Result<()> {
+    /// Whether there is room for so many bytes: `StorageFull` where there is none.
+    pub(crate) fn look_for_room(&self, bytes: u64) -> io::Result<()> {
         let disk = fstatvfs(&self.fd)?;
         // A file system without a size has no blocks to count.
         let limited = disk.f_blocks > 0;
@@ -153,6 +155,7 @@ impl Found {
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Self {
             is_file: FileType::from_raw_mode(stat.st_mode).is_file(),
+            inode: stat.st_ino,
             bytes: u64::try_from(stat.st_size).unwrap_or_default(),
             modified: SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds),
         }

@@ -33,10 +33,21 @@ pub(crate) struct Temporary {
     directory: Arc<Directory>,
     file: File,
     name: String,
-    named: bool,
+    /// Whether the file stays without having got a name.
+    stays: bool,
 }
 
 impl Temporary {
+    /// A file that stays where it is until it gets another name.
+    pub(crate) fn adopt(directory: Arc<Directory>, file: File, name: String) -> Self {
+        Self {
+            directory,
+            file,
+            name,
+            stays: true,
+        }
+    }
+
     /// An empty file.
     pub(crate) fn create(directory: Arc<Directory>) -> io::Result<Self> {
         loop {
@@ -49,7 +60,7 @@ impl Temporary {
                         directory,
                         file,
                         name,
-                        named: false,
+                        stays: false,
                     });
                 }
                 Ok(_) => {}
@@ -71,21 +82,21 @@ impl Temporary {
     /// Gives the file a name that is free: `AlreadyExists` where it is not.
     pub(crate) fn name_if_free(&mut self, name: &str) -> io::Result<()> {
         self.directory.rename_to_free(&self.name, name)?;
-        self.named = true;
+        self.stays = true;
         Ok(())
     }
 
     /// Gives the file a name, and takes it from whatever file has it.
     pub(crate) fn name_anyway(&mut self, name: &str) -> io::Result<()> {
         self.directory.rename(&self.name, name)?;
-        self.named = true;
+        self.stays = true;
         Ok(())
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if self.named {
+        if self.stays {
             return;
         }
         if let Err(error) = self.directory.remove(&self.name) {
@@ -94,15 +105,19 @@ impl Drop for Temporary {
     }
 }
 
-/// Locks a file that was just created; false where it was taken for a leftover before that.
-fn is_ours(file: &File) -> io::Result<bool> {
+/// Locks a file, unless somebody else works on it. Where there are no locks nobody removes leftovers
+/// either.
+pub(crate) fn lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file.metadata()?.nlink() > 0),
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
-        // Without locks nobody removes what he cannot lock either.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Locks a file that was just created; false where it was taken for a leftover before that.
+fn is_ours(file: &File) -> io::Result<bool> {
+    Ok(lock(file)? && file.metadata()?.nlink() > 0)
 }
 
 /// Removes the files that nobody works on any more.

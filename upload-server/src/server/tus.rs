@@ -1,0 +1,371 @@
+//! Resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>) with its extensions
+//! creation, creation-with-upload, expiration, checksum and termination, at `/tus/`. A file comes to
+//! its name as any other does, and one upload has one record, however many requests carried it.
+
+pub(crate) mod error;
+mod fields;
+mod id;
+mod part;
+mod partial;
+mod session;
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, LOCATION},
+        request::Parts,
+    },
+    middleware::map_response,
+    response::{IntoResponse, Response},
+    routing::MethodRouter,
+};
+use tokio::{task::spawn_blocking, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::{
+    error::TusError,
+    fields::{
+        CHECKSUM_ALGORITHMS, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE,
+        TUS_VERSION, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
+    },
+    id::Id,
+    part::Part,
+    partial::{Description, Partial, Partials},
+    session::{Session, Sessions},
+};
+use super::{
+    error::Error, intake::Intake, journal::Journal, metrics::Metrics, net::connection::Exchange,
+    transfer::Transfer,
+};
+use crate::record::{Outcome, Upload};
+
+const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,termination";
+
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// How often what has lapsed is looked for, at least and at most.
+const SWEEPS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+
+/// What resumable uploads need of the server.
+#[derive(Clone)]
+pub(crate) struct Tus {
+    intake: Intake,
+    partials: Partials,
+    sessions: Sessions,
+    journal: Arc<Journal>,
+    metrics: Arc<Metrics>,
+}
+
+impl Tus {
+    /// An upload that nobody goes on with is kept for this `life`.
+    pub(crate) fn new(
+        intake: Intake,
+        life: Duration,
+        journal: Arc<Journal>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let directory = Arc::clone(intake.store.directory());
+        Self {
+            intake,
+            partials: Partials { directory, life },
+            sessions: Sessions::default(),
+            journal,
+            metrics,
+        }
+    }
+
+    /// The routes; `gate` lets uploads in.
+    pub(crate) fn router(self, gate: impl Fn(MethodRouter<Self>) -> MethodRouter<Self>) -> Router {
+        let version = map_response(async |mut response: Response| {
+            let version = HeaderValue::from_static(VERSION);
+            response.headers_mut().insert(TUS_RESUMABLE, version);
+            response
+        });
+        Router::new()
+            .route(
+                "/tus/",
+                MethodRouter::new()
+                    .options(capabilities)
+                    .merge(gate(MethodRouter::new().post(create))),
+            )
+            .route(
+                "/tus/{id}",
+                MethodRouter::new()
+                    .options(capabilities)
+                    .head(status)
+                    .delete(terminate)
+                    .merge(gate(MethodRouter::new().patch(go_on).post(instead))),
+            )
+            .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+            .layer(version)
+            .with_state(self)
+    }
+
+    /// Removes, again and again until `stop`, what has been left alone for too long.
+    pub(crate) async fn sweep(self, stop: CancellationToken) {
+        let (least, most) = SWEEPS;
+        let pause = self.partials.life.clamp(least, most);
+        loop {
+            let partials = self.partials.clone();
+            match off_the_runtime(move || Ok(partials.sweep()?)).await {
+                Ok(lapsed) => {
+                    for upload in lapsed {
+                        self.conclude(upload, "the client did not come back in time");
+                    }
+                }
+                Err(error) => warn!(%error, "cannot look for uploads that have lapsed"),
+            }
+            tokio::select! {
+                () = sleep(pause) => (),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Ends an upload that comes to nothing.
+    fn conclude(&self, mut upload: Upload, error: &str) {
+        upload.id = self.journal.next_id();
+        upload.outcome = Outcome::Aborted;
+        upload.error = Some(error.to_owned());
+        self.metrics.upload(&upload);
+        self.journal.publish_upload(upload);
+    }
+
+    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<(Id, Partial), Error> {
+        let headers = &parts.headers;
+        fields::check_version(headers)?;
+        let metadata = fields::metadata(headers)?.to_owned();
+        let name = fields::name(&metadata)?;
+        transfer.named(&name);
+        let length = fields::bytes(headers, &UPLOAD_LENGTH)?;
+        self.intake.check_size(length)?;
+        let description = Description {
+            length,
+            metadata,
+            unchecked_from: None,
+            upload: transfer.record().clone(),
+        };
+        let (store, partials) = (self.intake.store.clone(), self.partials.clone());
+        off_the_runtime(move || {
+            store.check(&name)?;
+            let id = Id::new()?;
+            let partial = partials.create(id.clone(), description)?;
+            Ok((id, partial))
+        })
+        .await
+    }
+
+    /// An upload that this request has taken over.
+    async fn open(&self, id: &str) -> Result<(Session, partial::State), Error> {
+        let id = Id::read(id).ok_or(Error::NotFound)?;
+        let session = self.sessions.take(&id).await?;
+        let partials = self.partials.clone();
+        let state = off_the_runtime(move || partials.open(&id)).await?;
+        Ok((session, state))
+    }
+
+    fn progress(&self, offset: u64) -> [(HeaderName, String); 2] {
+        let lapses = SystemTime::now() + self.partials.life;
+        [
+            (UPLOAD_OFFSET, offset.to_string()),
+            (UPLOAD_EXPIRES, fields::http_date(lapses)),
+        ]
+    }
+}
+
+/// What of the protocol the server speaks.
+async fn capabilities(State(tus): State<Tus>) -> Response {
+    let headers = [
+        (TUS_VERSION, VERSION),
+        (TUS_EXTENSION, EXTENSIONS),
+        (TUS_CHECKSUM_ALGORITHM, CHECKSUM_ALGORITHMS),
+    ];
+    let mut response = (StatusCode::NO_CONTENT, headers).into_response();
+    let max_size = tus.intake.max_size.map(HeaderValue::from);
+    response
+        .headers_mut()
+        .extend(max_size.map(|bytes| (TUS_MAX_SIZE, bytes)));
+    response
+}
+
+/// Begins an upload, perhaps with its first bytes.
+async fn create(
+    State(tus): State<Tus>,
+    Extension(exchange): Extension<Exchange>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut transfer = Transfer::begin(&exchange, &parts);
+    let begun = async {
+        let checksum = fields::checksum(&parts.headers)?;
+        let (id, partial) = tus.begin(&parts, &mut transfer).await?;
+        let session = tus.sessions.take(&id).await?;
+        Ok((id, partial, session, checksum))
+    };
+    let begun: Result<_, Error> = begun.await;
+    let (id, partial, session, checksum) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            transfer.failed(&error);
+            return error.into_response();
+        }
+    };
+    let location = [(LOCATION, format!("/tus/{id}"))];
+    let has_bytes = fields::has_bytes(&parts.headers);
+    if !has_bytes && partial.description.length > 0 {
+        transfer.withdraw();
+        return (StatusCode::CREATED, location, tus.progress(0)).into_response();
+    }
+    let part = Part {
+        session,
+        partial,
+        transfer,
+        body: has_bytes.then_some(body),
+        checksum,
+    };
+    match tus.receive(part).await {
+        Ok(offset) => (StatusCode::CREATED, location, tus.progress(offset)).into_response(),
+        // The upload has begun all the same: its client has to know where it goes on.
+        Err(error) => (location, error).into_response(),
+    }
+}
+
+/// How far an upload is. One that has all its bytes, but whose server was killed before it could give
+/// them their name, gets it now: no further request would follow.
+async fn status(
+    State(tus): State<Tus>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, _) = request.into_parts();
+    fields::check_version(&parts.headers)?;
+    let (session, state) = tus.open(&id).await?;
+    let (description, offset) = match state {
+        partial::State::Complete(description) => {
+            let length = description.length;
+            (description, length)
+        }
+        partial::State::UnderWay(partial) => {
+            let description = Box::new(partial.description.clone());
+            let mut offset = partial.offset()?;
+            if offset == description.length {
+                let part = Part {
+                    session,
+                    partial: *partial,
+                    transfer: Transfer::begin(&exchange, &parts),
+                    body: None,
+                    checksum: None,
+                };
+                offset = tus.receive(part).await?;
+            }
+            (description, offset)
+        }
+    };
+    let headers = [
+        (UPLOAD_LENGTH, description.length.to_string()),
+        (CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    let metadata = Some(description.metadata).filter(|metadata| !metadata.is_empty());
+    let metadata = metadata.map(|metadata| [(UPLOAD_METADATA, metadata)]);
+    Ok((headers, metadata, tus.progress(offset)).into_response())
+}
+
+/// Goes on with an upload.
+async fn go_on(
+    State(tus): State<Tus>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    tus.go_on(&exchange, &id, &parts, body).await
+}
+
+/// The same as another method, for clients that cannot say it.
+async fn instead(
+    State(tus): State<Tus>,
+    Extension(exchange): Extension<Exchange>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    let method = parts.headers.get(METHOD_OVERRIDE);
+    match method.map(|method| Method::from_bytes(method.as_bytes())) {
+        Some(Ok(Method::PATCH)) => tus.go_on(&exchange, &id, &parts, body).await,
+        Some(Ok(Method::DELETE)) => tus.terminate(&id, &parts).await,
+        _ => Err(Error::MethodNotAllowed),
+    }
+}
+
+/// The client wants the upload no more.
+async fn terminate(
+    State(tus): State<Tus>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, _) = request.into_parts();
+    tus.terminate(&id, &parts).await
+}
+
+impl Tus {
+    async fn go_on(
+        &self,
+        exchange: &Exchange,
+        id: &str,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response, Error> {
+        let headers = &parts.headers;
+        fields::check_version(headers)?;
+        if !fields::has_bytes(headers) {
+            return Err(TusError::MediaType.into());
+        }
+        let offset = fields::bytes(headers, &UPLOAD_OFFSET)?;
+        let checksum = fields::checksum(headers)?;
+        let (session, state) = self.open(id).await?;
+        let reached = match state {
+            partial::State::Complete(description) if description.length == offset => offset,
+            partial::State::UnderWay(partial) if partial.offset()? == offset => {
+                let part = Part {
+                    session,
+                    partial: *partial,
+                    transfer: Transfer::begin(exchange, parts),
+                    body: Some(body),
+                    checksum,
+                };
+                self.receive(part).await?
+            }
+            _ => return Err(TusError::Offset.into()),
+        };
+        Ok((StatusCode::NO_CONTENT, self.progress(reached)).into_response())
+    }
+
+    async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
+        fields::check_version(&parts.headers)?;
+        let (_session, state) = self.open(id).await?;
+        let partial::State::UnderWay(partial) = state else {
+            // The file is stored, and no longer the upload's.
+            return Err(Error::NotFound);
+        };
+        let upload = off_the_runtime(move || Ok(partial.remove())).await?;
+        self.conclude(upload, "the client took the upload back");
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    spawn_blocking(work).await.map_err(io::Error::from)?
+}

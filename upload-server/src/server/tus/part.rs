@@ -1,0 +1,152 @@
+//! A request that carries a part of a file. It is carried to its end also when its connection is
+//! gone: what has arrived is worth having, and the record is to say which connection brought it.
+
+use std::io;
+
+use axum::body::Body;
+use tokio_stream::StreamExt;
+
+use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial, session::Session};
+use crate::server::{
+    digest::{self, Asked, Digest},
+    error::Error,
+    intake::Whole,
+    transfer::Transfer,
+    writer::Writer,
+};
+
+/// See the module.
+pub(super) struct Part {
+    pub(super) session: Session,
+    pub(super) partial: Partial,
+    pub(super) transfer: Transfer,
+    /// Absent where no bytes come.
+    pub(super) body: Option<Body>,
+    pub(super) checksum: Option<Digest>,
+}
+
+impl Tus {
+    /// Takes the part in and gives how far the upload is then; once it has all its bytes, the file
+    /// is stored.
+    pub(super) async fn receive(&self, part: Part) -> Result<u64, Error> {
+        let tus = self.clone();
+        let receiving = async move { tus.receive_to_the_end(part).await };
+        let receiving = self.intake.finishing.track_future(receiving);
+        tokio::spawn(receiving).await.map_err(io::Error::from)?
+    }
+
+    async fn receive_to_the_end(&self, part: Part) -> Result<u64, Error> {
+        let Part {
+            session,
+            mut partial,
+            mut transfer,
+            body,
+            checksum,
+        } = part;
+        transfer.outlives_request();
+        let name = fields::name(&partial.description.metadata)?;
+        transfer.named(&name);
+        let (offset, checked) = (partial.offset()?, checksum.is_some());
+        if checked {
+            partial.description.unchecked_from = Some(offset);
+            partial =
+                off_the_runtime(move || partial.save().map(|()| partial).map_err(Error::from))
+                    .await?;
+        }
+        let asked = Asked::expecting(checksum);
+        let rest = partial.description.length.saturating_sub(offset);
+        let received = match body {
+            Some(body) => {
+                let writer = Writer::new(partial.file()?, asked.digester(None));
+                self.write(body, rest, writer, &asked, &session, &mut transfer)
+                    .await
+            }
+            None => Ok(()),
+        };
+        let take_back = checked && received.is_err();
+        let settle = move || {
+            if take_back {
+                partial.cut(offset)?;
+            }
+            let reached = partial.offset()?;
+            let description = &mut partial.description;
+            description.unchecked_from = None;
+            transfer.is_part(&description.upload, offset, reached);
+            description.upload = transfer.record().clone();
+            let complete = reached == description.length;
+            if !complete {
+                partial.save()?;
+            }
+            Ok((partial, transfer, reached, complete))
+        };
+        let (partial, transfer, reached, complete) = off_the_runtime(settle).await?;
+        match received {
+            Ok(()) if complete => self.finish(partial, transfer).await?,
+            Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(reached)
+    }
+
+    /// What arrives is written also where the rest does not.
+    async fn write(
+        &self,
+        body: Body,
+        rest: u64,
+        mut writer: Writer,
+        asked: &Asked,
+        session: &Session,
+        transfer: &mut Transfer,
+    ) -> Result<(), Error> {
+        let mut body = body.into_data_stream();
+        let broken = loop {
+            let next = tokio::select! {
+                next = self.intake.in_time(body.next()) => next,
+                () = session.over.cancelled() => Err(TusError::TakenOver.into()),
+            };
+            let chunk = match next {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(error))) => break Some(Error::from(error)),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            };
+            if chunk.is_empty() {
+                continue;
+            }
+            if transfer.bytes() + chunk.len() as u64 > rest {
+                let more = "there are more bytes than the upload's length leaves";
+                break Some(Error::Malformed(more.to_owned()));
+            }
+            transfer.arrived(chunk.len());
+            if let Err(error) = writer.push(chunk).await {
+                // Nothing may be written behind a gap.
+                writer.stop().await;
+                return Err(error.into());
+            }
+        };
+        let (_, digests) = writer.finish().await?;
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        asked.check(&digests).map_err(|_| TusError::Checksum.into())
+    }
+
+    /// Gives a file that is whole its name. Where it cannot have one, the upload is over.
+    async fn finish(&self, partial: Partial, transfer: Transfer) -> Result<(), Error> {
+        let digests = match self.intake.digest {
+            Some(algorithm) => vec![digest::of_file(&partial.content()?, algorithm).await?],
+            None => Vec::new(),
+        };
+        let whole = Whole {
+            file: partial.file()?,
+            name: fields::name(&partial.description.metadata)?,
+            digests,
+        };
+        let finished = self.intake.finish(whole, transfer).await;
+        if let Err(error) = finished {
+            off_the_runtime(move || Ok(partial.remove())).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,363 @@
+//! Uploads under way, in the upload directory: the bytes that arrived in one hidden file, and in
+//! another what is to become of them. So they outlive the server, also one that is killed. Bytes
+//! without their description were never begun; a description without bytes is that of an upload
+//! that is complete.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{error::TusError, id::Id};
+use crate::{
+    record::Upload,
+    server::{
+        error::Error,
+        store::{
+            Temporary,
+            directory::{Directory, Found},
+            temporary::lock,
+        },
+    },
+};
+
+const PREFIX: &str = ".tus-";
+const DESCRIPTION: &str = ".json";
+
+/// The uploads under way of a directory.
+#[derive(Clone)]
+pub(crate) struct Partials {
+    pub(crate) directory: Arc<Directory>,
+    /// How long an upload is kept that nobody goes on with.
+    pub(crate) life: Duration,
+}
+
+/// An upload under way that nobody else works on.
+pub(crate) struct Partial {
+    id: Id,
+    directory: Arc<Directory>,
+    file: File,
+    pub(crate) description: Description,
+}
+
+/// What is to become of an upload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Description {
+    /// The length of the file.
+    pub(crate) length: u64,
+    /// What the client says of it, as it came.
+    pub(crate) metadata: String,
+    /// From here on, what arrived has not been checked.
+    pub(crate) unchecked_from: Option<u64>,
+    /// The record so far.
+    pub(crate) upload: Upload,
+}
+
+/// How far an upload is.
+pub(crate) enum State {
+    UnderWay(Box<Partial>),
+    Complete(Box<Description>),
+}
+
+impl Partials {
+    /// Begins an upload.
+    pub(crate) fn create(&self, id: Id, description: Description) -> Result<Partial, Error> {
+        self.directory.look_for_room(description.length)?;
+        let file = self.directory.create(&bytes_name(&id))?;
+        let partial = Partial {
+            id,
+            directory: Arc::clone(&self.directory),
+            file,
+            description,
+        };
+        let saved = lock(&partial.file).and_then(|_| partial.save());
+        match saved {
+            Ok(()) => Ok(partial),
+            Err(error) => {
+                partial.remove();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Goes on with an upload.
+    pub(crate) fn open(&self, id: &Id) -> Result<State, Error> {
+        let bytes_name = bytes_name(id);
+        let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
+            Ok(file) => {
+                let partial = self.lock(id, file, &bytes_name)?;
+                let modified = partial.file.metadata()?.modified()?;
+                (State::UnderWay(Box::new(partial)), modified)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (description, modified) = read(&self.directory, id)?;
+                (State::Complete(Box::new(description)), modified)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match self.has_lapsed(modified) {
+            true => Err(TusError::Gone.into()),
+            false => Ok(state),
+        }
+    }
+
+    /// Removes what has been left alone for too long, and gives the records of the uploads that
+    /// therefore come to nothing.
+    pub(crate) fn sweep(&self) -> io::Result<Vec<Upload>> {
+        let mut lapsed = Vec::new();
+        for name in self.directory.names()? {
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            match self.sweep_one(&name, rest) {
+                Ok(upload) => lapsed.extend(upload),
+                Err(error) => warn!(%error, name, "a leftover cannot be removed"),
+            }
+        }
+        Ok(lapsed)
+    }
+
+    fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
+        let modified = |found: Option<Found>| found.map(|found| found.modified);
+        let Some(touched) = modified(self.directory.find(name)?) else {
+            return Ok(None);
+        };
+        if !self.has_lapsed(touched) {
+            return Ok(None);
+        }
+        let Some(id) = rest.strip_suffix(DESCRIPTION).and_then(Id::read) else {
+            return self.sweep_bytes(name, rest);
+        };
+        let bytes_name = bytes_name(&id);
+        if let Some(touched) = modified(self.directory.find(&bytes_name)?) {
+            if !self.has_lapsed(touched) {
+                return Ok(None);
+            }
+            let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
+            return match self.lock(&id, file, &bytes_name) {
+                Ok(partial) => Ok(Some(partial.remove())),
+                Err(Error::Tus(TusError::Locked)) => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+        self.directory.remove(name)?;
+        Ok(None)
+    }
+
+    /// Bytes that have a description go with it.
+    fn sweep_bytes(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
+        let described = match Id::read(rest) {
+            Some(id) => self.directory.find(&description_name(&id))?.is_some(),
+            None => false,
+        };
+        if !described && lock(&self.directory.open_file(name, OFlags::RDWR)?)? {
+            self.directory.remove(name)?;
+        }
+        Ok(None)
+    }
+
+    fn lock(&self, id: &Id, mut file: File, name: &str) -> Result<Partial, Error> {
+        if !lock(&file)? {
+            return Err(TusError::Locked.into());
+        }
+        // Another server may have given the file its name since it was opened here.
+        let inode = file.metadata()?.ino();
+        if self.directory.find(name)?.map(|found| found.inode) != Some(inode) {
+            return Err(TusError::Locked.into());
+        }
+        let (mut description, _) = read(&self.directory, id)?;
+        if let Some(unchecked) = description.unchecked_from.take() {
+            file.set_len(unchecked)?;
+        }
+        file.seek(SeekFrom::End(0))?;
+        Ok(Partial {
+            id: id.clone(),
+            directory: Arc::clone(&self.directory),
+            file,
+            description,
+        })
+    }
+
+    fn has_lapsed(&self, touched: SystemTime) -> bool {
+        touched.elapsed().is_ok_and(|elapsed| elapsed >= self.life)
+    }
+}
+
+impl Partial {
+    /// How many bytes have arrived.
+    pub(crate) fn offset(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// The bytes, for whoever writes more of them or gives them a name.
+    pub(crate) fn file(&self) -> io::Result<Temporary> {
+        let name = bytes_name(&self.id);
+        let file = self.file.try_clone()?;
+        Ok(Temporary::adopt(Arc::clone(&self.directory), file, name))
+    }
+
+    /// The bytes, to read them from their beginning.
+    pub(crate) fn content(&self) -> io::Result<File> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    /// Takes back what arrived after this.
+    pub(crate) fn cut(&mut self, offset: u64) -> io::Result<()> {
+        self.file.set_len(offset)
+    }
+
+    /// Keeps the description.
+    pub(crate) fn save(&self) -> io::Result<()> {
+        let new = format!("{}.new", bytes_name(&self.id));
+        let mut file = match self.directory.create(&new) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.directory.remove(&new)?;
+                self.directory.create(&new)?
+            }
+            created => created?,
+        };
+        file.write_all(&serde_json::to_vec(&self.description)?)?;
+        self.directory.rename(&new, &description_name(&self.id))
+    }
+
+    /// Removes it. The description goes first: bytes alone are nothing.
+    pub(crate) fn remove(self) -> Upload {
+        for name in [description_name(&self.id), bytes_name(&self.id)] {
+            match self.directory.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn!(%error, "a part of an upload stays until it has lapsed");
+                }
+                _ => {}
+            }
+        }
+        self.description.upload
+    }
+}
+
+fn bytes_name(id: &Id) -> String {
+    format!("{PREFIX}{id}")
+}
+
+fn description_name(id: &Id) -> String {
+    format!("{PREFIX}{id}{DESCRIPTION}")
+}
+
+/// An upload's description, and when it was last changed.
+fn read(directory: &Directory, id: &Id) -> Result<(Description, SystemTime), Error> {
+    let opened = directory.open_file(&description_name(id), OFlags::RDONLY);
+    let mut file = opened.map_err(Error::from_lookup)?;
+    let mut json = Vec::new();
+    file.read_to_end(&mut json)?;
+    let description = serde_json::from_slice(&json).map_err(io::Error::from)?;
+    Ok((description, file.metadata()?.modified()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::record::tests::upload;
+
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    fn partials(root: &Path, life: Duration) -> Partials {
+        Partials {
+            directory: Arc::new(Directory::open(root).unwrap()),
+            life,
+        }
+    }
+
+    fn begin(partials: &Partials, bytes: &[u8]) -> (Id, Partial) {
+        let id = Id::new().unwrap();
+        let description = Description {
+            length: 10,
+            metadata: String::new(),
+            unchecked_from: None,
+            upload: upload(1),
+        };
+        let partial = partials.create(id.clone(), description).unwrap();
+        partial.file().unwrap().file().write_all(bytes).unwrap();
+        (id, partial)
+    }
+
+    #[test]
+    fn is_one_requests_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let partials = partials(root.path(), DAY);
+        let (id, partial) = begin(&partials, b"abc");
+        let locked = partials.open(&id);
+        assert!(matches!(locked, Err(Error::Tus(TusError::Locked))));
+        drop(partial);
+        let Ok(State::UnderWay(partial)) = partials.open(&id) else {
+            panic!("it cannot be gone on with");
+        };
+        assert_eq!(partial.offset().unwrap(), 3);
+        partial.remove();
+        assert!(matches!(partials.open(&id), Err(Error::NotFound)));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_not_checked_is_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        let partials = partials(root.path(), DAY);
+        let (id, mut partial) = begin(&partials, b"abcdef");
+        partial.description.unchecked_from = Some(4);
+        partial.save().unwrap();
+        drop(partial);
+        let Ok(State::UnderWay(partial)) = partials.open(&id) else {
+            panic!("it cannot be gone on with");
+        };
+        assert_eq!(partial.offset().unwrap(), 4);
+        partial.file().unwrap().file().write_all(b"E").unwrap();
+        assert_eq!(partial.offset().unwrap(), 5);
+    }
+
+    #[test]
+    fn a_complete_one_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let partials = partials(root.path(), DAY);
+        let (id, partial) = begin(&partials, b"abcdef");
+        partial.file().unwrap().name_if_free("file").unwrap();
+        assert!(matches!(partials.open(&id), Ok(State::Complete(_))));
+    }
+
+    #[test]
+    fn what_is_left_alone_lapses() {
+        let root = tempfile::tempdir().unwrap();
+        let young = partials(root.path(), DAY);
+        let old = partials(root.path(), Duration::ZERO);
+        let (held_id, held) = begin(&young, b"held");
+        let (id, left) = begin(&young, b"left");
+        drop(left);
+        let (_, complete) = begin(&young, b"complete");
+        complete.file().unwrap().name_if_free("file").unwrap();
+        drop(complete);
+        fs::write(root.path().join(".tus-x.new"), "x").unwrap();
+        fs::write(root.path().join(bytes_name(&Id::new().unwrap())), "x").unwrap();
+
+        assert!(young.sweep().unwrap().is_empty());
+        assert!(matches!(old.open(&id), Err(Error::Tus(TusError::Gone))));
+        assert_eq!(old.sweep().unwrap(), [upload(1)]);
+        let mut names = old.directory.names().unwrap();
+        names.retain(|name| !matches!(name.as_str(), "." | ".."));
+        names.sort();
+        let expected = [
+            bytes_name(&held_id),
+            description_name(&held_id),
+            "file".into(),
+        ];
+        assert_eq!(names, expected);
+        drop(held);
+    }
+}

@@ -1,0 +1,56 @@
+//! A proxy between client and server that cuts connections.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt, copy},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// Cuts as long as it is held.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Proxy {
+    /// The first connection is cut after so many bytes of the client as the first number says, and so
+    /// on; those for which there is no number are not.
+    pub(crate) async fn start(server: SocketAddr, cuts: impl Into<Vec<u64>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut cuts: Vec<_> = cuts.into();
+        cuts.reverse();
+        let cuts = Arc::new(Mutex::new(cuts));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let cut = cuts.lock().unwrap().pop().unwrap_or(u64::MAX);
+                connections.spawn(carry(client, server, cut));
+            }
+        });
+        Self {
+            address,
+            _task: task,
+        }
+    }
+}
+
+async fn carry(mut client: TcpStream, server: SocketAddr, cut: u64) {
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (client_sends, mut client_hears) = client.split();
+    let (mut server_sends, mut server_hears) = server.split();
+    let mut client_sends = client_sends.take(cut);
+    // Whichever ends first ends both.
+    tokio::select! {
+        _ = copy(&mut client_sends, &mut server_hears) => (),
+        _ = copy(&mut server_sends, &mut client_hears) => (),
+    }
+}

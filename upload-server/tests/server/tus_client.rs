@@ -1,0 +1,96 @@
+//! Resumable uploads by a client that is not of this project: tus-js-client.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+use upload_server::record::{FeedLine, Outcome, Upload};
+
+use crate::{
+    client::content,
+    proxy::Proxy,
+    test_server::{TestServer, within_limit},
+};
+
+/// Where `cargo xtask test` puts the client.
+fn modules() -> PathBuf {
+    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tus-js-client");
+    assert!(
+        modules.join("node_modules").exists(),
+        "tus-js-client is missing: `cargo xtask test` installs it"
+    );
+    modules
+}
+
+/// Uploads content of this length, in chunks of that, over connections that are cut after so many
+/// bytes; gives the record.
+async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
+    let server = TestServer::start().await;
+    let proxy = Proxy::start(server.address, cuts).await;
+    let file = server.path("../sent.bin");
+    fs::write(&file, content(length)).unwrap();
+    let running = Command::new("node")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/server/tus_client.mjs"
+        ))
+        .arg(modules())
+        .arg(format!("http://{}/tus/", proxy.address))
+        .arg(file)
+        .args(["naïve.bin", chunk])
+        .output();
+    let output = within_limit(running).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(fs::read(server.path("naïve.bin")).unwrap() == content(length));
+    assert_eq!(
+        server.names().len(),
+        2,
+        "the file and its upload's description"
+    );
+
+    drop(proxy);
+    let mut feed = server.feed().await;
+    server.stop().await;
+    let mut uploads = Vec::new();
+    while let Some(line) = feed.next().await {
+        if let FeedLine::Upload(upload) = line {
+            uploads.push(upload);
+        }
+    }
+    assert_eq!(uploads.len(), 1, "one upload, one record: {uploads:?}");
+    let upload = uploads.remove(0);
+    assert_eq!(
+        (upload.outcome, upload.bytes),
+        (Outcome::Complete, length as u64)
+    );
+    let mut end = 0;
+    for part in &upload.connections {
+        assert_eq!(part.offset, end);
+        end += part.bytes;
+    }
+    assert_eq!(end, length as u64);
+    upload
+}
+
+#[tokio::test]
+async fn stores_what_it_sends() {
+    assert_eq!(upload(0, "Infinity", &[]).await.connections.len(), 0);
+    assert_eq!(upload(1, "Infinity", &[]).await.connections.len(), 1);
+    assert_eq!(
+        upload(6_000_000, "Infinity", &[]).await.connections.len(),
+        1
+    );
+    assert_eq!(upload(6_000_000, "2000000", &[]).await.connections.len(), 3);
+}
+
+#[tokio::test]
+async fn goes_on_after_its_connections_break() {
+    let upload = upload(9_000_000, "Infinity", &[2_000_000, 3_000_000, 1_000_000]).await;
+    let mut cookies: Vec<_> = upload.connections.iter().map(|part| part.cookie).collect();
+    cookies.sort();
+    cookies.dedup();
+    assert_eq!((upload.connections.len(), cookies.len()), (4, 4));
+    assert_eq!(upload.connections[3].times, upload.times);
+}
