@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod fuzz;
+mod integrity;
 mod run;
 mod service;
 mod setup;
@@ -27,6 +28,8 @@ enum Verb {
     Run(run::Arguments),
     /// Everything that a change must pass: unit tests, and tests on the running kernel
     Test(test::Arguments),
+    /// Thousands of uploads to the server, each compared with what was sent: some minutes
+    Integrity(integrity::Arguments),
     /// Formatting and lints, warnings denied
     Check,
     /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
@@ -49,6 +52,7 @@ fn carry_out(verb: Verb) -> Result<()> {
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Test(arguments) => test::test(&arguments),
+        Verb::Integrity(arguments) => integrity::integrity(&arguments),
         Verb::Check => check::check(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),

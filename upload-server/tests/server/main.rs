@@ -18,6 +18,7 @@ mod form;
 mod guard;
 mod history;
 mod http2;
+mod integrity;
 mod killed;
 mod leftover;
 mod limits;

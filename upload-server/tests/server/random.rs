@@ -13,11 +13,20 @@ impl Random {
         Self(seed)
     }
 
-    /// A number below this one.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    /// Other numbers, that follow from these.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next() | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
+        self.0
+    }
+
+    /// A number below this one.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
     }
 }
