@@ -97,6 +97,11 @@ impl Lab {
         self.dir.path().join("uploads")
     }
 
+    /// What the upload server keeps.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
     /// An upload server on a port of its own within the namespace.
     pub(crate) fn server(&self, arguments: &[&str]) -> Server {
         let address: SocketAddr = "127.0.0.1:5000".parse().unwrap();
@@ -109,7 +114,7 @@ impl Lab {
             .arg("--control")
             .arg(self.control())
             .arg("--state")
-            .arg(self.dir.path().join("state"))
+            .arg(self.state())
             .args(arguments)
             .stdout(Stdio::null());
         Server {

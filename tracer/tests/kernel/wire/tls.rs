@@ -29,9 +29,8 @@ fn what_openssl_serves() {
 #[test]
 fn an_upload_to_the_bundled_server() {
     let lab = Lab::new();
-    let state = lab.dir.path().join("state");
-    let server = lab.server(&["--tls", "--state", state.to_str().unwrap()]);
-    let certificate = state.join("certificate.pem");
+    let server = lab.server(&["--tls"]);
+    let certificate = lab.state().join("certificate.pem");
     // Small enough that every record lies where it is looked at.
     let file = lab.file("file", 2_000);
     for version in ["1.2", "1.3"] {
