@@ -4,19 +4,8 @@ use serde_json::Value;
 
 use crate::{
     lab::{Lab, Neighbour, Script, run},
-    trace::{Trace, steps},
+    trace::steps,
 };
-
-/// The only connection from the lab to this port.
-fn to_port(trace: &Trace, port: u16) -> &Value {
-    let found: Vec<&Value> = trace
-        .timelines()
-        .into_iter()
-        .filter(|timeline| timeline["server"]["port"] == port)
-        .collect();
-    assert_eq!(found.len(), 1, "{:#?}", trace.lines);
-    found[0]
-}
 
 /// An address whose segments go out on the wire, and that is nobody's.
 fn nobody_at(lab: &Lab, address: &str) -> Neighbour {
@@ -43,7 +32,7 @@ fn nobody_answers() {
     knock(&lab, &[], "http://10.77.0.9:4001/");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
-    let timeline = to_port(&trace, 4001);
+    let timeline = trace.only_to(4001);
     let initiation = &timeline["phases"][0];
     assert_eq!(initiation["failure"], "timed out");
     let again = run(lab
@@ -75,7 +64,7 @@ fn a_router_knows_no_way() {
     knock(&lab, &[], "http://10.79.0.9:4002/");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
-    let timeline = to_port(&trace, 4002);
+    let timeline = trace.only_to(4002);
     assert_eq!(timeline["phases"][0]["failure"], "unreachable");
     assert_eq!(timeline["client"]["comm"], "curl");
 }
@@ -87,7 +76,7 @@ fn nobody_listens() {
     knock(&lab, &[], "http://127.0.0.1:4003/");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
-    let timeline = to_port(&trace, 4003);
+    let timeline = trace.only_to(4003);
     assert_eq!(timeline["phases"][0]["failure"], "refused");
     assert_eq!(steps(timeline, 0), ["client SYN", "server RST"]);
 }
@@ -101,7 +90,7 @@ fn the_process_gives_up() {
     knock(&lab, &patience, "http://10.77.0.9:4004/");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
-    let timeline = to_port(&trace, 4004);
+    let timeline = trace.only_to(4004);
     assert_eq!(timeline["phases"][0]["failure"], "given up");
 }
 

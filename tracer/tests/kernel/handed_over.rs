@@ -2,21 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    lab::{Lab, Script},
-    trace::Trace,
-};
-
-/// The only connection to this port.
-fn to_port(trace: &Trace, port: u16) -> &Value {
-    let found: Vec<&Value> = trace
-        .timelines()
-        .into_iter()
-        .filter(|timeline| timeline["server"]["port"] == port)
-        .collect();
-    assert_eq!(found.len(), 1, "{:#?}", trace.lines);
-    found[0]
-}
+use crate::lab::{Lab, Script};
 
 fn pids(others: &Value) -> Vec<u64> {
     let others = others.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -63,7 +49,7 @@ a.close()
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     script.end();
-    let timeline = to_port(&trace, 4101);
+    let timeline = trace.only_to(4101);
     assert_eq!(timeline["client"]["pid"], parent);
     assert_eq!(timeline["client"]["owner_from"], "connect");
     assert_eq!(pids(&timeline["client"]["also"]), [client]);
@@ -97,7 +83,7 @@ a.close()
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     script.end();
-    let timeline = to_port(&trace, 4102);
+    let timeline = trace.only_to(4102);
     assert_eq!(timeline["client"]["owner_from"], "connect");
     assert_eq!(timeline["server"]["pid"], pid);
     assert_eq!(timeline["server"]["owner_from"], "close");
@@ -135,7 +121,7 @@ a.close()
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     script.end();
-    let timeline = to_port(&trace, 4103);
+    let timeline = trace.only_to(4103);
     for end in ["client", "server"] {
         assert_eq!(timeline[end]["pid"], pid, "{end}");
         assert_eq!(timeline[end]["owner_from"], "proc", "{end}");

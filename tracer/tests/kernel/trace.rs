@@ -43,6 +43,17 @@ impl Trace {
         self.of("timeline")
     }
 
+    /// The only connection to this port.
+    pub(crate) fn only_to(&self, port: u16) -> &Value {
+        let found: Vec<&Value> = self
+            .timelines()
+            .into_iter()
+            .filter(|timeline| timeline["server"]["port"] == port)
+            .collect();
+        assert_eq!(found.len(), 1, "{:#?}", self.lines);
+        found[0]
+    }
+
     /// The only timeline that carried an upload.
     pub(crate) fn only_upload(&self) -> &Value {
         let found: Vec<&Value> = self
