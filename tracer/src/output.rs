@@ -78,8 +78,8 @@ pub struct UploadLine {
     pub connection: Option<String>,
     /// The file's name.
     pub name: Option<String>,
-    /// Bytes of the file that arrived.
-    pub bytes: u64,
+    /// Bytes of the file that arrived; `null` where they were not counted.
+    pub bytes: Option<u64>,
     /// Status of the response; `null` where none was sent.
     pub status: Option<u16>,
     /// How it ended; `null` where that cannot be told.

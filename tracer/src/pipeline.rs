@@ -206,7 +206,7 @@ impl Pipeline {
                 connection: connection.map(|connection| connection.id.clone()),
                 id: upload.id,
                 name: upload.name,
-                bytes: upload.bytes,
+                bytes: Some(upload.bytes),
                 status: upload.status,
                 outcome: Some(upload.outcome),
                 certainty: Certainty::Observed,

@@ -19,7 +19,7 @@ use upload_server::record::Outcome;
 
 use self::{
     packets::PacketList,
-    units::{bytes, duration, plain},
+    units::{bytes_or_unknown, duration, plain},
 };
 use super::Sink;
 use crate::{
@@ -168,9 +168,12 @@ fn write_upload_heading(
     };
     let rest = match upload.certainty {
         Certainty::Inferred if upload.status.is_none() && upload.outcome.is_none() => {
-            format!("  {name}  {}", bytes(upload.bytes))
+            format!("  {name}  {}", bytes_or_unknown(upload.bytes))
         }
-        _ => format!("  {name}  {}  {status}{outcome}", bytes(upload.bytes)),
+        _ => format!(
+            "  {name}  {}  {status}{outcome}",
+            bytes_or_unknown(upload.bytes)
+        ),
     };
     let what = match upload.certainty {
         Certainty::Inferred => "upload (inferred)".to_owned(),
@@ -260,7 +263,7 @@ fn write_lone_upload(out: &mut impl Write, upload: &UploadLine) -> io::Result<()
         "{BOLD}upload {}{BOLD:#}  {}  {}  {}  {BAD}{}{BAD:#}  its connection was not seen\n",
         upload.id,
         upload.name.as_deref().map_or_else(String::new, plain),
-        bytes(upload.bytes),
+        bytes_or_unknown(upload.bytes),
         status_text(upload.status),
         upload.outcome.unwrap_or(Outcome::Failed)
     )

@@ -285,17 +285,9 @@ fn body_shown(
     flow: &Flow,
     origin: Origin,
 ) -> Body {
+    let bytes = body_bytes(request, flow);
     let Some(first) = request.body_first_ns else {
-        return Body::new(Span::new(None, None, origin), None);
-    };
-    let bytes = if request.body_arrived {
-        request.content_length
-    } else {
-        // Whatever came after the head is the body's, in the connection's last exchange.
-        let arrived = flow.client_bytes.zip(request.body_offset);
-        arrived
-            .and_then(|(whole, offset)| whole.checked_sub(offset))
-            .filter(|_| !request.chunked)
+        return Body::new(Span::new(None, None, origin), bytes);
     };
     let span = match response_start {
         Some(_) => Span::new(Some(first), request.body_last_ns, origin),
@@ -305,6 +297,19 @@ fn body_shown(
         }
     };
     Body::new(span, bytes)
+}
+
+/// How much of a body of known length arrived; `None` for chunks, whose own lines count as well.
+fn body_bytes(request: &HttpRequest, flow: &Flow) -> Option<u64> {
+    let announced = request
+        .content_length
+        .filter(|length| *length > 0 && !request.chunked)?;
+    if request.body_arrived {
+        return Some(announced);
+    }
+    // In the connection's last exchange, what came after the head is the body's.
+    let after_head = flow.client_bytes?.checked_sub(request.body_offset?)?;
+    Some(after_head.min(announced))
 }
 
 /// An exchange by the server's clock.

@@ -14,8 +14,8 @@ pub struct UploadSummary {
     /// The file's name; `null` where it is not known.
     pub name: Option<String>,
     /// Bytes of the file that arrived; for an inferred one, of the request's body, or, where that is
-    /// encrypted, of everything that went to the server.
-    pub bytes: u64,
+    /// encrypted, of everything that went to the server; `null` where they were not counted.
+    pub bytes: Option<u64>,
     /// Status of the response; `null` where none was sent or seen.
     pub status: Option<u16>,
     /// How it ended; `null` where that cannot be told.
@@ -34,7 +34,7 @@ impl UploadSummary {
         Self {
             id: upload.id.clone(),
             name: upload.name.clone(),
-            bytes: upload.bytes,
+            bytes: Some(upload.bytes),
             status: upload.status,
             outcome: Some(upload.outcome),
             certainty: Certainty::Observed,
@@ -73,7 +73,7 @@ impl Timeline {
         (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
             id: format!("{}/1", self.connection),
             name: None,
-            bytes: up,
+            bytes: Some(up),
             status: None,
             outcome: None,
             certainty: Certainty::Inferred,
@@ -88,22 +88,10 @@ fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadS
         return None;
     }
     let announced = request.content_length;
-    let bytes = exchange.body.bytes.or(announced).unwrap_or_default();
-    if bytes == 0 && exchange.body.span.start_ns.is_none() {
+    let bytes = exchange.body.bytes;
+    if announced.unwrap_or(0) == 0 && exchange.body.span.start_ns.is_none() {
         return None;
     }
-    let whole = announced.is_none_or(|announced| exchange.body.bytes == Some(announced));
-    let outcome = match exchange.response.status {
-        Some(413) => Some(Outcome::TooLarge),
-        Some(408) => Some(Outcome::TimedOut),
-        Some(507) => Some(Outcome::DiskFull),
-        Some(500..) => Some(Outcome::Failed),
-        Some(400..) => Some(Outcome::Refused),
-        Some(200..300) if whole => Some(Outcome::Complete),
-        None if was_reset => Some(Outcome::Reset),
-        None if !whole => Some(Outcome::Aborted),
-        _ => None,
-    };
     Some(UploadSummary {
         id: id.to_owned(),
         name: (request.method == "PUT")
@@ -111,9 +99,31 @@ fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadS
             .flatten(),
         bytes,
         status: exchange.response.status,
-        outcome,
+        outcome: outcome(exchange.response.status, announced, bytes, was_reset),
         certainty: Certainty::Inferred,
     })
+}
+
+/// How an upload ended, of which so many bytes were announced and so many came.
+fn outcome(
+    status: Option<u16>,
+    announced: Option<u64>,
+    bytes: Option<u64>,
+    was_reset: bool,
+) -> Option<Outcome> {
+    let whole = announced.is_none_or(|announced| bytes == Some(announced));
+    let cut = announced.zip(bytes).is_some_and(|(all, came)| came < all);
+    match status {
+        Some(413) => Some(Outcome::TooLarge),
+        Some(408) => Some(Outcome::TimedOut),
+        Some(507) => Some(Outcome::DiskFull),
+        Some(500..) => Some(Outcome::Failed),
+        Some(400..) => Some(Outcome::Refused),
+        Some(200..300) if whole => Some(Outcome::Complete),
+        None if was_reset => Some(Outcome::Reset),
+        None if cut => Some(Outcome::Aborted),
+        _ => None,
+    }
 }
 
 /// The last segment of a target's path, as it stands there.
@@ -125,7 +135,25 @@ fn last_segment(target: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::last_segment;
+    use upload_server::record::Outcome;
+
+    use super::{last_segment, outcome};
+
+    #[test]
+    fn outcomes() {
+        let check = |status, announced, bytes, was_reset, expected| {
+            assert_eq!(outcome(status, announced, bytes, was_reset), expected);
+        };
+        check(Some(201), Some(9), Some(9), false, Some(Outcome::Complete));
+        check(Some(201), Some(9), Some(8), false, None);
+        check(Some(201), Some(9), None, false, None);
+        check(Some(201), None, None, false, Some(Outcome::Complete));
+        check(Some(413), Some(9), Some(0), false, Some(Outcome::TooLarge));
+        check(None, Some(9), Some(8), false, Some(Outcome::Aborted));
+        // Nobody knows that it was cut.
+        check(None, Some(9), None, false, None);
+        check(None, Some(9), None, true, Some(Outcome::Reset));
+    }
 
     #[test]
     fn names_in_targets() {

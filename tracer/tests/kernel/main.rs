@@ -12,6 +12,7 @@ mod cgroups;
 mod command;
 mod endings;
 mod errors;
+mod exchanges;
 mod failures;
 mod filters;
 mod handed_over;

@@ -12,7 +12,7 @@ use super::{
     BAD,
     chart::Row,
     status_text,
-    units::{bytes, duration, plain},
+    units::{bytes, bytes_or_unknown, duration, plain},
 };
 use crate::payload::{Frames, Http2Frames};
 use crate::timeline::{
@@ -82,14 +82,8 @@ pub(super) fn maintenance(
     shown: &HashSet<String>,
     whole: u64,
 ) -> io::Result<()> {
-    let up = timeline
-        .bytes
-        .client_to_server
-        .map_or_else(|| "? B".to_owned(), bytes);
-    let down = timeline
-        .bytes
-        .server_to_client
-        .map_or_else(|| "? B".to_owned(), bytes);
+    let up = bytes_or_unknown(timeline.bytes.client_to_server);
+    let down = bytes_or_unknown(timeline.bytes.server_to_client);
     let mut retransmits = match timeline.retransmits {
         0 => "no retransmit".to_owned(),
         1 => "1 retransmit".to_owned(),

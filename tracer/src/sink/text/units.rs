@@ -14,6 +14,11 @@ pub(super) fn bytes(count: u64) -> String {
     )
 }
 
+/// The same, or a question mark in its place.
+pub(super) fn bytes_or_unknown(count: Option<u64>) -> String {
+    count.map_or_else(|| "? B".to_owned(), bytes)
+}
+
 /// A duration in its natural unit.
 pub(super) fn duration(nanoseconds: u64) -> String {
     scaled(

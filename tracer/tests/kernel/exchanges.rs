@@ -1,0 +1,86 @@
+//! Exchanges with a server that reports nothing, where their bodies are easily told wrong.
+
+use serde_json::{Value, json};
+
+use crate::{
+    lab::{Lab, run},
+    trace::Trace,
+};
+
+const BOTH_ENDS: &str = r"
+import socket
+listener = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+def head(line, *fields): return '\r\n'.join([line, *fields, '', '']).encode()
+def say(end, text):
+    end.sendall(text)
+    left = len(text)
+    while left: left -= len((server if end is client else client).recv(left))
+";
+
+const END: &str = "
+client.close()
+assert server.recv(10) == b''
+server.close()
+";
+
+/// What each end says, heard by the other before the next word; then the client closes.
+fn exchanged(words: &str) -> Value {
+    let lab = Lab::new();
+    let script = format!("{BOTH_ENDS}{words}{END}");
+    let said = run(lab
+        .inside(env!("CARGO_BIN_EXE_tracer"))
+        .args(["-o", "ndjson", "--", "python3", "-c", &script]));
+    let trace = Trace::new(said.lines().map(str::to_owned).collect());
+    let timelines = trace.timelines();
+    assert_eq!(timelines.len(), 1, "{:#?}", trace.lines);
+    timelines[0].clone()
+}
+
+fn body(timeline: &Value, exchange: usize) -> &Value {
+    &timeline["phases"][1]["exchanges"][exchange]["body"]["bytes"]
+}
+
+/// Bytes and outcome of each upload.
+fn uploads(timeline: &Value) -> Vec<(&Value, &Value)> {
+    let uploads = timeline["uploads"].as_array().unwrap();
+    uploads
+        .iter()
+        .map(|upload| (&upload["bytes"], &upload["outcome"]))
+        .collect()
+}
+
+#[test]
+fn a_body_that_was_announced_and_never_came() {
+    let timeline = exchanged(
+        "
+say(client, head('PUT /f HTTP/1.1', 'Content-Length: 5000000', 'Expect: 100-continue'))
+say(server, head('HTTP/1.1 413 Too Large', 'Content-Length: 0'))
+",
+    );
+    assert_eq!(uploads(&timeline), [(&json!(0), &json!("too_large"))]);
+}
+
+#[test]
+fn chunks_are_not_counted() {
+    let timeline = exchanged(
+        "
+say(client, head('PUT /f HTTP/1.1', 'Transfer-Encoding: chunked') + b'5\\r\\nhello\\r\\n0\\r\\n\\r\\n')
+say(server, head('HTTP/1.1 201 Created', 'Content-Length: 0'))
+",
+    );
+    assert_eq!(uploads(&timeline), [(&json!(null), &json!("complete"))]);
+}
+
+#[test]
+fn what_follows_a_body_is_not_its_own() {
+    let timeline = exchanged(
+        "
+say(client, head('PUT /f HTTP/1.1', 'Content-Length: 3') + b'abcde')
+say(server, head('HTTP/1.1 201 Created', 'Content-Length: 0'))
+",
+    );
+    assert_eq!(body(&timeline, 0), 3);
+    assert_eq!(uploads(&timeline), [(&json!(3), &json!("complete"))]);
+}
