@@ -48,6 +48,8 @@ pub struct HttpRequest {
     pub body_last_ns: Option<u64>,
     /// Where in the client's stream the body begins.
     pub body_offset: Option<u64>,
+    /// Whether the client has sent all of the body, so far as it was looked at.
+    pub body_sent: bool,
     /// Whether the server had received the whole body of known length when it last spoke.
     pub body_arrived: bool,
 }
@@ -70,11 +72,15 @@ pub struct HttpResponse {
 
 impl HttpRequest {
     /// Whether the client's stream, of which `received` bytes modulo 2^32 have arrived, has come to
-    /// the end of the body.
-    fn ends_at(&self, received: u32) -> bool {
+    /// the end of the body. Of a body that was sent, no more than a window is on its way, which is
+    /// 2^30 bytes at most (RFC 7323, section 2.3): what is received is beyond its end, or near it.
+    fn ends_by(&self, received: u32) -> bool {
         self.content_length
             .zip(self.body_offset)
-            .map(|(length, offset)| offset.wrapping_add(length))
-            .is_some_and(|end| end & u64::from(u32::MAX) == u64::from(received))
+            .map(|(length, offset)| offset.wrapping_add(length) & u64::from(u32::MAX))
+            .is_some_and(|end| {
+                let beyond = u64::from(received).wrapping_sub(end) & u64::from(u32::MAX);
+                beyond == 0 || self.body_sent && beyond < 1 << 31
+            })
     }
 }

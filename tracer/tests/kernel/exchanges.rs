@@ -74,6 +74,23 @@ say(server, head('HTTP/1.1 201 Created', 'Content-Length: 0'))
 }
 
 #[test]
+fn each_body_of_a_kept_connection() {
+    let timeline = exchanged(
+        "
+for name, size in ('a', 5000), ('b', 7):
+    say(client, head('PUT /' + name + ' HTTP/1.1', 'Content-Length: ' + str(size)))
+    say(client, b'x' * size)
+    say(server, head('HTTP/1.1 201 Created', 'Content-Length: 0'))
+",
+    );
+    let complete = json!("complete");
+    assert_eq!(
+        uploads(&timeline),
+        [(&json!(5000), &complete), (&json!(7), &complete)]
+    );
+}
+
+#[test]
 fn what_follows_a_body_is_not_its_own() {
     let timeline = exchanged(
         "

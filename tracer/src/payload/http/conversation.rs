@@ -149,9 +149,9 @@ impl Conversation {
                     if request.body_first_ns.is_some() {
                         request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
                     }
-                    request.body_arrived |= piece
-                        .received
-                        .is_some_and(|received| request.ends_at(received));
+                }
+                if let Some(received) = piece.received {
+                    self.note_arrived(received);
                 }
             }
             End::Client => {
@@ -160,6 +160,27 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// The server has received so much of the client's stream.
+    fn note_arrived(&mut self, received: u32) {
+        let unanswered = self.waiting.iter().map(|asked| asked.exchange);
+        for number in unanswered.chain(self.client.exchange) {
+            let exchange = self.exchanges.get_mut(number);
+            if let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut()) {
+                request.body_arrived |= request.ends_by(received);
+            }
+        }
+    }
+
+    /// The client's or the server's body has ended.
+    fn end_body(&mut self, from: End) {
+        if from == End::Client
+            && let Some(request) = self.request()
+        {
+            request.body_sent = true;
+        }
+        self.half(from).next();
     }
 
     /// Finds the way again where a burst begins with a head.
@@ -198,7 +219,7 @@ impl Conversation {
                     self.body_passed(from, Some(mono_ns));
                     match progress {
                         Progress::GoesOn => {}
-                        Progress::Ended => self.half(from).next(),
+                        Progress::Ended => self.end_body(from),
                         Progress::Malformed => {
                             note(&mut self.malformed, from, "a chunk without a size");
                         }
@@ -242,7 +263,7 @@ impl Conversation {
                     let progress = body.skip(&mut hole);
                     self.body_passed(from, mono_ns);
                     match progress {
-                        Progress::Ended => self.half(from).next(),
+                        Progress::Ended => self.end_body(from),
                         Progress::GoesOn | Progress::Malformed => return,
                     }
                 }
