@@ -101,3 +101,20 @@ say(server, head('HTTP/1.1 201 Created', 'Content-Length: 0'))
     assert_eq!(body(&timeline, 0), 3);
     assert_eq!(uploads(&timeline), [(&json!(3), &json!("complete"))]);
 }
+
+#[test]
+fn a_response_ends_where_another_protocol_begins() {
+    let timeline = exchanged(
+        "
+import time
+say(client, head('GET / HTTP/1.1', 'Connection: upgrade', 'Upgrade: websocket'))
+say(server, head('HTTP/1.1 101 Switching Protocols', 'Connection: upgrade', 'Upgrade: websocket'))
+time.sleep(0.1)
+say(server, b'\\x81\\x05hello')
+say(client, b'\\x88\\x80abcd')
+",
+    );
+    let response = &timeline["phases"][1]["exchanges"][0]["response"];
+    assert_eq!(response["status"], 101);
+    assert_eq!(response["start_ns"], response["end_ns"], "{response:#}");
+}

@@ -110,6 +110,8 @@ impl Conversation {
         if answer.status == 101 || tunnels {
             self.client.place = Place::Done;
             self.server.place = Place::Done;
+            // What follows is no longer the response's.
+            self.server.exchange = None;
         } else if is_interim(answer.status) || answer.head || matches!(answer.status, 204 | 304) {
             self.server.next();
         } else {
