@@ -73,7 +73,7 @@ pub enum Failure {
     /// and the kernel dropped each SYN.
     #[serde(rename = "accept queue full")]
     AcceptQueueFull,
-    /// No route, or a router said so.
+    /// No route, or an ICMP message said so: a router's, or a firewall's.
     Unreachable,
     /// A RST while it was opening.
     Reset,
@@ -93,6 +93,14 @@ mod errno {
     pub(super) const TIMED_OUT: u32 = Errno::TIMEDOUT.raw_os_error().unsigned_abs();
     pub(super) const HOST_UNREACHABLE: u32 = Errno::HOSTUNREACH.raw_os_error().unsigned_abs();
     pub(super) const NET_UNREACHABLE: u32 = Errno::NETUNREACH.raw_os_error().unsigned_abs();
+    /// What the kernel makes of ICMP messages beside these: a filter on the way, or no such host,
+    /// network or protocol (`icmp_err_convert`, `tab_unreach`).
+    pub(super) const OF_ICMP: [u32; 4] = [
+        Errno::ACCESS.raw_os_error().unsigned_abs(),
+        Errno::HOSTDOWN.raw_os_error().unsigned_abs(),
+        Errno::NONET.raw_os_error().unsigned_abs(),
+        Errno::NOPROTOOPT.raw_os_error().unsigned_abs(),
+    ];
     pub(super) const RESET: u32 = Errno::CONNRESET.raw_os_error().unsigned_abs();
 }
 
@@ -269,9 +277,13 @@ fn failure(connection: &Connection) -> Option<Failure> {
     if error == 0 && view.icmp_in_syn_sent {
         return Some(Failure::Unreachable);
     }
+    // An ICMP message that nobody is at the port makes the same error as a RST.
+    let is_refusal = first_reset(connection).is_some() || connection.lost > 0;
     Some(match error {
         0 => Failure::GivenUp,
-        errno::REFUSED => Failure::Refused,
+        errno::REFUSED if is_refusal => Failure::Refused,
+        errno::REFUSED => Failure::Unreachable,
+        error if errno::OF_ICMP.contains(&error) => Failure::Unreachable,
         errno::TIMED_OUT => Failure::TimedOut,
         errno::HOST_UNREACHABLE | errno::NET_UNREACHABLE => Failure::Unreachable,
         errno::RESET => Failure::Reset,

@@ -70,6 +70,36 @@ fn a_router_knows_no_way() {
 }
 
 #[test]
+fn a_router_lets_nobody_through() {
+    let lab = Lab::new();
+    let neighbour = lab.neighbour();
+    let steps = "address add fd77::1/64 dev wire nodad
+route add fd79::/64 via fd77::2
+route add 10.79.0.0/24 via 10.77.0.2";
+    for step in steps.lines() {
+        run(lab.inside("ip").args(step.split(' ')));
+    }
+    let steps = "address add fd77::2/64 dev wire nodad
+route add prohibit fd79::/64
+route add prohibit 10.79.0.0/24";
+    for step in steps.lines() {
+        run(neighbour.inside("ip").args(step.split(' ')));
+    }
+    run(neighbour.inside("sh").args([
+        "-c",
+        "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
+    ]));
+    for (port, address) in [(4006, "10.79.0.9"), (4007, "[fd79::9]")] {
+        let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", &port.to_string()]);
+        knock(&lab, &[], &format!("http://{address}:{port}/"));
+        tracer.wait_for_timelines(1);
+        let trace = tracer.stop();
+        let failure = &to_port(&trace, port)["phases"][0]["failure"];
+        assert_eq!(failure, "unreachable", "{address}");
+    }
+}
+
+#[test]
 fn nobody_listens() {
     let lab = Lab::new();
     let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4003"]);

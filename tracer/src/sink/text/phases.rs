@@ -11,7 +11,7 @@ use anstyle::AnsiColor;
 use super::{
     BAD,
     chart::Row,
-    status_text,
+    counted, status_text,
     units::{bytes, bytes_or_unknown, duration, plain},
 };
 use crate::payload::{Frames, Http2Frames};
@@ -45,10 +45,10 @@ pub(super) fn initiation(out: &mut impl Write, phase: &Initiation, whole: u64) -
         }
     }
     if let Some(queue) = phase.accept_queue.filter(|queue| queue.is_full()) {
-        let (waiting, limit) = (queue.waiting, queue.limit);
+        let (waiting, limit) = (counted(queue.waiting.into(), "connection"), queue.limit);
         let _ = write!(
             detail,
-            "    {waiting} connections in the accept queue, more than {limit}: a SYN was dropped"
+            "    {waiting} in the accept queue, more than {limit}: a SYN was dropped"
         );
     }
     if let Some(failure) = phase.failure {
@@ -282,7 +282,7 @@ const fn failure_text(failure: Failure) -> &'static str {
             "accept queue full: the server's process does not accept, the kernel drops each SYN"
         }
         Failure::TimedOut => "timed out: no answer to any SYN",
-        Failure::Unreachable => "unreachable: no route to the host",
+        Failure::Unreachable => "unreachable: an ICMP message said so, or there is no route",
         Failure::Reset => "reset while it was opening",
         Failure::GivenUp => "given up: the client closed the socket before an answer came",
         Failure::Failed => "failed",

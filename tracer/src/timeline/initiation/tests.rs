@@ -1,21 +1,17 @@
-//! Counters that the kernel would never send.
+//! What the kernel would never send, or seldom.
 
 use tracer_ebpf::record::Counters;
 use zerocopy::FromZeros as _;
 
-use super::{WindowScale, options};
+use super::{Failure, WindowScale, failure, options};
 use crate::{
-    connection::{Connection, Transition, View},
+    connection::{Connection, Reset, Transition, View},
     event::{Addresses, State},
 };
 
-#[test]
-fn a_window_scale_is_at_most_14() {
+/// A client that went to SYN_SENT, and from there to this.
+fn went_to(state: State, counters: Counters, error: u32) -> Connection {
     let address = "10.0.0.1:5000".parse().unwrap();
-    let mut counters = Counters::new_zeroed();
-    counters.window_scaling = 1;
-    counters.rcv_wscale = 7;
-    counters.snd_wscale = 105;
     let mut view = View::new(
         1,
         Addresses {
@@ -24,15 +20,44 @@ fn a_window_scale_is_at_most_14() {
             netns: 0,
         },
     );
-    view.transitions.push(Transition {
-        mono_ns: 0,
-        old: State::SynSent,
-        new: State::Established,
-        counters: Box::new(counters),
-        error: 0,
-    });
+    for (old, new, counters, error) in [
+        (State::Close, State::SynSent, Counters::new_zeroed(), 0),
+        (State::SynSent, state, counters, error),
+    ] {
+        view.transitions.push(Transition {
+            mono_ns: 0,
+            old,
+            new,
+            counters: Box::new(counters),
+            error,
+        });
+    }
     let mut connection = Connection::new("1".to_owned());
     connection.client = Some(view);
+    connection
+}
+
+/// The socket's error is the same when an ICMP message says that nobody is at the port.
+#[test]
+fn only_a_reset_refuses() {
+    let error = rustix::io::Errno::CONNREFUSED.raw_os_error().unsigned_abs();
+    let mut connection = went_to(State::Close, Counters::new_zeroed(), error);
+    assert_eq!(failure(&connection), Some(Failure::Unreachable));
+    let reset = Reset {
+        mono_ns: 0,
+        sent: false,
+    };
+    connection.client.as_mut().unwrap().resets.push(reset);
+    assert_eq!(failure(&connection), Some(Failure::Refused));
+}
+
+#[test]
+fn a_window_scale_is_at_most_14() {
+    let mut counters = Counters::new_zeroed();
+    counters.window_scaling = 1;
+    counters.rcv_wscale = 7;
+    counters.snd_wscale = 105;
+    let connection = went_to(State::Established, counters, 0);
     let scale = options(&connection).and_then(|options| options.window_scale);
     let expected = WindowScale {
         client: 7,
