@@ -145,10 +145,10 @@ impl Conversation {
     fn note_turn(&mut self, piece: &Piece<'_>) {
         match piece.from {
             End::Server => {
-                if let Some(request) = self.request() {
-                    if request.body_first_ns.is_some() {
-                        request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
-                    }
+                if let Some(request) = self.request()
+                    && request.body_first_ns.is_some()
+                {
+                    request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
                 }
                 if let Some(received) = piece.received {
                     self.note_arrived(received);
