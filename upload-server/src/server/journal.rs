@@ -130,36 +130,38 @@ impl Journal {
         self.state().live = None;
     }
 
-    /// Keeps the timeline of one of an upload's connections; false when the upload is not known
-    /// (any more). Blocks.
+    /// Keeps the timeline of one of an upload's connections, with the upload where that is kept;
+    /// false when it is not known (any more). Blocks.
     pub(crate) fn set_timeline(&self, id: &str, connection: String, timeline: String) -> bool {
+        if let (Some(history), Ok(kept_id)) = (&self.history, id.parse())
+            && history.set_timeline(kept_id, connection.clone(), timeline.clone())
+        {
+            return true;
+        }
         let mut state = self.state();
         let remembered = state.uploads.iter_mut().find(|upload| upload.id == id);
-        let is_remembered = remembered
+        remembered
             .map(|upload| {
                 let timelines = &mut upload.timelines;
                 timelines.retain(|(known, _)| *known != connection);
-                timelines.push((connection.clone(), timeline.clone().into()));
+                timelines.push((connection, timeline.into()));
             })
-            .is_some();
-        drop(state);
-        let is_kept = match (&self.history, id.parse()) {
-            (Some(history), Ok(id)) => history.set_timeline(id, connection, timeline),
-            _ => false,
-        };
-        is_remembered || is_kept
+            .is_some()
     }
 
     /// The timelines that were handed in for an upload, the latest standing last; none when the
     /// upload is not known (any more). Blocks.
     pub(crate) fn timelines(&self, id: &str) -> Option<Vec<Bytes>> {
-        let state = self.state();
-        let remembered = state.uploads.iter().find(|upload| upload.id == id);
-        if let Some(upload) = remembered {
-            let timelines = upload.timelines.iter();
-            return Some(timelines.map(|(_, timeline)| timeline.clone()).collect());
+        if let Some(kept) = self.kept_timelines(id) {
+            return Some(kept);
         }
-        drop(state);
+        let state = self.state();
+        let upload = state.uploads.iter().find(|upload| upload.id == id)?;
+        let timelines = upload.timelines.iter();
+        Some(timelines.map(|(_, timeline)| timeline.clone()).collect())
+    }
+
+    fn kept_timelines(&self, id: &str) -> Option<Vec<Bytes>> {
         let kept = self.history.as_ref()?.timelines(id.parse().ok()?);
         let kept = kept.inspect_err(|error| warn!(%error, "the history cannot be read"));
         Some(kept.ok()??.into_iter().map(Bytes::from).collect())
@@ -196,7 +198,7 @@ mod tests {
     use tokio::sync::broadcast::error::TryRecvError;
 
     use super::*;
-    use crate::record::Cookie;
+    use crate::record::{Cookie, tests::upload};
 
     fn journal() -> Journal {
         let listen = Vec::new();
@@ -232,6 +234,20 @@ mod tests {
         let oldest = json::line(&FeedLine::Connection(end(1)));
         assert_eq!(past.len(), 1 + REMEMBERED);
         assert_eq!(past.get(1), Some(&Bytes::from(oldest)));
+    }
+
+    /// Whoever reads the client's answer may be faster than the feed.
+    #[test]
+    fn a_timeline_may_come_before_the_feeds_line() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 10, false).unwrap();
+        let mut journal = journal();
+        journal.history = Some(history);
+        journal.keep(&upload(1));
+        assert!(journal.set_timeline("1", "7".into(), "1".into()));
+        journal.publish_upload(upload(1));
+        assert!(journal.set_timeline("1", "8".into(), "2".into()));
+        assert_eq!(journal.timelines("1").unwrap(), ["1", "2"]);
     }
 
     #[test]

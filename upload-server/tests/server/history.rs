@@ -169,6 +169,7 @@ async fn is_as_long_as_it_is_told() {
         }
         assert_eq!(history(root.path(), "").await.len(), kept, "{keep}");
         assert!(!said(root.path()).contains("no history"));
+        assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
+use rustix::process::Signal;
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
     pki_types::{PrivateKeyDer, ServerName},
@@ -247,6 +248,7 @@ async fn curl_trusts_the_certificate_that_the_server_made() {
             feed.connection().await;
         }
         fingerprints.push(fingerprint_said(root.path()));
+        assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
     }
     assert_eq!(fingerprints[0], fingerprints[1]);
     let openssl = Command::new("openssl")
