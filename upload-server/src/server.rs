@@ -16,6 +16,7 @@ mod intake;
 mod journal;
 mod json;
 mod limits;
+mod lock;
 mod metrics;
 mod name;
 mod net;

@@ -17,10 +17,6 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
 use tracing::warn;
 
 pub(crate) use self::past::Past;
@@ -28,6 +24,7 @@ use self::{
     past::Row,
     writer::{Order, write_all},
 };
+use super::lock::Locked;
 use crate::record::Upload;
 
 /// How many orders may wait to be carried out.
@@ -46,7 +43,7 @@ struct Inner {
     orders: SyncSender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as this server writes.
-    _lock: fs::File,
+    _lock: Locked,
 }
 
 /// Why there is no history.
@@ -74,7 +71,8 @@ impl History {
     /// When it is in use, cannot be written to, or is not one that this server understands.
     pub fn open(directory: &Path, keep: u32, fsync: bool) -> Result<Self, HistoryError> {
         fs::create_dir_all(directory)?;
-        let lock = lock(&directory.join("history.lock"))?;
+        let lock = Locked::new(private(&directory.join("history.lock"))?)?;
+        let lock = lock.ok_or(HistoryError::InUse)?;
         let path = directory.join("history.sqlite");
         private(&path)?;
         let mut database = Connection::open(&path)?;
@@ -181,15 +179,6 @@ impl History {
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("History").field(&self.0.path).finish()
-    }
-}
-
-fn lock(path: &Path) -> Result<fs::File, HistoryError> {
-    let file = private(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(HistoryError::InUse),
-        Err(error) => Err(io::Error::from(error).into()),
     }
 }
 

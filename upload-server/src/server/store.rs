@@ -3,7 +3,7 @@
 
 pub(crate) mod directory;
 mod duplicate;
-pub(crate) mod temporary;
+mod temporary;
 
 use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 

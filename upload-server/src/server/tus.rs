@@ -41,7 +41,7 @@ use self::{
     id::Id,
     part::Part,
     partial::{Description, Partial, Partials},
-    session::{Session, Sessions},
+    session::Sessions,
 };
 use super::{
     error::Error, intake::Intake, journal::Journal, metrics::Metrics, net::connection::Exchange,
@@ -141,7 +141,7 @@ impl Tus {
         self.journal.publish_upload(upload);
     }
 
-    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<(Id, Partial), Error> {
+    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Partial, Error> {
         let headers = &parts.headers;
         fields::check_version(headers)?;
         let metadata = fields::metadata(headers)?.to_owned();
@@ -155,23 +155,21 @@ impl Tus {
             unchecked_from: None,
             upload: transfer.record().clone(),
         };
+        let session = self.sessions.take(&Id::new()?).await?;
         let (store, partials) = (self.intake.store.clone(), self.partials.clone());
         off_the_runtime(move || {
             store.check(&name)?;
-            let id = Id::new()?;
-            let partial = partials.create(id.clone(), description)?;
-            Ok((id, partial))
+            partials.create(session, description)
         })
         .await
     }
 
     /// An upload that this request has taken over.
-    async fn open(&self, id: &str) -> Result<(Session, partial::State), Error> {
+    async fn open(&self, id: &str) -> Result<partial::State, Error> {
         let id = Id::read(id).ok_or(Error::NotFound)?;
         let session = self.sessions.take(&id).await?;
         let partials = self.partials.clone();
-        let state = off_the_runtime(move || partials.open(&id)).await?;
-        Ok((session, state))
+        off_the_runtime(move || partials.open(session)).await
     }
 
     fn progress(&self, offset: u64) -> [(HeaderName, String); 2] {
@@ -208,26 +206,24 @@ async fn create(
     let mut transfer = Transfer::begin(&exchange, &parts);
     let begun = async {
         let checksum = fields::checksum(&parts.headers)?;
-        let (id, partial) = tus.begin(&parts, &mut transfer).await?;
-        let session = tus.sessions.take(&id).await?;
-        Ok((id, partial, session, checksum))
+        let partial = tus.begin(&parts, &mut transfer).await?;
+        Ok((partial, checksum))
     };
     let begun: Result<_, Error> = begun.await;
-    let (id, partial, session, checksum) = match begun {
+    let (partial, checksum) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             transfer.failed(&error);
             return error.into_response();
         }
     };
-    let location = [(LOCATION, format!("/tus/{id}"))];
+    let location = [(LOCATION, format!("/tus/{}", partial.session.id))];
     let has_bytes = fields::has_bytes(&parts.headers);
     if !has_bytes && partial.description.length > 0 {
         transfer.withdraw();
         return (StatusCode::CREATED, location, tus.progress(0)).into_response();
     }
     let part = Part {
-        session,
         partial,
         transfer,
         body: has_bytes.then_some(body),
@@ -250,8 +246,7 @@ async fn status(
 ) -> Result<Response, Error> {
     let (parts, _) = request.into_parts();
     fields::check_version(&parts.headers)?;
-    let (session, state) = tus.open(&id).await?;
-    let (description, offset) = match state {
+    let (description, offset) = match tus.open(&id).await? {
         partial::State::Complete(description) => {
             let length = description.length;
             (description, length)
@@ -261,7 +256,6 @@ async fn status(
             let mut offset = partial.offset()?;
             if offset == description.length {
                 let part = Part {
-                    session,
                     partial: *partial,
                     transfer: Transfer::begin(&exchange, &parts),
                     body: None,
@@ -333,12 +327,10 @@ impl Tus {
         }
         let offset = fields::bytes(headers, &UPLOAD_OFFSET)?;
         let checksum = fields::checksum(headers)?;
-        let (session, state) = self.open(id).await?;
-        let reached = match state {
+        let reached = match self.open(id).await? {
             partial::State::Complete(description) if description.length == offset => offset,
             partial::State::UnderWay(partial) if partial.offset()? == offset => {
                 let part = Part {
-                    session,
                     partial: *partial,
                     transfer: Transfer::begin(exchange, parts),
                     body: Some(body),
@@ -353,8 +345,7 @@ impl Tus {
 
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
         fields::check_version(&parts.headers)?;
-        let (_session, state) = self.open(id).await?;
-        let partial::State::UnderWay(partial) = state else {
+        let partial::State::UnderWay(partial) = self.open(id).await? else {
             // The file is stored, and no longer the upload's.
             return Err(Error::NotFound);
         };

@@ -20,6 +20,7 @@ use rustix::{
 use tracing::{info, warn};
 
 use super::directory::Directory;
+use crate::server::lock::lock;
 
 /// What the names of these files begin with. No file that a client names does.
 const PREFIX: &str = ".upload-";
@@ -102,16 +103,6 @@ impl Drop for Temporary {
         if let Err(error) = self.directory.remove(&self.name) {
             warn!(%error, "a temporary file stays until the next start");
         }
-    }
-}
-
-/// Locks a file, unless somebody else works on it. Where there are no locks nobody removes leftovers
-/// either.
-pub(crate) fn lock(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

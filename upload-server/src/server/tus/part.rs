@@ -5,8 +5,9 @@ use std::io;
 
 use axum::body::Body;
 use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
 
-use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial, session::Session};
+use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial};
 use crate::server::{
     digest::{self, Asked, Digest},
     error::Error,
@@ -17,7 +18,6 @@ use crate::server::{
 
 /// See the module.
 pub(super) struct Part {
-    pub(super) session: Session,
     pub(super) partial: Partial,
     pub(super) transfer: Transfer,
     /// Absent where no bytes come.
@@ -37,7 +37,6 @@ impl Tus {
 
     async fn receive_to_the_end(&self, part: Part) -> Result<u64, Error> {
         let Part {
-            session,
             mut partial,
             mut transfer,
             body,
@@ -58,7 +57,8 @@ impl Tus {
         let received = match body {
             Some(body) => {
                 let writer = Writer::new(partial.file()?, asked.digester(None));
-                self.write(body, rest, writer, &asked, &session, &mut transfer)
+                let over = &partial.session.over;
+                self.write(body, rest, writer, &asked, over, &mut transfer)
                     .await
             }
             None => Ok(()),
@@ -95,14 +95,14 @@ impl Tus {
         rest: u64,
         mut writer: Writer,
         asked: &Asked,
-        session: &Session,
+        over: &CancellationToken,
         transfer: &mut Transfer,
     ) -> Result<(), Error> {
         let mut body = body.into_data_stream();
         let broken = loop {
             let next = tokio::select! {
                 next = self.intake.in_time(body.next()) => next,
-                () = session.over.cancelled() => Err(TusError::TakenOver.into()),
+                () = over.cancelled() => Err(TusError::TakenOver.into()),
             };
             let chunk = match next {
                 Ok(Some(Ok(chunk))) => chunk,

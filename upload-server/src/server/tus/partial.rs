@@ -15,15 +15,15 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{error::TusError, id::Id};
+use super::{error::TusError, id::Id, session::Session};
 use crate::{
     record::Upload,
     server::{
         error::Error,
+        lock::Locked,
         store::{
             Temporary,
             directory::{Directory, Found},
-            temporary::lock,
         },
     },
 };
@@ -41,10 +41,11 @@ pub(crate) struct Partials {
 
 /// An upload under way that nobody else works on.
 pub(crate) struct Partial {
-    id: Id,
     directory: Arc<Directory>,
-    file: File,
+    file: Locked,
     pub(crate) description: Description,
+    /// Ends when nothing works on the upload any more.
+    pub(crate) session: Session,
 }
 
 /// What is to become of an upload.
@@ -68,17 +69,20 @@ pub(crate) enum State {
 
 impl Partials {
     /// Begins an upload.
-    pub(crate) fn create(&self, id: Id, description: Description) -> Result<Partial, Error> {
+    pub(crate) fn create(
+        &self,
+        session: Session,
+        description: Description,
+    ) -> Result<Partial, Error> {
         self.directory.look_for_room(description.length)?;
-        let file = self.directory.create(&bytes_name(&id))?;
+        let file = self.directory.create(&bytes_name(&session.id))?;
         let partial = Partial {
-            id,
             directory: Arc::clone(&self.directory),
-            file,
+            file: Locked::new(file)?.ok_or(TusError::Locked)?,
             description,
+            session,
         };
-        let saved = lock(&partial.file).and_then(|_| partial.save());
-        match saved {
+        match partial.save() {
             Ok(()) => Ok(partial),
             Err(error) => {
                 partial.remove();
@@ -88,16 +92,16 @@ impl Partials {
     }
 
     /// Goes on with an upload.
-    pub(crate) fn open(&self, id: &Id) -> Result<State, Error> {
-        let bytes_name = bytes_name(id);
+    pub(crate) fn open(&self, session: Session) -> Result<State, Error> {
+        let bytes_name = bytes_name(&session.id);
         let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
             Ok(file) => {
-                let partial = self.lock(id, file, &bytes_name)?;
+                let partial = self.lock(session, file, &bytes_name)?;
                 let modified = partial.file.metadata()?.modified()?;
                 (State::UnderWay(Box::new(partial)), modified)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (description, modified) = read(&self.directory, id)?;
+                let (description, modified) = read(&self.directory, &session.id)?;
                 (State::Complete(Box::new(description)), modified)
             }
             Err(error) => return Err(error.into()),
@@ -141,7 +145,7 @@ impl Partials {
                 return Ok(None);
             }
             let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
-            return match self.lock(&id, file, &bytes_name) {
+            return match self.lock(Session::alone(id), file, &bytes_name) {
                 Ok(partial) => Ok(Some(partial.remove())),
                 Err(Error::Tus(TusError::Locked)) => Ok(None),
                 Err(error) => Err(error),
@@ -157,31 +161,30 @@ impl Partials {
             Some(id) => self.directory.find(&description_name(&id))?.is_some(),
             None => false,
         };
-        if !described && lock(&self.directory.open_file(name, OFlags::RDWR)?)? {
+        let file = || self.directory.open_file(name, OFlags::RDWR);
+        if !described && Locked::new(file()?)?.is_some() {
             self.directory.remove(name)?;
         }
         Ok(None)
     }
 
-    fn lock(&self, id: &Id, mut file: File, name: &str) -> Result<Partial, Error> {
-        if !lock(&file)? {
-            return Err(TusError::Locked.into());
-        }
+    fn lock(&self, session: Session, file: File, name: &str) -> Result<Partial, Error> {
+        let file = Locked::new(file)?.ok_or(TusError::Locked)?;
         // Another server may have given the file its name since it was opened here.
         let inode = file.metadata()?.ino();
         if self.directory.find(name)?.map(|found| found.inode) != Some(inode) {
             return Err(TusError::Locked.into());
         }
-        let (mut description, _) = read(&self.directory, id)?;
+        let (mut description, _) = read(&self.directory, &session.id)?;
         if let Some(unchecked) = description.unchecked_from.take() {
             file.set_len(unchecked)?;
         }
-        file.seek(SeekFrom::End(0))?;
+        (&*file).seek(SeekFrom::End(0))?;
         Ok(Partial {
-            id: id.clone(),
             directory: Arc::clone(&self.directory),
             file,
             description,
+            session,
         })
     }
 
@@ -198,7 +201,7 @@ impl Partial {
 
     /// The bytes, for whoever writes more of them or gives them a name.
     pub(crate) fn file(&self) -> io::Result<Temporary> {
-        let name = bytes_name(&self.id);
+        let name = bytes_name(&self.session.id);
         let file = self.file.try_clone()?;
         Ok(Temporary::adopt(Arc::clone(&self.directory), file, name))
     }
@@ -217,7 +220,7 @@ impl Partial {
 
     /// Keeps the description.
     pub(crate) fn save(&self) -> io::Result<()> {
-        let new = format!("{}.new", bytes_name(&self.id));
+        let new = format!("{}.new", bytes_name(&self.session.id));
         let mut file = match self.directory.create(&new) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.directory.remove(&new)?;
@@ -226,12 +229,16 @@ impl Partial {
             created => created?,
         };
         file.write_all(&serde_json::to_vec(&self.description)?)?;
-        self.directory.rename(&new, &description_name(&self.id))
+        self.directory
+            .rename(&new, &description_name(&self.session.id))
     }
 
     /// Removes it. The description goes first: bytes alone are nothing.
     pub(crate) fn remove(self) -> Upload {
-        for name in [description_name(&self.id), bytes_name(&self.id)] {
+        for name in [
+            description_name(&self.session.id),
+            bytes_name(&self.session.id),
+        ] {
             match self.directory.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     warn!(%error, "a part of an upload stays until it has lapsed");
@@ -279,13 +286,14 @@ mod tests {
 
     fn begin(partials: &Partials, bytes: &[u8]) -> (Id, Partial) {
         let id = Id::new().unwrap();
+        let session = Session::alone(id.clone());
         let description = Description {
             length: 10,
             metadata: String::new(),
             unchecked_from: None,
             upload: upload(1),
         };
-        let partial = partials.create(id.clone(), description).unwrap();
+        let partial = partials.create(session, description).unwrap();
         partial.file().unwrap().file().write_all(bytes).unwrap();
         (id, partial)
     }
@@ -295,15 +303,18 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let partials = partials(root.path(), DAY);
         let (id, partial) = begin(&partials, b"abc");
-        let locked = partials.open(&id);
+        let locked = partials.open(Session::alone(id.clone()));
         assert!(matches!(locked, Err(Error::Tus(TusError::Locked))));
         drop(partial);
-        let Ok(State::UnderWay(partial)) = partials.open(&id) else {
+        let Ok(State::UnderWay(partial)) = partials.open(Session::alone(id.clone())) else {
             panic!("it cannot be gone on with");
         };
         assert_eq!(partial.offset().unwrap(), 3);
         partial.remove();
-        assert!(matches!(partials.open(&id), Err(Error::NotFound)));
+        assert!(matches!(
+            partials.open(Session::alone(id.clone())),
+            Err(Error::NotFound)
+        ));
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
@@ -315,7 +326,7 @@ mod tests {
         partial.description.unchecked_from = Some(4);
         partial.save().unwrap();
         drop(partial);
-        let Ok(State::UnderWay(partial)) = partials.open(&id) else {
+        let Ok(State::UnderWay(partial)) = partials.open(Session::alone(id.clone())) else {
             panic!("it cannot be gone on with");
         };
         assert_eq!(partial.offset().unwrap(), 4);
@@ -329,7 +340,10 @@ mod tests {
         let partials = partials(root.path(), DAY);
         let (id, partial) = begin(&partials, b"abcdef");
         partial.file().unwrap().name_if_free("file").unwrap();
-        assert!(matches!(partials.open(&id), Ok(State::Complete(_))));
+        assert!(matches!(
+            partials.open(Session::alone(id.clone())),
+            Ok(State::Complete(_))
+        ));
     }
 
     #[test]
@@ -347,7 +361,10 @@ mod tests {
         fs::write(root.path().join(bytes_name(&Id::new().unwrap())), "x").unwrap();
 
         assert!(young.sweep().unwrap().is_empty());
-        assert!(matches!(old.open(&id), Err(Error::Tus(TusError::Gone))));
+        assert!(matches!(
+            old.open(Session::alone(id.clone())),
+            Err(Error::Tus(TusError::Gone))
+        ));
         assert_eq!(old.sweep().unwrap(), [upload(1)]);
         let mut names = old.directory.names().unwrap();
         names.retain(|name| !matches!(name.as_str(), "." | ".."));

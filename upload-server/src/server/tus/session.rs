@@ -33,7 +33,7 @@ struct Place {
 pub(crate) struct Session {
     /// Cancelled when another request takes over.
     pub(crate) over: CancellationToken,
-    id: Id,
+    pub(crate) id: Id,
     sessions: Sessions,
     turn: Option<OwnedMutexGuard<()>>,
 }
@@ -67,6 +67,18 @@ impl Sessions {
 
     fn places(&self) -> MutexGuard<'_, HashMap<Id, Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Without others to take turns with.
+    pub(crate) fn alone(id: Id) -> Self {
+        Self {
+            over: CancellationToken::new(),
+            id,
+            sessions: Sessions::default(),
+            turn: None,
+        }
     }
 }
 
