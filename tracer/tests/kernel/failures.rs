@@ -94,7 +94,7 @@ route add prohibit 10.79.0.0/24";
         knock(&lab, &[], &format!("http://{address}:{port}/"));
         tracer.wait_for_timelines(1);
         let trace = tracer.stop();
-        let failure = &to_port(&trace, port)["phases"][0]["failure"];
+        let failure = &trace.only_to(port)["phases"][0]["failure"];
         assert_eq!(failure, "unreachable", "{address}");
     }
 }
