@@ -112,6 +112,12 @@ fn http() {
         &format!("A: {}", "b".repeat(17_000)),
         "an HTTP head that is not text, or too long",
     );
+    let request = text(Client, "GET / HTTP/1.1\r\n\r\n");
+    check(
+        &[request, text(Server, "bye\n")],
+        Protocol::Http1,
+        &["something else where an HTTP response should begin"],
+    );
     check_fields(
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         "a chunk without a size",

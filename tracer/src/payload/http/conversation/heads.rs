@@ -97,7 +97,8 @@ impl Conversation {
         let Place::Head(head) = &half.place else {
             return Verdict::Ours;
         };
-        let what = match (head.started, from) {
+        let start_line_is_one = head.started && head.start_line(from).is_some();
+        let what = match (start_line_is_one, from) {
             (true, _) => "an HTTP head that is not text, or too long",
             (false, End::Client) => "something else where an HTTP request should begin",
             (false, End::Server) => "something else where an HTTP response should begin",
