@@ -6,7 +6,7 @@ use super::{Certainty, Origin};
 use crate::{end::End, payload::Tls};
 
 /// What is said of TLS in the clear, and what follows from it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TlsHandshake {
     /// When the first record was sent.
     pub start_ns: Option<u64>,

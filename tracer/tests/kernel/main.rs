@@ -13,6 +13,7 @@ mod command;
 mod endings;
 mod errors;
 mod exchanges;
+mod explained;
 mod failures;
 mod filters;
 mod handed_over;

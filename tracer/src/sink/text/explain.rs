@@ -1,6 +1,8 @@
 //! What each step means, in the field's words; how it is known; and the tshark display filter that
 //! shows the same segment.
 
+mod tls;
+
 use std::{
     fmt::Write as _,
     io::{self, Write},
@@ -11,10 +13,10 @@ use super::{
     units::{bytes, duration, plain},
 };
 use crate::{
+    end::End,
     payload::Protocol,
     timeline::{
         Certainty, Exchange, How, Initiation, KnownBy, Maintenance, Step, Termination, Timeline,
-        TlsHandshake,
     },
 };
 
@@ -28,7 +30,7 @@ pub(super) fn initiation(
     timeline: &Timeline,
 ) -> io::Result<()> {
     for step in &phase.steps {
-        write_step(out, step, timeline, &of_initiation(step, phase))?;
+        write_step(out, step, timeline, &of_initiation(step, phase, timeline))?;
     }
     if let Some(wait) = phase.accept_wait_ns {
         let wait = duration(wait);
@@ -40,91 +42,6 @@ pub(super) fn initiation(
         )?;
     }
     Ok(())
-}
-
-/// The TLS handshake within the open connection.
-fn tls(out: &mut impl Write, handshake: &TlsHandshake) -> io::Result<()> {
-    for step in &handshake.steps {
-        let (from, to) = (step.from.name(), step.from.other().name());
-        let at = duration(step.at_ns);
-        writeln!(out, "    {:<20} {from} → {to}  +{at}", step.name)?;
-        let (sentence, filter) = of_tls(step.name, handshake);
-        note(out, &sentence)?;
-        let known = match step.certainty {
-            Certainty::Observed => "seen in the clear",
-            _ => "inferred: encrypted, told by its record's place and length",
-        };
-        writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")?;
-    }
-    Ok(())
-}
-
-fn of_tls(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
-    let or_unknown =
-        |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), plain);
-    match name {
-        "ClientHello" => {
-            let mut text = "The client offers what it can do".to_owned();
-            if !handshake.versions_offered.is_empty() {
-                let _ = write!(text, ": {}", handshake.versions_offered.join(", "));
-            }
-            let _ = write!(text, ", {} cipher suites", handshake.cipher_suites_offered);
-            if let Some(host) = &handshake.server_name {
-                let _ = write!(
-                    text,
-                    "; it asks for the host {} in the clear (SNI)",
-                    plain(host)
-                );
-            }
-            if !handshake.alpn_offered.is_empty() {
-                let offered: Vec<String> = handshake
-                    .alpn_offered
-                    .iter()
-                    .map(|name| plain(name))
-                    .collect();
-                let _ = write!(
-                    text,
-                    " and for one of the protocols {} (ALPN)",
-                    offered.join(", ")
-                );
-            }
-            text.push('.');
-            (text, "tls.handshake.type==1")
-        }
-        "ServerHello" => (
-            format!(
-                "The server chooses {} and {}.",
-                or_unknown(&handshake.version),
-                or_unknown(&handshake.cipher_suite)
-            ),
-            "tls.handshake.type==2",
-        ),
-        "HelloRetryRequest" => (
-            "The server asks for a ClientHello with another key share.".to_owned(),
-            "tls.handshake.type==2",
-        ),
-        "Certificate" => (
-            "The certificate chain, in the clear before TLS 1.3.".to_owned(),
-            "tls.handshake.type==11",
-        ),
-        "ChangeCipherSpec" if handshake.version.as_deref() == Some("TLS 1.3") => (
-            "Says nothing in TLS 1.3: it is sent for middleboxes that expect it.".to_owned(),
-            "tls.record.content_type==20",
-        ),
-        "ChangeCipherSpec" => (
-            "From here on, what this end sends is encrypted with the new keys.".to_owned(),
-            "tls.record.content_type==20",
-        ),
-        "Finished" => (
-            "A checksum over the whole handshake, by which the other end sees that nobody changed it on the way.".to_owned(),
-            "tls",
-        ),
-        "ApplicationData" => (
-            "The first encrypted data of the application: what the connection is for.".to_owned(),
-            "tls.app_data",
-        ),
-        _ => (format!("The handshake message {name}."), "tls.handshake"),
-    }
 }
 
 /// The open connection.
@@ -151,7 +68,7 @@ pub(super) fn maintenance(
     }
     note(out, &text)?;
     if let Some(handshake) = &phase.tls {
-        tls(out, handshake)?;
+        tls::handshake(out, handshake)?;
     }
     if let Some(rtt) = phase.rtt_ns {
         note(
@@ -186,8 +103,13 @@ fn explain_exchange(
             exchange.sequence
         );
     }
-    if exchange.request.continue_ns.is_some() {
-        text.push_str(", and sends the body only when the server has said 100 Continue");
+    if let Some(asked) = exchange.request.continue_ns {
+        text.push_str(match exchange.body.span.start_ns {
+            Some(body) if body < asked => {
+                ", and sends the body before the server has said 100 Continue"
+            }
+            _ => ", and sends the body only when the server has said 100 Continue",
+        });
     }
     if let Some(sum) = exchange.body.bytes.filter(|sum| *sum > 0) {
         let _ = write!(text, "; {} of a body follow", bytes(sum));
@@ -246,7 +168,7 @@ pub(super) fn termination(
     }
 }
 
-fn of_initiation(step: &Step, phase: &Initiation) -> String {
+fn of_initiation(step: &Step, phase: &Initiation, timeline: &Timeline) -> String {
     let from = step.from.name();
     if step.retransmit {
         return format!(
@@ -260,29 +182,47 @@ fn of_initiation(step: &Step, phase: &Initiation) -> String {
                 "The {from} asks to open a connection and announces its initial sequence number, shown as 0, and what it can do"
             );
             if let Some(options) = &phase.options {
-                let _ = write!(text, ": segments of up to {} bytes", options.mss);
-                for (has, name) in [
+                let offered: Vec<&str> = [
                     (options.window_scale.is_some(), "window scaling"),
                     (options.sack_permitted, "selective acknowledgments"),
                     (options.timestamps, "time stamps"),
-                ] {
-                    if has {
-                        let _ = write!(text, ", {name}");
-                    }
+                ]
+                .into_iter()
+                .filter_map(|(has, name)| has.then_some(name))
+                .collect();
+                if !offered.is_empty() {
+                    let _ = write!(text, ": {} (as agreed on in the end)", offered.join(", "));
                 }
-                text.push_str(" (as agreed on in the end)");
             }
             text.push('.');
-            text
+            text + &largest_segment(step.from, phase, timeline)
         }
-        "SYN-ACK" => format!(
-            "The {from} agrees: it acknowledges the SYN, which takes one sequence number (Ack=1), and announces its own initial sequence number."
-        ),
+        "SYN-ACK" => {
+            format!(
+                "The {from} agrees: it acknowledges the SYN, which takes one sequence number (Ack=1), and announces its own initial sequence number."
+            ) + &largest_segment(step.from, phase, timeline)
+        }
         "ACK" => format!(
             "The {from} acknowledges the server's SYN: both know now that the other hears them, and the connection is open."
         ),
         "RST" => format!(
             "The {from} refuses: no process listens on that port, or a filter answered in its name."
+        ),
+        _ => String::new(),
+    }
+}
+
+/// What `from` announced as the largest segment that it takes, by what the other end's socket made
+/// of it.
+fn largest_segment(from: End, phase: &Initiation, timeline: &Timeline) -> String {
+    let seen_end = match &timeline.client.cookie {
+        Some(_) => End::Client,
+        None => End::Server,
+    };
+    match &phase.options {
+        Some(options) if seen_end == from.other() => format!(
+            " It takes segments with up to {} bytes of payload (MSS).",
+            options.mss
         ),
         _ => String::new(),
     }
@@ -355,8 +295,8 @@ fn note(out: &mut impl Write, sentence: &str) -> io::Result<()> {
 /// Wireshark's display filter for the step's segment.
 fn filter(step: &Step, timeline: &Timeline) -> String {
     let (sender, receiver) = match step.from {
-        crate::end::End::Client => (&timeline.client, &timeline.server),
-        crate::end::End::Server => (&timeline.server, &timeline.client),
+        End::Client => (&timeline.client, &timeline.server),
+        End::Server => (&timeline.server, &timeline.client),
     };
     let mut filter = format!(
         "tcp.srcport=={} && tcp.dstport=={}",

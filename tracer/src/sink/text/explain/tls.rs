@@ -1,0 +1,116 @@
+//! The TLS handshake within the open connection.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use super::{
+    super::{
+        DIM,
+        units::{duration, plain},
+    },
+    note,
+};
+use crate::timeline::{Certainty, TlsHandshake};
+
+/// See the module.
+pub(super) fn handshake(out: &mut impl Write, handshake: &TlsHandshake) -> io::Result<()> {
+    for step in &handshake.steps {
+        let (from, to) = (step.from.name(), step.from.other().name());
+        let at = duration(step.at_ns);
+        writeln!(out, "    {:<20} {from} → {to}  +{at}", step.name)?;
+        let (sentence, filter) = of_tls(step.name, handshake);
+        note(out, &sentence)?;
+        let known = match step.certainty {
+            Certainty::Observed => "seen in the clear",
+            _ => "inferred: encrypted, told by its record's place and length",
+        };
+        writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")?;
+    }
+    Ok(())
+}
+
+fn of_tls(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
+    let or_unknown =
+        |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), plain);
+    match name {
+        "ClientHello" => {
+            let mut text = "The client offers what it can do".to_owned();
+            if !handshake.versions_offered.is_empty() {
+                let _ = write!(text, ": {}", handshake.versions_offered.join(", "));
+            }
+            let _ = write!(text, ", {} cipher suites", handshake.cipher_suites_offered);
+            if let Some(host) = &handshake.server_name {
+                let _ = write!(
+                    text,
+                    "; it asks for the host {} in the clear (SNI)",
+                    plain(host)
+                );
+            }
+            if !handshake.alpn_offered.is_empty() {
+                let offered: Vec<String> = handshake
+                    .alpn_offered
+                    .iter()
+                    .map(|name| plain(name))
+                    .collect();
+                let _ = write!(
+                    text,
+                    " and for one of the protocols {} (ALPN)",
+                    offered.join(", ")
+                );
+            }
+            text.push('.');
+            (text, "tls.handshake.type==1")
+        }
+        "ServerHello" => (
+            format!(
+                "The server chooses {} and {}.",
+                or_unknown(&handshake.version),
+                or_unknown(&handshake.cipher_suite)
+            ),
+            "tls.handshake.type==2",
+        ),
+        "HelloRetryRequest" => (
+            "The server asks for a ClientHello with another key share.".to_owned(),
+            "tls.handshake.type==2",
+        ),
+        "Certificate" => (
+            "The certificate chain, in the clear before TLS 1.3.".to_owned(),
+            "tls.handshake.type==11",
+        ),
+        "ChangeCipherSpec" if handshake.version.as_deref() == Some("TLS 1.3") => (
+            "Says nothing in TLS 1.3: it is sent for middleboxes that expect it.".to_owned(),
+            "tls.record.content_type==20",
+        ),
+        "ChangeCipherSpec" => (
+            "From here on, what this end sends is encrypted with the new keys.".to_owned(),
+            "tls.record.content_type==20",
+        ),
+        "Alert" => (
+            "This end says that it closes, or that something is wrong; where it is encrypted, nobody else reads which.".to_owned(),
+            "tls.record.content_type==21",
+        ),
+        "Finished" => (
+            "A checksum over the whole handshake, by which the other end sees that nobody changed it on the way.".to_owned(),
+            "tls",
+        ),
+        "ApplicationData" => (
+            "The first encrypted data of the application: what the connection is for.".to_owned(),
+            "tls.app_data",
+        ),
+        _ => (format!("The handshake message {name}."), "tls.handshake"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TlsHandshake, of_tls};
+
+    #[test]
+    fn an_alert_is_no_handshake_message() {
+        let (sentence, filter) = of_tls("Alert", &TlsHandshake::default());
+        assert!(!sentence.contains("handshake message"), "{sentence}");
+        assert_eq!(filter, "tls.record.content_type==21");
+    }
+}
