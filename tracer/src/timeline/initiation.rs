@@ -169,7 +169,12 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
         if steps.is_empty() && name != "SYN" {
             return steps;
         }
-        steps.push(Step::seen(name, told, origin));
+        let mut step = Step::seen(name, told, origin);
+        // Where both ends open at once, each sends its SYN once more as a SYN-ACK (RFC 9293, 3.5).
+        step.retransmit &= steps
+            .iter()
+            .any(|before: &Step| (before.name, before.from) == (name, told.from));
+        steps.push(step);
         if name == "ACK" {
             break;
         }

@@ -27,7 +27,10 @@ pub struct Termination {
     pub closed_first: Option<End>,
     /// Whether the end that closed first went on receiving data: a half-closed connection.
     pub half_close: bool,
-    /// Which end holds the connection in TIME_WAIT, inferred: that state has no event.
+    /// Whether each end closed before the other's FIN reached it (RFC 9293, section 3.6, case 3).
+    pub simultaneous: bool,
+    /// Which end holds the connection in TIME_WAIT, inferred: that state has no event. After a
+    /// simultaneous close both do; this is one of them.
     pub time_wait: Option<End>,
     /// What an orderly termination would have had and this one has not.
     pub missing: Vec<&'static str>,
@@ -73,6 +76,9 @@ impl Termination {
             how: how(connection, &steps, is_reset),
             half_close: closed_first.is_some_and(|end| received_after_fin(connection, end)),
             closed_first,
+            simultaneous: connection
+                .views()
+                .any(|(_, view)| view.entered(State::Closing).is_some()),
             time_wait: if is_reset {
                 None
             } else {

@@ -67,3 +67,45 @@ server.close()
         "{exchange}"
     );
 }
+
+/// Each FIN is on its way for a while: the qdisc lets 66 bytes pass in 66 ms.
+#[test]
+fn both_ends_close_at_once() {
+    let text = explained(
+        "
+import socket, subprocess
+listener = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+slow = 'tc qdisc add dev lo root tbf rate 8kbit burst 1600 latency 10s'
+subprocess.run(slow.split(), check=True)
+client.sendall(b'x' * 1500)
+client.shutdown(socket.SHUT_WR)
+server.shutdown(socket.SHUT_WR)
+while server.recv(10000): pass
+assert client.recv(10) == b''
+subprocess.run('tc qdisc del dev lo root'.split(), check=True)
+",
+    );
+    assert!(
+        text.contains("so both keep the connection in TIME_WAIT"),
+        "{text}"
+    );
+    assert!(!text.contains("closed first"), "{text}");
+}
+
+/// A socket connected to itself: both ends open at once.
+#[test]
+fn both_ends_open_at_once() {
+    let text = explained(
+        "
+import socket
+both = socket.socket()
+both.bind(('127.0.0.1', 5000))
+both.connect(('127.0.0.1', 5000))
+both.close()
+",
+    );
+    assert!(text.contains("SYN · SYN · SYN-ACK · SYN-ACK"), "{text}");
+    assert!(!text.contains("No answer came in time"), "{text}");
+}

@@ -153,6 +153,10 @@ pub(super) fn termination(
         write_step(out, step, timeline, &of_termination(step, fins))?;
     }
     match (phase.how, phase.time_wait) {
+        (Some(How::Fin), Some(_)) if phase.simultaneous => note(
+            out,
+            "Each end closed before the other's FIN reached it, so both keep the connection in TIME_WAIT (60 s on Linux). Inferred: the kernel reports no such state.",
+        ),
         (Some(How::Fin), Some(end)) => note(
             out,
             &format!(

@@ -240,7 +240,9 @@ pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> Stri
         return "the connection is still open".to_owned();
     }
     let mut detail = steps(&phase.steps);
-    if let Some(end) = phase.closed_first {
+    if phase.simultaneous && phase.how == Some(How::Fin) {
+        detail.push_str("    both closed at once");
+    } else if let Some(end) = phase.closed_first {
         let did = if phase.how == Some(How::Rst)
             && phase.steps.first().is_some_and(|step| step.name == "RST")
         {
