@@ -25,6 +25,8 @@ pub struct Connection {
     pub active: bool,
     /// The listener's accept queue whenever a SYN came, and when.
     pub accept_queues: Vec<(u64, AcceptQueue)>,
+    /// How it is known which end is the client.
+    pub roles_from: RolesFrom,
     /// Its segments.
     pub dialogue: Dialogue,
     /// Records lost while the connection was open, of whichever connection: an upper bound.
@@ -121,6 +123,18 @@ impl Learned {
             Holding::Release => Self::Close,
         }
     }
+}
+
+/// How it is known which end of a connection is the client, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RolesFrom {
+    /// An end was seen to open it, actively or passively.
+    Opening,
+    /// It was open already, and at one end's address and port a socket listened.
+    Listener,
+    /// It was open already, and the lower port is taken for the server's.
+    Ports,
 }
 
 /// A socket may be inherited by any number of processes.
@@ -222,6 +236,7 @@ impl Connection {
             syn_ack_retransmits: Vec::new(),
             active: false,
             accept_queues: Vec::new(),
+            roles_from: RolesFrom::Ports,
             dialogue: Dialogue::default(),
             lost: 0,
         }

@@ -2,6 +2,7 @@
 //! to, and pairs the two ends of a conversation.
 
 mod early;
+mod listeners;
 mod pairing;
 
 use std::{
@@ -11,10 +12,11 @@ use std::{
 
 use self::{
     early::Early,
+    listeners::Listeners,
     pairing::{Numbers, Pair, Pairing},
 };
 use crate::{
-    connection::{Connection, Learned, Reset, Transition, View},
+    connection::{Connection, Learned, Reset, RolesFrom, Transition, View},
     dialogue::{Sighting, Told},
     end::End,
     event::{Addresses, Aside, Event, State, Task, What},
@@ -30,6 +32,7 @@ pub struct ConnectionTable {
     /// The newest connection between two addresses, whatever its network namespace.
     tuples: HashMap<(SocketAddr, SocketAddr), Key>,
     pairing: Pairing,
+    listeners: Listeners,
     early: Early,
     /// Connections with segments that are not told yet.
     unsettled: BTreeSet<Key>,
@@ -51,8 +54,12 @@ impl ConnectionTable {
         Some(found)
     }
 
-    /// Takes in a socket that was there before the tracer.
+    /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
     pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
+        if socket.is_listening() {
+            self.listeners.note(socket.addresses);
+            return;
+        }
         let OpenSocket {
             cookie,
             addresses,
@@ -286,7 +293,7 @@ impl ConnectionTable {
         if !reborn && let Some(known) = self.sockets.get(&cookie) {
             return *known;
         }
-        let end = role(addresses, old, new);
+        let (end, from) = self.role(addresses, old, new);
         let pair = Pair::new(addresses, end);
         let waiting = self.other_end_of(&pair, end);
         let key = match waiting {
@@ -299,6 +306,7 @@ impl ConnectionTable {
         self.sockets.insert(cookie, (key, end));
         if let Some(connection) = self.connections.get_mut(&key) {
             *connection.view_mut(end) = Some(View::new(cookie, addresses));
+            connection.roles_from = connection.roles_from.min(from);
         }
         if addresses.local.port() != 0 {
             if waiting.is_none() {
@@ -374,18 +382,40 @@ impl ConnectionTable {
     fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
         self.connections.get_mut(&key)?.view_mut(end).as_mut()
     }
-}
 
-/// Which end a socket is: its birth tells; for one that began before the tracer did, the port that
-/// is not an ephemeral one (`net.ipv4.ip_local_port_range` starts at 32768) is taken for the
-/// server's.
-fn role(addresses: Addresses, old: State, new: State) -> End {
-    match (old, new) {
-        (State::Close | State::SynSent, _) | (_, State::SynSent) => End::Client,
-        (State::Listen | State::SynRecv | State::NewSynRecv, _) | (_, State::SynRecv) => {
-            End::Server
+    /// Which end a socket is: its birth tells. Of one that began before the tracer did, the other
+    /// end may have been told apart already; then who listens tells; and where that says nothing,
+    /// the port that is not an ephemeral one (`net.ipv4.ip_local_port_range` starts at 32768) is
+    /// taken for the server's.
+    fn role(&self, addresses: Addresses, old: State, new: State) -> (End, RolesFrom) {
+        match (old, new) {
+            (State::Close | State::SynSent, _) | (_, State::SynSent) => {
+                return (End::Client, RolesFrom::Opening);
+            }
+            (State::Listen | State::SynRecv | State::NewSynRecv, _) | (_, State::SynRecv) => {
+                return (End::Server, RolesFrom::Opening);
+            }
+            _ => {}
         }
-        _ if addresses.local.port() > addresses.remote.port() => End::Client,
-        _ => End::Server,
+        if let Some(known) = self.other_end_tells(addresses) {
+            return known;
+        }
+        if let Some(end) = self.listeners.tell(addresses) {
+            return (end, RolesFrom::Listener);
+        }
+        let end = if addresses.local.port() > addresses.remote.port() {
+            End::Client
+        } else {
+            End::Server
+        };
+        (end, RolesFrom::Ports)
+    }
+
+    /// What follows for a socket from the connection that waits for it.
+    fn other_end_tells(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
+        [End::Client, End::Server].into_iter().find_map(|end| {
+            let key = self.other_end_of(&Pair::new(addresses, end), end)?;
+            Some((end, self.get(key)?.roles_from))
+        })
     }
 }

@@ -12,7 +12,7 @@ pub enum Input<'a> {
     Kernel(&'a [u8]),
     /// News of the upload server.
     Feed(Feed),
-    /// A socket that was there before the tracer.
+    /// A socket that was there before the tracer: one that listens, or a connection's.
     Socket(Box<OpenSocket>),
     /// What a cgroup is called.
     Cgroup(CgroupName),

@@ -94,13 +94,29 @@ pub struct Holder {
     pub cgroup: Option<String>,
 }
 
+/// Which sockets to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    Listeners,
+}
+
+/// Asks the kernel for the sockets that listen; not who holds them.
+///
+/// # Errors
+/// When the kernel does not answer for this process's own network namespace.
+pub fn listeners() -> Result<Vec<OpenSocket>> {
+    let (found, _) = namespaces::dump_each(Which::Listeners)?;
+    Ok(found)
+}
+
 /// Asks the kernel for every socket, then `/proc` for who holds them.
 ///
 /// # Errors
 /// When the kernel does not answer for this process's own network namespace, or `/proc` cannot be
 /// read.
 pub fn dump() -> Result<Dump> {
-    let (found, namespaces) = namespaces::dump_each()?;
+    let (found, namespaces) = namespaces::dump_each(Which::All)?;
     let mut seen = HashSet::new();
     let found: Vec<OpenSocket> = found
         .into_iter()

@@ -4,6 +4,7 @@ mod wanted;
 
 use std::{
     cell::Cell,
+    collections::HashSet,
     net::SocketAddr,
     ops::ControlFlow,
     path::PathBuf,
@@ -99,6 +100,7 @@ impl Target {
         arguments: &TraceArgs,
         mut each: impl FnMut(Input<'_>) -> Flow,
     ) -> Result<ExitCode> {
+        let listening = listening(self.command.is_some()).await;
         let started = Instant::now();
         let every_segment = self.scope.every_segment;
         let probe = Probe::attach(&self.wanted.filter, arguments.ring_size, every_segment)?;
@@ -120,7 +122,12 @@ impl Target {
             }),
             None => Box::pin(stop_signal(arguments)?),
         };
-        let beside = Beside { feed, open, stop };
+        let beside = Beside {
+            feed,
+            listening,
+            open,
+            stop,
+        };
         live::run(probe, beside, tell_ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
             match each(input) {
@@ -178,6 +185,22 @@ async fn until_ended(running: &mut Running, duration: Option<Duration>) {
     }
 }
 
+/// The sockets that listen before anything is attached; of no use to a command, whose connections
+/// are seen to open.
+async fn listening(is_command: bool) -> Vec<OpenSocket> {
+    if is_command {
+        return Vec::new();
+    }
+    let found: Result<Vec<OpenSocket>> = match spawn_blocking(sockets::listeners).await {
+        Ok(found) => found,
+        Err(error) => Err(error.into()),
+    };
+    found.unwrap_or_else(|error| {
+        debug!("which sockets listen is not known: {error:#}");
+        Vec::new()
+    })
+}
+
 /// The wanted sockets that were there before the tracer; a command has none yet.
 async fn open_already(wanted: Wanted, is_command: bool) -> Vec<OpenSocket> {
     if is_command {
@@ -192,7 +215,11 @@ async fn open_already(wanted: Wanted, is_command: bool) -> Vec<OpenSocket> {
                 "connections that were open already are missing: these could not be looked at"
             );
         }
-        Ok(wanted.of_sockets(dump.sockets))
+        let accepting: HashSet<(u32, u16)> = dump.listeners.iter().map(place).collect();
+        let mut sockets = wanted.of_sockets(dump.sockets);
+        // Who listens is the server, which tells of the other end, too.
+        sockets.sort_by_key(|socket| !accepting.contains(&place(socket)));
+        Ok(sockets)
     });
     let found: Result<Vec<OpenSocket>> = match found.await {
         Ok(found) => found,
@@ -202,6 +229,10 @@ async fn open_already(wanted: Wanted, is_command: bool) -> Vec<OpenSocket> {
         warn!("connections that were open already are missing: {error:#}");
         Vec::new()
     })
+}
+
+fn place(socket: &OpenSocket) -> (u32, u16) {
+    (socket.addresses.netns, socket.addresses.local.port())
 }
 
 fn tell_ready() {

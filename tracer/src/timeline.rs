@@ -24,7 +24,7 @@ pub use self::{
     upload::UploadSummary,
 };
 use crate::{
-    connection::{Connection, Transition, View},
+    connection::{Connection, RolesFrom, Transition, View},
     end::End,
     machine::Machine,
     moment::Moment,
@@ -55,8 +55,10 @@ pub struct Timeline {
     pub retransmits_by: Retransmits,
     /// The same of the ends that were seen, together.
     pub retransmits: u64,
-    /// How it is known which end is the client: observed at its birth, or inferred from the ports.
+    /// How it is known which end is the client: observed where it was seen to open, else inferred.
     pub roles: Certainty,
+    /// … and from what.
+    pub roles_from: RolesFrom,
     /// Records lost meanwhile, of whichever connection.
     pub lost: u64,
     /// Whether everything that there was to see of it was seen.
@@ -145,11 +147,11 @@ impl Timeline {
                 server: connection.server.as_ref().map(retransmits),
             },
             retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
-            roles: if connection.views().any(|(_, view)| view.began()) {
-                Certainty::Observed
-            } else {
-                Certainty::Inferred
+            roles: match connection.roles_from {
+                RolesFrom::Opening => Certainty::Observed,
+                RolesFrom::Listener | RolesFrom::Ports => Certainty::Inferred,
             },
+            roles_from: connection.roles_from,
             lost: connection.lost,
             complete: incomplete.is_empty(),
             incomplete,

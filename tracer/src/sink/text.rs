@@ -23,6 +23,7 @@ use self::{
 };
 use super::Sink;
 use crate::{
+    connection::RolesFrom,
     output::{LostLine, Output, SummaryLine, UploadLine},
     source::recording::Scope,
     timeline::{Certainty, Endpoint, Timeline, UploadSummary},
@@ -102,8 +103,15 @@ impl Text {
                 explain::termination(out, termination, timeline)?;
             }
         }
-        if timeline.roles == Certainty::Inferred {
-            writeln!(out, "  which end is the client is inferred from the ports")?;
+        match timeline.roles_from {
+            RolesFrom::Opening => {}
+            RolesFrom::Listener => writeln!(
+                out,
+                "  which end is the server is inferred: a socket listened at its address and port"
+            )?,
+            RolesFrom::Ports => {
+                writeln!(out, "  which end is the client is inferred from the ports")?;
+            }
         }
         for reason in &timeline.incomplete {
             if *reason != "it was still open" {

@@ -20,7 +20,7 @@ use rustix::{
 };
 use zerocopy::FromBytes;
 
-use super::{Counters, OpenSocket};
+use super::{Counters, OpenSocket, Which};
 use crate::event::{Addresses, State};
 
 /// The kernel fills at most 32 KiB at a time.
@@ -31,10 +31,10 @@ const INET_DIAG_CGROUP_ID: u16 = 21;
 
 /// The sockets of the calling thread's network namespace, which has this inode number. Their
 /// holders are left empty.
-pub(super) fn dump(netns: u32) -> Result<Vec<OpenSocket>> {
+pub(super) fn dump(netns: u32, which: Which) -> Result<Vec<OpenSocket>> {
     let mut sockets = Vec::new();
     for family in [AF_INET, AF_INET6] {
-        dump_family(family, |response| {
+        dump_family(family, which, |response| {
             sockets.extend(open_socket(response, netns)?);
             Ok(())
         })?;
@@ -42,7 +42,11 @@ pub(super) fn dump(netns: u32) -> Result<Vec<OpenSocket>> {
     Ok(sockets)
 }
 
-fn dump_family(family: u8, mut each: impl FnMut(&InetResponse) -> Result<()>) -> Result<()> {
+fn dump_family(
+    family: u8,
+    which: Which,
+    mut each: impl FnMut(&InetResponse) -> Result<()>,
+) -> Result<()> {
     let netlink = socket_with(
         AddressFamily::NETLINK,
         SocketType::DGRAM,
@@ -50,7 +54,7 @@ fn dump_family(family: u8, mut each: impl FnMut(&InetResponse) -> Result<()>) ->
         Some(netlink::SOCK_DIAG),
     )
     .context("opening a netlink socket")?;
-    let request = request(family);
+    let request = request(family, which);
     retry_on_intr(|| send(&netlink, &request, SendFlags::empty()))
         .context("asking the kernel for its TCP sockets")?;
     let mut buffer = vec![0; BUFFER];
@@ -58,14 +62,17 @@ fn dump_family(family: u8, mut each: impl FnMut(&InetResponse) -> Result<()>) ->
     Ok(())
 }
 
-fn request(family: u8) -> Vec<u8> {
+fn request(family: u8, which: Which) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::INFO,
-        states: StateFlags::all() - StateFlags::TIME_WAIT - StateFlags::CLOSE,
+        states: match which {
+            Which::All => StateFlags::all() - StateFlags::TIME_WAIT - StateFlags::CLOSE,
+            Which::Listeners => StateFlags::LISTEN,
+        },
         socket_id: if family == AF_INET {
             SocketId::new_v4()
         } else {

@@ -16,34 +16,39 @@ use rustix::{
 };
 use tracing::debug;
 
-use super::{OpenSocket, diag};
+use super::{OpenSocket, Which, diag};
 
 /// The sockets of every network namespace that a process is in, or that is mounted somewhere (as
 /// `ip netns` does).
 ///
 /// On a thread of its own, which ends in the last of them. Also, how many may not be entered.
-pub(super) fn dump_each() -> Result<(Vec<OpenSocket>, usize)> {
-    thread::scope(|scope| scope.spawn(Visit::all).join()).unwrap_or_else(|_| {
+pub(super) fn dump_each(which: Which) -> Result<(Vec<OpenSocket>, usize)> {
+    thread::scope(|scope| scope.spawn(|| Visit::all(which)).join()).unwrap_or_else(|_| {
         Err(anyhow!(
             "the thread that visits network namespaces panicked"
         ))
     })
 }
 
-#[derive(Default)]
 struct Visit {
+    which: Which,
     seen: HashSet<u64>,
     sockets: Vec<OpenSocket>,
     not_entered: usize,
 }
 
 impl Visit {
-    fn all() -> Result<(Vec<OpenSocket>, usize)> {
-        let mut visit = Self::default();
+    fn all(which: Which) -> Result<(Vec<OpenSocket>, usize)> {
+        let mut visit = Self {
+            which,
+            seen: HashSet::new(),
+            sockets: Vec::new(),
+            not_entered: 0,
+        };
         // Without setns, which needs a capability.
         let own = inode(Path::new("/proc/thread-self/ns/net")).context("reading /proc")?;
         visit.seen.insert(own);
-        visit.sockets = diag::dump(number(own)?)?;
+        visit.sockets = diag::dump(number(own)?, which)?;
         for process in fs::read_dir("/proc").context("reading /proc")? {
             let path = process.context("reading /proc")?.path();
             if is_process(&path) {
@@ -73,7 +78,7 @@ impl Visit {
         }
         let sockets = entered
             .context("it may not be entered")
-            .and_then(|()| diag::dump(number(inode)?));
+            .and_then(|()| diag::dump(number(inode)?, self.which));
         match sockets {
             Ok(sockets) => self.sockets.extend(sockets),
             Err(error) => {

@@ -25,6 +25,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub struct Beside<Open, Stop> {
     /// What the upload server says.
     pub feed: mpsc::Receiver<Feed>,
+    /// The sockets that listened before anything was attached.
+    pub listening: Vec<OpenSocket>,
     /// Done with the sockets that are open already and wanted.
     pub open: Open,
     /// Done when it is time to end.
@@ -44,6 +46,7 @@ pub async fn run(
 ) -> Result<()> {
     let Beside {
         mut feed,
+        listening,
         open,
         stop,
     } = beside;
@@ -61,6 +64,9 @@ pub async fn run(
     let mut feed_open = true;
     let mut ready = Some(ready);
     let mut flow = source.tick()?;
+    for socket in listening {
+        flow = (source.each)(Input::Socket(Box::new(socket)));
+    }
     while flow.is_continue() {
         tokio::select! {
             biased;

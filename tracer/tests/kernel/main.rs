@@ -21,6 +21,7 @@ mod lab;
 mod loss;
 mod owners;
 mod recording;
+mod roles;
 mod sockets;
 mod states;
 mod trace;
