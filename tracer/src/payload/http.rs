@@ -44,7 +44,8 @@ pub struct HttpRequest {
     /// When the segment with the first byte of the body was sent.
     pub body_first_ns: Option<u64>,
     /// When the last segment with some of the body was sent, so far as it was looked at; from the
-    /// server's next word on, when the last before that passed the socket that was seen.
+    /// server's next word on, when the last before that passed the socket that was seen. Unknown
+    /// where more than the body came until then, and where one ends was not looked at.
     pub body_last_ns: Option<u64>,
     /// Where in the client's stream the body begins.
     pub body_offset: Option<u64>,
@@ -70,17 +71,19 @@ pub struct HttpResponse {
     pub last_ns: u64,
 }
 
+/// 65,535 bytes at the largest shift (RFC 7323, section 2.3), rounded up.
+const LARGEST_WINDOW: u64 = 1 << 30;
+
 impl HttpRequest {
-    /// Whether the client's stream, of which `received` bytes modulo 2^32 have arrived, has come to
-    /// the end of the body. Of a body that was sent, no more than a window is on its way, which is
-    /// 2^30 bytes at most (RFC 7323, section 2.3): what is received is beyond its end, or near it.
-    fn ends_by(&self, received: u32) -> bool {
-        self.content_length
-            .zip(self.body_offset)
-            .map(|(length, offset)| offset.wrapping_add(length) & u64::from(u32::MAX))
-            .is_some_and(|end| {
-                let beyond = u64::from(received).wrapping_sub(end) & u64::from(u32::MAX);
-                beyond == 0 || self.body_sent && beyond < 1 << 31
-            })
+    /// How much the client's stream, of which `received` bytes modulo 2^32 have arrived, goes on after
+    /// the end of the body; `None` where it has not come there. No more than a window is on its way,
+    /// which is 2^30 bytes at most (RFC 7323, section 2.3): of a body that was sent, or is not longer,
+    /// no more is missing than half of what 32 bits count.
+    fn beyond(&self, received: u32) -> Option<u64> {
+        let (length, offset) = self.content_length.zip(self.body_offset)?;
+        let end = offset.wrapping_add(length);
+        let beyond = u64::from(received).wrapping_sub(end) & u64::from(u32::MAX);
+        let is_near = self.body_sent || length < LARGEST_WINDOW;
+        (beyond == 0 || is_near && beyond < 1 << 31).then_some(beyond)
     }
 }

@@ -90,6 +90,31 @@ for name, size in ('a', 5000), ('b', 7):
     );
 }
 
+/// The second request begins deep within the first one's burst, where nothing is looked at; the
+/// third shows that the first was not the connection's last.
+#[test]
+fn a_body_with_another_request_behind_it() {
+    let timeline = exchanged(
+        "
+put = lambda name, size: head('PUT /' + name + ' HTTP/1.1', 'Content-Length: ' + str(size)) + b'x' * size
+created = head('HTTP/1.1 201 Created', 'Content-Length: 0')
+say(client, put('a', 300000) + put('b', 400000))
+say(server, created + created)
+say(client, put('c', 7))
+say(server, created)
+",
+    );
+    let complete = json!("complete");
+    assert_eq!(
+        uploads(&timeline),
+        [(&json!(300_000), &complete), (&json!(7), &complete)]
+    );
+    // Somewhere in the middle of the burst.
+    let first = &timeline["phases"][1]["exchanges"][0]["body"];
+    assert_eq!(first["end_ns"], Value::Null, "{first:#}");
+    assert_eq!(first["bytes_per_second"], Value::Null);
+}
+
 #[test]
 fn what_follows_a_body_is_not_its_own() {
     let timeline = exchanged(

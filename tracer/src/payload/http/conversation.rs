@@ -167,8 +167,13 @@ impl Conversation {
         let unanswered = self.waiting.iter().map(|asked| asked.exchange);
         for number in unanswered.chain(self.client.exchange) {
             let exchange = self.exchanges.get_mut(number);
-            if let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut()) {
-                request.body_arrived |= request.ends_by(received);
+            if let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut())
+                && let Some(beyond) = request.beyond(received)
+            {
+                request.body_arrived = true;
+                if beyond > 0 && !request.body_sent {
+                    request.body_last_ns = None;
+                }
             }
         }
     }
