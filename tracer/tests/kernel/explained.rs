@@ -109,3 +109,31 @@ both.close()
     assert!(text.contains("SYN · SYN · SYN-ACK · SYN-ACK"), "{text}");
     assert!(!text.contains("No answer came in time"), "{text}");
 }
+
+/// Two requests on one connection, which HTTP/1.1 keeps alive and HTTP/2 was made for. (curl 7.88
+/// reuses a connection of HTTP/2 over TLS only.)
+#[test]
+fn a_second_request_paid_no_handshake() {
+    for (option, reason) in [
+        ("--http1.1", "keep-alive"),
+        ("--http2", "HTTP/2 carries many on one connection"),
+    ] {
+        let lab = Lab::new();
+        let server = lab.server(&["--tls", "--http2"]);
+        let control = lab.control();
+        let mut tracer = lab.tracer_alone(&["--explain", "--server", control.to_str().unwrap()]);
+        let file = lab.file("file", 1000);
+        let file = file.to_str().unwrap();
+        let [first, second] =
+            ["one", "two"].map(|name| format!("https://{}/{name}", server.address));
+        let done = lab.curl(&["-k", option, "-T", file, &first, "-T", file, &second]);
+        assert!(done.status.success(), "{done:?}");
+        tracer.wait_for_text("termination");
+        let text = tracer.stop_text();
+        server.stop();
+        let told = text
+            .lines()
+            .find(|line| line.contains("request 2 on this connection"));
+        assert!(told.unwrap().contains(reason), "{text}");
+    }
+}

@@ -332,6 +332,26 @@ impl Tracer {
         self.process.child.wait().unwrap();
     }
 
+    /// Ends a tracer that writes text; gives all it said.
+    pub(crate) fn stop_text(mut self) -> String {
+        let status = self.process.signal_and_wait();
+        assert!(status.success(), "the tracer ended with {status}");
+        self.seen.extend(self.lines.iter());
+        self.seen.join("\n")
+    }
+
+    /// Waits for a line of text that has this in it.
+    pub(crate) fn wait_for_text(&mut self, part: &str) {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap();
+            let found = line.contains(part);
+            self.seen.push(line);
+            if found {
+                break;
+            }
+        }
+    }
+
     /// Ends the tracer; gives all it said.
     pub(crate) fn stop(mut self) -> Trace {
         let status = self.process.signal_and_wait();

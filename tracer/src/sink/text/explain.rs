@@ -97,9 +97,13 @@ fn explain_exchange(
     );
     let mut text = format!("The client sends the request {method} {target}");
     if exchange.sequence > 1 {
+        let reason = match exchange.request.version.as_str() {
+            "HTTP/2.0" => "HTTP/2 carries many on one connection",
+            _ => "keep-alive",
+        };
         let _ = write!(
             text,
-            " (request {} on this connection, which paid no handshake: keep-alive)",
+            " (request {} on this connection, which paid no handshake: {reason})",
             exchange.sequence
         );
     }
