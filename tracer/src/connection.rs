@@ -31,6 +31,8 @@ pub struct Connection {
     pub dialogue: Dialogue,
     /// Records lost while the connection was open, of whichever connection: an upper bound.
     pub lost: u64,
+    /// Whether nothing is certain to have been lost.
+    pub lost_at_most: bool,
 }
 
 /// What one socket went through.
@@ -239,7 +241,14 @@ impl Connection {
             roles_from: RolesFrom::Ports,
             dialogue: Dialogue::default(),
             lost: 0,
+            lost_at_most: false,
         }
+    }
+
+    /// Counts lost records against it; `at_most` where it may have been fewer.
+    pub(crate) const fn note_lost(&mut self, count: u64, at_most: bool) {
+        self.lost_at_most = at_most && (self.lost == 0 || self.lost_at_most);
+        self.lost = self.lost.saturating_add(count);
     }
 
     /// Notes how full the accept queue was when a SYN came.

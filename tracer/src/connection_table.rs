@@ -208,10 +208,11 @@ impl ConnectionTable {
         keys
     }
 
-    /// Counts `count` lost records against every connection in the table.
-    pub fn note_lost(&mut self, count: u64) {
+    /// Counts `count` lost records against every connection in the table; `at_most` where it may
+    /// have been fewer.
+    pub fn note_lost(&mut self, count: u64, at_most: bool) {
         for connection in self.connections.values_mut() {
-            connection.lost = connection.lost.saturating_add(count);
+            connection.note_lost(count, at_most);
         }
     }
 

@@ -99,6 +99,10 @@ pub struct LostLine {
     pub at: Moment,
     /// How many.
     pub count: u64,
+    /// Whether there may have been fewer, or none: skipped runs of a program are counted, and not
+    /// every run makes a record.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_most: bool,
     /// Where.
     pub hop: Hop,
     /// They were lost after this moment, CLOCK_MONOTONIC …
@@ -124,6 +128,12 @@ pub enum Hop {
 }
 
 impl Hop {
+    /// Whether what is counted there may have been no record.
+    #[must_use]
+    pub const fn is_at_most(self) -> bool {
+        matches!(self, Self::Recursion)
+    }
+
     /// In words.
     #[must_use]
     pub const fn describe(self) -> &'static str {
@@ -151,6 +161,9 @@ pub struct SummaryLine {
     pub events: u64,
     /// Records lost, at whatever hop.
     pub lost: u64,
+    /// Whether there may have been fewer: see [`LostLine::at_most`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost_at_most: bool,
     /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLine>,

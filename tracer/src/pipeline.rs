@@ -53,6 +53,7 @@ struct Totals {
     uploads: u64,
     events: u64,
     lost: u64,
+    lost_at_most: bool,
 }
 
 impl Pipeline {
@@ -180,10 +181,12 @@ impl Pipeline {
                 continue;
             }
             self.totals.lost = self.totals.lost.saturating_add(count);
-            self.table.note_lost(count);
+            self.totals.lost_at_most |= hop.is_at_most();
+            self.table.note_lost(count, hop.is_at_most());
             out.push(Output::Lost(LostLine {
                 at: self.machine.clock.moment(now.mono_ns),
                 count,
+                at_most: hop.is_at_most(),
                 hop,
                 from_ns: before.counted_ns,
                 to_ns: now.counted_ns,
@@ -275,6 +278,7 @@ impl Pipeline {
             uploads: self.totals.uploads,
             events: self.totals.events,
             lost: self.totals.lost,
+            lost_at_most: self.totals.lost_at_most,
             programs: std::mem::take(&mut self.cost)
                 .into_iter()
                 .map(ProgramLine::of)

@@ -164,6 +164,7 @@ impl SinkThread {
         let lost = self.lost.get_or_insert(LostLine {
             at,
             count: 0,
+            at_most: false,
             hop: Hop::Sink,
             from_ns: at.mono_ns,
             to_ns: at.mono_ns,

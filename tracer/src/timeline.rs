@@ -61,6 +61,9 @@ pub struct Timeline {
     pub roles_from: RolesFrom,
     /// Records lost meanwhile, of whichever connection.
     pub lost: u64,
+    /// Whether there may have been fewer, or none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost_at_most: bool,
     /// Whether everything that there was to see of it was seen.
     pub complete: bool,
     /// Why not, where it was not.
@@ -153,6 +156,7 @@ impl Timeline {
             },
             roles_from: connection.roles_from,
             lost: connection.lost,
+            lost_at_most: connection.lost_at_most,
             complete: incomplete.is_empty(),
             incomplete,
             open: connection.closed_ns().is_none(),
@@ -223,7 +227,11 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
         (None, _) => reasons.push("its end was not seen"),
     }
     if connection.lost > 0 {
-        reasons.push("records were lost while it was open");
+        reasons.push(if connection.lost_at_most {
+            "records may have been lost while it was open"
+        } else {
+            "records were lost while it was open"
+        });
     }
     reasons
 }

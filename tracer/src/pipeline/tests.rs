@@ -94,3 +94,37 @@ fn requests_are_counted_from_1() {
     check(0, 0);
     check(1, 1);
 }
+
+/// What a skipped run of a program would have told, nobody knows: it may have been nothing.
+#[test]
+fn skipped_runs_are_an_upper_bound() {
+    let check = |ring: u64, recursion: u64, at_most: &[bool], whole: bool| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        let opened = change(state::SYN_RECV, state::ESTABLISHED);
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        let lost = Tick {
+            lost_recursion: recursion,
+            ..tick(1, ring)
+        };
+        pipeline.advance(Input::Tick(lost), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let mut told = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Lost(line) => told.push(line.at_most),
+                Output::Timeline(timeline) => {
+                    assert_eq!(timeline.lost, ring + recursion);
+                    assert_eq!(timeline.lost_at_most, whole);
+                }
+                Output::Summary(summary) => assert_eq!(summary.lost_at_most, recursion > 0),
+                _ => {}
+            }
+        }
+        assert_eq!(told, at_most, "{ring} {recursion}");
+    };
+    check(0, 3, &[true], true);
+    check(2, 0, &[false], false);
+    check(2, 3, &[false, true], false);
+}

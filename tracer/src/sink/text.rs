@@ -279,10 +279,11 @@ fn write_lone_upload(out: &mut impl Write, upload: &UploadLine) -> io::Result<()
 
 fn write_lost(out: &mut impl Write, lost: &LostLine) -> io::Result<()> {
     let within = duration(lost.to_ns.saturating_sub(lost.from_ns));
+    let up_to = if lost.at_most { "up to " } else { "" };
     writeln!(
         out,
-        "{BAD}lost{BAD:#}  {} records within {within}: {}\n",
-        lost.count,
+        "{BAD}lost{BAD:#}  {up_to}{} within {within}: {}\n",
+        counted(lost.count, "record"),
         lost.hop.describe()
     )
 }
@@ -290,6 +291,7 @@ fn write_lost(out: &mut impl Write, lost: &LostLine) -> io::Result<()> {
 fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> {
     let lost = match summary.lost {
         0 => "nothing lost".to_owned(),
+        lost if summary.lost_at_most => format!("{BAD}up to {lost} lost{BAD:#}"),
         lost => format!("{BAD}{lost} lost{BAD:#}"),
     };
     writeln!(
