@@ -240,7 +240,7 @@ impl Pipeline {
                 let mut connection = connection.clone();
                 self.correlator.name_owner(&mut connection);
                 let uploads = self.correlator.uploads(&connection);
-                let timeline = Timeline::of(&connection, uploads, &self.machine);
+                let timeline = Timeline::of(&connection, uploads, &self.machine, now_ns);
                 out.extend(timeline.map(|told| Output::Progress(Box::new(told))));
             }
         }
@@ -297,7 +297,7 @@ impl Pipeline {
         out.extend(last.into_iter().map(Output::Segment));
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
-        let timeline = Timeline::of(&connection, uploads, &self.machine);
+        let timeline = Timeline::of(&connection, uploads, &self.machine, self.tick.mono_ns);
         self.correlator.forget(&connection);
         if let Some(timeline) = timeline {
             self.report_inferred(&timeline, out);

@@ -70,7 +70,13 @@ pub struct Timeline {
     pub incomplete: Vec<&'static str>,
     /// Whether the connection was still open when this was written.
     pub open: bool,
+    /// Where it was: how long it had been seen to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_for_ns: Option<u64>,
 }
+
+/// Why a timeline is not complete, where it began too early.
+const BEGAN_BEFORE: &str = "it began before the tracer did";
 
 /// Payload bytes that arrived in order, for each direction; `null` where unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -114,12 +120,14 @@ impl Origin {
 
 impl Timeline {
     /// The timeline of a connection, with the uploads that its server reported; without a server
-    /// that reports, uploads are inferred. `None` for a connection of which nothing was seen.
+    /// that reports, uploads are inferred. It is told at `now_ns`, CLOCK_MONOTONIC. `None` for a
+    /// connection of which nothing was seen.
     #[must_use]
     pub fn of(
         connection: &Connection,
         reported: Option<&[Upload]>,
         machine: &Machine,
+        now_ns: u64,
     ) -> Option<Self> {
         let uploads = reported.unwrap_or_default();
         let first_ns = connection.first_ns()?;
@@ -134,6 +142,7 @@ impl Timeline {
             phases.push(Phase::Termination(Termination::of(connection, origin)));
         }
         let incomplete = why_incomplete(connection);
+        let is_open = connection.closed_ns().is_none();
         let mut timeline = Self {
             at: machine.clock.moment(first_ns),
             connection: connection.id.clone(),
@@ -159,12 +168,19 @@ impl Timeline {
             lost_at_most: connection.lost_at_most,
             complete: incomplete.is_empty(),
             incomplete,
-            open: connection.closed_ns().is_none(),
+            open: is_open,
+            open_for_ns: is_open.then(|| origin.since(now_ns)),
         };
         if reported.is_none() {
             timeline.infer_uploads();
         }
         Some(timeline)
+    }
+
+    /// Whether it was open already when the tracer began.
+    #[must_use]
+    pub fn began_before(&self) -> bool {
+        self.incomplete.contains(&BEGAN_BEFORE)
     }
 
     /// Its initiation.
@@ -219,7 +235,7 @@ fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
 fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if connection.views().any(|(_, view)| !view.began()) {
-        reasons.push("it began before the tracer did");
+        reasons.push(BEGAN_BEFORE);
     }
     match (connection.closed_ns(), connection.lost) {
         (Some(_), _) => {}

@@ -86,7 +86,7 @@ impl Text {
         write_others(out, timeline)?;
         let whole = whole_ns(timeline);
         if let Some(initiation) = timeline.initiation() {
-            phases::initiation(out, initiation, whole)?;
+            phases::initiation(out, initiation, timeline, whole)?;
             if self.explain {
                 explain::initiation(out, initiation, timeline)?;
             }
@@ -196,12 +196,25 @@ fn write_heading(
     timeline: &Timeline,
     rest: &str,
 ) -> io::Result<()> {
-    let took = duration(whole_ns(timeline));
+    let took = took(timeline);
     let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
     writeln!(
         out,
         "{BOLD}{what}{BOLD:#}{rest}  {took}    {DIM}{client} → {server}{DIM:#}"
     )
+}
+
+/// How long the connection lasted, as far as that is known.
+fn took(timeline: &Timeline) -> String {
+    match (timeline.open_for_ns, timeline.began_before()) {
+        (Some(so_far), false) if timeline.lost == 0 => format!("open for {}", duration(so_far)),
+        (Some(so_far), true) if timeline.lost == 0 => {
+            format!("open for more than {}", duration(so_far))
+        }
+        (Some(so_far), _) => format!("watched for {}", duration(so_far)),
+        (None, true) => format!("watched for {}", duration(whole_ns(timeline))),
+        (None, false) => duration(whole_ns(timeline)),
+    }
 }
 
 /// Processes that used a socket beside its owner.
@@ -242,7 +255,7 @@ fn write_ending(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
 }
 
 fn write_brief(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
-    let took = duration(whole_ns(timeline));
+    let took = took(timeline);
     let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
     let exchanges = timeline
         .maintenance()

@@ -195,6 +195,9 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
             .or_else(|| view.entered(State::Established))
     });
 
+    if sent.is_none() && answered.is_none() && opened.is_none() {
+        return Vec::new();
+    }
     let mut steps = vec![Step::inferred(
         "SYN",
         End::Client,

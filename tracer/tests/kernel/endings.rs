@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    lab::{Lab, run},
+    lab::{Lab, Script, run},
     trace::{Trace, number, steps},
 };
 
@@ -77,4 +77,48 @@ server.close()
     assert_eq!(termination["closed_first"], "client");
     assert!(!steps(timeline, 2).iter().any(|step| step.ends_with("RST")));
     assert_eq!(number(&timeline["bytes"]["client_to_server"]), 5);
+}
+
+/// A connection that was open before, and that either kernel gives up: no FIN, no RST, nothing to
+/// set a comma after.
+#[test]
+fn an_end_without_a_step() {
+    let lab = Lab::new();
+    let mut script = Script::start(
+        lab.inside("python3"),
+        "
+import socket, subprocess, sys
+listener = socket.create_server(('127.0.0.1', 5000))
+client = socket.create_connection(('127.0.0.1', 5000))
+server, _ = listener.accept()
+listener.close()
+print('ready')
+sys.stdin.readline()
+rules = 'add table ip t; add chain ip t out { type filter hook output priority 0; }; add rule ip t out ip protocol tcp drop'
+subprocess.run(['nft', rules], check=True)
+for end in client, server:
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 300)
+    end.sendall(b'hello')
+for end in client, server:
+    try: end.recv(1)
+    except TimeoutError: print('timed out')
+",
+    );
+    let mut tracer = lab.tracer_alone(&["--port", "5000"]);
+    script.tell("go on");
+    assert_eq!(script.line(), "timed out");
+    assert_eq!(script.line(), "timed out");
+    tracer.wait_for_text("termination");
+    let text = tracer.stop_text();
+    script.end();
+    let termination = text.lines().find(|line| line.contains("termination"));
+    let remark = termination.unwrap();
+    assert!(!remark.contains(" ,"), "{text}");
+    let initiation = text.lines().find(|line| line.contains("initiation"));
+    assert!(
+        initiation
+            .unwrap()
+            .ends_with("?   already open when the tracer began"),
+        "{text}"
+    );
 }

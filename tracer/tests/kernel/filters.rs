@@ -96,30 +96,40 @@ fn a_command_in_text() {
     assert!(missing.stdout.is_empty());
 }
 
-/// A command that leaves a connection behind: it is told as open when the grace is over.
-#[test]
-fn a_connection_that_outlives_its_command() {
-    let lab = Lab::new();
-    let script = Script::start(
+/// What is said of a command that leaves a connection behind, in a background process.
+fn leave_behind(lab: &Lab, arguments: &[&str]) -> Output {
+    let listener = Script::start(
         lab.inside("python3"),
         "
 import socket, sys
-s = socket.socket()
-s.bind(('127.0.0.1', 4303))
-s.listen()
+s = socket.create_server(('127.0.0.1', 4303))
 print('ready')
 a, _ = s.accept()
 sys.stdin.read()
 ",
     );
-    // The background process inherits the connection.
     let leave = "exec 3<>/dev/tcp/127.0.0.1/4303; sleep 5 &";
-    let output = trace_command(&lab, &["-o", "ndjson", "--", "bash", "-c", leave]);
-    let trace = lines(&output);
+    let output = trace_command(lab, &[arguments, &["--", "bash", "-c", leave]].concat());
+    listener.end();
+    output
+}
+
+/// Told as open when the grace is over, for as long as it was, though nothing happened on it.
+#[test]
+fn a_connection_that_outlives_its_command() {
+    let trace = lines(&leave_behind(&Lab::new(), &["-o", "ndjson"]));
     assert_eq!(trace.timelines().len(), 1);
-    assert_eq!(trace.timelines()[0]["open"], true);
-    assert_eq!(trace.timelines()[0]["client"]["comm"], "bash");
-    script.end();
+    let timeline = trace.timelines()[0];
+    assert_eq!(timeline["open"], true);
+    assert_eq!(timeline["client"]["comm"], "bash");
+    let open_for = timeline["open_for_ns"].as_u64().unwrap();
+    assert!(open_for >= 1_000_000_000, "{open_for}");
+    let text = leave_behind(&Lab::new(), &[]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    let heading = text.lines().next().unwrap();
+    assert!(heading.contains("connection  open for 1."), "{text}");
+    let maintenance = text.lines().find(|line| line.contains("maintenance"));
+    assert!(maintenance.unwrap().contains(" 1."), "{text}");
 }
 
 #[test]

@@ -16,47 +16,34 @@ use super::{
 };
 use crate::payload::{Frames, Http2Frames};
 use crate::timeline::{
-    Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination, Timeline,
-    TlsHandshake,
+    Certainty, Exchange, Failure, How, Initiation, Maintenance, Options, Span, Step, Termination,
+    Timeline, TlsHandshake,
 };
 
-pub(super) fn initiation(out: &mut impl Write, phase: &Initiation, whole: u64) -> io::Result<()> {
-    let mut detail = steps(&phase.steps);
-    if let Some(rtt) = phase.rtt_ns {
-        let _ = write!(detail, "    RTT {}", duration(rtt));
-    }
+pub(super) fn initiation(
+    out: &mut impl Write,
+    phase: &Initiation,
+    timeline: &Timeline,
+    whole: u64,
+) -> io::Result<()> {
+    let mut agreed = Vec::new();
+    agreed.extend(phase.rtt_ns.map(|rtt| format!("RTT {}", duration(rtt))));
     if let Some(options) = &phase.options {
-        let _ = write!(detail, ", MSS {}", options.mss);
-        match options.window_scale {
-            Some(scale) if scale.client == scale.server => {
-                let _ = write!(detail, ", window scale {}", scale.client);
-            }
-            Some(scale) => {
-                let (client, server) = (scale.client, scale.server);
-                let _ = write!(detail, ", window scale {client} and {server}");
-            }
-            None => {}
-        }
-        if options.sack_permitted {
-            detail.push_str(", SACK");
-        }
-        if options.timestamps {
-            detail.push_str(", timestamps");
-        }
+        agreed.extend(options_text(options));
     }
+    let mut detail = vec![steps(&phase.steps), agreed.join(", ")];
     if let Some(queue) = phase.accept_queue.filter(|queue| queue.is_full()) {
         let (waiting, limit) = (counted(queue.waiting.into(), "connection"), queue.limit);
-        let _ = write!(
-            detail,
-            "    {waiting} in the accept queue, more than {limit}: a SYN was dropped"
-        );
+        detail.push(format!(
+            "{waiting} in the accept queue, more than {limit}: a SYN was dropped"
+        ));
     }
     if let Some(failure) = phase.failure {
-        let _ = write!(detail, "  {BAD}{}{BAD:#}", failure_text(failure));
+        detail.push(format!("{BAD}{}{BAD:#}", failure_text(failure)));
+    } else if timeline.began_before() {
+        detail.push("already open when the tracer began".to_owned());
     }
-    if phase.certainty == Certainty::Unknown && phase.failure.is_none() {
-        detail.push_str("    already open when the tracer began");
-    }
+    let detail = apart(detail);
     let span = match phase.certainty {
         Certainty::Unknown => None,
         _ => phase.end_ns.map(|end| (phase.start_ns, end)),
@@ -102,7 +89,7 @@ pub(super) fn maintenance(
     } else {
         format!("{up} to the server, {down} back, {retransmits}")
     };
-    let end = phase.end_ns.or(timeline.open.then_some(whole));
+    let end = phase.end_ns.or(timeline.open_for_ns);
     Row::phase("maintenance", AnsiColor::Green)
         .span(phase.start_ns.zip(end))
         .write(out, whole, &detail)?;
@@ -198,7 +185,7 @@ fn write_exchange(
     let mut line = match (exchange.body.bytes, request.content_length) {
         (Some(arrived), _) => bytes(arrived),
         (None, Some(announced)) => format!("{} announced", bytes(announced)),
-        (None, None) => String::new(),
+        (None, None) => "not counted".to_owned(),
     };
     if let Some(rate) = exchange.body.bytes_per_second {
         let _ = write!(line, ", {}/s", bytes(rate));
@@ -239,9 +226,9 @@ pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> Stri
     if timeline.open && phase.steps.is_empty() {
         return "the connection is still open".to_owned();
     }
-    let mut detail = steps(&phase.steps);
+    let mut remarks = Vec::new();
     if phase.simultaneous && phase.how == Some(How::Fin) {
-        detail.push_str("    both closed at once");
+        remarks.push("both closed at once".to_owned());
     } else if let Some(end) = phase.closed_first {
         let did = if phase.how == Some(How::Rst)
             && phase.steps.first().is_some_and(|step| step.name == "RST")
@@ -250,15 +237,41 @@ pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> Stri
         } else {
             "closed first"
         };
-        let _ = write!(detail, "    {} {did}", end.name());
+        let mut remark = format!("{} {did}", end.name());
+        if phase.half_close {
+            remark.push_str(", then went on receiving (half-close)");
+        }
+        remarks.push(remark);
     }
-    if phase.half_close {
-        detail.push_str(", then went on receiving (half-close)");
+    remarks.extend(phase.missing.iter().map(|missing| (*missing).to_owned()));
+    apart(vec![steps(&phase.steps), remarks.join(", ")])
+}
+
+/// What there is of these, set apart.
+fn apart(mut groups: Vec<String>) -> String {
+    groups.retain(|group| !group.is_empty());
+    groups.join("    ")
+}
+
+fn options_text(options: &Options) -> Vec<String> {
+    let mut agreed = vec![format!("MSS {}", options.mss)];
+    match options.window_scale {
+        Some(scale) if scale.client == scale.server => {
+            agreed.push(format!("window scale {}", scale.client));
+        }
+        Some(scale) => {
+            let (client, server) = (scale.client, scale.server);
+            agreed.push(format!("window scale {client} and {server}"));
+        }
+        None => {}
     }
-    for missing in &phase.missing {
-        let _ = write!(detail, ", {missing}");
+    if options.sack_permitted {
+        agreed.push("SACK".to_owned());
     }
-    detail
+    if options.timestamps {
+        agreed.push("timestamps".to_owned());
+    }
+    agreed
 }
 
 fn steps(steps: &[Step]) -> String {
