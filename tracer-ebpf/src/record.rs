@@ -7,7 +7,8 @@ pub const VERSION: u16 = 2;
 
 /// `Header::kind` of a [`StateChange`].
 pub const STATE_CHANGE: u16 = 1;
-/// `Header::kind` of a [`SocketEvent`]: a segment was retransmitted (`tcp_retransmit_skb`).
+/// `Header::kind` of a [`SocketEvent`]: a segment was retransmitted, or, where the record has an
+/// error, could not be (`tcp_retransmit_skb`).
 pub const RETRANSMIT: u16 = 2;
 /// `Header::kind` of a [`SocketEvent`]: a SYN-ACK was retransmitted (`tcp_retransmit_synack`).
 /// The cookie is the listener's; only the addresses name the connection.
@@ -278,7 +279,8 @@ wire! {
         pub state: u8,
         /// Zero.
         pub padding: [u8; 3],
-        /// The error number, for [`ERROR`]; else 0.
+        /// The error number, for [`ERROR`], and for a [`RETRANSMIT`] that failed (newer kernels tell
+        /// of these, 6.18 among them); else 0.
         pub error: u32,
         /// Zero.
         pub end_padding: u32,

@@ -52,6 +52,8 @@ pub struct View {
     pub transitions: Vec<Transition>,
     /// When the socket sent its SYN again.
     pub syn_retransmits: Vec<u64>,
+    /// When it could not, and why.
+    pub held_back_syns: Vec<HeldBack>,
     /// Segments retransmitted, SYNs included.
     pub retransmits: u64,
     /// Each RST that it sent or received.
@@ -76,6 +78,15 @@ pub struct Transition {
     /// The socket's counters then.
     pub counters: Box<Counters>,
     /// `sk_err` then.
+    pub error: u32,
+}
+
+/// A segment that this machine did not let out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// When, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    /// Why, an errno.
     pub error: u32,
 }
 
@@ -158,6 +169,7 @@ impl View {
             found_ns: None,
             transitions: Vec::new(),
             syn_retransmits: Vec::new(),
+            held_back_syns: Vec::new(),
             retransmits: 0,
             resets: Vec::new(),
             error: None,
@@ -217,6 +229,12 @@ impl View {
         self.retransmits += 1;
         if state == State::SynSent && self.syn_retransmits.len() < MOST_SYN_RETRANSMITS {
             self.syn_retransmits.push(mono_ns);
+        }
+    }
+
+    pub(crate) fn note_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
+        if state == State::SynSent && self.held_back_syns.len() < MOST_SYN_RETRANSMITS {
+            self.held_back_syns.push(HeldBack { mono_ns, error });
         }
     }
 

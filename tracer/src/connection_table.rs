@@ -128,8 +128,9 @@ impl ConnectionTable {
             }
             What::Segment(segment, aside) => self.segment(cookie, mono_ns, *segment, aside),
             What::Flow(passed) => self.with_view(cookie, |view| view.passed = Some(passed)),
-            What::Retransmit { state, .. } => self.with_view(cookie, |view| {
-                view.note_retransmit(mono_ns, state);
+            What::Retransmit { state, error, .. } => self.with_view(cookie, |view| match error {
+                0 => view.note_retransmit(mono_ns, state),
+                error => view.note_held_back(mono_ns, state, error),
             }),
             What::ResetSent | What::ResetReceived => {
                 let sent = event.what == What::ResetSent;

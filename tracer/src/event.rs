@@ -41,7 +41,7 @@ pub enum What {
         /// `sk_err`, an errno; 0 for none.
         error: u32,
     },
-    /// A segment was sent again.
+    /// A segment was sent again, or could not be.
     Retransmit {
         /// Its first sequence number.
         seq: u32,
@@ -49,6 +49,8 @@ pub enum What {
         end_seq: u32,
         /// The state the socket is in.
         state: State,
+        /// Why it did not leave, an errno; 0 where it did.
+        error: u32,
     },
     /// The listener sent a SYN-ACK again.
     SynAckRetransmit,
@@ -272,6 +274,7 @@ impl Event {
                 seq: record.seq,
                 end_seq: record.end_seq,
                 state: State::from_kernel(record.state)?,
+                error: record.error,
             },
             record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
             record::RESET_SENT => What::ResetSent,

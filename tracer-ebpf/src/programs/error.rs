@@ -16,7 +16,8 @@ pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0)
         && filter::remembered(socket.sock()).is_some()
     {
-        socket_event::submit(ERROR, socket, Context::Softirq, Sequence::default());
+        let error = socket.error();
+        socket_event::submit(ERROR, socket, Context::Softirq, Sequence::default(), error);
     }
     0
 }

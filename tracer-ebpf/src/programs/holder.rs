@@ -53,7 +53,7 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
         return;
     }
     if let Some(socket) = Socket::from_argument(ctx, 0) {
-        socket_event::submit(kind, socket, Context::Process, Sequence::default());
+        socket_event::submit(kind, socket, Context::Process, Sequence::default(), 0);
     }
 }
 

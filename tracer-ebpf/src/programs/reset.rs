@@ -31,6 +31,6 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
         return;
     };
     if filter::remembered(socket.sock()).is_some() {
-        socket_event::submit(kind, socket, Context::Softirq, Sequence::default());
+        socket_event::submit(kind, socket, Context::Softirq, Sequence::default(), 0);
     }
 }

@@ -22,7 +22,9 @@ use crate::{
 #[unsafe(no_mangle)]
 static RETRANSMIT_HAS_ERROR: Global<u8> = Global::new(0);
 
-/// One record per segment that a traced socket retransmits.
+const ENOBUFS: u32 = 105;
+
+/// One record per segment that a traced socket retransmits, or tries to.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0) {
@@ -45,9 +47,11 @@ fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
     if filter::remembered(socket.sock()).is_none() {
         return;
     }
-    if RETRANSMIT_HAS_ERROR.load() != 0 && ctx.arg::<i32>(2) != 0 {
-        return;
-    }
+    let error = if RETRANSMIT_HAS_ERROR.load() != 0 {
+        errno(ctx.arg::<i32>(2))
+    } else {
+        0
+    };
     let skb: *const c_void = ctx.arg(1);
     // SAFETY: the tracepoint's argument of type `struct sk_buff *`. On the way out its control
     // block is a `struct tcp_skb_cb`.
@@ -57,7 +61,18 @@ fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
         end_seq: control.load(&CB_END_SEQ),
         snd_una: socket.snd_una(),
     };
-    socket_event::submit(RETRANSMIT, socket, Context::Softirq, sequence);
+    socket_event::submit(RETRANSMIT, socket, Context::Softirq, sequence, error);
+}
+
+/// What `tcp_transmit_skb` gave: an errno, negative, or, where a queue was full, a positive
+/// `NET_XMIT_DROP`, which the kernel elsewhere makes ENOBUFS (`net_xmit_errno`).
+#[inline(always)]
+const fn errno(result: i32) -> u32 {
+    if result > 0 {
+        ENOBUFS
+    } else {
+        result.unsigned_abs()
+    }
 }
 
 /// The connection has no socket yet: its addresses are the request's, the cookie is the listener's.

@@ -2,7 +2,7 @@
 
 use core::ptr::addr_of_mut;
 
-use tracer_ebpf::record::{ERROR, SocketEvent};
+use tracer_ebpf::record::SocketEvent;
 
 use crate::{ring, sock::Sock as _, socket::Socket, task, words};
 
@@ -21,9 +21,9 @@ pub(crate) enum Context {
     Softirq,
 }
 
-/// Submits an event of `socket`.
+/// Submits an event of `socket`; `error` is its errno, or 0.
 #[inline(always)]
-pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequence) {
+pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequence, error: u32) {
     let Some(mut entry) = ring::reserve::<SocketEvent>(kind, socket.sock().cookie()) else {
         return;
     };
@@ -37,7 +37,7 @@ pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequ
             words::zero(addr_of_mut!((*record).task));
         }
         write_rest(record, sequence, socket.state());
-        addr_of_mut!((*record).error).write(if kind == ERROR { socket.error() } else { 0 });
+        addr_of_mut!((*record).error).write(error);
     }
     ring::send(entry);
 }

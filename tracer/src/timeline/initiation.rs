@@ -146,11 +146,21 @@ impl Initiation {
 }
 
 fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
-    let seen = seen_steps(connection, failed, origin);
-    if seen.is_empty() {
-        return inferred_steps(connection, failed, origin);
+    let mut steps = seen_steps(connection, failed, origin);
+    if steps.is_empty() {
+        steps = inferred_steps(connection, failed, origin);
     }
-    seen
+    let held_back = connection
+        .client
+        .iter()
+        .flat_map(|view| &view.held_back_syns);
+    for attempt in held_back {
+        let at = origin.since(attempt.mono_ns);
+        let syn = Step::observed("SYN", End::Client, at, "tcp_retransmit_skb");
+        steps.push(syn.again().held_back(attempt.error));
+    }
+    steps.sort_by_key(|step| step.at_ns);
+    steps
 }
 
 /// The handshake's own segments; none where its beginning was not seen.
@@ -237,7 +247,6 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
     if failed && let Some((from, at, tracepoint)) = first_reset(connection) {
         steps.push(Step::observed("RST", from, origin.since(at), tracepoint));
     }
-    steps.sort_by_key(|step| step.at_ns);
     steps
 }
 

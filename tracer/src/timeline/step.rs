@@ -1,5 +1,6 @@
 //! One step of a phase, and how it is known.
 
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::Origin;
@@ -37,6 +38,10 @@ pub struct Step {
     /// Whether it was sent before and is sent again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retransmit: bool,
+    /// Why it did not leave this machine, an errno: EPERM for a filter's (netfilter) drop; absent
+    /// where it left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<u32>,
     /// Its relative sequence number; absent where the segment itself was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u32>,
@@ -66,6 +71,7 @@ impl Step {
             },
             known_by,
             retransmit: false,
+            held_back: None,
             seq: None,
             ack: None,
             len: None,
@@ -86,6 +92,7 @@ impl Step {
             certainty: Certainty::Observed,
             known_by,
             retransmit: told.analysis.iter().copied().any(Remark::is_retransmission),
+            held_back: None,
             seq: Some(told.seq),
             ack: told.flags.has(Flags::ACK).then_some(told.ack),
             len: Some(told.len),
@@ -100,10 +107,23 @@ impl Step {
             certainty: Certainty::Observed,
             known_by: tracepoint.to_owned(),
             retransmit: false,
+            held_back: None,
             seq: None,
             ack: None,
             len: None,
         }
+    }
+
+    /// An attempt to send it that failed with an errno.
+    pub(super) const fn held_back(mut self, error: u32) -> Self {
+        self.held_back = Some(error);
+        self
+    }
+
+    /// Whether a filter of this machine did not let it out.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.held_back == Some(Errno::PERM.raw_os_error().unsigned_abs())
     }
 
     /// The same segment, sent once more.

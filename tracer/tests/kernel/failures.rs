@@ -157,3 +157,41 @@ sys.stdin.readline()
     assert_eq!(initiation["accept_queue"]["waiting"], 1);
     assert_eq!(initiation["accept_queue"]["limit"], 0);
 }
+
+/// What an output filter drops never reaches the wire, and TCP hears of it: EPERM.
+#[test]
+fn a_filter_of_this_machine_lets_nothing_out() {
+    let lab = Lab::new();
+    let script = "
+echo 1 >/proc/sys/net/ipv4/tcp_syn_retries
+nft 'add table ip t; add chain ip t out { type filter hook output priority 0; }; add rule ip t out tcp dport 4008 counter drop'";
+    run(lab.inside("sh").args(["-ec", script]));
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4008", "--segments"]);
+    knock(&lab, &[], "http://127.0.0.1:4008/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = trace.only_to(4008);
+    let initiation = &timeline["phases"][0];
+    assert_eq!(initiation["failure"], "timed out");
+    assert!(trace.of("segment").is_empty(), "{:#?}", trace.lines);
+    let sent = initiation["steps"].as_array().unwrap();
+    let (first, again) = sent.split_first().unwrap();
+    assert_eq!(first["certainty"], "inferred");
+    assert_eq!(first["known_by"], "client CLOSE→SYN_SENT");
+    let dropped = format!("packets {} ", 1 + again.len());
+    let counted = run(lab.inside("nft").args(["list", "table", "ip", "t"]));
+    assert!(counted.contains(&dropped), "{counted} {sent:#?}");
+    for step in again {
+        assert_eq!(step["name"], "SYN");
+        assert_eq!(step["held_back"], 1, "EPERM");
+    }
+
+    let tracer = lab.tracer_alone(&["--explain", "--port", "4008"]);
+    knock(&lab, &[], "http://127.0.0.1:4008/");
+    let text = tracer.stop_text();
+    assert!(
+        text.contains("a filter of this machine let no SYN out"),
+        "{text}"
+    );
+    assert!(text.contains("tshark: nothing"), "{text}");
+}

@@ -178,6 +178,18 @@ pub(super) fn termination(
 
 fn of_initiation(step: &Step, phase: &Initiation, timeline: &Timeline) -> String {
     let from = step.from.name();
+    if let Some(error) = step.held_back {
+        let why = if step.is_filtered() {
+            "a filter of this machine (netfilter, or a cgroup's program) dropped it".to_owned()
+        } else {
+            let error = i32::try_from(error).unwrap_or_default();
+            io::Error::from_raw_os_error(error).to_string()
+        };
+        return format!(
+            "No answer came in time, so the {from}'s kernel tries to send its {} once more and cannot: {why}.",
+            step.name
+        );
+    }
     if step.retransmit {
         return format!(
             "No answer came in time, so the {from} sends its {} once more.",
@@ -288,11 +300,14 @@ fn write_step(
         Certainty::Inferred => "inferred",
         Certainty::Unknown => "not seen",
     };
+    let tshark = match step.held_back {
+        Some(_) => "nothing, since it never came to the device".to_owned(),
+        None => filter(step, timeline),
+    };
     writeln!(
         out,
-        "             {DIM}{known}: {}   tshark: {}{DIM:#}",
-        step.known_by,
-        filter(step, timeline)
+        "             {DIM}{known}: {}   tshark: {tshark}{DIM:#}",
+        step.known_by
     )
 }
 

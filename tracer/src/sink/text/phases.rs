@@ -39,7 +39,10 @@ pub(super) fn initiation(
         ));
     }
     if let Some(failure) = phase.failure {
-        detail.push(format!("{BAD}{}{BAD:#}", failure_text(failure)));
+        detail.push(format!(
+            "{BAD}{}{BAD:#}",
+            failure_text(failure, &phase.steps)
+        ));
     } else if timeline.began_before() {
         detail.push("already open when the tracer began".to_owned());
     }
@@ -284,14 +287,28 @@ fn steps(steps: &[Step]) -> String {
             } else {
                 ""
             };
-            format!("{}{again}{unknown}", step.name)
+            let held_back = if step.held_back.is_some() {
+                " (did not leave)"
+            } else {
+                ""
+            };
+            format!("{}{again}{unknown}{held_back}", step.name)
         })
         .collect();
     names.join(" · ")
 }
 
-const fn failure_text(failure: Failure) -> &'static str {
+fn failure_text(failure: Failure, steps: &[Step]) -> &'static str {
+    // Seen to leave the socket, and nothing said that it did not leave the machine.
+    let left = |step: &Step| step.held_back.is_none() && step.certainty == Certainty::Observed;
+    let none_left = !steps.iter().any(left);
     match failure {
+        Failure::TimedOut if none_left && steps.iter().any(Step::is_filtered) => {
+            "timed out: a filter of this machine let no SYN out"
+        }
+        Failure::TimedOut if steps.iter().any(|step| step.held_back.is_some()) => {
+            "timed out: no answer, and this machine could not send each SYN"
+        }
         Failure::Refused => "refused: a RST answered the SYN",
         Failure::AcceptQueueFull => {
             "accept queue full: the server's process does not accept, the kernel drops each SYN"
