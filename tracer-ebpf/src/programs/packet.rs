@@ -100,17 +100,23 @@ impl Packet {
         })
     }
 
-    /// Copies the first `length` bytes to `into`; false where there are not as many.
+    /// Copies the first `length` bytes to `into`; false where there are not as many, or fewer than
+    /// a header has.
     ///
     /// # Safety
     /// `into` must be valid for writes of `ROOM` bytes.
     #[inline(always)]
     pub(crate) unsafe fn copy<const ROOM: usize>(self, into: *mut u8, length: u64) -> bool {
-        // Read anew, so that the optimiser cannot leave the check to one of a caller's, which the
-        // verifier has seen of another register.
+        // Read anew for each bound, so that the optimiser can neither leave one to a caller, who has
+        // checked another register, nor make one comparison of two. The lower one is an order, since
+        // the verifier learns nothing from `!= 0` before Linux 6.2.
         // SAFETY: a variable of this function.
+        if unsafe { core::ptr::read_volatile(&raw const length) } < u64::from(TCP_HEADER) {
+            return false;
+        }
+        // SAFETY: likewise.
         let length = unsafe { core::ptr::read_volatile(&raw const length) };
-        if length == 0 || length > ROOM as u64 {
+        if length > ROOM as u64 {
             return false;
         }
         // SAFETY: as the caller promises.
