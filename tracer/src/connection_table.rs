@@ -5,10 +5,9 @@ mod early;
 mod listeners;
 mod pairing;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
-};
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use foldhash::HashMap;
 
 use self::{
     early::Early,

@@ -1,6 +1,6 @@
 //! Joins uploads with connections, by the cookie of the accepted socket.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use upload_server::record::{ConnectionEnd, FeedLine, Server, Upload};
 

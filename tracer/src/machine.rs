@@ -1,6 +1,6 @@
 //! What is known of the machine and is no connection's own: its clocks, and the names of cgroups.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::{input::CgroupName, moment::Clock};
 

@@ -4,12 +4,17 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use tracer::{
     cli::{Cli, Command},
     command::CannotStart,
     trace,
 };
 use tracing_subscriber::EnvFilter;
+
+/// Every event makes and frees a few small things, on two threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

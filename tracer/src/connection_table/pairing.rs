@@ -2,7 +2,9 @@
 //! where these differ because something on the way translates them (NAT), by the initial sequence
 //! numbers, which nothing on the way changes but a proxy.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
+
+use foldhash::HashMap;
 
 use super::Key;
 use crate::{
