@@ -125,7 +125,7 @@ impl ConnectionTable {
                 }
                 None
             }
-            What::Segment(segment, aside) => self.segment(cookie, mono_ns, *segment, aside),
+            What::Segment(segment, aside) => self.segment(cookie, mono_ns, segment, aside),
             What::Flow(passed) => self.with_view(cookie, |view| view.passed = Some(passed)),
             What::Retransmit { state, error, .. } => self.with_view(cookie, |view| match error {
                 0 => view.note_retransmit(mono_ns, state),
@@ -222,7 +222,7 @@ impl ConnectionTable {
         &mut self,
         cookie: u64,
         mono_ns: u64,
-        segment: Segment,
+        segment: Box<Segment>,
         aside: Aside,
     ) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
@@ -262,7 +262,7 @@ impl ConnectionTable {
         Some((key, from))
     }
 
-    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Segment, aside: Aside) {
+    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };

@@ -40,7 +40,7 @@ pub struct Sighting {
     /// When, CLOCK_MONOTONIC.
     pub mono_ns: u64,
     /// The segment.
-    pub segment: Segment,
+    pub segment: Box<Segment>,
     /// Payload that had passed the same socket in its direction, retransmitted bytes included.
     pub before_bytes: u64,
     /// Where it is the first payload after some of the peer's: when the last of that passed the

@@ -19,9 +19,9 @@ pub enum Output {
     /// A socket changed state.
     State(StateLine),
     /// A segment passed; only where they were asked for.
-    Segment(SegmentLine),
+    Segment(Box<SegmentLine>),
     /// An upload came to its end.
-    Upload(UploadLine),
+    Upload(Box<UploadLine>),
     /// A connection came to its end, or the tracer did.
     Timeline(Box<Timeline>),
     /// An upload came to its end and its connection stays open: its timeline so far. The line
@@ -30,7 +30,7 @@ pub enum Output {
     /// Records were lost.
     Lost(LostLine),
     /// The last line.
-    Summary(SummaryLine),
+    Summary(Box<SummaryLine>),
 }
 
 /// A socket changed state.

@@ -32,6 +32,8 @@ const FORGET_AFTER_NS: u64 = 60_000_000_000;
 pub struct Pipeline {
     /// Whether each segment is told.
     segments: bool,
+    /// Whether no change of state is.
+    without_states: bool,
     table: ConnectionTable,
     correlator: Correlator,
     machine: Machine,
@@ -64,6 +66,13 @@ impl Pipeline {
             segments,
             ..Self::default()
         }
+    }
+
+    /// The same, for whom changes of state need not be told.
+    #[must_use]
+    pub const fn without_states(mut self) -> Self {
+        self.without_states = true;
+        self
     }
 
     /// Takes one input and appends what follows from it to `out`.
@@ -104,16 +113,18 @@ impl Pipeline {
         let Some((connection, (old, new))) = self.table.get(key).zip(change) else {
             return;
         };
-        let owner = connection.view(end).and_then(|view| view.owner.as_ref());
-        out.push(Output::State(StateLine {
-            at: self.machine.clock.moment(mono_ns),
-            connection: connection.id.clone(),
-            end,
-            old,
-            new,
-            pid: owner.map(|owner| owner.task.pid),
-            comm: owner.map(|owner| owner.task.comm.clone()),
-        }));
+        if !self.without_states {
+            let owner = connection.view(end).and_then(|view| view.owner.as_ref());
+            out.push(Output::State(StateLine {
+                at: self.machine.clock.moment(mono_ns),
+                connection: connection.id.clone(),
+                end,
+                old,
+                new,
+                pid: owner.map(|owner| owner.task.pid),
+                comm: owner.map(|owner| owner.task.comm.clone()),
+            }));
+        }
         if let Some(closed_ns) = connection.closed_ns() {
             self.closed.insert(key, closed_ns);
         } else {
@@ -124,7 +135,7 @@ impl Pipeline {
     /// Segments in the order in which they were sent, whichever CPU saw them first.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
         let settled = self.table.settle(before_ns);
-        let mut lines: Vec<SegmentLine> = settled
+        let mut lines: Vec<Box<SegmentLine>> = settled
             .into_iter()
             .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
             .flatten()
@@ -133,15 +144,17 @@ impl Pipeline {
         out.extend(lines.into_iter().map(Output::Segment));
     }
 
-    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
+    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<Box<SegmentLine>> {
         if !self.segments {
             return Vec::new();
         }
         told.into_iter()
-            .map(|told| SegmentLine {
-                at: self.machine.clock.moment(told.mono_ns),
-                connection: connection.id.clone(),
-                told,
+            .map(|told| {
+                Box::new(SegmentLine {
+                    at: self.machine.clock.moment(told.mono_ns),
+                    connection: connection.id.clone(),
+                    told,
+                })
             })
             .collect()
     }
@@ -204,7 +217,7 @@ impl Pipeline {
             }
             self.totals.uploads += 1;
             let connection = key.and_then(|key| self.table.get(key));
-            out.push(Output::Upload(UploadLine {
+            out.push(Output::Upload(Box::new(UploadLine {
                 at: self.machine.clock.moment(last_seen(&upload)),
                 connection: connection.map(|connection| connection.id.clone()),
                 id: upload.id,
@@ -214,7 +227,7 @@ impl Pipeline {
                 outcome: Some(upload.outcome),
                 certainty: Certainty::Observed,
                 error: upload.error,
-            }));
+            })));
             if let Some(key) = key {
                 self.progress
                     .insert(key, now_ns.saturating_add(PROGRESS_AFTER_NS));
@@ -272,7 +285,7 @@ impl Pipeline {
         for key in self.table.keys() {
             self.tell(key, out);
         }
-        out.push(Output::Summary(SummaryLine {
+        out.push(Output::Summary(Box::new(SummaryLine {
             at: self.machine.clock.moment(self.tick.mono_ns),
             connections: self.totals.connections,
             uploads: self.totals.uploads,
@@ -283,7 +296,7 @@ impl Pipeline {
                 .into_iter()
                 .map(ProgramLine::of)
                 .collect(),
-        }));
+        })));
     }
 
     fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
@@ -312,7 +325,7 @@ impl Pipeline {
                 continue;
             }
             self.totals.uploads += 1;
-            out.push(Output::Upload(UploadLine {
+            out.push(Output::Upload(Box::new(UploadLine {
                 at: self.machine.clock.moment(self.tick.mono_ns),
                 connection: Some(timeline.connection.clone()),
                 id: upload.id.clone(),
@@ -322,7 +335,7 @@ impl Pipeline {
                 outcome: upload.outcome,
                 certainty: upload.certainty,
                 error: None,
-            }));
+            })));
         }
     }
 }

@@ -1,8 +1,12 @@
 //! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
 //! files.
 
-use std::{fs::File, io};
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+};
 
+use anstream::{AutoStream, ColorChoice, StripStream};
 use anyhow::{Context as _, Result};
 
 use crate::{
@@ -42,10 +46,7 @@ impl Show {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         let stdout: Box<dyn Sink> = match output.format {
             Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()), scope.segments)),
-            Format::Text => {
-                let terminal = Box::new(anstream::AutoStream::auto(io::stdout()));
-                Box::new(Text::new(terminal, scope, output.explain))
-            }
+            Format::Text => Box::new(Text::new(text_stdout(), scope, output.explain)),
         };
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
@@ -53,8 +54,12 @@ impl Show {
             let pcapng = Pcapng::new(Box::new(file)).with_context(unwritable)?;
             sinks.push(SinkThread::start(Box::new(pcapng), when_behind)?);
         }
+        let mut pipeline = Pipeline::new(scope.every_segment);
+        if output.format == Format::Text && sinks.is_empty() {
+            pipeline = pipeline.without_states();
+        }
         Ok(Self {
-            pipeline: Pipeline::new(scope.every_segment),
+            pipeline,
             stdout: SinkThread::start(stdout, when_behind)?,
             files: sinks,
             clock: Clock::default(),
@@ -83,7 +88,7 @@ impl Show {
         if !turn_ends {
             return Flow::GoOn;
         }
-        let batch: Batch = self.outputs.drain(..).collect();
+        let batch = Batch::new(std::mem::take(&mut self.outputs));
         let now = self.clock.moment(self.now_ns);
         for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
             sink.send(&batch, now);
@@ -125,5 +130,17 @@ impl Show {
             }
         }
         *left == 0
+    }
+}
+
+/// Standard output for text: without colour unless it is a terminal or colour was asked for.
+fn text_stdout() -> Box<dyn Write + Send> {
+    match AutoStream::choice(&io::stdout()) {
+        // Stripped of its colours, a line comes in pieces.
+        ColorChoice::Never => {
+            let stdout: Box<dyn Write + Send> = Box::new(BufWriter::new(io::stdout()));
+            Box::new(StripStream::new(stdout))
+        }
+        choice => Box::new(AutoStream::new(io::stdout(), choice)),
     }
 }

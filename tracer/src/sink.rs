@@ -40,7 +40,7 @@ pub trait Sink: Send {
 }
 
 /// Outputs of one turn of the pipeline, shared by all sinks.
-pub type Batch = Arc<[Output]>;
+pub type Batch = Arc<Vec<Output>>;
 
 /// What happens to a batch when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl SinkThread {
             return;
         }
         if let Some(lost) = self.lost.take() {
-            self.hand_over(Arc::new([Output::Lost(lost)]), at);
+            self.hand_over(Arc::new(vec![Output::Lost(lost)]), at);
         }
         self.hand_over(Arc::clone(batch), at);
     }
@@ -126,7 +126,7 @@ impl SinkThread {
     pub fn finish(mut self) -> Result<u64> {
         if let Some(lost) = self.lost.take() {
             let at = lost.at;
-            self.hand_over(Arc::new([Output::Lost(lost)]), at);
+            self.hand_over(Arc::new(vec![Output::Lost(lost)]), at);
         }
         drop(self.batches.take());
         match self.thread.join() {

@@ -14,7 +14,7 @@ const MOST: usize = 4096;
 pub(super) struct Early {
     /// SYN-ACKs sent again: client, server, when.
     syn_acks: VecDeque<(SocketAddr, SocketAddr, u64)>,
-    segments: VecDeque<(u64, Segment, Aside)>,
+    segments: VecDeque<(u64, Box<Segment>, Aside)>,
 }
 
 impl Early {
@@ -22,7 +22,7 @@ impl Early {
         push(&mut self.syn_acks, (client, server, mono_ns));
     }
 
-    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Segment, aside: Aside) {
+    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
         push(&mut self.segments, (mono_ns, segment, aside));
     }
 
@@ -48,7 +48,7 @@ impl Early {
         &mut self,
         client: SocketAddr,
         server: SocketAddr,
-    ) -> Vec<(End, u64, Segment, Aside)> {
+    ) -> Vec<(End, u64, Box<Segment>, Aside)> {
         let sender = |segment: &Segment| match (segment.source, segment.destination) {
             tuple if tuple == (client, server) => Some(End::Client),
             tuple if tuple == (server, client) => Some(End::Server),

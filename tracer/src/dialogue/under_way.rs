@@ -30,7 +30,7 @@ pub(super) struct Seen {
     /// Its place among the pieces of one frame, which left together.
     offset: u32,
     pub(super) from: End,
-    pub(super) segment: Segment,
+    pub(super) segment: Box<Segment>,
     /// See [`Sighting`].
     pub(super) before_bytes: u64,
     /// See [`Sighting`].

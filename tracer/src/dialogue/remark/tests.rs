@@ -33,7 +33,7 @@ fn remarks(lines: &[Line]) -> Vec<Vec<Remark>> {
         let (mono_ns, from, leaving, flags, seq, ack, len, window) = *line;
         let sighting = Sighting {
             mono_ns,
-            segment: segment(from, leaving, flags, (seq, ack), len, window),
+            segment: Box::new(segment(from, leaving, flags, (seq, ack), len, window)),
             before_bytes: 0,
             turned_ns: None,
         };
