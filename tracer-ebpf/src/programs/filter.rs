@@ -8,7 +8,9 @@ use aya_ebpf::{
     Global,
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
     btf_maps::SkStorage,
-    helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_sk_storage_get},
+    helpers::generated::{
+        bpf_get_current_ancestor_cgroup_id, bpf_ktime_get_ns, bpf_sk_storage_get,
+    },
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap},
 };
@@ -74,6 +76,14 @@ static FILLED: Array<u32> = Array::with_max_entries(2, 0);
 /// both are on this machine.
 #[map]
 static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// The initial sequence numbers that wanted clients sent, and when: nothing on the way changes them,
+/// even where addresses are translated (NAT).
+#[map]
+static NUMBERS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// A SYN reaches the other end on this machine at once; the same number later is another's.
+const AT_ONCE_NS: u64 = 1_000_000_000;
 
 /// Whether a state change of a socket that is not remembered is wanted; remembers the socket if so.
 #[inline(always)]
@@ -183,19 +193,43 @@ pub(crate) fn note_holder(sock: impl Sock) -> bool {
     }
 }
 
+/// A traced client's SYN leaves with this sequence number.
+#[inline(always)]
+pub(crate) fn expect_number(seq: u32) {
+    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
+        // SAFETY: a helper without arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        let _ = NUMBERS.insert(seq, now, 0);
+    }
+}
+
+/// A SYN with this sequence number reaches a listener that knows its sender by these addresses: where
+/// it is a traced client's, they are wanted.
+#[inline(always)]
+pub(crate) fn note_number(seq: u32, addresses: &Addresses) {
+    let Some(sent) = NUMBERS.get_ptr(seq) else {
+        return;
+    };
+    // SAFETY: an element of the map, and a helper without arguments.
+    let ago = unsafe { bpf_ktime_get_ns() - *sent };
+    if ago < AT_ONCE_NS {
+        let _ = PEERS.insert(*addresses, 1, 0);
+    }
+}
+
 /// Whether a connection that has no socket here yet is wanted: one for a listener in the network
 /// namespace `netns`. The addresses are without.
 #[inline(always)]
 pub(crate) fn admits_early(addresses: &Addresses, netns: u32) -> bool {
     let by = FILTER_BY.load();
+    let by_owner = by & (BY_PROCESS | BY_COOKIE) != 0;
+    if by_owner && PEERS.get_ptr(addresses).is_some() {
+        return true;
+    }
     if by & BY_PORT != 0 && !port_matches(addresses.local_port, addresses.remote_port) {
         return false;
     }
-    if by & (BY_PROCESS | BY_COOKIE) == 0 {
-        return true;
-    }
-    by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
-        || PEERS.get_ptr(addresses).is_some()
+    !by_owner || by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
 }
 
 /// A traced client's SYN leaves: a server's end on this machine finds this note when it arrives.
@@ -272,8 +306,12 @@ fn matches(socket: Socket, new: u8) -> bool {
     if by == 0 {
         return true;
     }
+    // The other end passed, whatever the ports are called at this one.
+    if new != state::SYN_SENT && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
+        return true;
+    }
     if by == BY_COOKIE {
-        return is_expected_peer(socket);
+        return false;
     }
     if by & BY_PORT != 0 && !port_matches(socket.local_port(), socket.remote_port()) {
         return false;
@@ -284,8 +322,7 @@ fn matches(socket: Socket, new: u8) -> bool {
     if new == state::SYN_SENT {
         return is_process_wanted();
     }
-    is_filled(HAS_EXPECTED)
-        && (is_listener(socket.netns(), socket.local_port()) || is_expected_peer(socket))
+    is_filled(HAS_EXPECTED) && is_listener(socket.netns(), socket.local_port())
 }
 
 /// Whether the process that runs now meets every condition on processes.

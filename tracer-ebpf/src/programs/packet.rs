@@ -13,6 +13,7 @@ const TCP_HEADER: u32 = 20;
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
 
 /// A TCP segment within its packet.
 #[derive(Clone, Copy)]
@@ -98,6 +99,12 @@ impl Packet {
             remote_port,
             netns: 0,
         })
+    }
+
+    /// The sequence number.
+    #[inline(always)]
+    pub(crate) fn seq(self) -> Option<u32> {
+        Some(u32::from_be_bytes(load(self.skb, self.tcp + 4)?))
     }
 
     /// Copies the first `length` bytes to `into`; false where there are not as many, or fewer than

@@ -14,7 +14,7 @@ use tracer_ebpf::{
 
 use crate::{
     filter,
-    packet::{FIN, Packet, RST, SYN},
+    packet::{ACK, FIN, Packet, RST, SYN},
     ring,
     sock::{OfPacket, Sock as _},
     socket::Socket,
@@ -111,11 +111,15 @@ fn observe_early(packet: Packet, direction: u8, listener: Socket, sock: OfPacket
     let Some(addresses) = packet.addresses(direction) else {
         return;
     };
+    let is_syn = direction == INGRESS && packet.flags & (SYN | ACK) == SYN;
+    if is_syn && let Some(seq) = packet.seq() {
+        filter::note_number(seq, &addresses);
+    }
     if !filter::admits_early(&addresses, listener.netns()) {
         return;
     }
     let mut aside = Aside::NONE;
-    if direction == INGRESS && packet.flags & SYN != 0 {
+    if is_syn {
         (aside.accept_queue, aside.accept_queue_limit) = listener.accept_queue();
     }
     let wanted = u64::from(packet.headers);
@@ -147,6 +151,9 @@ fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Re
         && let Some(addresses) = packet.addresses(direction)
     {
         filter::expect_peer_of(&addresses);
+        if let Some(seq) = packet.seq() {
+            filter::expect_number(seq);
+        }
     }
     // SAFETY: as above.
     let is_step = unsafe { is_step(packet, direction, remembered) };

@@ -20,7 +20,7 @@ a.close()
 
 fn call(lab: &Lab, address: &str, port: u16) {
     let script = format!(
-        "import socket\nc = socket.create_connection(('{address}', {port}))\nc.sendall(b'x' * 100)\nc.recv(100)\nc.close()"
+        "import socket\nopen('/proc/self/comm', 'w').write('calls')\nc = socket.create_connection(('{address}', {port}))\nc.sendall(b'x' * 100)\nc.recv(100)\nc.close()"
     );
     run(lab.inside("python3").args(["-c", &script]));
 }
@@ -52,9 +52,16 @@ fn both_ends_of_a_connection_between_two() {
 }
 
 /// The client calls another address and port than the server's, and the server sees another client:
-/// only the sequence numbers are the same.
+/// only the sequence numbers are the same. Both ends pass a filter by port; a filter by process that
+/// only the client passes follows to the server.
 #[test]
 fn both_ends_behind_nat() {
+    behind_nat(&["--port", "80", "--port", "4201"]);
+    behind_nat(&["--comm", "calls"]);
+    behind_nat(&["--comm", "calls", "--port", "80"]);
+}
+
+fn behind_nat(filter: &[&str]) {
     let lab = Lab::new();
     let neighbour = lab.neighbour();
     let away = format!("route add 10.99.0.0/24 via {}", Neighbour::ADDRESS);
@@ -70,7 +77,7 @@ fn both_ends_behind_nat() {
     run(neighbour.inside("nft").arg("-f").arg(&file));
     let server = Script::start(neighbour.inside("python3"), ECHO);
     let pid = u64::from(server.pid());
-    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "80", "--port", "4201"]);
+    let mut tracer = lab.tracer_alone(&[&["-o", "ndjson"], filter].concat());
     call(&lab, "10.99.0.5", 80);
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
