@@ -35,6 +35,7 @@ impl Correlator {
                 FeedLine::Server(server) => self.server = Some(server),
                 FeedLine::Connection(end) => self.hear_end(&end),
                 FeedLine::Upload(upload) => return self.hear_upload(upload),
+                FeedLine::Part(_) | FeedLine::Unknown => {}
             },
             Feed::Gone => self.server = None,
         }

@@ -11,17 +11,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// One line of the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a line is read or written at once, never kept"
-)]
 pub enum FeedLine {
     /// The first line: who serves.
     Server(Server),
+    /// A part of an upload came to its end, well or badly; more may follow.
+    Part(PartOfUpload),
     /// An upload came to its end, well or badly.
     Upload(Upload),
     /// A connection was closed by the server or found closed: no upload of it will follow.
     Connection(ConnectionEnd),
+    /// What a later version of the server says; to be passed over.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// The serving process.
@@ -109,6 +110,30 @@ pub struct Part {
     /// When and what the server saw of it; of the response, only where it was the last part.
     #[serde(flatten)]
     pub times: Times,
+}
+
+/// A request that brought a part of an upload that comes in several (tus). The upload's own line
+/// follows when the upload ends, on whichever connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOfUpload {
+    /// Names the upload as long as it is under way: the first digits of its address's last segment,
+    /// enough to tell uploads apart and too few to go on with one.
+    pub resumable: String,
+    /// The name the file is to be stored under.
+    pub name: Option<String>,
+    /// Bytes of the whole file.
+    pub length: u64,
+    /// The request's method.
+    pub method: String,
+    /// The request's target, as it came.
+    pub target: String,
+    /// The request's protocol version, such as `HTTP/1.1`.
+    pub version: String,
+    /// The request's `Content-Length`.
+    pub content_length: Option<u64>,
+    /// The part. When its response was sent is not known yet.
+    #[serde(flatten)]
+    pub part: Part,
 }
 
 /// When the server saw what of an upload.
@@ -227,6 +252,15 @@ pub(crate) mod tests {
             connections: Vec::new(),
             times: Times::default(),
         }
+    }
+
+    #[test]
+    fn a_line_of_a_newer_server_is_passed_over() {
+        let line = r#"{"type":"news","of":{"what":7}}"#;
+        assert_eq!(
+            serde_json::from_str::<FeedLine>(line).unwrap(),
+            FeedLine::Unknown
+        );
     }
 
     #[test]

@@ -166,6 +166,8 @@ fn concerns(feed: &Feed, cookies: &BTreeSet<u64>) -> bool {
             FeedLine::Server(_) => true,
             FeedLine::Upload(upload) => cookies.contains(&upload.cookie.0),
             FeedLine::Connection(end) => cookies.contains(&end.cookie.0),
+            FeedLine::Part(part) => cookies.contains(&part.part.cookie.0),
+            FeedLine::Unknown => false,
         },
     }
 }

@@ -14,9 +14,9 @@ use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
 use super::{history::History, json};
-use crate::record::{ConnectionEnd, FeedLine, Server, Upload};
+use crate::record::{ConnectionEnd, FeedLine, PartOfUpload, Server, Upload};
 
-/// How many uploads, and how many connection ends, are remembered.
+/// How many uploads, how many parts of uploads, and how many connection ends, are remembered.
 const REMEMBERED: usize = 1_000;
 
 /// How many lines a reader may be behind.
@@ -31,6 +31,7 @@ pub(crate) struct Journal {
 
 struct State {
     server: Bytes,
+    parts: VecDeque<Bytes>,
     uploads: VecDeque<Remembered>,
     ends: VecDeque<Bytes>,
     /// Absent once the journal is closed.
@@ -49,6 +50,7 @@ impl Journal {
     pub(crate) fn new(server: Server, history: Option<History>) -> Self {
         let state = State {
             server: json::line(&FeedLine::Server(server)).into(),
+            parts: VecDeque::new(),
             uploads: VecDeque::new(),
             ends: VecDeque::new(),
             live: Some(broadcast::Sender::new(BACKLOG)),
@@ -100,6 +102,13 @@ impl Journal {
         );
     }
 
+    pub(crate) fn publish_part(&self, part: PartOfUpload) {
+        let line = Bytes::from(json::line(&FeedLine::Part(part)));
+        let mut state = self.state();
+        state.send(&line);
+        push_bounded(&mut state.parts, line);
+    }
+
     pub(crate) fn publish_end(&self, end: ConnectionEnd) {
         debug!(cookie = %end.cookie, requests = end.requests, "connection closed");
         let line = Bytes::from(json::line(&FeedLine::Connection(end)));
@@ -108,13 +117,14 @@ impl Journal {
         push_bounded(&mut state.ends, line);
     }
 
-    /// The lines so far and those to come: the server, then uploads, then connection ends, so that
-    /// no upload stands after the end of its connection.
+    /// The lines so far and those to come: the server, then parts of uploads, then uploads, then
+    /// connection ends, so that nothing stands after the end of its connection.
     pub(crate) fn subscribe(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
         let state = self.state();
         let uploads = state.uploads.iter().map(|upload| &upload.line);
         let past = [&state.server]
             .into_iter()
+            .chain(&state.parts)
             .chain(uploads)
             .chain(&state.ends)
             .cloned();

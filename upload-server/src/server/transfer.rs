@@ -86,25 +86,25 @@ impl Transfer {
     }
 
     /// This was a part of the file, which now has the bytes up to `reached`: the record is of all its
-    /// parts.
-    pub(crate) fn is_part(&mut self, so_far: &Upload, offset: u64, reached: u64) {
+    /// parts. Gives the part, where there is one.
+    pub(crate) fn is_part(&mut self, so_far: &Upload, offset: u64, reached: u64) -> Option<Part> {
         let record = &mut self.record;
+        let part = (record.bytes > 0).then_some(Part {
+            cookie: record.cookie,
+            request: record.request,
+            client: record.client,
+            offset,
+            bytes: record.bytes,
+            times: record.times,
+        });
         let mut parts = so_far.connections.clone();
-        if record.bytes > 0 {
-            if parts.len() == MOST_PARTS {
-                parts.remove(0);
-            }
-            parts.push(Part {
-                cookie: record.cookie,
-                request: record.request,
-                client: record.client,
-                offset,
-                bytes: record.bytes,
-                times: record.times,
-            });
+        if part.is_some() && parts.len() == MOST_PARTS {
+            parts.remove(0);
         }
+        parts.extend(part.clone());
         record.connections = parts;
         record.bytes = reached;
+        part
     }
 
     /// The file will be stored under this name.

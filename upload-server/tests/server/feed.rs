@@ -43,17 +43,27 @@ impl Feed {
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    /// The next line, which is an upload.
+    /// The next line that is of no part.
+    async fn next_whole(&mut self) -> Option<FeedLine> {
+        loop {
+            match self.next().await {
+                Some(FeedLine::Part(_)) => {}
+                line => return line,
+            }
+        }
+    }
+
+    /// The next line but for parts, which is an upload.
     pub(crate) async fn upload(&mut self) -> Upload {
-        match self.next().await {
+        match self.next_whole().await {
             Some(FeedLine::Upload(upload)) => upload,
             other => panic!("an upload was due, not {other:?}"),
         }
     }
 
-    /// The next line, which is the end of a connection.
+    /// The next line but for parts, which is the end of a connection.
     pub(crate) async fn connection(&mut self) -> ConnectionEnd {
-        match self.next().await {
+        match self.next_whole().await {
             Some(FeedLine::Connection(end)) => end,
             other => panic!("a connection's end was due, not {other:?}"),
         }

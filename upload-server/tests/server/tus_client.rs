@@ -53,10 +53,12 @@ async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
     drop(proxy);
     let mut feed = server.feed().await;
     server.stop().await;
-    let mut uploads = Vec::new();
+    let (mut uploads, mut parts) = (Vec::new(), Vec::new());
     while let Some(line) = feed.next().await {
-        if let FeedLine::Upload(upload) = line {
-            uploads.push(upload);
+        match line {
+            FeedLine::Upload(upload) => uploads.push(upload),
+            FeedLine::Part(part) => parts.push(part),
+            _ => {}
         }
     }
     assert_eq!(uploads.len(), 1, "one upload, one record: {uploads:?}");
@@ -71,6 +73,19 @@ async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
         end += part.bytes;
     }
     assert_eq!(end, length as u64);
+    // Each part was told as it ended, when its response was still to come.
+    assert_eq!(parts.len(), upload.connections.len());
+    for (told, part) in parts.iter().zip(&upload.connections) {
+        assert_eq!(told.resumable, parts[0].resumable);
+        assert_eq!(told.name.as_deref(), Some("naïve.bin"));
+        assert_eq!(told.length, length as u64);
+        assert_eq!(
+            (told.part.cookie, told.part.request, told.part.offset),
+            (part.cookie, part.request, part.offset)
+        );
+        assert_eq!(told.part.bytes, part.bytes);
+        assert_eq!(told.part.times.sent_ns, None);
+    }
     upload
 }
 

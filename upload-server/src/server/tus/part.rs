@@ -1,19 +1,22 @@
 //! A request that carries a part of a file. It is carried to its end also when its connection is
 //! gone: what has arrived is worth having, and the record is to say which connection brought it.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use axum::body::Body;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial};
-use crate::server::{
-    digest::{self, Asked, Digest},
-    error::Error,
-    intake::Whole,
-    transfer::Transfer,
-    writer::Writer,
+use crate::{
+    record::PartOfUpload,
+    server::{
+        digest::{self, Asked, Digest},
+        error::Error,
+        intake::Whole,
+        transfer::Transfer,
+        writer::Writer,
+    },
 };
 
 /// See the module.
@@ -64,6 +67,7 @@ impl Tus {
             None => Ok(()),
         };
         let take_back = checked && received.is_err();
+        let journal = Arc::clone(&self.journal);
         let settle = move || {
             if take_back {
                 partial.cut(offset)?;
@@ -71,8 +75,22 @@ impl Tus {
             let reached = partial.offset()?;
             let description = &mut partial.description;
             description.unchecked_from = None;
-            transfer.is_part(&description.upload, offset, reached);
-            description.upload = transfer.record().clone();
+            let arrived = transfer.is_part(&description.upload, offset, reached);
+            let record = transfer.record();
+            if let Some(part) = arrived {
+                // As long as the transfer holds it, the connection's end is not published.
+                journal.publish_part(PartOfUpload {
+                    resumable: partial.session.id.short().to_owned(),
+                    name: record.name.clone(),
+                    length: description.length,
+                    method: record.method.clone(),
+                    target: record.target.clone(),
+                    version: record.version.clone(),
+                    content_length: record.content_length,
+                    part,
+                });
+            }
+            description.upload = record.clone();
             let complete = reached == description.length;
             if !complete {
                 partial.save()?;
