@@ -1,5 +1,6 @@
 //! The project's verbs. One file per verb; CI calls the same ones.
 
+mod bench;
 mod check;
 mod command;
 mod fuzz;
@@ -30,6 +31,8 @@ enum Verb {
     Test(test::Arguments),
     /// Thousands of uploads to the server, each compared with what was sent: some minutes
     Integrity(integrity::Arguments),
+    /// How fast the upload server is, beside its peers
+    Bench(bench::Arguments),
     /// Formatting and lints, warnings denied
     Check,
     /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
@@ -53,6 +56,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Integrity(arguments) => integrity::integrity(&arguments),
+        Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Check => check::check(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),

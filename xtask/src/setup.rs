@@ -72,6 +72,11 @@ pub(crate) fn for_upload() -> Result<()> {
     packages(&[("curl", "curl")])
 }
 
+/// What `cargo xtask bench` calls: the load, and the peers that Debian has.
+pub(crate) fn for_bench() -> Result<()> {
+    packages(&[("curl", "curl"), ("nginx", "nginx-light")])
+}
+
 /// What `cargo xtask fuzz` calls; libFuzzer is C++.
 pub(crate) fn for_fuzzing() -> Result<()> {
     for_build()?;

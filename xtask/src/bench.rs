@@ -1,0 +1,146 @@
+//! How fast the upload server is: side by side with its peers in one run, interleaved, each number
+//! beside the peer's. What tracing costs is not measured here yet.
+
+mod machine;
+mod process;
+mod ratio;
+mod report;
+mod server;
+mod stop;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use tempfile::TempDir;
+
+use self::{machine::Machine, report::Report, stop::Stop};
+use crate::{
+    command::{cargo, output, run, say, target_dir, workspace},
+    setup,
+};
+
+/// Files are written to memory, or the disk would be what is measured.
+const MEMORY: &str = "/dev/shm";
+
+/// What to measure, how often, and where to say it.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench                          every part, on a machine with nothing else to do
+  cargo xtask bench server --rounds 3        the upload server beside nginx and a loop over recv and write
+  cargo xtask bench --json FILE              the same as data")]
+pub(crate) struct Arguments {
+    /// Only these [default: all]
+    #[arg(value_enum, value_name = "PART")]
+    parts: Vec<Part>,
+    /// How often each is measured between two runs of what it is compared with
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Write everything that was found to FILE, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure the `upload-server` in DIR [default: this source, built with --release]
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Keep the table in xtask/src/bench/results.md
+    #[arg(long, conflicts_with = "parts")]
+    keep: bool,
+}
+
+/// The parts, each a file beneath this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The upload server: large files, small files, many at once
+    Server,
+}
+
+/// What every part needs.
+struct Bench {
+    binaries: PathBuf,
+    rounds: u32,
+    /// In memory, and gone at the end.
+    scratch: TempDir,
+    stop: Stop,
+    report: Report,
+}
+
+/// See the module.
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    setup::for_bench()?;
+    let binaries = match &arguments.binaries {
+        Some(directory) => directory.clone(),
+        None => build()?,
+    };
+    let head =
+        output(
+            Command::new("git")
+                .current_dir(workspace())
+                .args(["rev-parse", "--short", "HEAD"]),
+        )
+        // Who names a directory measures something else, perhaps.
+        .filter(|_| arguments.binaries.is_none());
+    let mut bench = Bench {
+        binaries,
+        rounds: arguments.rounds,
+        stop: Stop::listen()?,
+        scratch: tempfile::Builder::new()
+            .prefix("upload-tracer-bench-")
+            .tempdir_in(MEMORY)
+            .with_context(|| format!("no directory in {MEMORY}, which is to be in memory"))?,
+        report: Report {
+            machine: Machine::this(head.map(|head| head.trim().to_owned())),
+            rows: Vec::new(),
+            absent: Vec::new(),
+        },
+    };
+    let parts = match arguments.parts.as_slice() {
+        [] => Part::value_variants(),
+        parts => parts,
+    };
+    for part in parts {
+        match part {
+            Part::Server => server::server(&mut bench)?,
+        }
+    }
+    let Bench { report, .. } = bench;
+    print!("{}", report.markdown());
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_vec_pretty(&report)?;
+        fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    if arguments.keep {
+        let file = workspace().join("xtask/src/bench/results.md");
+        let text = format!(
+            "# Results of `cargo xtask bench --keep`\n\n{}",
+            report.markdown()
+        );
+        fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(())
+}
+
+fn build() -> Result<PathBuf> {
+    run(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "upload-server",
+    ]))?;
+    Ok(target_dir().join("release"))
+}
+
+impl Bench {
+    /// Notes what was measured.
+    fn found(&mut self, row: Option<report::Row>) {
+        self.report.rows.extend(row);
+    }
+
+    /// Notes what could not be measured.
+    fn absent(&mut self, what: String) {
+        if !self.report.absent.contains(&what) {
+            say(&format!("not measured: {what}"));
+            self.report.absent.push(what);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What was found: a table for people, JSON for machines.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use serde::Serialize;
+
+use super::{machine::Machine, ratio::Spread};
+
+/// Everything that one run found.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    /// Where and when.
+    pub(crate) machine: Machine,
+    /// One for each thing that was measured.
+    pub(crate) rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub(crate) absent: Vec<String>,
+}
+
+/// One thing that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// The part of the bench.
+    pub(crate) part: &'static str,
+    /// What ran.
+    pub(crate) case: String,
+    /// What of it was measured.
+    pub(crate) measure: String,
+    /// Its unit.
+    pub(crate) unit: &'static str,
+    /// How much it was.
+    pub(crate) value: Spread,
+    /// The same beside something else in the same run.
+    pub(crate) ratio: Option<Ratio>,
+    /// The least ratio that the project asks for.
+    pub(crate) asked: Option<f64>,
+    /// Whether it is so, by the median.
+    pub(crate) met: Option<bool>,
+}
+
+/// A number divided by another, of the runs right before and after it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ratio {
+    /// What divided by what.
+    pub(crate) of: String,
+    /// Of every round.
+    pub(crate) value: Spread,
+}
+
+impl Row {
+    /// A number alone; `None` where nothing was measured.
+    pub(crate) fn new(
+        part: &'static str,
+        case: impl Into<String>,
+        measure: impl Into<String>,
+        unit: &'static str,
+        value: Option<Spread>,
+    ) -> Option<Self> {
+        Some(Self {
+            part,
+            case: case.into(),
+            measure: measure.into(),
+            unit,
+            value: value?,
+            ratio: None,
+            asked: None,
+            met: None,
+        })
+    }
+
+    /// With a ratio beside it.
+    pub(crate) fn beside(mut self, of: impl Into<String>, ratio: Option<Spread>) -> Self {
+        self.ratio = ratio.map(|value| Ratio {
+            of: of.into(),
+            value,
+        });
+        self
+    }
+
+    /// With what is asked of it, if anything.
+    pub(crate) fn asking(mut self, least: Option<f64>) -> Self {
+        self.asked = least;
+        self.met = least.and_then(|least| Some(self.ratio.as_ref()?.value.median >= least));
+        self
+    }
+}
+
+impl Report {
+    /// The table, in Markdown, with the machine above it and what is absent below.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::new();
+        let machine = &self.machine;
+        let commit = machine
+            .commit
+            .as_deref()
+            .map_or_else(String::new, |commit| format!(", commit {commit}"));
+        let load = machine
+            .load_before
+            .map_or_else(String::new, |load| format!(", load before {load}"));
+        let _ = writeln!(
+            text,
+            "Linux {} {}, {} × {}, {}{commit}{load}.\n\n\
+             Median, and from the least to the most of all runs. A ratio is to the runs right before\n\
+             and after.\n",
+            machine.kernel, machine.architecture, machine.cpus, machine.cpu, machine.date
+        );
+        let _ = writeln!(text, "{}", self.table());
+        for absent in &self.absent {
+            let _ = writeln!(text, "\nNot measured: {absent}.");
+        }
+        text
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN).set_header([
+            "part", "what ran", "measured", "median", "range", "unit", "ratio", "range", "of",
+            "asked", "met",
+        ]);
+        for row in &self.rows {
+            let ratio = row.ratio.as_ref();
+            table.add_row([
+                row.part.to_owned(),
+                row.case.clone(),
+                row.measure.clone(),
+                number(row.value.median),
+                range(row.value),
+                row.unit.to_owned(),
+                ratio.map_or_else(String::new, |ratio| format!("{:.3}", ratio.value.median)),
+                ratio.map_or_else(String::new, |ratio| {
+                    format!("{:.3} to {:.3}", ratio.value.min, ratio.value.max)
+                }),
+                ratio.map_or_else(String::new, |ratio| ratio.of.clone()),
+                row.asked
+                    .map_or_else(String::new, |least| format!("≥ {least}")),
+                match row.met {
+                    Some(true) => "yes".to_owned(),
+                    Some(false) => "NO".to_owned(),
+                    None => String::new(),
+                },
+            ]);
+        }
+        for column in [3, 4, 6, 7] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+}
+
+fn range(spread: Spread) -> String {
+    match spread.runs {
+        1 => String::new(),
+        _ => format!("{} to {}", number(spread.min), number(spread.max)),
+    }
+}
+
+/// Three digits that say something, and no more than two behind the point.
+fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        medium if medium >= 10.0 => format!("{value:.1}"),
+        small if small == small.trunc() => format!("{value:.0}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(median: f64) -> Row {
+        let value = Spread {
+            median,
+            min: median,
+            max: median,
+            runs: 1,
+        };
+        Row::new("churn", "tracer", "speed", "per s", Some(value))
+            .unwrap()
+            .beside("traced ÷ untraced", Some(value))
+    }
+
+    #[test]
+    fn the_median_decides_whether_it_is_as_asked() {
+        assert_eq!(row(0.95).asking(Some(0.95)).met, Some(true));
+        assert_eq!(row(0.94).asking(Some(0.95)).met, Some(false));
+        assert_eq!(row(0.95).asking(None).met, None);
+    }
+
+    #[test]
+    fn a_row_without_a_ratio_cannot_meet_one() {
+        let mut row = row(1.0);
+        row.ratio = None;
+        assert_eq!(row.asking(Some(0.5)).met, None);
+    }
+
+    #[test]
+    fn numbers_have_three_digits_or_all_before_the_point() {
+        let shown: Vec<String> = [12_345.6, 34.56, 3.0, 0.126, 0.0].map(number).into();
+        assert_eq!(shown, ["12346", "34.6", "3", "0.13", "0"]);
+    }
+}
