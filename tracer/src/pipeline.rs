@@ -135,26 +135,24 @@ impl Pipeline {
     /// Segments in the order in which they were sent, whichever CPU saw them first.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
         let settled = self.table.settle(before_ns);
-        let mut lines: Vec<Box<SegmentLine>> = settled
+        let mut lines: Vec<SegmentLine> = settled
             .into_iter()
             .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
             .flatten()
             .collect();
         lines.sort_by_key(|line| line.at.mono_ns);
-        out.extend(lines.into_iter().map(Output::Segment));
+        out.extend(segments(lines));
     }
 
-    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<Box<SegmentLine>> {
+    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
         if !self.segments {
             return Vec::new();
         }
         told.into_iter()
-            .map(|told| {
-                Box::new(SegmentLine {
-                    at: self.machine.clock.moment(told.mono_ns),
-                    connection: connection.id.clone(),
-                    told,
-                })
+            .map(|told| SegmentLine {
+                at: self.machine.clock.moment(told.mono_ns),
+                connection: connection.id.clone(),
+                told,
             })
             .collect()
     }
@@ -307,7 +305,7 @@ impl Pipeline {
         self.totals.connections += 1;
         let last = connection.dialogue.settle(u64::MAX);
         let last = self.segment_lines(&connection, last);
-        out.extend(last.into_iter().map(Output::Segment));
+        out.extend(segments(last));
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
         let timeline = Timeline::of(&connection, uploads, &self.machine, self.tick.mono_ns);
@@ -338,6 +336,11 @@ impl Pipeline {
             })));
         }
     }
+}
+
+fn segments(lines: Vec<SegmentLine>) -> impl Iterator<Item = Output> {
+    let boxed = lines.into_iter().map(Box::new);
+    boxed.map(Output::Segment)
 }
 
 #[cfg(test)]
