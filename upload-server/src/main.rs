@@ -20,6 +20,8 @@ use std::{
 };
 
 use clap::Parser;
+#[cfg(target_env = "gnu")]
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::{self, Runtime};
 use tracing_subscriber::EnvFilter;
 use upload_server::server;
@@ -29,6 +31,13 @@ use crate::{
     cli::Cli,
     usage::{USAGE_STATUS, Usage},
 };
+
+/// The chunks of a body are freed on another thread than the one that received them. glibc's
+/// allocator gives such memory back to the kernel and takes it again, a page fault every 4 KiB.
+/// musl's builds keep their own, for jemalloc's needs a compiler for it.
+#[cfg(target_env = "gnu")]
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

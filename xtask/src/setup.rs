@@ -17,9 +17,10 @@ const CARGO_FUZZ: &str = "0.13.2";
 
 const TUS_JS_CLIENT: &str = "4.3.1";
 
-/// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
-/// matches the nightly's LLVM.
+/// What building needs: make for the upload server's allocator, and for the eBPF programs rust-src
+/// on the nightly toolchain, and a bpf-linker that matches the nightly's LLVM.
 pub(crate) fn for_build() -> Result<()> {
+    packages(&[("make", "make")])?;
     let llvm = nightly_llvm()?;
     rust_src()?;
     bpf_linker(llvm)

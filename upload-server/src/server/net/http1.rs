@@ -16,6 +16,10 @@ use crate::server::error::{Error, PROBLEM_JSON};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The most that hyper reads at once. More was not faster, and many uploads at a time hold several
+/// of these each.
+const BUFFER_BYTES: usize = 256 * 1024;
+
 /// Serves one request after the other.
 pub(crate) async fn serve<S>(
     how: &Http,
@@ -30,6 +34,7 @@ where
         .header_read_timeout(how.head)
         // A client may close its side once its body is out, and still wants the response.
         .half_close(true)
+        .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), how.service(Arc::clone(&connection)));
 
     let served_out = tokio::select! {
