@@ -21,9 +21,12 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// After how many seconds a client that was turned away may try again.
 const RETRY_SECS: HeaderValue = HeaderValue::from_static("5");
 
-/// What a browser can be asked for, and what else is taken.
-const CHALLENGE: HeaderValue =
-    HeaderValue::from_static("Basic realm=\"upload-server: the token is the password\", Bearer");
+/// What a browser can be asked for, and what else is taken. Each has a line of its own: in a list,
+/// Chromium understands neither, and asks nobody.
+const CHALLENGES: [HeaderValue; 2] = [
+    HeaderValue::from_static("Basic realm=\"upload-server: the token is the password\""),
+    HeaderValue::from_static("Bearer"),
+];
 
 /// Why a request failed. The text is for the client; what only concerns the server is in the
 /// source.
@@ -187,12 +190,18 @@ impl IntoResponse for Error {
         let (status, _) = self.status_and_outcome();
         let content_type = [(CONTENT_TYPE, PROBLEM_JSON)];
         let mut response = (status, content_type, self.problem()).into_response();
-        let header = match self {
-            Self::Busy | Self::TooMany(_) => Some((RETRY_AFTER, RETRY_SECS)),
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, CHALLENGE)),
-            _ => None,
-        };
-        response.headers_mut().extend(header);
+        let headers = response.headers_mut();
+        match self {
+            Self::Busy | Self::TooMany(_) => {
+                headers.insert(RETRY_AFTER, RETRY_SECS);
+            }
+            Self::Unauthorized => {
+                for challenge in CHALLENGES {
+                    headers.append(WWW_AUTHENTICATE, challenge);
+                }
+            }
+            _ => {}
+        }
         response
     }
 }

@@ -59,7 +59,8 @@ async fn the_token_is_asked_for() {
         assert_eq!(response.status, status, "{authorization}");
         if status == 401 {
             response.problem();
-            assert!(response.head.contains("www-authenticate: Basic realm="));
+            assert!(response.head.contains("\r\nwww-authenticate: Basic realm="));
+            assert!(response.head.contains("\r\nwww-authenticate: Bearer\r\n"));
             // Strangers leave no record of an upload.
             assert_eq!(feed.connection().await.requests, 1);
             assert_eq!(server.names(), [""; 0]);
