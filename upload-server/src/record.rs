@@ -72,6 +72,9 @@ pub struct Upload {
     pub version: String,
     /// The name the file was or would have been stored under; `null` where none was accepted.
     pub name: Option<String>,
+    /// The request's `X-Request-Id`, by which its sender knows it again; `null` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// The request's `Content-Length`.
     pub content_length: Option<u64>,
     /// Bytes of the file that arrived.
@@ -243,6 +246,7 @@ pub(crate) mod tests {
             target: "/file".to_owned(),
             version: "HTTP/1.1".to_owned(),
             name: Some("file".to_owned()),
+            request_id: None,
             content_length: Some(3),
             bytes: 3,
             sha256: None,

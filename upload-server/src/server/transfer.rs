@@ -1,7 +1,7 @@
 //! One file on its way in, and the record it leaves: exactly one, also when the request is dropped
 //! halfway.
 
-use axum::http::{header::CONTENT_LENGTH, request::Parts};
+use axum::http::{HeaderMap, HeaderName, header::CONTENT_LENGTH, request::Parts};
 use serde::Serialize;
 
 use super::{
@@ -13,6 +13,12 @@ use super::{
     store::Stored,
 };
 use crate::record::{Outcome, Part, Times, Upload};
+
+/// A client's or proxy's own name for a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest of them that is kept.
+const LONGEST_REQUEST_ID: usize = 128;
 
 /// How many parts of a file its record has.
 const MOST_PARTS: usize = 256;
@@ -59,6 +65,7 @@ impl Transfer {
             target: request.uri.to_string(),
             version: format!("{:?}", request.version),
             name: None,
+            request_id: request_id(&request.headers),
             content_length: content_length.and_then(|length| length.to_str().ok()?.parse().ok()),
             bytes: 0,
             sha256: None,
@@ -193,4 +200,9 @@ impl Drop for Transfer {
             self.conclude_failed(&Error::Aborted);
         }
     }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    (!id.is_empty() && id.len() <= LONGEST_REQUEST_ID).then(|| id.to_owned())
 }
