@@ -1,6 +1,7 @@
 //! What became of every upload, kept in a database (SQLite) over restarts and crashes. One thread
 //! writes; whoever has to know that something is kept waits for it off the runtime, all others go on.
 
+mod listed;
 mod past;
 mod schema;
 mod writer;
@@ -19,7 +20,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tracing::warn;
 
-pub(crate) use self::past::Past;
+pub(crate) use self::{listed::Listed, past::Past};
 use self::{
     past::Row,
     writer::{Order, write_all},
@@ -151,6 +152,15 @@ impl History {
         limit: u32,
     ) -> Result<Vec<Past>, rusqlite::Error> {
         past::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
+    }
+
+    /// The same in brief.
+    pub(crate) fn list(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, rusqlite::Error> {
+        listed::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
     /// Finishes what there is to write. Blocks.

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
-use super::{history::History, json};
+use super::{
+    history::{History, Listed},
+    json,
+};
 use crate::record::{ConnectionEnd, FeedLine, PartOfUpload, Server, Upload};
 
 /// How many uploads, how many parts of uploads, and how many connection ends, are remembered.
@@ -177,6 +180,25 @@ impl Journal {
         Some(kept.ok()??.into_iter().map(Bytes::from).collect())
     }
 
+    /// Up to `limit` uploads before this id, the latest first. Blocks.
+    pub(crate) fn latest(&self, before: Option<u64>, limit: u32) -> Vec<Listed> {
+        if let Some(history) = &self.history {
+            match history.list(before, limit) {
+                Ok(listed) => return listed,
+                Err(error) => warn!(%error, "the history cannot be read"),
+            }
+        }
+        let state = self.state();
+        let remembered = state.uploads.iter().filter_map(Remembered::listed);
+        let mut listed: Vec<_> = remembered
+            .filter(|listed| before.is_none_or(|before| listed.id < before))
+            .collect();
+        // An upload gets its id a little before it stands here.
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.id));
+        listed.truncate(limit as usize);
+        listed
+    }
+
     /// Where uploads are kept, if they are.
     pub(crate) fn history(&self) -> Option<&History> {
         self.history.as_ref()
@@ -184,6 +206,15 @@ impl Journal {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered {
+    fn listed(&self) -> Option<Listed> {
+        match serde_json::from_slice(&self.line) {
+            Ok(FeedLine::Upload(upload)) => Listed::new(&upload, !self.timelines.is_empty()),
+            _ => None,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     error::Error,
     form,
     intake::Intake,
+    journal::Journal,
     limits::admission::{Admission, admit},
     metrics::Metrics,
     page::{self, Page},
@@ -28,12 +29,14 @@ pub(crate) fn router(
     access: Guard,
     metrics: Arc<Metrics>,
     tus: Tus,
+    journal: Arc<Journal>,
 ) -> Router {
     let with_token = access.access.token.is_some();
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
     let gate = from_fn_with_state(admission, admit);
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),
+        journal,
         offer: access.access.offer,
         on_duplicate: intake.store.on_duplicate(),
         with_token,
@@ -56,6 +59,7 @@ pub(crate) fn router(
         .fallback(async || Error::NotFound)
         .with_state(intake)
         .merge(tus)
+        .merge(page::assets())
         .layer(from_fn_with_state(Arc::new(access), guard))
 }
 

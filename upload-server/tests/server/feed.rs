@@ -61,6 +61,15 @@ impl Feed {
         }
     }
 
+    /// The next upload, whatever stands before it.
+    pub(crate) async fn next_upload(&mut self) -> Upload {
+        loop {
+            if let FeedLine::Upload(upload) = self.next().await.unwrap() {
+                return upload;
+            }
+        }
+    }
+
     /// The next line but for parts, which is the end of a connection.
     pub(crate) async fn connection(&mut self) -> ConnectionEnd {
         match self.next_whole().await {

@@ -80,6 +80,7 @@ async fn without_the_token_there_is_nothing() {
         "/files/file",
         "/files/missing",
         "/metrics",
+        "/page/page.js",
         "/else/where",
     ] {
         let response = get(&server, target, "Host: localhost\r\n").await;
@@ -258,8 +259,10 @@ async fn what_is_offered_can_be_switched() {
     let localhost = "Host: localhost\r\n";
     let server = serve(|access| access.offer.listing = false).await;
     fs::write(server.path("known"), "content").unwrap();
+    assert_eq!(put(&server, localhost).await.status, 201);
     let page = get(&server, "/", localhost).await;
     assert!(page.text().contains("<form") && !page.text().contains("known"));
+    assert!(!page.text().contains("/t/"));
     assert_eq!(get(&server, "/files/known", localhost).await.status, 200);
 
     let server = serve(|access| access.offer.download = false).await;

@@ -2,16 +2,33 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use crate::{client::Response, test_server::TestServer};
+use upload_server::{record::Outcome, server::History};
+
+use crate::{
+    client::Response,
+    test_server::{TestServer, within_limit},
+};
 
 async fn get(server: &TestServer, target: &str) -> Response {
+    get_with(server, target, "").await
+}
+
+async fn get_with(server: &TestServer, target: &str, fields: &str) -> Response {
     let mut client = server.connect().await;
     client
         .send(format!(
-            "GET {target} HTTP/1.1\r\nHost: localhost:1\r\n\r\n"
+            "GET {target} HTTP/1.1\r\nHost: localhost:1\r\n{fields}\r\n"
         ))
         .await;
     client.response().await
+}
+
+/// A server that keeps a history, and its place.
+async fn with_history() -> (TestServer, tempfile::TempDir) {
+    let root = tempfile::tempdir().unwrap();
+    let history = History::open(root.path(), 100, false).unwrap();
+    let server = TestServer::start_with(|config| config.history = Some(history)).await;
+    (server, root)
 }
 
 #[tokio::test]
@@ -82,5 +99,126 @@ async fn downloads_nothing_else() {
             404,
             "{target}"
         );
+    }
+}
+
+#[tokio::test]
+async fn lists_the_latest_uploads() {
+    check(TestServer::start().await).await;
+    let (server, _root) = with_history().await;
+    check(server).await;
+
+    async fn check(server: TestServer) {
+        let mut feed = server.feed().await;
+        assert!(get(&server, "/").await.text().contains("No upload yet."));
+        feed.connection().await;
+        let mut client = server.connect().await;
+        for _ in 0..21 {
+            assert_eq!(client.put("%3Cb%3E", b"12345").await.status, 201);
+            feed.upload().await;
+        }
+        client
+            .send("PUT /broken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
+            .await;
+        client.finish_sending().await;
+        assert_eq!(feed.upload().await.outcome, Outcome::Aborted);
+        fs::remove_file(server.path("<b> (20)")).unwrap();
+
+        let page = listed(&server, "/", "/t/22").await;
+        assert!(page.contains("aborted: the client closed the connection"));
+        assert!(page.contains("<span class=\"name\">broken</span>"));
+        let stored = "<a href=\"/files/%3Cb%3E%20%2819%29\">&lt;b&gt; (19)</a>";
+        assert!(page.contains(stored), "{page}");
+        // What is gone cannot be had.
+        assert!(page.contains("<span class=\"name\">&lt;b&gt; (20)</span>"));
+        assert_eq!(page.matches("/t/").count(), 20);
+        assert!(page.contains("<a href=\"/?before=3\">Older uploads</a>"));
+
+        let older = listed(&server, "/?before=3", "/t/2").await;
+        assert_eq!(older.matches("/t/").count(), 2);
+        assert!(older.contains("<a href=\"/\">Latest uploads</a>") && !older.contains("before="));
+        assert_eq!(get(&server, "/?before=x").await.status, 400);
+    }
+}
+
+/// The page, once it has this: a record may reach the history a little after the feed.
+async fn listed(server: &TestServer, target: &str, expected: &str) -> String {
+    let asked = async {
+        loop {
+            let page = get(server, target).await.text().to_owned();
+            if page.contains(&format!("\"{expected}\"")) {
+                return page;
+            }
+        }
+    };
+    within_limit(asked).await
+}
+
+#[tokio::test]
+async fn hands_its_parts_out() {
+    let server = TestServer::start().await;
+    let page = get(&server, "/").await;
+    let policy = page.field("content-security-policy").unwrap();
+    assert!(!policy.contains("unsafe") && !policy.contains("http"));
+    assert!(!page.text().contains("<style") && !page.text().contains(" style="));
+    for (name, media_type) in [("page.css", "text/css"), ("page.js", "text/javascript")] {
+        let target = format!("/page/{name}");
+        assert!(page.text().contains(&format!("\"{target}\"")));
+        let part = get(&server, &target).await;
+        assert_eq!(part.status, 200);
+        assert!(part.field("content-type").unwrap().starts_with(media_type));
+        assert_eq!(part.field("cache-control"), Some("no-cache"));
+        let tag = part.field("etag").unwrap();
+        for (known, status) in [(tag, 304), ("\"other\", W/\"x\"", 200), ("*", 304)] {
+            let fields = format!("If-None-Match: {known}\r\n");
+            let again = get_with(&server, &target, &fields).await;
+            assert_eq!((again.status, again.field("etag")), (status, Some(tag)));
+        }
+    }
+    assert_eq!(get(&server, "/page/page.html").await.status, 404);
+}
+
+/// Each script asks for others by their address.
+#[tokio::test]
+async fn no_script_misses_another() {
+    let server = TestServer::start().await;
+    let mut wanted = vec!["page.js".to_owned()];
+    let mut seen = 0;
+    while let Some(name) = wanted.get(seen).cloned() {
+        seen += 1;
+        let script = get(&server, &format!("/page/{name}")).await;
+        assert_eq!(script.status, 200, "{name}");
+        for import in script.text().split("from \"./").skip(1) {
+            let import = import.split('"').next().unwrap().to_owned();
+            if !wanted.contains(&import) {
+                wanted.push(import);
+            }
+        }
+    }
+    assert!(seen > 1);
+}
+
+#[tokio::test]
+async fn says_what_is_taken() {
+    let server = TestServer::start_with(|config| config.limits.max_size = Some(2_500_000)).await;
+    let page = get(&server, "/").await;
+    assert!(page.text().contains("The largest file taken has 2.5 MB."));
+    assert!(page.text().contains("data-most=\"2500000\""));
+    assert!(page.text().contains("data-download=\"/files/\""));
+    let server = TestServer::start_with(|config| config.access.offer.download = false).await;
+    let page = get(&server, "/").await;
+    assert!(page.text().contains("data-most=\"\"") && page.text().contains("data-download=\"\""));
+}
+
+#[tokio::test]
+async fn a_record_names_the_clients_own_id() {
+    let server = TestServer::start().await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    let long = "x".repeat(129);
+    for (id, expected) in [("7f-a", Some("7f-a")), ("", None), (&long, None)] {
+        let field = format!("X-Request-Id: {id}\r\n");
+        assert_eq!(client.put_with(&field, "file", b"abc").await.status, 201);
+        assert_eq!(feed.upload().await.request_id.as_deref(), expected);
     }
 }

@@ -34,19 +34,11 @@ impl Row {
         let record = serde_json::to_string(upload)
             .inspect_err(|error| error!(%error, "a record cannot be written as JSON"))
             .ok()?;
-        let times = &upload.times;
-        let ended = [
-            times.sent_ns,
-            times.response_ns,
-            times.stored_ns,
-            times.body_last_ns,
-        ];
-        let ended = ended.into_iter().flatten().max().unwrap_or(times.head_ns);
         Some(Self {
             id: upload.id.parse().ok()?,
             upload: upload.clone(),
-            began: wall_clock(times.head_ns),
-            ended: wall_clock(ended),
+            began: wall_clock(upload.times.head_ns),
+            ended: ended(upload),
             record,
         })
     }
@@ -119,6 +111,18 @@ fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json)
         .inspect_err(|error| error!(%error, "the history has something that is not JSON"))
         .ok()
+}
+
+/// When the last of an upload was seen, as RFC 3339 says it.
+pub(super) fn ended(upload: &Upload) -> String {
+    let times = &upload.times;
+    let ended = [
+        times.sent_ns,
+        times.response_ns,
+        times.stored_ns,
+        times.body_last_ns,
+    ];
+    wall_clock(ended.into_iter().flatten().max().unwrap_or(times.head_ns))
 }
 
 /// CLOCK_MONOTONIC as RFC 3339 says it, by the difference between the clocks now.

@@ -1,0 +1,54 @@
+//! `GET /page/NAME`: the page's style and scripts. A browser keeps them, and asks each time whether
+//! they are still the same (RFC 9111, 4.3): another version of the server is known at once.
+
+use axum::{
+    extract::Path,
+    http::{
+        HeaderMap, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    },
+    response::{IntoResponse, Response},
+};
+use ring::digest::{SHA256, digest};
+
+use crate::server::error::Error;
+
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The files, as they stand beside this one.
+const ASSETS: [(&str, &str, &str); 8] = [
+    ("page.css", CSS, include_str!("page.css")),
+    ("page.js", SCRIPT, include_str!("page.js")),
+    ("item.js", SCRIPT, include_str!("item.js")),
+    ("live.js", SCRIPT, include_str!("live.js")),
+    ("put.js", SCRIPT, include_str!("put.js")),
+    ("request.js", SCRIPT, include_str!("request.js")),
+    ("tus.js", SCRIPT, include_str!("tus.js")),
+    ("units.js", SCRIPT, include_str!("units.js")),
+];
+
+/// One of the files.
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
+    let asset = ASSETS.iter().find(|(known, ..)| *known == name);
+    let (_, media_type, content) = asset.ok_or(Error::NotFound)?;
+    let tag = tag(content);
+    let known = headers.get_all(IF_NONE_MATCH).iter();
+    let is_known = known.filter_map(|tags| tags.to_str().ok()).any(|tags| {
+        let mut tags = tags.split(',').map(str::trim);
+        tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    });
+    let caching = [(CACHE_CONTROL, "no-cache".to_owned()), (ETAG, tag)];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    Ok((caching, [(CONTENT_TYPE, *media_type)], *content).into_response())
+}
+
+/// Another content has another tag.
+fn tag(content: &str) -> String {
+    let digest = digest(&SHA256, content.as_bytes());
+    let digits = digest.as_ref().iter().take(8);
+    let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digits}\"")
+}

@@ -1,0 +1,56 @@
+// One request with XMLHttpRequest: the only way in all browsers to see how much of a body has been
+// sent. (`fetch` would need a stream as its body, with `duplex`, which not all have.)
+
+/** The server's answer is a refusal; the message is its sentence (RFC 9457). */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** No answer came. */
+export class Broken extends Error {}
+
+/** The user took it back. */
+export class Cancelled extends Error {}
+
+/**
+ * Sends a request; gives the answer, an XMLHttpRequest that is done.
+ *
+ * `progress` is called with how many bytes of the body the browser has handed to the system.
+ * @throws Refused, Broken or Cancelled
+ */
+export function request(method, address, { headers = {}, body = null, progress, signal } = {}) {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(new Cancelled());
+      return;
+    }
+    const request = new XMLHttpRequest();
+    request.open(method, address);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    if (progress) request.upload.onprogress = (event) => progress(event.loaded);
+    const abort = () => request.abort();
+    signal?.addEventListener("abort", abort);
+    request.onload = () => {
+      if (request.status < 400) resolve(request);
+      else reject(new Refused(request.status, detail(request)));
+    };
+    request.onerror = () => reject(new Broken("the connection broke"));
+    request.onabort = () => reject(new Cancelled());
+    request.onloadend = () => signal?.removeEventListener("abort", abort);
+    request.send(body);
+  });
+}
+
+function detail(request) {
+  if (request.status === 401) {
+    return "the server's token is missing or wrong: load the page again, and give it as the password";
+  }
+  try {
+    return JSON.parse(request.responseText).detail;
+  } catch {
+    return `the server answers ${request.status} ${request.statusText}`;
+  }
+}
