@@ -15,7 +15,12 @@ const BPF_LINKER: &str = "0.13.0";
 /// The cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 
-const TUS_JS_CLIENT: &str = "4.3.1";
+/// What the tests take from npm, by version and by what for.
+const NODE_PACKAGES: [(&str, &str, &str); 3] = [
+    ("tus-js-client", "4.3.1", "uploads as others do"),
+    ("playwright-core", "1.65.1", "drives the browser"),
+    ("axe-core", "4.14.1", "looks for what hinders people"),
+];
 
 /// What building needs: make for the upload server's allocator, and for the eBPF programs rust-src
 /// on the nightly toolchain, and a bpf-linker that matches the nightly's LLVM.
@@ -40,20 +45,23 @@ pub(crate) fn for_tests() -> Result<()> {
         ("tshark", "tshark"),
         ("node", "nodejs"),
         ("npm", "npm"),
+        ("chromium", "chromium"),
     ])?;
-    tus_client()
+    NODE_PACKAGES
+        .iter()
+        .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
 }
 
-/// A client of the resumable uploads that is not of this project.
-fn tus_client() -> Result<()> {
-    let directory = target_dir().join("tus-js-client");
-    let package = format!("tus-js-client@{TUS_JS_CLIENT}");
-    let manifest = directory.join("node_modules/tus-js-client/package.json");
-    let version = format!("\"version\": \"{TUS_JS_CLIENT}\"");
+/// Each has a folder of its own in cargo's.
+fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
+    let directory = target_dir().join(name);
+    let package = format!("{name}@{version}");
+    let manifest = directory.join(format!("node_modules/{name}/package.json"));
+    let version = format!("\"version\": \"{version}\"");
     if fs::read_to_string(manifest).is_ok_and(|manifest| manifest.contains(&version)) {
         return Ok(());
     }
-    say(&format!("{package} is missing: the tests upload with it"));
+    say(&format!("{package} is missing: it {purpose} in the tests"));
     fs::create_dir_all(&directory)?;
     run(Command::new("npm")
         .args([

@@ -8,6 +8,7 @@
 
 mod access;
 mod broken;
+mod browser;
 mod client;
 mod control;
 mod digest;

@@ -1,0 +1,177 @@
+// What people do on the upload page.
+//
+// node page.mjs MODULES SHOTS DIRECTORY URL SCENARIO
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { drop, item, launch, look, throttle } from "./browser.mjs";
+
+const [modules, shots, directory, url, scenario] = process.argv.slice(2);
+
+/** A file to upload, of so many bytes that are not all alike. */
+function file(name, bytes) {
+  const path = join(directory, name);
+  const content = Buffer.alloc(bytes);
+  for (let at = 0; at + 4 <= bytes; at += 4096) content.writeUInt32LE(at / 4096, at);
+  writeFileSync(path, content);
+  return path;
+}
+
+const state = (page, name) => item(page, name).locator(".state");
+
+const scenarios = {
+  async drops_three_files(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    await look(browser, shots, "empty");
+    const unthrottle = await throttle(context, page, 20e6);
+    await drop(context, page, [file("large.bin", 100e6), file("<b>&.txt", 5), file("none", 0)]);
+    await state(page, "large.bin").getByText(/ of 100\.0 MB, .*\/s, .* left/).waitFor();
+    await look(browser, shots, "sending");
+    const seen = new Set();
+    while (seen.size < 3) seen.add(await page.locator("progress").first().evaluate((p) => p.value));
+    await unthrottle();
+    for (const name of ["large.bin", "<b>&.txt", "none"]) {
+      await item(page, name).and(page.locator(".complete")).waitFor();
+    }
+    await state(page, "<b>&.txt").getByText("Stored as <b>&.txt: 5 B").waitFor();
+    assert.equal(await page.locator("#items b").count(), 0);
+    // The lists come by themselves.
+    await page.locator("#lists").getByText("<b>&.txt").first().waitFor();
+    await look(browser, shots, "stored");
+
+    await page.locator("#choose").setInputFiles([join(directory, "none")]);
+    const second = page.locator("#items .item").last();
+    await second.getByText("Stored as none (1), since its name was taken").waitFor();
+    const download = page.waitForEvent("download");
+    await second.getByRole("link", { name: "none (1)", exact: true }).click();
+    assert.equal((await download).suggestedFilename(), "none (1)");
+  },
+
+  async cancels_and_retries(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    const unthrottle = await throttle(context, page, 2e6);
+    const names = ["large.bin", "small.bin"];
+    await page.locator("#choose").setInputFiles([file(names[0], 40e6), file(names[1], 4e6)]);
+    for (const name of names) {
+      await state(page, name).getByText(/ of .*\/s, .* left/).waitFor();
+      await page.getByRole("button", { name: `Cancel ${name}` }).click();
+      await state(page, name).getByText(/^Cancelled after .* of /).waitFor();
+    }
+    await look(browser, shots, "cancelled");
+    await unthrottle();
+    for (const name of names) {
+      await page.getByRole("button", { name: `Retry ${name}` }).click();
+      await item(page, name).and(page.locator(".complete")).waitFor();
+      await page.getByRole("button", { name: `Hide ${name}` }).click();
+    }
+    assert.equal(await page.locator("#here").isVisible(), false);
+  },
+
+  /** The way to the server breaks every connection after some megabytes. */
+  async goes_on_where_it_broke_off({ page }) {
+    await page.goto(url);
+    await page.locator("#choose").setInputFiles([file("large.bin", 40e6)]);
+    await state(page, "large.bin").getByText(/^Goes on in /).waitFor();
+    await item(page, "large.bin").and(page.locator(".complete")).waitFor();
+  },
+
+  /** A page that is loaded again goes on as well. */
+  async goes_on_after_a_reload(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    const unthrottle = await throttle(context, page, 10e6);
+    const path = file("large.bin", 40e6);
+    await page.locator("#choose").setInputFiles([path]);
+    await state(page, "large.bin").getByText(/^[5-9]\.\d MB of .* left/).waitFor();
+    page.on("dialog", (dialog) => dialog.accept());
+    await page.reload();
+    await unthrottle();
+    const offset = page.waitForRequest((request) => request.method() === "PATCH");
+    await page.locator("#choose").setInputFiles([path]);
+    const from = Number((await (await offset).allHeaders())["upload-offset"]);
+    assert.ok(from > 0, `begins at ${from}`);
+    await item(page, "large.bin").and(page.locator(".complete")).waitFor();
+  },
+
+  async says_why_not(browser) {
+    const { page } = browser;
+    await page.goto(url);
+    // The server takes 1 MB, and no name twice.
+    const files = [file("taken", 9), file(".hidden", 9), file("large.bin", 2e6)];
+    mkdirSync(join(directory, "folder"));
+    await page.locator("#choose").setInputFiles([files[0]]);
+    await item(page, "taken").and(page.locator(".complete")).waitFor();
+    await page.getByRole("button", { name: "Hide" }).click();
+    await drop(browser.context, page, [...files, join(directory, "folder")]);
+    const says = (name, words) => state(page, name).getByText(words).waitFor();
+    await says("taken", "Not stored: a file of this name is stored already");
+    await says(".hidden", "Not stored: the name is not accepted: it begins with a '.'");
+    await says("large.bin", "Not stored: it has 2.0 MB, and this server takes 1.0 MB at most");
+    await says("folder", "Not stored: it is a folder, or cannot be read");
+    await look(browser, shots, "refused");
+  },
+
+  async needs_no_script(browser) {
+    const { page } = browser;
+    await page.goto(url);
+    const chosen = [file("<i>one", 10), file("two", 3e6)];
+    await page.getByLabel("Choose files").setInputFiles(chosen);
+    await page.getByRole("button", { name: "Upload" }).click();
+    await page.getByRole("link", { name: "<i>one", exact: true }).first().waitFor();
+    await page.getByRole("link", { name: "two", exact: true }).first().waitFor();
+    assert.equal(await page.locator("#lists i").count(), 0);
+    assert.equal(await page.getByText("drop them anywhere").isVisible(), false);
+    // axe is a script, too.
+    await look({ page }, shots, "without-script");
+  },
+
+  /** Who has told the browser needs not tell the page. */
+  async knows_the_token({ page }) {
+    await page.goto(url);
+    await page.locator("#choose").setInputFiles([file("small.bin", 9), file("large.bin", 20e6)]);
+    for (const name of ["small.bin", "large.bin"]) {
+      await item(page, name).and(page.locator(".complete")).waitFor();
+    }
+  },
+
+  /** From the beginning to the end without a mouse. */
+  async needs_no_mouse({ context, page }) {
+    await page.goto(url);
+    const focused = () => page.evaluate(() => document.activeElement.textContent.trim());
+    await page.keyboard.press("Tab");
+    const chooser = page.waitForEvent("filechooser");
+    await page.keyboard.press("Space");
+    const unthrottle = await throttle(context, page, 1e6);
+    await (await chooser).setFiles([file("small.bin", 4e6)]);
+    await state(page, "small.bin").getByText(/ left$/).waitFor();
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(), "Cancel small.bin");
+    await page.keyboard.press("Enter");
+    await state(page, "small.bin").getByText("Cancelled").waitFor();
+    assert.equal(await focused(), "Retry small.bin");
+    await unthrottle();
+    await page.keyboard.press("Enter");
+    await item(page, "small.bin").and(page.locator(".complete")).waitFor();
+    assert.equal(await focused(), "Hide small.bin");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "choose");
+  },
+};
+
+const options = {
+  knows_the_token: { httpCredentials: { username: "anybody", password: "0123456789abcdef" } },
+  needs_no_script: { javaScriptEnabled: false },
+};
+
+const browser = await launch(modules, options[scenario]);
+try {
+  await scenarios[scenario](browser);
+} catch (error) {
+  await browser.page.screenshot({ path: join(shots, `failed-${scenario}.png`), fullPage: true });
+  throw error;
+} finally {
+  await browser.close();
+}

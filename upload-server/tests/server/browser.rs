@@ -1,0 +1,107 @@
+//! The page in a real browser: Chromium, driven by `tests/browser/page.mjs`.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use tokio::{process::Command, sync::Mutex, time::timeout};
+use upload_server::server::{OnDuplicate, Token};
+
+use crate::{proxy::Proxy, test_server::TestServer};
+
+/// Longer than any scenario takes.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Browsers are large.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Does one of the script's scenarios with the server at this address. What was to be seen then
+/// stands in `browser`, in cargo's folder.
+async fn browse(address: SocketAddr, scenario: &str) {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    assert!(
+        target.join("playwright-core").exists() && target.join("axe-core").exists(),
+        "what drives the browser is missing: `cargo xtask test` installs it"
+    );
+    let files = tempfile::tempdir().unwrap();
+    let running = Command::new("node")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/browser/page.mjs"
+        ))
+        .arg(target)
+        .arg(target.join("browser"))
+        .arg(files.path())
+        .arg(format!("http://{address}/"))
+        .arg(scenario)
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(LIMIT, running).await.unwrap().unwrap();
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{scenario}: {says}");
+}
+
+#[tokio::test]
+async fn drops_three_files() {
+    let server = TestServer::start().await;
+    browse(server.address, "drops_three_files").await;
+    let bytes = |name: &str| fs::metadata(server.path(name)).unwrap().len();
+    let stored = ["large.bin", "<b>&.txt", "none", "none (1)"].map(bytes);
+    assert_eq!(stored, [100_000_000, 5, 0, 0]);
+}
+
+#[tokio::test]
+async fn cancels_and_retries() {
+    let server = TestServer::start().await;
+    browse(server.address, "cancels_and_retries").await;
+    let names = server.names();
+    let shown = names.iter().filter(|name| !name.starts_with('.'));
+    assert_eq!(shown.collect::<Vec<_>>(), ["large.bin", "small.bin"]);
+}
+
+#[tokio::test]
+async fn goes_on_where_it_broke_off() {
+    let server = TestServer::start().await;
+    let proxy = Proxy::start(server.address, [15_000_000; 20]).await;
+    let mut feed = server.feed().await;
+    browse(proxy.address, "goes_on_where_it_broke_off").await;
+    let upload = feed.next_upload().await;
+    assert_eq!(upload.bytes, 40_000_000);
+    assert!(upload.connections.len() > 1, "{upload:?}");
+}
+
+#[tokio::test]
+async fn goes_on_after_a_reload() {
+    let server = TestServer::start().await;
+    browse(server.address, "goes_on_after_a_reload").await;
+    assert_eq!(
+        fs::metadata(server.path("large.bin")).unwrap().len(),
+        40_000_000
+    );
+}
+
+#[tokio::test]
+async fn says_why_not() {
+    let server = TestServer::start_with(|config| {
+        config.on_duplicate = OnDuplicate::Error;
+        config.limits.max_size = Some(1_000_000);
+    });
+    browse(server.await.address, "says_why_not").await;
+}
+
+#[tokio::test]
+async fn needs_no_script() {
+    browse(TestServer::start().await.address, "needs_no_script").await;
+}
+
+#[tokio::test]
+async fn needs_no_mouse() {
+    browse(TestServer::start().await.address, "needs_no_mouse").await;
+}
+
+#[tokio::test]
+async fn knows_the_token() {
+    let server = TestServer::start_with(|config| {
+        config.access.token = Some(Token::new("0123456789abcdef").unwrap());
+    });
+    browse(server.await.address, "knows_the_token").await;
+}
