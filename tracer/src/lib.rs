@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod machine;
 pub mod moment;
 pub mod output;
+pub mod output_file;
 pub mod payload;
 pub mod pipeline;
 pub mod process;

@@ -2,18 +2,20 @@
 //! files.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
+    os::fd::AsFd,
 };
 
 use anstream::{AutoStream, ColorChoice, StripStream};
 use anyhow::{Context as _, Result};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
     input::{Flow, Input},
     moment::Clock,
     output::Output,
+    output_file::OutputFile,
     pipeline::Pipeline,
     say,
     sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Text, WhenBehind},
@@ -44,13 +46,14 @@ impl Show {
         when_behind: WhenBehind,
     ) -> Result<Self> {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
+        append(io::stdout()).context("stdout cannot be written")?;
         let stdout: Box<dyn Sink> = match output.format {
             Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()), scope.segments)),
             Format::Text => Box::new(Text::new(text_stdout(), scope, output.explain)),
         };
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
-            let file = File::create(path).with_context(unwritable)?;
+            let file = OutputFile::create(path).with_context(unwritable)?;
             let pcapng = Pcapng::new(Box::new(file)).with_context(unwritable)?;
             sinks.push(SinkThread::start(Box::new(pcapng), when_behind)?);
         }
@@ -143,4 +146,14 @@ fn text_stdout() -> Box<dyn Write + Send> {
         }
         choice => Box::new(AutoStream::new(io::stdout(), choice)),
     }
+}
+
+/// Whoever empties the file behind stdout (logrotate's `copytruncate`) finds what follows at its
+/// begin, and no hole before it.
+fn append(stdout: impl AsFd) -> io::Result<()> {
+    let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+    if fstat(&stdout).is_ok_and(|stat| is_file(stat.st_mode)) {
+        fcntl_setfl(&stdout, fcntl_getfl(&stdout)? | OFlags::APPEND)?;
+    }
+    Ok(())
 }

@@ -192,6 +192,6 @@ fn write_all(
 }
 
 /// A destination that is written in large pieces.
-fn buffered(destination: Box<dyn Write + Send>) -> io::BufWriter<Box<dyn Write + Send>> {
+fn buffered<W: Write>(destination: W) -> io::BufWriter<W> {
     io::BufWriter::with_capacity(64 * 1024, destination)
 }

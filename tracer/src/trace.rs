@@ -13,12 +13,16 @@ use anyhow::{Context as _, Result};
 use crate::{
     cli::{OutputArgs, TraceArgs},
     input::{Flow, Input},
+    output_file::OutputFile,
     say,
     show::Show,
     sink::WhenBehind,
     source::recording::{Recorder, Recording},
     target::Target,
 };
+
+/// How often a recording is written out, and asked whether its file was rotated away.
+const RENEW_EVERY_NS: u64 = 1_000_000_000;
 
 /// Traces live and shows what it sees.
 ///
@@ -38,17 +42,25 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 /// When it cannot begin, or the output or the file cannot be written.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
-    let created = File::create(file).with_context(unwritable)?;
+    let created = OutputFile::create(file).with_context(unwritable)?;
     let target = Target::choose(arguments, output).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
     let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
     let mut written = Ok(());
     let mut records = 0_u64;
+    let mut renewed_ns = 0;
     let status = target
         .run(arguments, |input| {
             records += u64::from(matches!(input, Input::Kernel(_)));
             if written.is_ok() {
                 written = recorder.write(&input);
+            }
+            if let Input::Tick(tick) = &input
+                && written.is_ok()
+                && tick.mono_ns.saturating_sub(renewed_ns) >= RENEW_EVERY_NS
+            {
+                renewed_ns = tick.mono_ns;
+                written = recorder.renew();
             }
             match show.take(input) {
                 _ if written.is_err() => Flow::Enough,

@@ -5,7 +5,7 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     io::{self, BufWriter, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pcap_file::{
@@ -15,6 +15,7 @@ use pcap_file::{
         blocks::{
             enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+            section_header::SectionHeaderBlock,
         },
     },
 };
@@ -23,11 +24,14 @@ use super::Sink;
 use crate::{
     end::End,
     output::{Output, SegmentLine},
+    output_file::Destination,
 };
 
 /// See the module.
 pub struct Pcapng {
-    writer: PcapNgWriter<BufWriter<Box<dyn Write + Send>>>,
+    writer: PcapNgWriter<BufWriter<Box<dyn Destination>>>,
+    /// When the destination was last asked whether it begins anew.
+    asked: Instant,
     /// What is known of each open connection's owners and uploads.
     known: HashMap<String, Known>,
 }
@@ -41,14 +45,26 @@ struct Known {
 
 /// `if_tsresol`: ten to the minus ninth of a second.
 const NANOSECONDS: u8 = 9;
+/// How often the destination is asked.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Pcapng {
     /// Writes the file's header, and one interface per end.
     ///
     /// # Errors
     /// When the destination refuses it.
-    pub fn new(destination: Box<dyn Write + Send>) -> io::Result<Self> {
-        let mut writer = PcapNgWriter::new(super::buffered(destination)).map_err(into_io)?;
+    pub fn new(destination: Box<dyn Destination>) -> io::Result<Self> {
+        let writer = PcapNgWriter::new(super::buffered(destination)).map_err(into_io)?;
+        let mut pcapng = Self {
+            writer,
+            asked: Instant::now(),
+            known: HashMap::new(),
+        };
+        pcapng.interfaces()?;
+        Ok(pcapng)
+    }
+
+    fn interfaces(&mut self) -> io::Result<()> {
         for end in [End::Client, End::Server] {
             let interface = InterfaceDescriptionBlock {
                 linktype: DataLink::RAW,
@@ -58,12 +74,25 @@ impl Pcapng {
                     InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
                 ],
             };
-            writer.write_pcapng_block(interface).map_err(into_io)?;
+            self.writer.write_pcapng_block(interface).map_err(into_io)?;
         }
-        Ok(Self {
-            writer,
-            known: HashMap::new(),
-        })
+        Ok(())
+    }
+
+    /// A file that begins anew is a file of its own.
+    fn follow_rotation(&mut self) -> io::Result<()> {
+        if self.asked.elapsed() < ASK_EVERY {
+            return Ok(());
+        }
+        self.asked = Instant::now();
+        if self.writer.get_mut().get_mut().renew()? {
+            self.writer
+                .write_pcapng_block(SectionHeaderBlock::default())
+                .map_err(into_io)?;
+            self.interfaces()?;
+            self.writer.get_mut().flush()?;
+        }
+        Ok(())
     }
 
     fn segment(&mut self, segment: &SegmentLine) -> io::Result<()> {
@@ -140,7 +169,8 @@ impl Sink for Pcapng {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.get_mut().flush()
+        self.writer.get_mut().flush()?;
+        self.follow_rotation()
     }
 }
 

@@ -4,13 +4,14 @@
 //! was asked for ([`Scope`]), then frames: a little-endian length, a kind, and that many
 //! bytes. Kernel records stand as they came.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
 use crate::{
     input::{CgroupName, Feed, Input, ProgramCost, Tick},
+    output_file::Destination,
     sockets::OpenSocket,
 };
 
@@ -54,6 +55,7 @@ impl Scope {
 /// Writes inputs.
 pub struct Recorder<W: Write> {
     destination: W,
+    scope: Scope,
 }
 
 impl<W: Write> Recorder<W> {
@@ -62,11 +64,8 @@ impl<W: Write> Recorder<W> {
     /// # Errors
     /// When the destination refuses the header.
     pub fn new(mut destination: W, scope: Scope) -> io::Result<Self> {
-        destination.write_all(MAGIC)?;
-        destination.write_all(&FORMAT.to_le_bytes())?;
-        destination.write_all(&record::VERSION.to_le_bytes())?;
-        destination.write_all(&[scope.to_byte()])?;
-        Ok(Self { destination })
+        header(&mut destination, scope)?;
+        Ok(Self { destination, scope })
     }
 
     /// Appends an input.
@@ -91,6 +90,27 @@ impl<W: Write> Recorder<W> {
         self.destination.write_all(&[kind])?;
         self.destination.write_all(bytes)
     }
+}
+
+impl<W: Destination> Recorder<BufWriter<W>> {
+    /// Writes out what is buffered; where the destination begins anew, so does the recording.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    pub fn renew(&mut self) -> io::Result<()> {
+        self.destination.flush()?;
+        if self.destination.get_mut().renew()? {
+            header(&mut self.destination, self.scope)?;
+        }
+        Ok(())
+    }
+}
+
+fn header(destination: &mut impl Write, scope: Scope) -> io::Result<()> {
+    destination.write_all(MAGIC)?;
+    destination.write_all(&FORMAT.to_le_bytes())?;
+    destination.write_all(&record::VERSION.to_le_bytes())?;
+    destination.write_all(&[scope.to_byte()])
 }
 
 /// One frame of a recording.

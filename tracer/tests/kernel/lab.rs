@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -135,6 +135,13 @@ impl Lab {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
         command.args(arguments);
         Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// A tracer that writes into a file, attached.
+    pub(crate) fn tracer_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+        command.args(arguments).stdout(stdout);
+        Process::start(command, &self.dir.path().join("tracer.notify"))
     }
 
     /// `curl` within the namespace.
@@ -362,7 +369,7 @@ impl Tracer {
 }
 
 /// A child that says when it is ready (`sd_notify(3)`) and is ended with the test.
-struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
@@ -390,7 +397,16 @@ impl Process {
         }
     }
 
-    fn stop(mut self) -> std::process::ExitStatus {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What comes out of it, once.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         self.signal_and_wait()
     }
 

@@ -15,6 +15,7 @@ mod errors;
 mod exchanges;
 mod explained;
 mod failures;
+mod files;
 mod filters;
 mod handed_over;
 mod lab;
