@@ -87,9 +87,8 @@ fn files_are_rotated_under_way() {
         file.set_len(0).unwrap();
     }
     upload_until(&lab, &server, || {
-        let begins = |path: &Path, magic: &[u8]| {
-            fs::read(path).is_ok_and(|bytes| bytes.starts_with(magic))
-        };
+        let begins =
+            |path: &Path, magic: &[u8]| fs::read(path).is_ok_and(|bytes| bytes.starts_with(magic));
         begins(&recording, b"tcptrace") && begins(&capture, b"\x0a\x0d\x0d\x0a")
     });
     tracer.stop();
