@@ -135,8 +135,8 @@ pub struct OutputArgs {
     /// The form of the output on stdout
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
-    /// Under each step of a timeline, what it means, how it is known, and the tshark display filter
-    /// that shows the same segment (text only)
+    /// With each step of a timeline, what it means; in text also how it is known, and the tshark
+    /// display filter that shows the same segment
     #[arg(long)]
     pub explain: bool,
 }

@@ -1,7 +1,7 @@
 //! What the core says: each variant is one line of NDJSON, told apart by `type`.
 
 use serde::Serialize;
-use upload_server::record::Outcome;
+use upload_server::record::{Cookie, Outcome};
 
 use crate::{
     dialogue::Told,
@@ -27,6 +27,8 @@ pub enum Output {
     /// An upload came to its end and its connection stays open: its timeline so far. The line
     /// `timeline` follows when the connection is closed.
     Progress(Box<Timeline>),
+    /// The same earlier and more often, for whoever replaces what was told before.
+    Snapshot(Box<Timeline>),
     /// Records were lost.
     Lost(LostLine),
     /// The last line.
@@ -89,6 +91,9 @@ pub struct UploadLine {
     /// What went wrong; absent where nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The accepted sockets that carried parts of it before the last one did.
+    #[serde(skip)]
+    pub earlier: Vec<Cookie>,
 }
 
 /// Records were lost.

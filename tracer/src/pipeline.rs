@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use upload_server::record::Upload;
+use upload_server::record::{Cookie, Part, Upload};
 
 use crate::{
     connection::Connection,
@@ -24,6 +24,9 @@ const SETTLE_NS: u64 = 10_000_000;
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// How long an upload's connection stays open before its timeline is told unfinished.
 const PROGRESS_AFTER_NS: u64 = 300_000_000;
+/// The same for whoever replaces what was told before: once no upload has followed for the first of
+/// these, and after the second in any case.
+const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
 /// When news of sockets that nobody knows is forgotten.
 const FORGET_AFTER_NS: u64 = 60_000_000_000;
 
@@ -45,6 +48,8 @@ pub struct Pipeline {
     fresh: Vec<Upload>,
     /// Open connections with an upload to be told of, and from when.
     progress: BTreeMap<Key, u64>,
+    /// The same for snapshots, where they are wanted, and when at the latest.
+    snapshots: Option<BTreeMap<Key, (u64, u64)>>,
     malformed: u64,
     totals: Totals,
 }
@@ -72,6 +77,13 @@ impl Pipeline {
     #[must_use]
     pub const fn without_states(mut self) -> Self {
         self.without_states = true;
+        self
+    }
+
+    /// Also gives snapshots of connections that stay open.
+    #[must_use]
+    pub fn with_snapshots(mut self) -> Self {
+        self.snapshots = Some(BTreeMap::new());
         self
     }
 
@@ -165,6 +177,7 @@ impl Pipeline {
         self.report_segments(tick.mono_ns, out);
         self.report_uploads(PATIENCE_NS, out);
         self.report_progress(out);
+        self.report_snapshots(out);
         self.report_closed(out);
         let table = &self.table;
         self.correlator
@@ -225,10 +238,17 @@ impl Pipeline {
                 outcome: Some(upload.outcome),
                 certainty: Certainty::Observed,
                 error: upload.error,
+                earlier: earlier(upload.cookie, &upload.connections),
             })));
             if let Some(key) = key {
                 self.progress
                     .insert(key, now_ns.saturating_add(PROGRESS_AFTER_NS));
+                if let Some(snapshots) = &mut self.snapshots {
+                    let (quiet, latest) = SNAPSHOT_AFTER_NS;
+                    let latest = now_ns.saturating_add(latest);
+                    let due = snapshots.entry(key).or_insert((0, latest));
+                    due.0 = now_ns.saturating_add(quiet);
+                }
             }
         }
     }
@@ -243,18 +263,35 @@ impl Pipeline {
             .collect();
         for key in due {
             self.progress.remove(&key);
-            let open = self
-                .table
-                .get(key)
-                .filter(|_| !self.closed.contains_key(&key));
-            if let Some(connection) = open {
-                let mut connection = connection.clone();
-                self.correlator.name_owner(&mut connection);
-                let uploads = self.correlator.uploads(&connection);
-                let timeline = Timeline::of(&connection, uploads, &self.machine, now_ns);
-                out.extend(timeline.map(|told| Output::Progress(Box::new(told))));
-            }
+            out.extend(self.so_far(key).map(Output::Progress));
         }
+    }
+
+    fn report_snapshots(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let Some(snapshots) = &mut self.snapshots else {
+            return;
+        };
+        let due: Vec<Key> = snapshots
+            .extract_if(.., |_, (quiet, latest)| {
+                *quiet <= now_ns || *latest <= now_ns
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in due {
+            out.extend(self.so_far(key).map(Output::Snapshot));
+        }
+    }
+
+    /// The timeline so far of a connection that is open.
+    fn so_far(&self, key: Key) -> Option<Box<Timeline>> {
+        if self.closed.contains_key(&key) {
+            return None;
+        }
+        let mut connection = self.table.get(key)?.clone();
+        self.correlator.name_owner(&mut connection);
+        let uploads = self.correlator.uploads(&connection);
+        Timeline::of(&connection, uploads, &self.machine, self.tick.mono_ns).map(Box::new)
     }
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
@@ -299,6 +336,9 @@ impl Pipeline {
 
     fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
         self.progress.remove(&key);
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.remove(&key);
+        }
         let Some(mut connection) = self.table.remove(key).filter(|found| found.active) else {
             return;
         };
@@ -333,6 +373,7 @@ impl Pipeline {
                 outcome: upload.outcome,
                 certainty: upload.certainty,
                 error: None,
+                earlier: Vec::new(),
             })));
         }
     }
@@ -341,6 +382,15 @@ impl Pipeline {
 fn segments(lines: Vec<SegmentLine>) -> impl Iterator<Item = Output> {
     let boxed = lines.into_iter().map(Box::new);
     boxed.map(Output::Segment)
+}
+
+/// The sockets that carried parts of an upload before the last one did.
+fn earlier(last: Cookie, parts: &[Part]) -> Vec<Cookie> {
+    let mut earlier: Vec<Cookie> = parts.iter().map(|part| part.cookie).collect();
+    earlier.retain(|cookie| *cookie != last);
+    earlier.sort_unstable();
+    earlier.dedup();
+    earlier
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::{
     io::{self, BufWriter, Write},
+    net::SocketAddr,
     os::fd::AsFd,
+    path::PathBuf,
 };
 
 use anstream::{AutoStream, ColorChoice, StripStream};
@@ -18,7 +20,7 @@ use crate::{
     output_file::OutputFile,
     pipeline::Pipeline,
     say,
-    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Text, WhenBehind},
+    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Text, Web, WhenBehind},
     source::recording::Scope,
 };
 
@@ -28,6 +30,8 @@ pub struct Show {
     stdout: SinkThread,
     /// Outputs beside the one on stdout.
     files: Vec<SinkThread>,
+    /// The upload server's page.
+    web: Option<SinkThread>,
     clock: Clock,
     now_ns: u64,
     outputs: Vec<Output>,
@@ -48,7 +52,10 @@ impl Show {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         append(io::stdout()).context("stdout cannot be written")?;
         let stdout: Box<dyn Sink> = match output.format {
-            Format::Ndjson => Box::new(Ndjson::new(Box::new(io::stdout()), scope.segments)),
+            Format::Ndjson => {
+                let stdout = Box::new(io::stdout());
+                Box::new(Ndjson::new(stdout, scope.segments, output.explain))
+            }
             Format::Text => Box::new(Text::new(text_stdout(), scope, output.explain)),
         };
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
@@ -62,6 +69,7 @@ impl Show {
             pipeline = pipeline.without_states();
         }
         Ok(Self {
+            web: None,
             pipeline,
             stdout: SinkThread::start(stdout, when_behind)?,
             files: sinks,
@@ -70,6 +78,20 @@ impl Show {
             outputs: Vec::new(),
             uploads_left: trace.and_then(|trace| trace.count),
         })
+    }
+
+    /// Also hands the timelines of a server's uploads in to it.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no descriptors.
+    pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
+        if let Some((control, listen)) = server {
+            let web = Web::new(control, listen).context("the output to the upload server")?;
+            let web = SinkThread::start(Box::new(web), WhenBehind::Drop)?;
+            self.web = Some(web.only(Web::wants));
+            self.pipeline = self.pipeline.with_snapshots();
+        }
+        Ok(self)
     }
 
     /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
@@ -93,7 +115,10 @@ impl Show {
         }
         let batch = Batch::new(std::mem::take(&mut self.outputs));
         let now = self.clock.moment(self.now_ns);
-        for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
+        for sink in std::iter::once(&mut self.stdout)
+            .chain(&mut self.files)
+            .chain(&mut self.web)
+        {
             sink.send(&batch, now);
         }
         if self.has_enough(&batch) || self.stdout.is_broken() {
@@ -118,6 +143,12 @@ impl Show {
         if lost > 0 {
             say(&format!(
                 "{lost} lines were lost because the output could not keep up"
+            ));
+        }
+        let lost = self.web.map_or(Ok(0), SinkThread::finish)?;
+        if lost > 0 {
+            say(&format!(
+                "{lost} timelines could not be handed to the upload server"
             ));
         }
         Ok(())

@@ -1,9 +1,12 @@
 //! Where outputs go: one trait, one file per sink, one thread per sink. A sink that is too slow
 //! loses its own outputs, counted and said, and holds up nobody else.
 
+mod explain;
 mod ndjson;
 mod pcapng;
 mod text;
+mod units;
+mod web;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -18,7 +21,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::error;
 
-pub use self::{ndjson::Ndjson, pcapng::Pcapng, text::Text};
+pub use self::{ndjson::Ndjson, pcapng::Pcapng, text::Text, web::Web};
 use crate::{
     moment::Moment,
     output::{Hop, LostLine, Output},
@@ -37,6 +40,11 @@ pub trait Sink: Send {
     /// # Errors
     /// When the destination refuses it.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// How many outputs it could not bring to where they belong, and went on without.
+    fn lost(&self) -> u64 {
+        0
+    }
 }
 
 /// Outputs of one turn of the pipeline, shared by all sinks.
@@ -54,7 +62,9 @@ pub enum WhenBehind {
 /// A sink on a thread of its own.
 pub struct SinkThread {
     batches: Option<mpsc::SyncSender<Batch>>,
-    thread: thread::JoinHandle<io::Result<()>>,
+    thread: thread::JoinHandle<io::Result<u64>>,
+    /// Which outputs are for it.
+    wants: fn(&Output) -> bool,
     waiting: Arc<AtomicUsize>,
     broken: Arc<AtomicBool>,
     when_behind: WhenBehind,
@@ -88,6 +98,7 @@ impl SinkThread {
         Ok(Self {
             batches: Some(batches),
             thread,
+            wants: |_| true,
             waiting,
             broken,
             when_behind,
@@ -96,14 +107,22 @@ impl SinkThread {
         })
     }
 
+    /// Only these outputs are for the sink, and no others are lost when it is behind.
+    #[must_use]
+    pub fn only(mut self, wants: fn(&Output) -> bool) -> Self {
+        self.wants = wants;
+        self
+    }
+
     /// Hands a batch over, or counts it as lost. `at` is now.
     pub fn send(&mut self, batch: &Batch, at: Moment) {
-        if batch.is_empty() && self.lost.is_none() {
+        let wanted = batch.iter().filter(|output| (self.wants)(output)).count();
+        if wanted == 0 && self.lost.is_none() {
             return;
         }
         let behind = self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
         if behind && self.when_behind == WhenBehind::Drop {
-            self.count_lost(batch.len() as u64, at);
+            self.count_lost(wanted as u64, at);
             return;
         }
         if let Some(lost) = self.lost.take() {
@@ -130,7 +149,7 @@ impl SinkThread {
         }
         drop(self.batches.take());
         match self.thread.join() {
-            Ok(Ok(())) => Ok(self.lost_total),
+            Ok(Ok(lost)) => Ok(self.lost_total + lost),
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
             Ok(Err(error)) => Err(error).context("writing the output"),
             Err(_) => {
@@ -145,6 +164,7 @@ impl SinkThread {
             return;
         };
         let count = batch.len();
+        let wanted = batch.iter().filter(|output| (self.wants)(output)).count();
         self.waiting.fetch_add(count, Ordering::Relaxed);
         let accepted = match self.when_behind {
             WhenBehind::Wait => batches.send(batch).is_ok(),
@@ -152,7 +172,7 @@ impl SinkThread {
         };
         if !accepted {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
-            self.count_lost(count as u64, at);
+            self.count_lost(wanted as u64, at);
         }
     }
 
@@ -179,7 +199,7 @@ fn write_all(
     sink: &mut dyn Sink,
     batches: &mpsc::Receiver<Batch>,
     waiting: &AtomicUsize,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     for batch in batches {
         for output in &*batch {
             sink.write(output)?;
@@ -188,7 +208,8 @@ fn write_all(
             sink.flush()?;
         }
     }
-    sink.flush()
+    sink.flush()?;
+    Ok(sink.lost())
 }
 
 /// A destination that is written in large pieces.

@@ -1,5 +1,6 @@
 //! Where inputs come from: the live kernel, the upload server's feed, a recording.
 
+pub mod attached;
 pub mod feed;
 pub mod live;
 mod names;

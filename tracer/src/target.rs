@@ -31,6 +31,7 @@ use crate::{
     say,
     sockets::{self, OpenSocket},
     source::{
+        attached,
         feed::UploadFeed,
         live::{self, Beside},
         recording::Scope,
@@ -88,6 +89,13 @@ impl Target {
         })
     }
 
+    /// The upload server's control socket and where it listens, if there is one.
+    #[must_use]
+    pub fn server(&self) -> Option<(PathBuf, Vec<SocketAddr>)> {
+        let (path, feed) = self.feed.as_ref()?;
+        Some((path.clone(), feed.server.listen.clone()))
+    }
+
     /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
     /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
     /// the exit status, the command's if there is one.
@@ -108,6 +116,11 @@ impl Target {
         say(&format!("tracing {} (attached in {took} ms)", self.what));
         let (to, feed) = mpsc::channel(1024);
         if let Some((path, news)) = self.feed {
+            // With filters, the server's uploads may be none of the tracer's business.
+            if arguments.server.is_some() || !arguments.filters() {
+                let path = path.clone();
+                tokio::spawn(async move { attached::announce(&path).await });
+            }
             tokio::spawn(async move { news.follow(&path, to).await });
         }
         let mut running = self.command.map(Prepared::start).transpose()?;

@@ -78,7 +78,8 @@ pub struct Timeline {
 /// Why a timeline is not complete, where it began too early.
 const BEGAN_BEFORE: &str = "it began before the tracer did";
 
-/// Payload bytes that arrived in order, for each direction; `null` where unknown.
+/// Payload bytes that arrived in order, for each direction; `null` where unknown, as while the
+/// connection is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bytes {
     /// From the client to the server.
@@ -259,8 +260,10 @@ fn retransmits(view: &View) -> u64 {
 }
 
 /// Payload that `from` sent and the other end received in order: by the receiver's count where its
-/// socket was seen, else by what the sender saw acknowledged.
+/// socket was seen, else by what the sender saw acknowledged. The counters are those of the last
+/// change of state, and so say nothing of a connection that is open.
 fn payload(connection: &Connection, from: End) -> Option<u64> {
+    connection.closed_ns()?;
     let to = from.other();
     if let Some(receiver) = connection.view(to) {
         let last = receiver.last()?;

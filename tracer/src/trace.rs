@@ -30,7 +30,8 @@ const RENEW_EVERY_NS: u64 = 1_000_000_000;
 /// When it cannot begin, or the output fails.
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let target = Target::choose(arguments, output).await?;
-    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
+    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?
+        .with_web(target.server())?;
     let status = target.run(arguments, |input| show.take(input)).await?;
     show.finish()?;
     Ok(status)
@@ -45,7 +46,8 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     let created = OutputFile::create(file).with_context(unwritable)?;
     let target = Target::choose(arguments, output).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
-    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?;
+    let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?
+        .with_web(target.server())?;
     let mut written = Ok(());
     let mut records = 0_u64;
     let mut renewed_ns = 0;

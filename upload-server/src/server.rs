@@ -2,12 +2,14 @@
 //! the sockets and deciding when to stop is the caller's.
 
 mod access;
+mod address;
 mod clock;
 mod control;
 mod delete;
 mod digest;
 mod download;
 mod error;
+mod events;
 mod form;
 mod form_body;
 mod history;
@@ -40,6 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     access::Guard,
+    address::Addresses,
     digest::Algorithm,
     intake::Intake,
     journal::Journal,
@@ -128,6 +131,10 @@ pub async fn run(
     let journal = Arc::new(Journal::new(
         identity::server(addresses)?,
         config.history.clone(),
+        match config.access.offer.listing {
+            true => Addresses::open(),
+            false => Addresses::sealed()?,
+        },
     ));
     let feed_over = CancellationToken::new();
     let stop_control = feed_over.clone().cancelled_owned();
@@ -184,6 +191,7 @@ pub async fn run(
     }
 
     shutdown.await;
+    journal.events().close();
     acceptor.shut_down(config.grace, hurry).await;
     sweep_over.cancel();
     finishing.close();

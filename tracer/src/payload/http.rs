@@ -53,6 +53,9 @@ pub struct HttpRequest {
     pub body_sent: bool,
     /// Whether the server had received the whole body of known length when it last spoke.
     pub body_arrived: bool,
+    /// How many bytes of a body of known length had been acknowledged when the server last spoke;
+    /// absent where the acknowledgment number does not tell.
+    pub body_acknowledged: Option<u64>,
 }
 
 /// A response, told once its first line was seen.
@@ -85,5 +88,20 @@ impl HttpRequest {
         let beyond = u64::from(received).wrapping_sub(end) & u64::from(u32::MAX);
         let is_near = self.body_sent || length < LARGEST_WINDOW;
         (beyond == 0 || is_near && beyond < 1 << 31).then_some(beyond)
+    }
+
+    /// How much of a body of known length was acknowledged by this number of the client's stream. With
+    /// more behind the body, it says nothing of this body; nor, short of the end, of one longer than
+    /// half of what numbers count.
+    fn acknowledged_by(&self, received: u32) -> Option<u64> {
+        let (length, offset) = self.content_length.zip(self.body_offset)?;
+        let end = offset.wrapping_add(length);
+        let short = end.wrapping_sub(u64::from(received)) & u64::from(u32::MAX);
+        match short {
+            _ if self.chunked => None,
+            0 => Some(length),
+            _ if length < 1 << 31 => length.checked_sub(short),
+            _ => None,
+        }
     }
 }

@@ -163,7 +163,7 @@ impl Sink for Pcapng {
             Output::Timeline(timeline) => {
                 self.known.remove(&timeline.connection);
             }
-            Output::Progress(_) | Output::Lost(_) | Output::Summary(_) => {}
+            Output::Progress(_) | Output::Snapshot(_) | Output::Lost(_) | Output::Summary(_) => {}
         }
         Ok(())
     }

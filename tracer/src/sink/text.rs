@@ -4,7 +4,6 @@ mod chart;
 mod explain;
 mod packets;
 mod phases;
-mod units;
 
 use std::{
     collections::HashSet,
@@ -14,14 +13,13 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use hyper::StatusCode;
 use upload_server::record::Outcome;
 
-use self::{
-    packets::PacketList,
-    units::{bytes_or_unknown, duration, plain},
+use self::packets::PacketList;
+use super::{
+    Sink,
+    units::{bytes_or_unknown, duration, plain, status_text},
 };
-use super::Sink;
 use crate::{
     connection::RolesFrom,
     output::{LostLine, Output, SummaryLine, UploadLine},
@@ -135,7 +133,7 @@ impl Text {
 impl Sink for Text {
     fn write(&mut self, output: &Output) -> io::Result<()> {
         match output {
-            Output::State(_) => Ok(()),
+            Output::State(_) | Output::Snapshot(_) => Ok(()),
             Output::Segment(_) if !self.scope.segments => Ok(()),
             Output::Segment(segment) => self.packets.write(&mut self.destination, segment),
             Output::Upload(upload) if upload.connection.is_none() => {
@@ -344,16 +342,6 @@ fn endpoint(endpoint: &Endpoint) -> String {
         (Some(comm), Some(pid)) => format!("{}[{pid}] {address}", plain(comm)),
         _ => address,
     }
-}
-
-fn status_text(status: Option<u16>) -> String {
-    let Some(status) = status else {
-        return "no response".to_owned();
-    };
-    let reason = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
-    format!("{status} {}", reason.unwrap_or_default())
 }
 
 /// From the beginning to the last thing that is known.

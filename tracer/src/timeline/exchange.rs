@@ -34,6 +34,9 @@ pub struct Exchange {
     /// Which request on the connection, counted from 1. From 2 on, the handshake was paid by an
     /// earlier one.
     pub sequence: u32,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 /// A stretch of time; an end that was not seen is `null`.
@@ -87,7 +90,10 @@ pub struct Body {
     /// Bytes of the files in it that arrived, by the server's count; without a server's word, bytes
     /// of the body that arrived.
     pub bytes: Option<u64>,
-    /// The same per second; `null` for a body that took no time.
+    /// Bytes of TCP payload of the body that the server's end had acknowledged when it answered;
+    /// `null` where the request is not in the clear, comes in chunks, or has more behind it.
+    pub acknowledged: Option<u64>,
+    /// The same as `bytes` per second; `null` for a body that took no time.
     pub bytes_per_second: Option<u64>,
 }
 
@@ -196,12 +202,19 @@ fn together(shown: Exchange, told: Exchange) -> Exchange {
                 continue_ns: shown.request.continue_ns,
                 ..told.request
             },
+            body: Body {
+                acknowledged: shown.body.acknowledged,
+                ..told.body
+            },
             ..told
         };
     }
     let bytes = told.body.bytes;
     Exchange {
-        body: Body::new(shown.body.span, bytes),
+        body: Body {
+            acknowledged: shown.body.acknowledged,
+            ..Body::new(shown.body.span, bytes)
+        },
         upload: told.upload,
         uploads: told.uploads,
         sequence: told.sequence,
@@ -243,7 +256,10 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
     let request = http.request.as_ref()?;
     let response = http.response.as_ref();
     let response_start = response.map(|response| response.start_ns);
-    let body = body_shown(request, response_start, flow, origin);
+    let body = Body {
+        acknowledged: request.body_acknowledged,
+        ..body_shown(request, response_start, flow, origin)
+    };
     // What follows is another protocol's.
     let is_handed_over =
         request.method == "CONNECT" || response.is_some_and(|response| response.status == 101);
@@ -276,6 +292,7 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
         upload: None,
         uploads: Vec::new(),
         sequence: 0,
+        explain: None,
     })
 }
 
@@ -352,6 +369,7 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             Vec::new()
         },
         sequence: first.request,
+        explain: None,
     })
 }
 
@@ -364,6 +382,7 @@ impl Body {
         Self {
             span,
             bytes,
+            acknowledged: None,
             bytes_per_second: bytes
                 .zip(duration)
                 .and_then(|(bytes, duration)| per_second(bytes, duration)),

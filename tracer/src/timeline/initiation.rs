@@ -37,6 +37,9 @@ pub struct Initiation {
     /// Why it never opened, where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 /// What was agreed on in the SYN and the SYN-ACK.
@@ -141,6 +144,7 @@ impl Initiation {
                 .map(|(_, queue)| *queue)
                 .max_by_key(|queue| queue.waiting),
             failure,
+            explain: None,
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Maintenance {
     pub rtt_ns: Option<u64>,
     /// The smallest, likewise.
     pub min_rtt_ns: Option<u64>,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
@@ -87,6 +90,7 @@ impl Maintenance {
                 .map(|last| last.counters.min_rtt_us)
                 .filter(|rtt| *rtt > 0 && *rtt < u32::MAX)
                 .map(|rtt| u64::from(rtt) * 1000),
+            explain: None,
         }
     }
 }

@@ -51,6 +51,9 @@ pub struct Step {
     /// Bytes of payload that it carries, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub len: Option<u32>,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 impl Step {
@@ -75,6 +78,7 @@ impl Step {
             seq: None,
             ack: None,
             len: None,
+            explain: None,
         }
     }
 
@@ -96,6 +100,7 @@ impl Step {
             seq: Some(told.seq),
             ack: told.flags.has(Flags::ACK).then_some(told.ack),
             len: Some(told.len),
+            explain: None,
         }
     }
 
@@ -111,6 +116,7 @@ impl Step {
             seq: None,
             ack: None,
             len: None,
+            explain: None,
         }
     }
 

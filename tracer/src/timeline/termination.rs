@@ -34,6 +34,9 @@ pub struct Termination {
     pub time_wait: Option<End>,
     /// What an orderly termination would have had and this one has not.
     pub missing: Vec<&'static str>,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 /// The two ways to end a connection.
@@ -85,6 +88,7 @@ impl Termination {
                 time_wait(connection)
             },
             steps,
+            explain: None,
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct TlsStep {
     pub from: End,
     /// Observed in the clear, or inferred from an encrypted record's place and length.
     pub certainty: Certainty,
+    /// What it means, in a sentence; where explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 /// A record's type and length.
@@ -96,6 +99,7 @@ impl TlsHandshake {
                     } else {
                         Certainty::Observed
                     },
+                    explain: None,
                 })
                 .collect(),
             server_name: tls.server_name.clone(),

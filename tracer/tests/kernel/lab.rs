@@ -130,6 +130,17 @@ impl Lab {
         self.tracer_alone(&[arguments, &server].concat())
     }
 
+    /// The same, with its stderr in a file.
+    pub(crate) fn tracer_saying(&self, stderr: &Path, arguments: &[&str]) -> Tracer {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+        command
+            .args(["-o", "ndjson", "--server"])
+            .arg(self.control())
+            .args(arguments)
+            .stderr(fs::File::create(stderr).unwrap());
+        Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
     /// A tracer with these arguments alone, attached.
     pub(crate) fn tracer_alone(&self, arguments: &[&str]) -> Tracer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
@@ -280,6 +291,12 @@ impl Server {
 
     pub(crate) fn url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
+    }
+
+    /// Ends the server as nobody can refuse.
+    pub(crate) fn kill(mut self) {
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
     }
 
     pub(crate) fn stop(self) {

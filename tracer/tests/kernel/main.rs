@@ -28,4 +28,5 @@ mod states;
 mod trace;
 mod two_namespaces;
 mod uploads;
+mod web;
 mod wire;

@@ -65,6 +65,7 @@ fn one_upload_from_syn_to_last_ack() {
     assert_eq!(exchange["request"]["method"], "PUT");
     assert_eq!(exchange["request"]["target"], "/cat.png");
     assert_eq!(exchange["body"]["bytes"], 3_400_000);
+    assert_eq!(exchange["body"]["acknowledged"], 3_400_000);
     assert_eq!(exchange["response"]["status"], 201);
     assert_eq!(exchange["sequence"], 1);
     in_order(timeline);
@@ -234,18 +235,23 @@ fn an_open_connection_is_told_at_the_end() {
     assert_eq!(timeline["complete"], false);
     assert_eq!(timeline["phases"][2]["closed_first"], Value::Null);
     assert_eq!(timeline["phases"][2]["how"], Value::Null);
+    assert_eq!(timeline["bytes"]["client_to_server"], Value::Null);
+    assert_eq!(
+        timeline["phases"][1]["exchanges"][0]["body"]["acknowledged"],
+        5
+    );
     drop(client);
     server.stop();
 }
 
 /// A client that keeps its connection open: `nc`'s ends, since the socket must be born within the
 /// namespace.
-struct KeepAlive {
+pub(crate) struct KeepAlive {
     child: std::process::Child,
 }
 
 impl KeepAlive {
-    fn connect(lab: &Lab, server: &Server) -> Self {
+    pub(crate) fn connect(lab: &Lab, server: &Server) -> Self {
         let script = format!(
             "import socket, sys
 s = socket.create_connection(('127.0.0.1', {}))
@@ -268,7 +274,7 @@ while True:
         Self { child }
     }
 
-    fn put(&mut self, name: &str, body: &[u8]) {
+    pub(crate) fn put(&mut self, name: &str, body: &[u8]) {
         let mut request = format!(
             "PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
             body.len()

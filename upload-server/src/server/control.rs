@@ -1,7 +1,7 @@
 //! The control socket: the feed of uploads going out, timelines coming back. HTTP over a Unix
 //! socket that only its owner may open.
 
-use std::{io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc};
 
 use axum::{
     Router,
@@ -9,15 +9,21 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{net::UnixListener, task::spawn_blocking};
 use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tracing::warn;
 
-use super::{error::Error, journal::Journal, json};
+use super::{
+    error::Error,
+    events::{Attached, TimelineNews},
+    journal::Journal,
+    json,
+};
 
 /// The largest timeline that is kept.
 const MAX_TIMELINE_BYTES: usize = 1024 * 1024;
@@ -33,6 +39,7 @@ pub(crate) async fn serve(
         .route("/uploads/{id}/timeline", get(timeline).post(set_timeline))
         .route("/uploads/{id}/timelines", get(timelines))
         .route("/history", get(history))
+        .route("/tracer", post(tracer))
         .layer(DefaultBodyLimit::max(MAX_TIMELINE_BYTES))
         .with_state(journal);
     if let Err(error) = axum::serve(listener, router)
@@ -82,13 +89,40 @@ async fn set_timeline(
     let parsed: Value =
         serde_json::from_str(&timeline).map_err(|error| Error::Malformed(error.to_string()))?;
     // Timelines are the tracer's; this much of one tells an upload's connections apart.
-    let connection = parsed.pointer("/server/cookie").and_then(Value::as_str);
-    let connection = connection.unwrap_or_default().to_owned();
-    let set = move || journal.set_timeline(&id, connection, timeline);
+    let cookie = parsed.pointer("/server/cookie").and_then(Value::as_str);
+    let cookie = cookie.unwrap_or_default().to_owned();
+    let set = move || {
+        let known = journal.set_timeline(&id, cookie, timeline);
+        if known {
+            journal.events().timeline(&TimelineNews {
+                upload: &id,
+                connection: parsed.get("connection").and_then(Value::as_str),
+                open: parsed.get("open").and_then(Value::as_bool) == Some(true),
+                address: journal.addresses().public(&id),
+            });
+        }
+        known
+    };
     match off_the_runtime(set).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Error::NotFound),
     }
+}
+
+/// A tracer is attached, for as long as its request lasts: the answer ends with the server.
+async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
+    let closed = journal.closed();
+    let mut attached = Some((Attached::new(journal), closed));
+    let until_closed = tokio_stream::once(()).then(move |()| {
+        let attached = attached.take();
+        async move {
+            if let Some((_attached, closed)) = attached {
+                closed.await;
+            }
+            Ok::<_, Infallible>(Bytes::new())
+        }
+    });
+    Body::from_stream(until_closed)
 }
 
 /// Which part of the history.

@@ -12,7 +12,7 @@ use axum::{
         header::{ACCEPT, CONTENT_TYPE},
         request::Parts,
     },
-    response::{IntoResponse, Redirect, Response},
+    response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
 use multer::Multipart;
 use tokio_stream::StreamExt;
@@ -39,7 +39,10 @@ pub(crate) async fn post(
         Ok(_) if wants_html(&parts.headers) => Redirect::to("/").into_response(),
         Ok(receipts) => {
             let content_type = [(CONTENT_TYPE, "application/json")];
-            (StatusCode::CREATED, content_type, json::line(&receipts)).into_response()
+            let links = receipts.iter().map(Receipt::link).collect();
+            let links = AppendHeaders::<Vec<_>>(links);
+            let receipts = json::line(&receipts);
+            (StatusCode::CREATED, content_type, links, receipts).into_response()
         }
         Err(error) => error.into_response(),
     }

@@ -11,9 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
 use super::{
+    address::Addresses,
+    events::Events,
     history::{History, Listed},
     json,
 };
@@ -27,6 +30,9 @@ const BACKLOG: usize = 4_096;
 
 /// The server's memory of its uploads.
 pub(crate) struct Journal {
+    events: Events,
+    addresses: Addresses,
+    closed: CancellationToken,
     last_id: AtomicU64,
     history: Option<History>,
     state: Mutex<State>,
@@ -50,7 +56,7 @@ struct Remembered {
 
 impl Journal {
     /// Ids go on where the history ends.
-    pub(crate) fn new(server: Server, history: Option<History>) -> Self {
+    pub(crate) fn new(server: Server, history: Option<History>, addresses: Addresses) -> Self {
         let state = State {
             server: json::line(&FeedLine::Server(server)).into(),
             parts: VecDeque::new(),
@@ -59,6 +65,9 @@ impl Journal {
             live: Some(broadcast::Sender::new(BACKLOG)),
         };
         Self {
+            events: Events::new(),
+            addresses,
+            closed: CancellationToken::new(),
             last_id: AtomicU64::new(history.as_ref().map_or(0, History::last_id)),
             history,
             state: Mutex::new(state),
@@ -91,6 +100,7 @@ impl Journal {
         if let Some(history) = &self.history {
             history.note(&upload);
         }
+        self.events.upload(&upload);
         let id = upload.id.clone();
         let line = Bytes::from(json::line(&FeedLine::Upload(upload)));
         let mut state = self.state();
@@ -141,6 +151,22 @@ impl Journal {
     /// Ends the feed: nothing will follow.
     pub(crate) fn close(&self) {
         self.state().live = None;
+        self.closed.cancel();
+    }
+
+    /// Completes when the feed has ended.
+    pub(crate) fn closed(&self) -> WaitForCancellationFutureOwned {
+        self.closed.clone().cancelled_owned()
+    }
+
+    /// What listeners are told.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Where timelines are shown.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Keeps the timeline of one of an upload's connections, with the upload where that is kept;
@@ -253,6 +279,7 @@ mod tests {
                 version,
             },
             None,
+            Addresses::open(),
         )
     }
 

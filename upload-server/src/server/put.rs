@@ -48,7 +48,8 @@ pub(crate) async fn put(
                 (LOCATION, format!("/files/{}", stored.name.encoded())),
             ];
             let status = stored.status();
-            (status, headers, digest, json::line(&receipt)).into_response()
+            let link = [receipt.link()];
+            (status, headers, link, digest, json::line(&receipt)).into_response()
         }
         Err(error) => error.into_response(),
     }

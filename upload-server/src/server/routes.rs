@@ -12,6 +12,7 @@ use super::{
     access::{Guard, HEALTH, Offer, guard},
     delete, download,
     error::Error,
+    events::{self, Listening},
     form,
     intake::Intake,
     journal::Journal,
@@ -33,6 +34,10 @@ pub(crate) fn router(
 ) -> Router {
     let with_token = access.access.token.is_some();
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
+    let events = get(events::events).with_state(Listening {
+        journal: Arc::clone(&journal),
+        uploads: access.access.offer.listing,
+    });
     let gate = from_fn_with_state(admission, admit);
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),
@@ -50,6 +55,7 @@ pub(crate) fn router(
             get(healthy).merge(put(put::put).layer(gate.clone())),
         )
         .route("/metrics", metrics.merge(put(put::put).layer(gate.clone())))
+        .route("/events", events.merge(put(put::put).layer(gate.clone())))
         .route("/{*name}", put(put::put).layer(gate));
     if let Some(file) = file(access.access.offer) {
         routes = routes.route("/files/{name}", file);

@@ -1,7 +1,11 @@
 //! One file on its way in, and the record it leaves: exactly one, also when the request is dropped
 //! halfway.
 
-use axum::http::{HeaderMap, HeaderName, header::CONTENT_LENGTH, request::Parts};
+use axum::http::{
+    HeaderMap, HeaderName,
+    header::{CONTENT_LENGTH, LINK},
+    request::Parts,
+};
 use serde::Serialize;
 
 use super::{
@@ -39,11 +43,19 @@ pub(crate) struct Receipt {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
+    /// Where its timeline is shown.
+    timeline: String,
     #[serde(skip)]
     digests: Vec<Digest>,
 }
 
 impl Receipt {
+    /// The field that says where the timeline is shown (RFC 8288; RFC 5988 has the relation from
+    /// POWDER: what describes this).
+    pub(crate) fn link(&self) -> (HeaderName, String) {
+        (LINK, format!("<{}>; rel=\"describedby\"", self.timeline))
+    }
+
     /// The digest that the client wants to be told, if it does.
     pub(crate) fn digest(&self, wanted: Option<Algorithm>) -> Option<&Digest> {
         let wanted = wanted?;
@@ -150,6 +162,7 @@ impl Transfer {
             bytes: self.record.bytes,
             status: stored.status().as_u16(),
             sha256: self.record.sha256.clone(),
+            timeline: connection.timeline_address(&self.record.id),
             digests,
         }
     }

@@ -39,7 +39,7 @@ use self::{
         TUS_VERSION, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
     },
     id::Id,
-    part::Part,
+    part::{Part, Reached},
     partial::{Description, Partial, Partials},
     session::Sessions,
 };
@@ -230,7 +230,10 @@ async fn create(
         checksum,
     };
     match tus.receive(part).await {
-        Ok(offset) => (StatusCode::CREATED, location, tus.progress(offset)).into_response(),
+        Ok(reached) => {
+            let (link, progress) = (link(&reached), tus.progress(reached.offset));
+            (StatusCode::CREATED, location, link, progress).into_response()
+        }
         // The upload has begun all the same: its client has to know where it goes on.
         Err(error) => (location, error).into_response(),
     }
@@ -261,7 +264,7 @@ async fn status(
                     body: None,
                     checksum: None,
                 };
-                offset = tus.receive(part).await?;
+                offset = tus.receive(part).await?.offset;
             }
             (description, offset)
         }
@@ -328,7 +331,10 @@ impl Tus {
         let offset = fields::bytes(headers, &UPLOAD_OFFSET)?;
         let checksum = fields::checksum(headers)?;
         let reached = match self.open(id).await? {
-            partial::State::Complete(description) if description.length == offset => offset,
+            partial::State::Complete(description) if description.length == offset => Reached {
+                offset,
+                receipt: None,
+            },
             partial::State::UnderWay(partial) if partial.offset()? == offset => {
                 let part = Part {
                     partial: *partial,
@@ -340,7 +346,8 @@ impl Tus {
             }
             _ => return Err(TusError::Offset.into()),
         };
-        Ok((StatusCode::NO_CONTENT, self.progress(reached)).into_response())
+        let (link, progress) = (link(&reached), self.progress(reached.offset));
+        Ok((StatusCode::NO_CONTENT, link, progress).into_response())
     }
 
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
@@ -353,6 +360,11 @@ impl Tus {
         self.conclude(upload, "the client took the upload back");
         Ok(StatusCode::NO_CONTENT.into_response())
     }
+}
+
+/// Where the timeline of an upload that is complete is shown.
+fn link(reached: &Reached) -> Option<[(HeaderName, String); 1]> {
+    Some([reached.receipt.as_ref()?.link()])
 }
 
 async fn off_the_runtime<T: Send + 'static>(

@@ -31,9 +31,11 @@ async fn stores_each_file() {
     assert_eq!(response.status, 201);
     assert_eq!(
         response.text(),
-        "[{\"id\":\"1\",\"name\":\"one.txt\",\"bytes\":5,\"status\":201},\
-         {\"id\":\"2\",\"name\":\"naïve.txt\",\"bytes\":10,\"status\":201}]\n"
+        "[{\"id\":\"1\",\"name\":\"one.txt\",\"bytes\":5,\"status\":201,\"timeline\":\"/t/1\"},\
+         {\"id\":\"2\",\"name\":\"naïve.txt\",\"bytes\":10,\"status\":201,\"timeline\":\"/t/2\"}]\n"
     );
+    let links = response.head.matches("link: </t/").count();
+    assert_eq!(links, 2, "{}", response.head);
     assert_eq!(fs::read(server.path("one.txt")).unwrap(), b"first");
     assert_eq!(fs::read(server.path("naïve.txt")).unwrap(), b"the second");
 

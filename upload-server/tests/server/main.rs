@@ -14,6 +14,7 @@ mod control;
 mod digest;
 mod disk;
 mod duplicate;
+mod events;
 mod feed;
 mod form;
 mod guard;

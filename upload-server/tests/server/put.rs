@@ -22,7 +22,9 @@ async fn stores_what_was_sent() {
         let mut feed = server.feed().await;
         let mut client = server.connect().await;
         let response = client.put("some%20file", &content(length)).await;
-        let expected = format!(r#"{{"id":"1","name":"some file","bytes":{length},"status":201}}"#);
+        let expected = format!(
+            r#"{{"id":"1","name":"some file","bytes":{length},"status":201,"timeline":"/t/1"}}"#
+        );
         assert_eq!(response.status, 201);
         assert_eq!(response.text(), expected + "\n");
         assert!(
@@ -30,6 +32,8 @@ async fn stores_what_was_sent() {
             "{}",
             response.head
         );
+        let link = response.field("link");
+        assert_eq!(link, Some("</t/1>; rel=\"describedby\""));
         assert!(fs::read(server.path("some file")).unwrap() == content(length));
         assert_eq!(server.names(), ["some file"]);
 

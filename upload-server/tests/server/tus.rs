@@ -128,6 +128,8 @@ async fn goes_on_where_it_broke_off() {
     let response = patch(server.address, &target, HALF, &content[HALF..], "").await;
     assert_eq!(response.status, 204);
     assert_eq!(response.field("upload-offset"), Some("2000000"));
+    let link = response.field("link");
+    assert_eq!(link, Some("</t/1>; rel=\"describedby\""));
     assert!(fs::read(server.path("cat.png")).unwrap() == content);
     let upload = feed.upload().await;
     assert_eq!(

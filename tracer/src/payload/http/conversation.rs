@@ -167,9 +167,11 @@ impl Conversation {
         let unanswered = self.waiting.iter().map(|asked| asked.exchange);
         for number in unanswered.chain(self.client.exchange) {
             let exchange = self.exchanges.get_mut(number);
-            if let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut())
-                && let Some(beyond) = request.beyond(received)
-            {
+            let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut()) else {
+                continue;
+            };
+            request.body_acknowledged = request.acknowledged_by(received);
+            if let Some(beyond) = request.beyond(received) {
                 request.body_arrived = true;
                 if beyond > 0 && !request.body_sent {
                     request.body_last_ns = None;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::units::duration;
+use crate::sink::units::duration;
 
 /// Cells of the axis.
 const WIDTH: u64 = 36;

@@ -8,16 +8,14 @@ use std::{
 
 use anstyle::AnsiColor;
 
-use super::{
-    BAD,
-    chart::Row,
-    counted, status_text,
-    units::{bytes, bytes_or_unknown, duration, plain},
-};
-use crate::payload::{Frames, Http2Frames};
-use crate::timeline::{
-    Certainty, Exchange, Failure, How, Initiation, Maintenance, Options, Span, Step, Termination,
-    Timeline, TlsHandshake,
+use super::{BAD, chart::Row, counted};
+use crate::{
+    payload::{Frames, Http2Frames},
+    sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
+    timeline::{
+        Certainty, Exchange, Failure, How, Initiation, Maintenance, Options, Span, Step,
+        Termination, Timeline, TlsHandshake,
+    },
 };
 
 pub(super) fn initiation(

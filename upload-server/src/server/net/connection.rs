@@ -187,6 +187,11 @@ impl Connection {
         id
     }
 
+    /// Where the timeline of an upload is shown.
+    pub(crate) fn timeline_address(&self, id: &str) -> String {
+        self.journal.addresses().of(id)
+    }
+
     /// The response to this request goes to hyper now.
     pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
         let now = clock::now_ns();

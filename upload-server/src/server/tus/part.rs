@@ -14,7 +14,7 @@ use crate::{
         digest::{self, Asked, Digest},
         error::Error,
         intake::Whole,
-        transfer::Transfer,
+        transfer::{Receipt, Transfer},
         writer::Writer,
     },
 };
@@ -28,17 +28,22 @@ pub(super) struct Part {
     pub(super) checksum: Option<Digest>,
 }
 
+/// How far an upload is, and what its client is told of the file once that is stored.
+pub(super) struct Reached {
+    pub(super) offset: u64,
+    pub(super) receipt: Option<Receipt>,
+}
+
 impl Tus {
-    /// Takes the part in and gives how far the upload is then; once it has all its bytes, the file
-    /// is stored.
-    pub(super) async fn receive(&self, part: Part) -> Result<u64, Error> {
+    /// Takes the part in; once the upload has all its bytes, the file is stored.
+    pub(super) async fn receive(&self, part: Part) -> Result<Reached, Error> {
         let tus = self.clone();
         let receiving = async move { tus.receive_to_the_end(part).await };
         let receiving = self.intake.finishing.track_future(receiving);
         tokio::spawn(receiving).await.map_err(io::Error::from)?
     }
 
-    async fn receive_to_the_end(&self, part: Part) -> Result<u64, Error> {
+    async fn receive_to_the_end(&self, part: Part) -> Result<Reached, Error> {
         let Part {
             mut partial,
             mut transfer,
@@ -97,13 +102,13 @@ impl Tus {
             }
             Ok((partial, transfer, reached, complete))
         };
-        let (partial, transfer, reached, complete) = off_the_runtime(settle).await?;
-        match received {
-            Ok(()) if complete => self.finish(partial, transfer).await?,
-            Ok(()) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(reached)
+        let (partial, transfer, offset, complete) = off_the_runtime(settle).await?;
+        received?;
+        let receipt = match complete {
+            true => Some(self.finish(partial, transfer).await?),
+            false => None,
+        };
+        Ok(Reached { offset, receipt })
     }
 
     /// What arrives is written also where the rest does not.
@@ -150,7 +155,7 @@ impl Tus {
     }
 
     /// Gives a file that is whole its name. Where it cannot have one, the upload is over.
-    async fn finish(&self, partial: Partial, transfer: Transfer) -> Result<(), Error> {
+    async fn finish(&self, partial: Partial, transfer: Transfer) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
             Some(algorithm) => vec![digest::of_file(&partial.content()?, algorithm).await?],
             None => Vec::new(),
@@ -160,11 +165,12 @@ impl Tus {
             name: fields::name(&partial.description.metadata)?,
             digests,
         };
-        let finished = self.intake.finish(whole, transfer).await;
-        if let Err(error) = finished {
-            off_the_runtime(move || Ok(partial.remove())).await?;
-            return Err(error);
+        match self.intake.finish(whole, transfer).await {
+            Ok((_, receipt)) => Ok(receipt),
+            Err(error) => {
+                off_the_runtime(move || Ok(partial.remove())).await?;
+                Err(error)
+            }
         }
-        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers and names as a person reads them.
 
+use hyper::StatusCode;
+
 /// Bytes with a decimal prefix, three digits or more.
 pub(super) fn bytes(count: u64) -> String {
     scaled(
@@ -59,6 +61,17 @@ pub(super) fn plain(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// A status with its reason phrase.
+pub(super) fn status_text(status: Option<u16>) -> String {
+    let Some(status) = status else {
+        return "no response".to_owned();
+    };
+    let reason = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    format!("{status} {}", reason.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,37 +1,11 @@
 //! The TLS handshake within the open connection.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-};
+use std::fmt::Write as _;
 
-use super::{
-    super::{
-        DIM,
-        units::{duration, plain},
-    },
-    note,
-};
-use crate::timeline::{Certainty, TlsHandshake};
+use crate::{sink::units::plain, timeline::TlsHandshake};
 
-/// See the module.
-pub(super) fn handshake(out: &mut impl Write, handshake: &TlsHandshake) -> io::Result<()> {
-    for step in &handshake.steps {
-        let (from, to) = (step.from.name(), step.from.other().name());
-        let at = duration(step.at_ns);
-        writeln!(out, "    {:<20} {from} → {to}  +{at}", step.name)?;
-        let (sentence, filter) = of_tls(step.name, handshake);
-        note(out, &sentence)?;
-        let known = match step.certainty {
-            Certainty::Observed => "seen in the clear",
-            _ => "inferred: encrypted, told by its record's place and length",
-        };
-        writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")?;
-    }
-    Ok(())
-}
-
-fn of_tls(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
+/// What a message means, and the display filter that shows it.
+pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
     let or_unknown =
         |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), plain);
     match name {
@@ -105,11 +79,11 @@ fn of_tls(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{TlsHandshake, of_tls};
+    use super::{TlsHandshake, tls_step};
 
     #[test]
     fn an_alert_is_no_handshake_message() {
-        let (sentence, filter) = of_tls("Alert", &TlsHandshake::default());
+        let (sentence, filter) = tls_step("Alert", &TlsHandshake::default());
         assert!(!sentence.contains("handshake message"), "{sentence}");
         assert_eq!(filter, "tls.record.content_type==21");
     }

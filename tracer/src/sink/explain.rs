@@ -1,0 +1,266 @@
+//! What each step means, in the field's words.
+
+mod tls;
+
+use std::{fmt::Write as _, io};
+
+pub(super) use self::tls::tls_step;
+use super::units::{bytes, duration, plain, status_text};
+use crate::{
+    end::End,
+    timeline::{Exchange, How, Initiation, Maintenance, Phase, Step, Termination, Timeline},
+};
+
+/// Puts the sentences into a timeline.
+pub(super) fn explained(timeline: &Timeline) -> Timeline {
+    let mut told = timeline.clone();
+    for phase in &mut told.phases {
+        match phase {
+            Phase::Initiation(phase) => {
+                let sentences: Vec<String> = phase
+                    .steps
+                    .iter()
+                    .map(|step| initiation_step(step, phase, timeline))
+                    .collect();
+                put(&mut phase.steps, sentences);
+                phase.explain = initiation(phase);
+            }
+            Phase::Maintenance(phase) => {
+                phase.explain = Some(maintenance(timeline));
+                for exchange in &mut phase.exchanges {
+                    exchange.explain = Some(self::exchange(exchange));
+                }
+                if let Some(handshake) = &mut phase.tls {
+                    let sentences: Vec<String> = handshake
+                        .steps
+                        .iter()
+                        .map(|step| tls_step(step.name, handshake).0)
+                        .collect();
+                    for (step, sentence) in handshake.steps.iter_mut().zip(sentences) {
+                        step.explain = Some(sentence);
+                    }
+                }
+            }
+            Phase::Termination(phase) => {
+                let sentences = termination_steps(phase);
+                put(&mut phase.steps, sentences);
+                phase.explain = termination(phase);
+            }
+        }
+    }
+    told
+}
+
+fn put(steps: &mut [Step], sentences: Vec<String>) {
+    for (step, sentence) in steps.iter_mut().zip(sentences) {
+        step.explain = Some(sentence).filter(|sentence| !sentence.is_empty());
+    }
+}
+
+/// The wait for `accept`, if it is known.
+pub(super) fn initiation(phase: &Initiation) -> Option<String> {
+    let wait = duration(phase.accept_wait_ns?);
+    Some(format!(
+        "The connection was then open, and waited {wait} in the accept queue until the server's process took it with accept(): the kernel completes handshakes by itself."
+    ))
+}
+
+/// The open connection.
+pub(super) fn maintenance(timeline: &Timeline) -> String {
+    let mut text = String::from(
+        "Both ends are ESTABLISHED: each byte is numbered, and the receiver acknowledges the number of the next one that it expects.",
+    );
+    if let (Some(up), Some(down)) = (
+        timeline.bytes.client_to_server,
+        timeline.bytes.server_to_client,
+    ) {
+        let (up, down) = (bytes(up), bytes(down));
+        let _ = write!(text, " {up} went to the server and {down} back");
+        let by = timeline.retransmits_by;
+        text.push_str(match (by.client, by.server) {
+            (Some(0), Some(0)) => ", none of it twice.",
+            (Some(0) | None, Some(0) | None) => ".",
+            _ => "; what was not acknowledged in time was sent again.",
+        });
+    }
+    text
+}
+
+/// The round-trip time, if it is known.
+pub(super) fn rtt(phase: &Maintenance) -> Option<String> {
+    Some(format!(
+        "The kernel's smoothed round-trip time was {} at the end (RFC 6298): from sending a segment to its acknowledgment.",
+        duration(phase.rtt_ns?)
+    ))
+}
+
+/// A request, its body and its response.
+pub(super) fn exchange(exchange: &Exchange) -> String {
+    let (method, target) = (
+        plain(&exchange.request.method),
+        plain(&exchange.request.target),
+    );
+    let mut text = format!("The client sends the request {method} {target}");
+    if exchange.sequence > 1 {
+        let reason = match exchange.request.version.as_str() {
+            "HTTP/2.0" => "HTTP/2 carries many on one connection",
+            _ => "keep-alive",
+        };
+        let _ = write!(
+            text,
+            " (request {} on this connection, which paid no handshake: {reason})",
+            exchange.sequence
+        );
+    }
+    if let Some(asked) = exchange.request.continue_ns {
+        text.push_str(match exchange.body.span.start_ns {
+            Some(body) if body < asked => {
+                ", and sends the body before the server has said 100 Continue"
+            }
+            _ => ", and sends the body only when the server has said 100 Continue",
+        });
+    }
+    if let Some(sum) = exchange.body.bytes.filter(|sum| *sum > 0) {
+        let _ = write!(text, "; {} of a body follow", bytes(sum));
+    }
+    match exchange.response.status {
+        Some(status) => {
+            let _ = write!(text, "; the server answers {}", status_text(Some(status)));
+        }
+        None => text.push_str("; no answer was seen"),
+    }
+    text.push('.');
+    text
+}
+
+/// The steps of the close, in order.
+pub(super) fn termination_steps(phase: &Termination) -> Vec<String> {
+    let mut fins = 0;
+    phase
+        .steps
+        .iter()
+        .map(|step| {
+            fins += usize::from(step.name.starts_with("FIN") && !step.retransmit);
+            of_termination(step, fins)
+        })
+        .collect()
+}
+
+/// What remains of a closed connection.
+pub(super) fn termination(phase: &Termination) -> Option<String> {
+    match (phase.how, phase.time_wait) {
+        (Some(How::Fin), Some(_)) if phase.simultaneous => Some(
+            "Each end closed before the other's FIN reached it, so both keep the connection in TIME_WAIT (60 s on Linux). Inferred: the kernel reports no such state.".to_owned(),
+        ),
+        (Some(How::Fin), Some(end)) => Some(format!(
+            "The {0} closed first, so the {0} keeps the connection in TIME_WAIT (60 s on Linux): a late segment of it must not be taken for a new connection's, and a lost last ACK can be sent again. Inferred: the kernel reports no such state.",
+            end.name()
+        )),
+        (Some(How::Rst), _) => Some(
+            "After a RST nothing is acknowledged and nobody waits: both ends forget the connection at once, and data under way is lost.".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// A step of the handshake.
+pub(super) fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeline) -> String {
+    let from = step.from.name();
+    if let Some(error) = step.held_back {
+        let why = if step.is_filtered() {
+            "a filter of this machine (netfilter, or a cgroup's program) dropped it".to_owned()
+        } else {
+            let error = i32::try_from(error).unwrap_or_default();
+            io::Error::from_raw_os_error(error).to_string()
+        };
+        return format!(
+            "No answer came in time, so the {from}'s kernel tries to send its {} once more and cannot: {why}.",
+            step.name
+        );
+    }
+    if step.retransmit {
+        return format!(
+            "No answer came in time, so the {from} sends its {} once more.",
+            step.name
+        );
+    }
+    match step.name {
+        "SYN" => {
+            let mut text = format!(
+                "The {from} asks to open a connection and announces its initial sequence number, shown as 0, and what it can do"
+            );
+            if let Some(options) = &phase.options {
+                let offered: Vec<&str> = [
+                    (options.window_scale.is_some(), "window scaling"),
+                    (options.sack_permitted, "selective acknowledgments"),
+                    (options.timestamps, "time stamps"),
+                ]
+                .into_iter()
+                .filter_map(|(has, name)| has.then_some(name))
+                .collect();
+                if !offered.is_empty() {
+                    let _ = write!(text, ": {} (as agreed on in the end)", offered.join(", "));
+                }
+            }
+            text.push('.');
+            text + &largest_segment(step.from, phase, timeline)
+        }
+        "SYN-ACK" => {
+            format!(
+                "The {from} agrees: it acknowledges the SYN, which takes one sequence number (Ack=1), and announces its own initial sequence number."
+            ) + &largest_segment(step.from, phase, timeline)
+        }
+        "ACK" => format!(
+            "The {from} acknowledges the server's SYN: both know now that the other hears them, and the connection is open."
+        ),
+        "RST" => format!(
+            "The {from} refuses: no process listens on that port, or a filter answered in its name."
+        ),
+        _ => String::new(),
+    }
+}
+
+/// What `from` announced as the largest segment that it takes, by what the other end's socket made
+/// of it.
+fn largest_segment(from: End, phase: &Initiation, timeline: &Timeline) -> String {
+    let seen_end = match &timeline.client.cookie {
+        Some(_) => End::Client,
+        None => End::Server,
+    };
+    match &phase.options {
+        Some(options) if seen_end == from.other() => format!(
+            " It takes segments with up to {} bytes of payload (MSS).",
+            options.mss
+        ),
+        _ => String::new(),
+    }
+}
+
+fn of_termination(step: &Step, fins: usize) -> String {
+    let from = step.from.name();
+    if step.retransmit {
+        return format!(
+            "The {from}'s {} was not acknowledged in time and is sent again.",
+            step.name
+        );
+    }
+    match (step.name, fins) {
+        ("FIN", 1) => format!(
+            "The {from} has nothing more to send and closes its direction; the FIN takes one sequence number. TCP would let it go on receiving."
+        ),
+        ("FIN", _) => {
+            format!("The {from} has nothing more to send either and closes the other direction.")
+        }
+        ("FIN-ACK", _) => format!(
+            "The {from} acknowledges that FIN and closes its own direction in the same segment: two steps in one."
+        ),
+        ("ACK", 1) => format!(
+            "The {from} acknowledges the FIN: that direction is closed, the connection is half-closed until the {from} closes its own."
+        ),
+        ("ACK", _) => format!("The {from} acknowledges the last FIN: both directions are closed."),
+        ("RST", _) => format!(
+            "The {from} breaks the connection off: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
+        ),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,226 @@
+//! Timelines for the upload server's page, through its control socket: each upload gets those of the
+//! connections that carried it, as they stand once it has ended and again when the connection has.
+//! What cannot be handed in is counted and not tried again: tracing goes on without the server.
+
+mod control;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use hyper::body::Bytes;
+use tracing::{debug, warn};
+use upload_server::record::Cookie;
+
+use self::control::Control;
+use super::{Sink, explain::explained};
+use crate::{
+    output::{Output, UploadLine},
+    timeline::{Certainty, Phase, Timeline, UploadSummary},
+};
+
+/// How long nothing is tried once the server did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A timeline of more uploads than this is cut down to each of them: they would be kept as often as
+/// there are uploads, each time with all of them.
+const MOST_WHOLE: usize = 16;
+/// What the server takes.
+const MOST_BYTES: usize = 1024 * 1024;
+/// Timelines that an upload may still ask for which goes on with another connection.
+const MOST_REMEMBERED: usize = 256;
+
+/// See the module.
+pub struct Web {
+    control: Control,
+    /// Where the server listens.
+    listen: Vec<SocketAddr>,
+    /// Uploads of open connections whose timelines were handed in as they stood.
+    told: HashMap<String, HashSet<String>>,
+    /// What was told of connections that may turn out to have carried a part of an upload.
+    remembered: VecDeque<(Cookie, Bytes)>,
+    /// Connections that have, and of which nothing was told yet.
+    awaited: VecDeque<(Cookie, String)>,
+    pause_until: Option<Instant>,
+    lost: u64,
+}
+
+impl Web {
+    /// Hands in at the control socket of a server that listens there.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn new(control: PathBuf, listen: Vec<SocketAddr>) -> io::Result<Self> {
+        Ok(Self {
+            control: Control::new(control)?,
+            listen,
+            told: HashMap::new(),
+            remembered: VecDeque::new(),
+            awaited: VecDeque::new(),
+            pause_until: None,
+            lost: 0,
+        })
+    }
+
+    /// Whether an output is for this sink.
+    #[must_use]
+    pub fn wants(output: &Output) -> bool {
+        match output {
+            Output::Timeline(_) | Output::Snapshot(_) => true,
+            Output::Upload(upload) => !upload.earlier.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn snapshot(&mut self, timeline: &Timeline) {
+        let told = self.told.entry(timeline.connection.clone()).or_default();
+        let new: Vec<&str> = reported(timeline)
+            .filter(|id| told.insert((*id).to_owned()))
+            .collect();
+        self.hand_in_all(timeline, &new);
+    }
+
+    fn timeline(&mut self, timeline: &Timeline) {
+        self.told.remove(&timeline.connection);
+        let uploads: Vec<&str> = reported(timeline).collect();
+        self.hand_in_all(timeline, &uploads);
+        self.remember(timeline);
+    }
+
+    /// An upload that went on with another connection has the timelines of the earlier ones, too.
+    fn upload(&mut self, upload: &UploadLine) {
+        for cookie in &upload.earlier {
+            let known = self.remembered.iter().find(|(of, _)| of == cookie);
+            match known.map(|(_, body)| body.clone()) {
+                Some(body) => self.hand_in(&upload.id, body),
+                None => push_bounded(&mut self.awaited, (*cookie, upload.id.clone())),
+            }
+        }
+    }
+
+    fn hand_in_all(&mut self, timeline: &Timeline, uploads: &[&str]) {
+        if uploads.is_empty() {
+            return;
+        }
+        let timeline = explained(timeline);
+        let whole = (reported(&timeline).count() <= MOST_WHOLE)
+            .then(|| line(timeline.clone()))
+            .flatten()
+            .filter(|line| line.len() <= MOST_BYTES);
+        for upload in uploads {
+            match whole.clone().or_else(|| line(of_upload(&timeline, upload))) {
+                Some(body) => self.hand_in(upload, body),
+                None => self.lost += 1,
+            }
+        }
+    }
+
+    fn hand_in(&mut self, upload: &str, body: Bytes) {
+        if self.pause_until.is_some_and(|until| Instant::now() < until) {
+            self.lost += 1;
+            return;
+        }
+        self.pause_until = None;
+        match self.control.hand_in(upload, body) {
+            Ok(status) if status.is_success() => {}
+            // The server may have forgotten the upload.
+            Ok(status) => {
+                debug!(upload, %status, "a timeline was not taken");
+                self.lost += 1;
+            }
+            Err(error) => {
+                warn!("the upload server takes no timelines: {error:#}");
+                self.lost += 1;
+                self.pause_until = Some(Instant::now() + PAUSE);
+            }
+        }
+    }
+
+    fn remember(&mut self, timeline: &Timeline) {
+        let is_inferred = |upload: &UploadSummary| upload.certainty != Certainty::Observed;
+        let of_server = self
+            .listen
+            .iter()
+            .any(|listen| listen.port() == timeline.server.port);
+        let Some(cookie) = timeline.server.cookie.filter(|_| of_server) else {
+            return;
+        };
+        if timeline.uploads.iter().any(is_inferred) {
+            return;
+        }
+        let body = line(explained(timeline)).filter(|line| line.len() <= MOST_BYTES);
+        let Some(body) = body else {
+            return;
+        };
+        let (due, awaited): (VecDeque<_>, _) =
+            self.awaited.drain(..).partition(|(of, _)| *of == cookie);
+        self.awaited = awaited;
+        for (_, upload) in due {
+            self.hand_in(&upload, body.clone());
+        }
+        push_bounded(&mut self.remembered, (cookie, body));
+    }
+}
+
+impl Sink for Web {
+    fn write(&mut self, output: &Output) -> io::Result<()> {
+        match output {
+            Output::Snapshot(timeline) => self.snapshot(timeline),
+            Output::Timeline(timeline) => self.timeline(timeline),
+            Output::Upload(upload) => self.upload(upload),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == MOST_REMEMBERED {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+/// The uploads that the server reported.
+fn reported(timeline: &Timeline) -> impl Iterator<Item = &str> {
+    timeline
+        .uploads
+        .iter()
+        .filter(|upload| upload.certainty == Certainty::Observed)
+        .map(|upload| upload.id.as_str())
+}
+
+/// The line that NDJSON has of it.
+fn line(timeline: Timeline) -> Option<Bytes> {
+    let mut line = serde_json::to_vec(&Output::Timeline(Box::new(timeline))).ok()?;
+    line.push(b'\n');
+    Some(line.into())
+}
+
+/// What concerns one upload alone.
+fn of_upload(timeline: &Timeline, upload: &str) -> Timeline {
+    let mut own = timeline.clone();
+    own.uploads.retain(|listed| listed.id == upload);
+    for phase in &mut own.phases {
+        if let Phase::Maintenance(phase) = phase {
+            let all = phase.exchanges.len();
+            phase.exchanges.retain(|exchange| {
+                exchange.upload.as_deref() == Some(upload)
+                    || exchange.uploads.iter().any(|id| id == upload)
+            });
+            phase.exchanges_left_out += all - phase.exchanges.len();
+        }
+    }
+    own
+}
