@@ -79,6 +79,9 @@ pub struct Upload {
     pub content_length: Option<u64>,
     /// Bytes of the file that arrived.
     pub bytes: u64,
+    /// How long the stored file was when it got its name; `null` where none is stored.
+    #[serde(default)]
+    pub stored_bytes: Option<u64>,
     /// SHA-256 of the stored file as hexadecimal digits; `null` where it was not computed.
     #[serde(default)]
     pub sha256: Option<String>,
@@ -249,6 +252,7 @@ pub(crate) mod tests {
             request_id: None,
             content_length: Some(3),
             bytes: 3,
+            stored_bytes: None,
             sha256: None,
             status: None,
             outcome: Outcome::Complete,

@@ -145,6 +145,14 @@ impl History {
         }
     }
 
+    /// The record of an upload as JSON; none when it is not known. Blocks.
+    pub(crate) fn record(&self, id: u64) -> Result<Option<String>, rusqlite::Error> {
+        let database = self.read()?;
+        let record = "SELECT record FROM uploads WHERE id = ?1";
+        let record = database.query_row(record, [id.cast_signed()], |row| row.get(0));
+        record.optional()
+    }
+
     /// Up to `limit` uploads before this id, the latest first. Blocks.
     pub(crate) fn past(
         &self,

@@ -200,6 +200,24 @@ impl Journal {
         Some(timelines.map(|(_, timeline)| timeline.clone()).collect())
     }
 
+    /// The record of an upload; none when it is not known (any more). Blocks.
+    pub(crate) fn upload(&self, id: &str) -> Option<Upload> {
+        let kept = self.history.as_ref().zip(id.parse().ok());
+        let kept = kept.and_then(|(history, id)| {
+            let record = history.record(id);
+            let record = record.inspect_err(|error| warn!(%error, "the history cannot be read"));
+            serde_json::from_str(&record.ok()??).ok()
+        });
+        kept.or_else(|| {
+            let state = self.state();
+            let upload = state.uploads.iter().find(|upload| upload.id == id)?;
+            match serde_json::from_slice(&upload.line) {
+                Ok(FeedLine::Upload(upload)) => Some(upload),
+                _ => None,
+            }
+        })
+    }
+
     fn kept_timelines(&self, id: &str) -> Option<Vec<Bytes>> {
         let kept = self.history.as_ref()?.timelines(id.parse().ok()?);
         let kept = kept.inspect_err(|error| warn!(%error, "the history cannot be read"));

@@ -29,6 +29,8 @@ pub(crate) struct Store {
 pub(crate) struct Stored {
     /// The name it got.
     pub(crate) name: Name,
+    /// How long it was then.
+    pub(crate) bytes: u64,
     /// An older file of that name is gone.
     replaced: bool,
 }
@@ -144,8 +146,10 @@ impl Store {
     }
 
     fn give_name(&self, file: &mut Temporary, name: &Name) -> Result<Stored, Error> {
+        let bytes = file.file().metadata()?.len();
         let as_new = |name: &Name| Stored {
             name: name.clone(),
+            bytes,
             replaced: false,
         };
         if name_if_free(file, name)? {
@@ -166,6 +170,7 @@ impl Store {
                 file.name_anyway(name.as_str())?;
                 Ok(Stored {
                     name: name.clone(),
+                    bytes,
                     replaced: true,
                 })
             }

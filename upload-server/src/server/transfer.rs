@@ -80,6 +80,7 @@ impl Transfer {
             request_id: request_id(&request.headers),
             content_length: content_length.and_then(|length| length.to_str().ok()?.parse().ok()),
             bytes: 0,
+            stored_bytes: None,
             sha256: None,
             status: None,
             outcome: Outcome::Failed,
@@ -148,6 +149,7 @@ impl Transfer {
     pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Receipt {
         self.record.times.stored_ns = Some(clock::now_ns());
         self.named(&stored.name);
+        self.record.stored_bytes = Some(stored.bytes);
         let sha256 = digests
             .iter()
             .find(|digest| digest.algorithm == Algorithm::Sha256);
