@@ -16,6 +16,8 @@ pub enum Input<'a> {
     Socket(Box<OpenSocket>),
     /// What a cgroup is called.
     Cgroup(CgroupName),
+    /// What the kernel lacks, at the start and where it lacks something.
+    Missing(Vec<Missing>),
     /// What the programs cost, at the end and where the kernel counts it.
     Cost(Vec<ProgramCost>),
     /// Time goes on; the kernel's records up to this moment have been handed over.
@@ -41,6 +43,15 @@ pub struct CgroupName {
     pub id: u64,
     /// Its path below the mounted root, with a slash at its beginning.
     pub path: String,
+}
+
+/// A part that this kernel lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The part.
+    pub what: String,
+    /// What stays unknown without it.
+    pub lost: String,
 }
 
 /// What a program cost (`kernel.bpf_stats_enabled`).

@@ -2,11 +2,13 @@
 //! programs, the filter's maps, the ring buffer and the loss counters. No interpretation of what
 //! the records say.
 
+mod attach;
 mod attach_error;
 pub mod clock;
 mod filter;
 mod layout;
 mod loss;
+mod missing;
 mod probe;
 
 pub use attach_error::AttachError;

@@ -7,7 +7,7 @@ use crate::{
     dialogue::Told,
     end::End,
     event::State,
-    input::ProgramCost,
+    input::{Missing, ProgramCost},
     moment::Moment,
     timeline::{Certainty, Timeline},
 };
@@ -169,6 +169,9 @@ pub struct SummaryLine {
     /// Whether there may have been fewer: see [`LostLine::at_most`].
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lost_at_most: bool,
+    /// What the kernel lacks; absent where it lacks nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLine>,

@@ -11,7 +11,7 @@ use crate::{
     correlate::{Correlator, last_seen},
     dialogue::Told,
     event::{Event, What},
-    input::{Input, ProgramCost, Tick},
+    input::{Input, Missing, ProgramCost, Tick},
     machine::Machine,
     moment::Clock,
     output::{Hop, LostLine, Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
@@ -40,6 +40,7 @@ pub struct Pipeline {
     table: ConnectionTable,
     correlator: Correlator,
     machine: Machine,
+    missing: Vec<Missing>,
     cost: Vec<ProgramCost>,
     tick: Tick,
     /// Closed connections and when they were, until they are told.
@@ -96,6 +97,7 @@ impl Pipeline {
             }
             Input::Socket(socket) => self.table.note_open(*socket, self.tick.mono_ns),
             Input::Cgroup(name) => self.machine.note_cgroup(name),
+            Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,
             Input::Tick(tick) => self.tick(tick, out),
             Input::Shutdown => self.shutdown(out),
@@ -327,6 +329,7 @@ impl Pipeline {
             events: self.totals.events,
             lost: self.totals.lost,
             lost_at_most: self.totals.lost_at_most,
+            missing: std::mem::take(&mut self.missing),
             programs: std::mem::take(&mut self.cost)
                 .into_iter()
                 .map(ProgramLine::of)

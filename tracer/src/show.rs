@@ -107,6 +107,7 @@ impl Show {
             | Input::Feed(_)
             | Input::Socket(_)
             | Input::Cgroup(_)
+            | Input::Missing(_)
             | Input::Cost(_) => false,
         };
         self.pipeline.advance(input, &mut self.outputs);

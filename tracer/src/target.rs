@@ -26,7 +26,7 @@ use self::wanted::Wanted;
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
     command::{self, Prepared, Running, Stdout},
-    input::{Flow, Input},
+    input::{Flow, Input, Missing},
     kernel::Probe,
     say,
     sockets::{self, OpenSocket},
@@ -113,6 +113,11 @@ impl Target {
         let every_segment = self.scope.every_segment;
         let probe = Probe::attach(&self.wanted.filter, arguments.ring_size, every_segment)?;
         let took = started.elapsed().as_millis();
+        for Missing { what, lost } in probe.missing() {
+            say(&format!(
+                "not on this kernel: {what}; unknown stays: {lost}"
+            ));
+        }
         say(&format!("tracing {} (attached in {took} ms)", self.what));
         let (to, feed) = mpsc::channel(1024);
         if let Some((path, news)) = self.feed {

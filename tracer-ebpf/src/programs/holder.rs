@@ -1,13 +1,15 @@
 //! Whose a socket is, from hooks in the context of the process that acts on it:
 //! `tcp_rcv_space_adjust` (Linux 4.17; `(struct sock *sk)`, called from `tcp_recvmsg`),
-//! `sock_send_length` (Linux 6.3; `(struct sock *sk, int ret, int flags)`), and
+//! `sock_send_length` (Linux 6.3; `(struct sock *sk, int ret, int flags)`; before it, the functions
+//! that send), and
 //! `cgroup/sock_release` (Linux 5.9), which runs when the last process lets go of a socket.
 
 use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_sock},
-    programs::{BtfTracePointContext, SockContext},
+    EbpfContext as _,
+    macros::{btf_tracepoint, cgroup_sock, fentry},
+    programs::{BtfTracePointContext, FEntryContext, SockContext},
 };
 use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
@@ -33,6 +35,21 @@ pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, SEND);
+    0
+}
+
+/// The same before Linux 6.3: `tcp_sendmsg` (`(struct sock *sk, struct msghdr *msg, size_t size)`).
+#[fentry(function = "tcp_sendmsg")]
+pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
+    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
+    0
+}
+
+/// Likewise of `sendfile` and `splice`: `tcp_sendpage` (`(struct sock *sk, struct page *page, int
+/// offset, size_t size, int flags)`, until Linux 6.4).
+#[fentry(function = "tcp_sendpage")]
+pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
+    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
     0
 }
 

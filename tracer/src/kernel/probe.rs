@@ -1,67 +1,34 @@
-//! Loads the programs, hands them the layout and the filter, attaches them. Dropping a [`Probe`]
+//! Loads the programs, hands them the layout and the filter, has them attached. Dropping a [`Probe`]
 //! detaches: the links are file descriptors, nothing is pinned, so that the kernel detaches however
 //! the tracer ends.
 
 use std::{
-    fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsFd as _, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
-use crate::input::ProgramCost;
+use crate::input::{Missing, ProgramCost};
 use anyhow::{Context as _, Result};
 use aya::{
-    Btf, BtfError, Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, ProgramError,
-        ProgramFd, ProgramInfo, loaded_programs,
-    },
+    programs::loaded_programs,
 };
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
     Filter, Lost,
-    attach_error::{AttachError, is_permission, refused, release},
+    attach::{Attached, AttachedProgram, attach},
+    attach_error::{AttachError, is_permission},
     filter,
     layout::Layout,
     loss::Counters,
 };
 
-const BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// Everything rests on this tracepoint; the others add to what is known and may be missing.
-const GROUND: &str = "inet_sock_set_state";
-
-/// Each program and the tracepoint it belongs to.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("tracer_state", GROUND),
-    ("tracer_read", "tcp_rcv_space_adjust"),
-    ("tracer_send", "sock_send_length"),
-    ("tracer_retrans", "tcp_retransmit_skb"),
-    ("tracer_synack", "tcp_retransmit_synack"),
-    ("tracer_rst_sent", "tcp_send_reset"),
-    ("tracer_rst_recv", "tcp_receive_reset"),
-    ("tracer_error", "inet_sk_error_report"),
-];
-
-/// The programs that keep account of wanted processes, where they are named by their ids.
-const PROCESS_PROGRAMS: &[(&str, &str)] = &[
-    ("tracer_fork", "sched_process_fork"),
-    ("tracer_exit", "sched_process_free"),
-];
-
-/// The program that sees who lets go of a socket.
-const RELEASE_PROGRAM: &str = "tracer_release";
-
-/// The programs that see segments, and where they are attached.
-const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
-    ("tracer_in", CgroupSkbAttachType::Ingress),
-    ("tracer_out", CgroupSkbAttachType::Egress),
-];
+pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The attached programs and their ring buffer.
 pub struct Probe {
@@ -69,6 +36,7 @@ pub struct Probe {
     counters: Counters,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     ids: Vec<u32>,
+    missing: Vec<Missing>,
     /// Holds the programs and their links.
     ebpf: Ebpf,
 }
@@ -86,35 +54,32 @@ impl Probe {
         every_segment: bool,
     ) -> Result<Self, AttachError> {
         let layout = Layout::resolve(&read_layout_btf()?);
-        let missing = layout
-            .missing()
-            .map(|member| format!("struct member {}.{}", member.of, member.path));
-        let mut missing: Vec<String> = missing.collect();
         let mut ebpf = load(&layout, filter, ring_bytes, every_segment)?;
         filter.write(&mut ebpf)?;
-        let process_programs = if filter.follows_processes() {
-            PROCESS_PROGRAMS
-        } else {
-            &[]
-        };
-        let mut attached = attach_tracepoints(&mut ebpf, process_programs, &mut missing)?;
-        attached.extend(attach_tracepoints(&mut ebpf, PROGRAMS, &mut missing)?);
-        attached.extend(attach_to_cgroup(&mut ebpf, &mut missing)?);
-        for part in &missing {
-            warn!("this kernel has no {part}; what rests on it stays unknown");
-        }
+        let Attached { programs, missing } = attach(&mut ebpf, filter.follows_processes())?;
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         Ok(Self {
             ring: RingBuf::try_from(ring).context("opening the ring buffer")?,
             counters: Counters::new(
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
-                attached.iter().map(Attached::fdinfo).collect(),
+                programs.iter().map(AttachedProgram::fdinfo).collect(),
             ),
             logger: kernel_logger(&mut ebpf),
-            ids: attached.iter().map(|program| program.id).collect(),
+            ids: programs.iter().map(|program| program.id).collect(),
+            missing: layout
+                .missing()
+                .map(Missing::member)
+                .chain(missing)
+                .collect(),
             ebpf,
         })
+    }
+
+    /// What this kernel lacks of what the tracer would use, and what is lost with it.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Hands every record that waits to `each`, and writes out what the programs logged.
@@ -240,110 +205,6 @@ fn load(
                 AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
             }
         })
-}
-
-/// An attached program.
-struct Attached {
-    id: u32,
-    fd: RawFd,
-}
-
-impl Attached {
-    fn new(
-        info: Result<ProgramInfo, ProgramError>,
-        fd: Result<&ProgramFd, ProgramError>,
-    ) -> Result<Self> {
-        Ok(Self {
-            id: info.context("a loaded program has an id")?.id(),
-            fd: fd
-                .context("a loaded program has a descriptor")?
-                .as_fd()
-                .as_raw_fd(),
-        })
-    }
-
-    fn fdinfo(&self) -> String {
-        format!("/proc/self/fdinfo/{}", self.fd)
-    }
-}
-
-/// Loads and attaches each program whose tracepoint exists.
-fn attach_tracepoints(
-    ebpf: &mut Ebpf,
-    programs: &[(&'static str, &'static str)],
-    missing: &mut Vec<String>,
-) -> Result<Vec<Attached>, AttachError> {
-    let btf = Btf::from_sys_fs().map_err(|error| AttachError::BadBtf {
-        path: BTF,
-        reason: error.to_string(),
-    })?;
-    let mut attached = Vec::new();
-    for &(name, tracepoint) in programs {
-        let program: &mut BtfTracePoint = ebpf
-            .program_mut(name)
-            .with_context(|| format!("the eBPF object has no program {name}"))?
-            .try_into()
-            .context("not a BTF tracepoint")?;
-        match program.load(tracepoint, &btf) {
-            Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. })) => {
-                if tracepoint == GROUND {
-                    let release = release();
-                    return Err(AttachError::NoTracepoint {
-                        tracepoint,
-                        release,
-                    });
-                }
-                missing.push(format!("tracepoint {tracepoint}"));
-                continue;
-            }
-            loaded => loaded.map_err(|error| refused(name, &error))?,
-        }
-        program.attach().map_err(|error| refused(name, &error))?;
-        attached.push(Attached::new(program.info(), program.fd())?);
-    }
-    Ok(attached)
-}
-
-/// Loads and attaches what the root cgroup sees, where there is a cgroup v2 hierarchy: segments, and
-/// who lets go of sockets.
-fn attach_to_cgroup(
-    ebpf: &mut Ebpf,
-    missing: &mut Vec<String>,
-) -> Result<Vec<Attached>, AttachError> {
-    let Some(root) = crate::process::cgroup2_root()? else {
-        missing.push("cgroup v2 hierarchy (mounted)".to_owned());
-        return Ok(Vec::new());
-    };
-    let root = File::open(&root).with_context(|| format!("opening {}", root.display()))?;
-    let mut attached = Vec::new();
-    for &(name, direction) in SEGMENT_PROGRAMS {
-        let program: &mut CgroupSkb = ebpf
-            .program_mut(name)
-            .with_context(|| format!("the eBPF object has no program {name}"))?
-            .try_into()
-            .context("not a cgroup_skb program")?;
-        program
-            .load()
-            .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
-            .map_err(|error| refused(name, &error))?;
-        attached.push(Attached::new(program.info(), program.fd())?);
-    }
-    let program: &mut CgroupSock = ebpf
-        .program_mut(RELEASE_PROGRAM)
-        .with_context(|| format!("the eBPF object has no program {RELEASE_PROGRAM}"))?
-        .try_into()
-        .context("not a cgroup_sock program")?;
-    match program
-        .load()
-        .and_then(|()| program.attach(&root, CgroupAttachMode::Single))
-    {
-        Ok(_) => attached.push(Attached::new(program.info(), program.fd())?),
-        Err(error) => {
-            debug!(%error, "refused");
-            missing.push("hook cgroup/sock_release with these helpers".to_owned());
-        }
-    }
-    Ok(attached)
 }
 
 fn is_any_loaded(ids: &[u32]) -> bool {

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     connection::RolesFrom,
+    input::Missing,
     output::{LostLine, Output, SummaryLine, UploadLine},
     source::recording::Scope,
     timeline::{Certainty, Endpoint, Timeline, UploadSummary},
@@ -312,6 +313,12 @@ fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> 
         counted(summary.uploads, "upload"),
         counted(summary.events, "event")
     )?;
+    for Missing { what, lost } in &summary.missing {
+        writeln!(
+            out,
+            "{DIM}  not on this kernel: {what}; unknown stays: {lost}{DIM:#}"
+        )?;
+    }
     for program in &summary.programs {
         let cost = duration(program.ns_per_run);
         let runs = counted(program.runs, "run");

@@ -67,6 +67,10 @@ pub async fn run(
     for socket in listening {
         flow = (source.each)(Input::Socket(Box::new(socket)));
     }
+    let missing = source.probe.missing().to_vec();
+    if !missing.is_empty() {
+        let _ = (source.each)(Input::Missing(missing));
+    }
     while flow.is_continue() {
         tokio::select! {
             biased;

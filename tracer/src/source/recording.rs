@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
 use crate::{
-    input::{CgroupName, Feed, Input, ProgramCost, Tick},
+    input::{CgroupName, Feed, Input, Missing, ProgramCost, Tick},
     output_file::Destination,
     sockets::OpenSocket,
 };
@@ -26,6 +26,7 @@ const TICK: u8 = 2;
 const SOCKET: u8 = 3;
 const CGROUP: u8 = 4;
 const COST: u8 = 5;
+const MISSING: u8 = 6;
 
 /// What was asked for, as far as the output depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,7 @@ impl<W: Write> Recorder<W> {
             Input::Socket(socket) => self.frame(SOCKET, &serde_json::to_vec(socket)?),
             Input::Cgroup(name) => self.frame(CGROUP, &serde_json::to_vec(name)?),
             Input::Cost(cost) => self.frame(COST, &serde_json::to_vec(cost)?),
+            Input::Missing(missing) => self.frame(MISSING, &serde_json::to_vec(missing)?),
             Input::Shutdown => self.destination.flush(),
         }
     }
@@ -128,6 +130,8 @@ pub enum Frame {
     Cgroup(CgroupName),
     /// What the programs cost.
     Cost(Vec<ProgramCost>),
+    /// What the kernel lacked.
+    Missing(Vec<Missing>),
 }
 
 impl Frame {
@@ -144,6 +148,7 @@ impl Frame {
             Self::Socket(socket) => Input::Socket(socket),
             Self::Cgroup(name) => Input::Cgroup(name),
             Self::Cost(cost) => Input::Cost(cost),
+            Self::Missing(missing) => Input::Missing(missing),
         }
     }
 }
@@ -210,6 +215,7 @@ impl<R: Read> Recording<R> {
             SOCKET => Frame::Socket(serde_json::from_slice(&bytes).context(DAMAGED)?),
             CGROUP => Frame::Cgroup(serde_json::from_slice(&bytes).context(DAMAGED)?),
             COST => Frame::Cost(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            MISSING => Frame::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
             kind => bail!("{DAMAGED}: a frame of kind {kind}"),
         }))
     }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver},
     },
@@ -20,8 +20,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::trace::Trace;
 
-/// Long enough for any machine; what takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough for any machine; what takes longer has failed. On one that is emulated, longer by the
+/// factor that `cargo xtask kernels` sets.
+static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+    let slowness =
+        std::env::var("KERNEL_TEST_SLOWNESS").map_or(1, |factor| factor.parse().unwrap());
+    Duration::from_secs(60) * slowness
+});
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
@@ -247,7 +252,7 @@ impl Script {
 
     /// Its next line.
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).unwrap()
+        self.lines.recv_timeout(*PATIENCE).unwrap()
     }
 
     /// Tells it something.
@@ -342,7 +347,7 @@ impl Tracer {
         let start = format!(r#"{{"type":"{kind}""#);
         let mut found = 0;
         while found < count {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            let line = self.lines.recv_timeout(*PATIENCE).unwrap_or_else(|error| {
                 panic!("{found} of {count} lines of type {kind} came, then: {error}");
             });
             found += usize::from(line.starts_with(&start));
@@ -367,7 +372,7 @@ impl Tracer {
     /// Waits for a line of text that has this in it.
     pub(crate) fn wait_for_text(&mut self, part: &str) {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap();
+            let line = self.lines.recv_timeout(*PATIENCE).unwrap();
             let found = line.contains(part);
             self.seen.push(line);
             if found {
@@ -394,16 +399,26 @@ impl Process {
     fn start(mut command: Command, notify: &Path) -> Self {
         let _ = fs::remove_file(notify);
         let socket = UnixDatagram::bind(notify).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let deadline = Instant::now() + *PATIENCE;
+        // Who ends instead says nothing there.
+        let turn = Duration::from_millis(200);
+        socket.set_read_timeout(Some(turn)).unwrap();
         command.env("NOTIFY_SOCKET", notify).stdin(Stdio::null());
-        let process = Self {
+        let mut process = Self {
             child: command.spawn().unwrap(),
         };
         let mut message = [0; 4096];
         loop {
             let length = match socket.recv(&mut message) {
+                Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                received => received.expect("it never was ready"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    let ended = process.child.try_wait().unwrap();
+                    assert_eq!(ended, None, "it ended instead of being ready");
+                    assert!(Instant::now() < deadline, "it never was ready");
+                    continue;
+                }
             };
             if message[..length]
                 .split(|byte| *byte == b'\n')
@@ -452,11 +467,28 @@ pub(crate) fn assert_detached() {
 
 /// Waits for what the kernel does in its own time and tells nobody.
 pub(crate) fn wait_until(done: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + *PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "it never came");
         thread::yield_now();
     }
+}
+
+/// Whether an accepted connection is known by itself from LISTEN→SYN_RECV on: before Linux 6.15
+/// (commit a3a128f611a9) the kernel tells that of a socket without a peer, which bears the
+/// listener's cookie.
+pub(crate) fn is_told_from_listen_on() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || -> u32 { numbers.next().unwrap().parse().unwrap() };
+    (next(), next()) >= (6, 15)
+}
+
+/// Says why a test can show nothing here, past the capture of output: `cargo xtask kernels` reads
+/// it.
+pub(crate) fn skip(reason: &str) {
+    let line = format!("skipped: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The names of the tracer's programs that the kernel holds.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    lab::{Lab, run},
+    lab::{Lab, is_told_from_listen_on, run},
     trace::Trace,
 };
 
@@ -106,16 +106,15 @@ fn both_ends_equal_the_kernels_own_trace() {
             "FIN_WAIT2→CLOSE"
         ]
     );
-    assert_eq!(
-        server_states,
-        [
-            "LISTEN→SYN_RECV",
-            "SYN_RECV→ESTABLISHED",
-            "ESTABLISHED→CLOSE_WAIT",
-            "CLOSE_WAIT→LAST_ACK",
-            "LAST_ACK→CLOSE"
-        ]
-    );
+    let all = [
+        "LISTEN→SYN_RECV",
+        "SYN_RECV→ESTABLISHED",
+        "ESTABLISHED→CLOSE_WAIT",
+        "CLOSE_WAIT→LAST_ACK",
+        "LAST_ACK→CLOSE",
+    ];
+    let first = usize::from(!is_told_from_listen_on());
+    assert_eq!(server_states, all[first..]);
     server.stop();
 }
 

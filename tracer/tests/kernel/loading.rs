@@ -1,0 +1,128 @@
+//! One eBPF object for all kernels: every program that this kernel has a place for loads, and what it
+//! lacks is said.
+
+use std::{fs, process::Command};
+
+use crate::{
+    lab::{Lab, attached_programs},
+    trace::Trace,
+};
+
+/// The programs that need nothing newer than Linux 6.1.
+const EVERYWHERE: [&str; 12] = [
+    "tracer_state",
+    "tracer_read",
+    "tracer_retrans",
+    "tracer_synack",
+    "tracer_rst_sent",
+    "tracer_rst_recv",
+    "tracer_error",
+    "tracer_fork",
+    "tracer_exit",
+    "tracer_in",
+    "tracer_out",
+    "tracer_release",
+];
+
+/// Who sends is seen by one of these, or by two.
+fn senders() -> Vec<&'static str> {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
+    let has = |name: &str| {
+        symbols
+            .lines()
+            .any(|line| line.split_whitespace().nth(2) == Some(name))
+    };
+    if has("__traceiter_sock_send_length") {
+        return vec!["tracer_send"];
+    }
+    let pairs = [
+        ("tracer_sendmsg", "tcp_sendmsg"),
+        ("tracer_sendpage", "tcp_sendpage"),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(_, function)| has(function))
+        .map(|(program, _)| program)
+        .collect()
+}
+
+/// As much as there is to load: every segment, and processes by their ids.
+#[test]
+fn every_program_loads() {
+    let lab = Lab::new();
+    let own = std::process::id().to_string();
+    for more in [&["--segments"][..], &[]] {
+        let tracer = lab.tracer_alone(&[&["-o", "ndjson", "--pid", &own], more].concat());
+        let attached = attached_programs();
+        for name in EVERYWHERE.into_iter().chain(senders()) {
+            let count = attached.iter().filter(|found| *found == name).count();
+            assert!(count > 0, "{name} is not among {attached:?}");
+        }
+        let trace = tracer.stop();
+        let missing = trace.summary().get("missing");
+        assert_eq!(missing, None, "something was refused");
+    }
+}
+
+/// The tracer in a mount namespace without cgroup v2.
+#[test]
+fn what_is_missing_is_said() {
+    let lab = Lab::new();
+    let root = tracer::process::cgroup2_root().unwrap().unwrap();
+    let script = format!(
+        "umount -l {} && exec {} -o ndjson --port 4001 -- curl http://127.0.0.1:4001/",
+        root.display(),
+        env!("CARGO_BIN_EXE_tracer")
+    );
+    let output = lab
+        .inside("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "curl's, which is refused");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let what = "cgroup v2 hierarchy (mounted)";
+    let sentence = format!("not on this kernel: {what}; unknown stays: segments");
+    assert!(said.contains(&sentence), "{said}");
+
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let trace = Trace::new(lines.lines().map(str::to_owned).collect());
+    assert_eq!(trace.summary()["missing"][0]["what"], what);
+    let failure = &trace.only_to(4001)["phases"][0]["failure"];
+    assert_eq!(
+        failure, "refused",
+        "the changes of state tell it all the same"
+    );
+}
+
+/// A recording says what was missing where it was made.
+#[test]
+fn what_is_missing_is_recorded() {
+    let lab = Lab::new();
+    let root = tracer::process::cgroup2_root().unwrap().unwrap();
+    let file = lab.dir.path().join("recording");
+    let script = format!(
+        "umount -l {} && exec {} record {} -o ndjson --port 4001 -- true",
+        root.display(),
+        env!("CARGO_BIN_EXE_tracer"),
+        file.display()
+    );
+    let live = lab
+        .inside("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(live.status.success(), "{live:?}");
+    let replayed = Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .arg("replay")
+        .arg(&file)
+        .args(["-o", "ndjson"])
+        .output()
+        .unwrap();
+    assert_eq!(replayed.stdout, live.stdout);
+    let lines = String::from_utf8(live.stdout).unwrap();
+    assert!(
+        lines.contains(r#""missing":[{"what":"cgroup v2"#),
+        "{lines}"
+    );
+}
