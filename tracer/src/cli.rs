@@ -108,6 +108,10 @@ pub struct TraceArgs {
     /// Bytes of the kernel's ring buffer, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub ring_size: u32,
+    /// Count each record in the kernel when it is made, some nanoseconds each: the summary says
+    /// `emitted`, which is what arrived and what was lost
+    #[arg(long)]
+    pub audit: bool,
     /// Runs this command, and traces its connections and those of every process it starts. It runs
     /// as the user who called sudo; the exit status is its own
     #[arg(last = true, value_name = "COMMAND")]

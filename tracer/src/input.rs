@@ -82,6 +82,10 @@ pub struct Tick {
     pub lost_sockets: u64,
     /// Runs of a program that the kernel skipped since the start.
     pub lost_recursion: u64,
+    /// Records that were made since the start, those that found no room too; where they are counted,
+    /// once no more can follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<u64>,
 }
 
 /// What whoever takes the inputs says after each.

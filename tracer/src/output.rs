@@ -164,6 +164,10 @@ pub struct SummaryLine {
     pub uploads: u64,
     /// Records decoded.
     pub events: u64,
+    /// Records that were made in the kernel: those decoded, and those lost at the hops `ring` and
+    /// `decode`. Absent where they were not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<u64>,
     /// Records lost, at whatever hop.
     pub lost: u64,
     /// Whether there may have been fewer: see [`LostLine::at_most`].

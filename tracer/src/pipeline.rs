@@ -327,6 +327,7 @@ impl Pipeline {
             connections: self.totals.connections,
             uploads: self.totals.uploads,
             events: self.totals.events,
+            emitted: self.tick.emitted,
             lost: self.totals.lost,
             lost_at_most: self.totals.lost_at_most,
             missing: std::mem::take(&mut self.missing),

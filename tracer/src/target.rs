@@ -111,7 +111,12 @@ impl Target {
         let listening = listening(self.command.is_some()).await;
         let started = Instant::now();
         let every_segment = self.scope.every_segment;
-        let probe = Probe::attach(&self.wanted.filter, arguments.ring_size, every_segment)?;
+        let probe = Probe::attach(
+            &self.wanted.filter,
+            arguments.ring_size,
+            every_segment,
+            arguments.audit,
+        )?;
         let took = started.elapsed().as_millis();
         for Missing { what, lost } in probe.missing() {
             say(&format!(
@@ -143,6 +148,7 @@ impl Target {
         let beside = Beside {
             feed,
             listening,
+            audit: arguments.audit,
             open,
             stop,
         };

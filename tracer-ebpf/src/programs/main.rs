@@ -3,6 +3,11 @@
 
 #![no_std]
 #![no_main]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(internal_features, reason = "the target's AtomicU64 cannot add"),
+    feature(core_intrinsics)
+)]
 #![expect(
     unsafe_code,
     reason = "kernel memory and helpers are reached through raw pointers, checked by the verifier"

@@ -16,10 +16,18 @@ use tracer_ebpf::record::{Header, KINDS};
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Records that found no room, per CPU and per kind. A kind is sent by one program, and the kernel
-/// does not nest a program in itself on one CPU, so that a plain addition is exact.
+/// Records that found no room, per CPU and per kind.
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(KINDS, 0);
+
+/// Records that were made, those that found no room too, per CPU and per kind; where that is asked
+/// for.
+#[map]
+static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(KINDS, 0);
+
+/// Whether records are counted when they are made.
+#[unsafe(no_mangle)]
+static AUDIT: Global<u8> = Global::new(0);
 
 /// The reader looks on a timer; it is woken only when this many bytes wait (half the ring).
 #[unsafe(no_mangle)]
@@ -29,6 +37,9 @@ static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
 /// then [`send`]s it.
 #[inline(always)]
 pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry<T>> {
+    if AUDIT.load() != 0 {
+        count(&EMITTED, kind);
+    }
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         count_lost(kind);
         return None;
@@ -60,8 +71,38 @@ pub(crate) fn send<T>(entry: RingBufEntry<T>) {
 /// Counts a record of this kind as lost.
 #[inline(always)]
 pub(crate) fn count_lost(kind: u16) {
-    if let Some(lost) = LOST.get_ptr_mut(u32::from(kind)) {
-        // SAFETY: an element of this CPU's own array.
-        unsafe { *lost += 1 };
+    count(&LOST, kind);
+}
+
+/// Adds one, atomically: on its own CPU, too, a program is interrupted by another that counts the
+/// same kind (a segment that leaves by one that arrives).
+#[inline(always)]
+fn count(counts: &PerCpuArray<u64>, kind: u16) {
+    if let Some(counted) = counts.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: an element of this CPU's own array, aligned as the kernel aligns values.
+        unsafe { add_one(counted) };
     }
+}
+
+/// `AtomicU64::fetch_add`, which the target lacks because it may not compare and swap everywhere.
+///
+/// # Safety
+/// `counted` must be valid and aligned.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn add_one(counted: *mut u64) {
+    use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
+    // SAFETY: as the caller promises.
+    unsafe { atomic_xadd::<u64, u64, { Relaxed }>(counted, 1) };
+}
+
+/// Only for the lints, which look at the programs as built for the host.
+///
+/// # Safety
+/// `counted` must be valid and aligned.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn add_one(counted: *mut u64) {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    // SAFETY: as the caller promises.
+    unsafe { AtomicU64::from_ptr(counted) }.fetch_add(1, Ordering::Relaxed);
 }

@@ -71,12 +71,15 @@ pub(super) struct Attached {
 pub(super) struct AttachedProgram {
     pub(super) id: u32,
     fd: RawFd,
+    /// Dropped, it detaches.
+    link: Option<Box<dyn Send>>,
 }
 
 impl AttachedProgram {
     fn new(
         info: Result<ProgramInfo, ProgramError>,
         fd: Result<&ProgramFd, ProgramError>,
+        link: impl Send + 'static,
     ) -> Result<Self> {
         Ok(Self {
             id: info.context("a loaded program has an id")?.id(),
@@ -84,7 +87,12 @@ impl AttachedProgram {
                 .context("a loaded program has a descriptor")?
                 .as_fd()
                 .as_raw_fd(),
+            link: Some(Box::new(link)),
         })
+    }
+
+    pub(super) fn detach(&mut self) {
+        self.link = None;
     }
 
     pub(super) fn fdinfo(&self) -> String {
@@ -183,9 +191,10 @@ impl Attaching<'_> {
                 .context("not a cgroup_skb program")?;
             let done = program
                 .load()
-                .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single));
+                .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
+                .and_then(|link| program.take_link(link));
             let done = match done {
-                Ok(_) => Ok(AttachedProgram::new(program.info(), program.fd())?),
+                Ok(link) => Ok(AttachedProgram::new(program.info(), program.fd(), link)?),
                 Err(error) => Err(error),
             };
             self.note(name, done)?;
@@ -195,9 +204,10 @@ impl Attaching<'_> {
             .context("not a cgroup_sock program")?;
         let done = program
             .load()
-            .and_then(|()| program.attach(&root, CgroupAttachMode::Single));
+            .and_then(|()| program.attach(&root, CgroupAttachMode::Single))
+            .and_then(|link| program.take_link(link));
         let done = match done {
-            Ok(_) => Ok(AttachedProgram::new(program.info(), program.fd())?),
+            Ok(link) => Ok(AttachedProgram::new(program.info(), program.fd(), link)?),
             Err(error) => Err(error),
         };
         self.note(RELEASE_PROGRAM, done)
@@ -213,11 +223,13 @@ impl Attaching<'_> {
             .context("not a BTF tracepoint")?;
         let done = program
             .load(tracepoint, &self.btf)
-            .and_then(|()| program.attach());
-        if let Err(error) = done {
-            return Ok(Err(error));
-        }
-        let attached = AttachedProgram::new(program.info(), program.fd())?;
+            .and_then(|()| program.attach())
+            .and_then(|link| program.take_link(link));
+        let link = match done {
+            Ok(link) => link,
+            Err(error) => return Ok(Err(error)),
+        };
+        let attached = AttachedProgram::new(program.info(), program.fd(), link)?;
         self.attached.programs.push(attached);
         Ok(Ok(()))
     }
@@ -232,11 +244,13 @@ impl Attaching<'_> {
             .context("not at a function's start")?;
         let done = program
             .load(function, &self.btf)
-            .and_then(|()| program.attach());
-        if let Err(error) = done {
-            return Ok(Err(error));
-        }
-        let attached = AttachedProgram::new(program.info(), program.fd())?;
+            .and_then(|()| program.attach())
+            .and_then(|link| program.take_link(link));
+        let link = match done {
+            Ok(link) => link,
+            Err(error) => return Ok(Err(error)),
+        };
+        let attached = AttachedProgram::new(program.info(), program.fd(), link)?;
         self.attached.programs.push(attached);
         Ok(Ok(()))
     }

@@ -19,23 +19,33 @@ pub struct Lost {
 /// Reads the counters.
 pub(super) struct Counters {
     ring: PerCpuArray<MapData, u64>,
+    emitted: PerCpuArray<MapData, u64>,
     /// `/proc/self/fdinfo` of each attached program.
     programs: Vec<String>,
 }
 
 impl Counters {
-    pub(super) fn new(ring: PerCpuArray<MapData, u64>, programs: Vec<String>) -> Self {
-        Self { ring, programs }
+    pub(super) fn new(
+        ring: PerCpuArray<MapData, u64>,
+        emitted: PerCpuArray<MapData, u64>,
+        programs: Vec<String>,
+    ) -> Self {
+        Self {
+            ring,
+            emitted,
+            programs,
+        }
+    }
+
+    /// Records that were made, those that found no room too; 0 where they are not counted.
+    pub(super) fn emitted(&self) -> Result<u64> {
+        (0..KINDS).map(|kind| sum(&self.emitted, kind)).sum()
     }
 
     pub(super) fn read(&self) -> Result<Lost> {
         let mut lost = Lost::default();
         for kind in 0..KINDS {
-            let per_cpu = self
-                .ring
-                .get(&kind, 0)
-                .context("reading the kernel's count of lost records")?;
-            let count = per_cpu.iter().sum::<u64>();
+            let count = sum(&self.ring, kind)?;
             if kind == u32::from(UNTRACKED) {
                 lost.sockets += count;
             } else {
@@ -48,6 +58,14 @@ impl Counters {
         }
         Ok(lost)
     }
+}
+
+/// All processors' counts.
+fn sum(counts: &PerCpuArray<MapData, u64>, kind: u32) -> Result<u64> {
+    let per_cpu = counts
+        .get(&kind, 0)
+        .context("reading the kernel's count of records")?;
+    Ok(per_cpu.iter().sum())
 }
 
 fn recursion_misses(fdinfo: &str) -> u64 {

@@ -16,8 +16,9 @@ use aya::{
     programs::loaded_programs,
 };
 use aya_log::EbpfLogger;
+use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::io::unix::AsyncFd;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     Filter, Lost,
@@ -35,16 +36,17 @@ pub struct Probe {
     ring: RingBuf<MapData>,
     counters: Counters,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    ids: Vec<u32>,
+    attached: Vec<AttachedProgram>,
     missing: Vec<Missing>,
-    /// Holds the programs and their links.
+    /// Holds the programs.
     ebpf: Ebpf,
 }
 
 impl Probe {
     /// Loads and attaches everything; the ring buffer holds `ring_bytes`, rounded up to a power of
     /// two of at least one page. With `every_segment` each segment is a record, else only those
-    /// that open or close a connection or change the direction of its data.
+    /// that open or close a connection or change the direction of its data. With `audit` records are
+    /// counted when they are made, too.
     ///
     /// # Errors
     /// [`AttachError`]; nothing stays attached then.
@@ -52,21 +54,24 @@ impl Probe {
         filter: &Filter,
         ring_bytes: u32,
         every_segment: bool,
+        audit: bool,
     ) -> Result<Self, AttachError> {
         let layout = Layout::resolve(&read_layout_btf()?);
-        let mut ebpf = load(&layout, filter, ring_bytes, every_segment)?;
+        let mut ebpf = load(&layout, filter, ring_bytes, every_segment, audit)?;
         filter.write(&mut ebpf)?;
         let Attached { programs, missing } = attach(&mut ebpf, filter.follows_processes())?;
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
+        let emitted = take_map(&mut ebpf, "EMITTED")?;
         Ok(Self {
             ring: RingBuf::try_from(ring).context("opening the ring buffer")?,
             counters: Counters::new(
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
+                PerCpuArray::try_from(emitted).context("opening the counters of records")?,
                 programs.iter().map(AttachedProgram::fdinfo).collect(),
             ),
             logger: kernel_logger(&mut ebpf),
-            ids: programs.iter().map(|program| program.id).collect(),
+            attached: programs,
             missing: layout
                 .missing()
                 .map(Missing::member)
@@ -125,10 +130,37 @@ impl Probe {
         self.counters.read()
     }
 
-    /// Detaches, and waits until the kernel has let go of the programs.
-    pub fn detach(self) {
-        let ids = self.ids;
-        drop((self.ring, self.counters, self.logger, self.ebpf));
+    /// Records that were made so far, those that found no room too; 0 without an audit.
+    ///
+    /// # Errors
+    /// When the kernel's counters cannot be read.
+    pub fn emitted(&self) -> Result<u64> {
+        self.counters.emitted()
+    }
+
+    /// Detaches the programs, and waits until none of them runs any more: no record and no count
+    /// follows.
+    pub fn detach(&mut self) {
+        for program in &mut self.attached {
+            program.detach();
+        }
+        // A program runs within a read-side critical section of RCU. This waits until those that have
+        // begun are over (membarrier(2)).
+        if let Err(error) = membarrier(MembarrierCommand::Global) {
+            debug!(%error, "the last records may be missed");
+        }
+    }
+
+    /// Waits until the kernel has let go of the programs.
+    pub fn unload(self) {
+        let ids: Vec<u32> = self.attached.iter().map(|program| program.id).collect();
+        drop((
+            self.ring,
+            self.counters,
+            self.logger,
+            self.attached,
+            self.ebpf,
+        ));
         // The kernel frees them after a grace period and tells nobody.
         let deadline = Instant::now() + Duration::from_secs(1);
         while Instant::now() < deadline && is_any_loaded(&ids) {
@@ -171,6 +203,7 @@ fn load(
     filter: &Filter,
     ring_bytes: u32,
     every_segment: bool,
+    audit: bool,
 ) -> Result<Ebpf, AttachError> {
     let ring_bytes = ring_bytes.max(4096).next_power_of_two();
     let wake_at_bytes = u64::from(ring_bytes / 2);
@@ -178,6 +211,7 @@ fn load(
     let cgroup_levels = filter.cgroup_levels();
     let log_level = kernel_log_level();
     let every_segment = u8::from(every_segment);
+    let audit = u8::from(audit);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
     let globals: Vec<(&str, u32)> = layout.globals().collect();
     let mut loader = EbpfLoader::new();
@@ -187,6 +221,7 @@ fn load(
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
         .override_global("CGROUP_LEVELS", &cgroup_levels, true)
+        .override_global("AUDIT", &audit, true)
         .override_global("EVERY_SEGMENT", &every_segment, true)
         .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
         .override_global(aya_log::LEVEL, &log_level, false);

@@ -27,6 +27,8 @@ pub struct Beside<Open, Stop> {
     pub feed: mpsc::Receiver<Feed>,
     /// The sockets that listened before anything was attached.
     pub listening: Vec<OpenSocket>,
+    /// Whether the programs count the records that they make.
+    pub audit: bool,
     /// Done with the sockets that are open already and wanted.
     pub open: Open,
     /// Done when it is time to end.
@@ -47,6 +49,7 @@ pub async fn run(
     let Beside {
         mut feed,
         listening,
+        audit,
         open,
         stop,
     } = beside;
@@ -93,17 +96,20 @@ pub async fn run(
             _ = period.tick() => flow = source.drain()?,
         }
     }
+    // From here on nothing is added: what waits then is all, and so is what was lost.
+    source.probe.detach();
     let _ = source.drain()?;
     while let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await {
         let _ = (source.each)(Input::Feed(news));
     }
+    source.counted.emitted = audit.then(|| source.probe.emitted()).transpose()?;
     let _ = source.tick()?;
     let cost = source.probe.cost();
     if !cost.is_empty() {
         let _ = (source.each)(Input::Cost(cost));
     }
     let _ = (source.each)(Input::Shutdown);
-    source.probe.detach();
+    source.probe.unload();
     Ok(())
 }
 
@@ -156,6 +162,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             lost_ring: lost.ring,
             lost_sockets: lost.sockets,
             lost_recursion: lost.recursion,
+            emitted: self.counted.emitted,
         };
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -427,6 +427,15 @@ impl Process {
                 return process;
             }
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What comes out of it, once.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {

@@ -1,9 +1,53 @@
 //! What is lost is counted and said.
 
+use std::ops::Range;
+
 use crate::{
+    churn::churn,
     lab::{Lab, is_told_from_listen_on},
+    listened::Listened,
     trace::number,
 };
+
+/// Two processors make records faster than they are read: what is lost is what the kernel counted,
+/// and what was not touched, before, meanwhile and after, is right.
+#[test]
+fn a_small_ring_under_churn() {
+    const EACH: u32 = 10_000;
+    const UNTOUCHED: u32 = 100;
+    let lab = Lab::new();
+    let tracer = Listened::start(&lab, &["--ring-size", "65536"]);
+    paced(&lab, &tracer, 0..UNTOUCHED);
+    assert_eq!(tracer.said(|said| said.whole), u64::from(UNTOUCHED));
+    churn(&lab, &(0..EACH), 2);
+    tracer.wait_until_told(&lab);
+    let before = tracer.said(|said| said.whole);
+    paced(&lab, &tracer, 0..UNTOUCHED);
+    let after = tracer.said(|said| said.whole);
+    assert_eq!(after - before, u64::from(UNTOUCHED));
+
+    let said = tracer.stop();
+    let lost = said.lost("ring");
+    eprintln!(
+        "{} connections: {lost} of {} records lost; {} told, {} of them whole; {:?}",
+        2 * (EACH + UNTOUCHED),
+        said.summary()["emitted"],
+        said.timelines,
+        said.whole,
+        said.reasons,
+    );
+    assert!(lost > 0, "the ring was large enough");
+    assert!(said.whole < u64::from(2 * (EACH + UNTOUCHED)));
+}
+
+/// No faster than they are told.
+fn paced(lab: &Lab, tracer: &Listened, numbers: Range<u32>) {
+    const AT_ONCE: u32 = 4;
+    for from in numbers.clone().step_by(AT_ONCE as usize) {
+        churn(lab, &(from..numbers.end.min(from + AT_ONCE)), 1);
+        tracer.wait_until_told(lab);
+    }
+}
 
 /// A ring of one page holds some twenty records: a burst overflows it before it is read.
 #[test]

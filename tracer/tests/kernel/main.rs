@@ -9,6 +9,7 @@
 )]
 
 mod cgroups;
+mod churn;
 mod command;
 mod endings;
 mod errors;
@@ -19,6 +20,7 @@ mod files;
 mod filters;
 mod handed_over;
 mod lab;
+mod listened;
 mod loading;
 mod loss;
 mod netem;

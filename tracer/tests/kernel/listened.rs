@@ -1,0 +1,221 @@
+//! A tracer of so many connections that what it says is counted rather than kept.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, TcpListener},
+    process::{ChildStdout, Stdio},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use serde_json::Value;
+use tracer_ebpf::record::{KINDS, UNTRACKED};
+
+use crate::{
+    churn::{PAYLOAD, PORT, pair, within},
+    lab::{Lab, Process, wait_until},
+    trace::{number, steps},
+};
+
+/// Of connections that tell when everything before them was told.
+const MARKED: u16 = 5056;
+/// A mark that is not told by then was lost.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(crate) struct Listened {
+    process: Process,
+    kernel: Kernel,
+    said: Arc<(Mutex<Said>, Condvar)>,
+    reader: JoinHandle<()>,
+}
+
+/// What it said.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// Timelines of [`churn`](crate::churn::churn)'s connections.
+    pub(crate) timelines: u64,
+    /// Those that say that they are whole.
+    pub(crate) whole: u64,
+    /// Of the others, why they are not.
+    pub(crate) reasons: HashMap<String, u64>,
+    /// Whole ones with something wrong.
+    wrong: Vec<String>,
+    /// Changes of state, until the connection's timeline.
+    states: HashMap<String, u64>,
+    marked: u64,
+    lost: Vec<Value>,
+    summary: Option<Value>,
+}
+
+/// The kernel's own counts.
+struct Kernel {
+    lost: PerCpuArray<MapData, u64>,
+    emitted: PerCpuArray<MapData, u64>,
+}
+
+impl Listened {
+    pub(crate) fn start(lab: &Lab, arguments: &[&str]) -> Self {
+        let (port, marked) = (PORT.to_string(), MARKED.to_string());
+        let always = [
+            "-o", "ndjson", "--audit", "--port", &port, "--port", &marked,
+        ];
+        let mut process = lab.tracer_into(&[&always, arguments].concat(), Stdio::piped());
+        let stdout = process.stdout();
+        let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));
+        let to = Arc::clone(&said);
+        Self {
+            kernel: Kernel::of(process.pid()),
+            process,
+            said,
+            reader: thread::spawn(move || read(stdout, &to)),
+        }
+    }
+
+    pub(crate) fn said<T>(&self, of: impl FnOnce(&Said) -> T) -> T {
+        of(&self.said.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until what happened so far was told.
+    pub(crate) fn wait_until_told(&self, lab: &Lab) {
+        let before = self.said(|said| said.marked);
+        within(lab, || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, MARKED)).unwrap();
+            wait_until(|| {
+                drop(pair(&listener));
+                let (said, marked) = &*self.said;
+                let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                let untold = |said: &mut Said| said.marked <= before;
+                let (said, _) = marked.wait_timeout_while(said, AGAIN, untold).unwrap();
+                said.marked > before
+            });
+        });
+    }
+
+    /// Ends it. Each record that the kernel made was decoded or is said to be lost, and a timeline
+    /// that says that it is whole is.
+    pub(crate) fn stop(self) -> Said {
+        assert!(self.process.stop().success());
+        self.reader.join().unwrap();
+        let said = Arc::try_unwrap(self.said).ok().unwrap();
+        let said = said.0.into_inner().unwrap();
+        let summary = said.summary();
+        let emitted = number(&summary["emitted"]);
+        assert_eq!(emitted, sum(&self.kernel.emitted), "{summary}");
+        assert_eq!(said.lost("ring"), sum(&self.kernel.lost));
+        assert_eq!(said.lost("decode"), 0);
+        assert_eq!(
+            emitted,
+            number(&summary["events"]) + said.lost("ring"),
+            "{summary}"
+        );
+        assert!(said.wrong.is_empty(), "{}", said.wrong[0]);
+        said
+    }
+}
+
+impl Said {
+    pub(crate) fn summary(&self) -> &Value {
+        self.summary.as_ref().unwrap()
+    }
+
+    /// How many were lost at this hop.
+    pub(crate) fn lost(&self, hop: &str) -> u64 {
+        let of_hop = self.lost.iter().filter(|line| line["hop"] == hop);
+        of_hop.map(|line| number(&line["count"])).sum()
+    }
+
+    fn hear(&mut self, line: &str) {
+        if line.starts_with(r#"{"type":"state""#) {
+            let (_, rest) = line.split_once(r#""connection":""#).unwrap();
+            let (connection, _) = rest.split_once('"').unwrap();
+            *self.states.entry(connection.to_owned()).or_default() += 1;
+            return;
+        }
+        let line: Value = serde_json::from_str(line).unwrap();
+        match line["type"].as_str().unwrap() {
+            "timeline" => self.timeline(&line),
+            "lost" => self.lost.push(line),
+            "summary" => self.summary = Some(line),
+            _ => {}
+        }
+    }
+
+    fn timeline(&mut self, timeline: &Value) {
+        let connection = timeline["connection"].as_str().unwrap();
+        let states = self.states.remove(connection).unwrap_or_default();
+        if timeline["server"]["port"] == MARKED {
+            self.marked += 1;
+            return;
+        }
+        self.timelines += 1;
+        for reason in timeline["incomplete"].as_array().unwrap() {
+            let reason = reason.as_str().unwrap().to_owned();
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+        if timeline["complete"] == true {
+            self.whole += 1;
+            if states != 10 || !is_right(timeline) {
+                self.wrong.push(format!("{states} states; {timeline:#}"));
+            }
+        }
+    }
+}
+
+/// Whether a timeline says what happened.
+fn is_right(timeline: &Value) -> bool {
+    let together = ["client FIN", "server FIN-ACK", "client ACK"];
+    let apart = ["client FIN", "server ACK", "server FIN", "client ACK"];
+    let closing = steps(timeline, 2);
+    timeline["bytes"]["client_to_server"] == PAYLOAD.len()
+        && timeline["bytes"]["server_to_client"] == 0
+        && timeline["lost"] == 0
+        && timeline["open"] == false
+        && steps(timeline, 0) == ["client SYN", "server SYN-ACK", "client ACK"]
+        && (closing == together || closing == apart)
+        && timeline["phases"][2]["closed_first"] == "client"
+}
+
+impl Kernel {
+    /// The maps outlive the tracer as long as somebody holds them.
+    fn of(pid: u32) -> Self {
+        let map = |wanted: &str| {
+            let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+            let found = files.filter_map(|file| {
+                let text = fs::read_to_string(file.unwrap().path()).ok()?;
+                let id = text.lines().find_map(|line| line.strip_prefix("map_id:"))?;
+                let map = MapData::from_id(id.trim().parse().unwrap()).ok()?;
+                let is_it = map.info().unwrap().name_as_str() == Some(wanted);
+                is_it.then(|| Map::from_map_data(map).unwrap())
+            });
+            PerCpuArray::try_from(found.into_iter().next().unwrap()).unwrap()
+        };
+        Self {
+            lost: map("LOST"),
+            emitted: map("EMITTED"),
+        }
+    }
+}
+
+fn sum(counts: &PerCpuArray<MapData, u64>) -> u64 {
+    (0..KINDS)
+        .filter(|kind| *kind != u32::from(UNTRACKED))
+        .map(|kind| counts.get(&kind, 0).unwrap().iter().sum::<u64>())
+        .sum()
+}
+
+fn read(stdout: ChildStdout, (said, marked): &(Mutex<Said>, Condvar)) {
+    let mut lines = BufReader::with_capacity(1 << 20, stdout);
+    let mut line = String::new();
+    while lines.read_line(&mut line).unwrap() > 0 {
+        said.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hear(&line);
+        marked.notify_all();
+        line.clear();
+    }
+}
