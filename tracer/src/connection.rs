@@ -33,6 +33,8 @@ pub struct Connection {
     pub lost: u64,
     /// Whether nothing is certain to have been lost.
     pub lost_at_most: bool,
+    /// Whether records had been lost before it was first seen.
+    pub after_loss: bool,
 }
 
 /// What one socket went through.
@@ -260,6 +262,7 @@ impl Connection {
             dialogue: Dialogue::default(),
             lost: 0,
             lost_at_most: false,
+            after_loss: false,
         }
     }
 
@@ -267,6 +270,13 @@ impl Connection {
     pub(crate) const fn note_lost(&mut self, count: u64, at_most: bool) {
         self.lost_at_most = at_most && (self.lost == 0 || self.lost_at_most);
         self.lost = self.lost.saturating_add(count);
+    }
+
+    /// Notes that the listener sent the SYN-ACK again.
+    pub(crate) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
+        if self.syn_ack_retransmits.len() < MOST_SYN_RETRANSMITS {
+            self.syn_ack_retransmits.push(mono_ns);
+        }
     }
 
     /// Notes how full the accept queue was when a SYN came.

@@ -3,7 +3,9 @@
 
 mod early;
 mod listeners;
+mod loss;
 mod pairing;
+mod roles;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -36,6 +38,10 @@ pub struct ConnectionTable {
     /// Connections with segments that are not told yet.
     unsettled: BTreeSet<Key>,
     next: u64,
+    /// When the event that was last applied happened.
+    now_ns: u64,
+    /// When anything was last lost.
+    lost_ns: Option<u64>,
 }
 
 /// Names a connection within the table.
@@ -46,6 +52,7 @@ impl ConnectionTable {
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
     /// connection whose states are not traced, or not yet.
     pub fn apply(&mut self, event: Event) -> Option<(Key, End)> {
+        self.now_ns = event.mono_ns;
         let found = self.apply_to_view(event)?;
         if let Some(connection) = self.connections.get_mut(&found.0) {
             connection.active = true;
@@ -120,7 +127,7 @@ impl ConnectionTable {
                 let known = self.tuples.get(&(pair.client, pair.server)).copied();
                 let connection = known.and_then(|key| self.connections.get_mut(&key));
                 match connection {
-                    Some(connection) => connection.syn_ack_retransmits.push(mono_ns),
+                    Some(connection) => connection.note_syn_ack_retransmit(mono_ns),
                     None => self.early.note_syn_ack(pair.client, pair.server, mono_ns),
                 }
                 None
@@ -206,14 +213,6 @@ impl ConnectionTable {
         let mut keys: Vec<Key> = self.connections.keys().copied().collect();
         keys.sort_unstable();
         keys
-    }
-
-    /// Counts `count` lost records against every connection in the table; `at_most` where it may
-    /// have been fewer.
-    pub fn note_lost(&mut self, count: u64, at_most: bool) {
-        for connection in self.connections.values_mut() {
-            connection.note_lost(count, at_most);
-        }
     }
 
     /// A segment belongs to its socket's connection, or, while it runs under the listener's
@@ -309,6 +308,9 @@ impl ConnectionTable {
             *connection.view_mut(end) = Some(View::new(cookie, addresses));
             connection.roles_from = connection.roles_from.min(from);
         }
+        if waiting.is_none() && (end, from) == (End::Server, RolesFrom::Opening) {
+            self.note_lost_syn(key, &pair);
+        }
         if addresses.local.port() != 0 {
             if waiting.is_none() {
                 self.pairing.note(pair, key);
@@ -344,7 +346,9 @@ impl ConnectionTable {
         } else {
             cookie.to_string()
         };
-        self.connections.insert(key, Connection::new(id));
+        let mut connection = Connection::new(id);
+        connection.after_loss = self.lost_ns.is_some();
+        self.connections.insert(key, connection);
         key
     }
 
@@ -369,7 +373,8 @@ impl ConnectionTable {
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.syn_ack_retransmits.extend(syn_acks);
         }
-        for (from, mono_ns, segment, aside) in self.early.take_segments(pair.client, pair.server) {
+        let handshake = self.early.take_segments(pair.client, pair.server);
+        for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
             self.hear(key, from, mono_ns, segment, aside);
         }
     }
@@ -382,41 +387,5 @@ impl ConnectionTable {
 
     fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
         self.connections.get_mut(&key)?.view_mut(end).as_mut()
-    }
-
-    /// Which end a socket is: its birth tells. Of one that began before the tracer did, the other
-    /// end may have been told apart already; then who listens tells; and where that says nothing,
-    /// the port that is not an ephemeral one (`net.ipv4.ip_local_port_range` starts at 32768) is
-    /// taken for the server's.
-    fn role(&self, addresses: Addresses, old: State, new: State) -> (End, RolesFrom) {
-        match (old, new) {
-            (State::Close | State::SynSent, _) | (_, State::SynSent) => {
-                return (End::Client, RolesFrom::Opening);
-            }
-            (State::Listen | State::SynRecv | State::NewSynRecv, _) | (_, State::SynRecv) => {
-                return (End::Server, RolesFrom::Opening);
-            }
-            _ => {}
-        }
-        if let Some(known) = self.other_end_tells(addresses) {
-            return known;
-        }
-        if let Some(end) = self.listeners.tell(addresses) {
-            return (end, RolesFrom::Listener);
-        }
-        let end = if addresses.local.port() > addresses.remote.port() {
-            End::Client
-        } else {
-            End::Server
-        };
-        (end, RolesFrom::Ports)
-    }
-
-    /// What follows for a socket from the connection that waits for it.
-    fn other_end_tells(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
-        [End::Client, End::Server].into_iter().find_map(|end| {
-            let key = self.other_end_of(&Pair::new(addresses, end), end)?;
-            Some((end, self.get(key)?.roles_from))
-        })
     }
 }

@@ -105,7 +105,7 @@ pub struct LostLine {
     /// How many.
     pub count: u64,
     /// Whether there may have been fewer, or none: skipped runs of a program are counted, and not
-    /// every run makes a record.
+    /// every run makes a record; and not every handshake becomes a connection.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_most: bool,
     /// Where.
@@ -128,6 +128,8 @@ pub enum Hop {
     Recursion,
     /// The bytes were no record.
     Decode,
+    /// Too many handshakes at once that had not become connections: segments of theirs were dropped.
+    Early,
     /// A sink could not keep up.
     Sink,
 }
@@ -136,7 +138,7 @@ impl Hop {
     /// Whether what is counted there may have been no record.
     #[must_use]
     pub const fn is_at_most(self) -> bool {
-        matches!(self, Self::Recursion)
+        matches!(self, Self::Recursion | Self::Early)
     }
 
     /// In words.
@@ -147,6 +149,7 @@ impl Hop {
             Self::Sockets => "too many sockets at once to note more than their states",
             Self::Recursion => "the kernel does not nest a program in itself",
             Self::Decode => "the bytes were no record",
+            Self::Early => "too many handshakes at once that had not become connections",
             Self::Sink => "the output could not keep up",
         }
     }

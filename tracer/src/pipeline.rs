@@ -1,6 +1,8 @@
 //! The core: inputs in, outputs out, no clock and no I/O of its own. The same inputs give the same
 //! outputs, live or from a recording.
 
+mod loss;
+
 use std::collections::BTreeMap;
 
 use upload_server::record::{Cookie, Part, Upload};
@@ -14,7 +16,7 @@ use crate::{
     input::{Input, Missing, ProgramCost, Tick},
     machine::Machine,
     moment::Clock,
-    output::{Hop, LostLine, Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
+    output::{Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
     timeline::{Certainty, Timeline},
 };
 
@@ -186,38 +188,6 @@ impl Pipeline {
             .forget_strangers(tick.mono_ns.saturating_sub(FORGET_AFTER_NS), |cookie| {
                 table.find(cookie).is_some()
             });
-    }
-
-    fn report_lost(&mut self, before: Tick, out: &mut Vec<Output>) {
-        let now = self.tick;
-        let counts = [
-            (Hop::Ring, now.lost_ring.saturating_sub(before.lost_ring)),
-            (
-                Hop::Sockets,
-                now.lost_sockets.saturating_sub(before.lost_sockets),
-            ),
-            (
-                Hop::Recursion,
-                now.lost_recursion.saturating_sub(before.lost_recursion),
-            ),
-            (Hop::Decode, std::mem::take(&mut self.malformed)),
-        ];
-        for (hop, count) in counts {
-            if count == 0 {
-                continue;
-            }
-            self.totals.lost = self.totals.lost.saturating_add(count);
-            self.totals.lost_at_most |= hop.is_at_most();
-            self.table.note_lost(count, hop.is_at_most());
-            out.push(Output::Lost(LostLine {
-                at: self.machine.clock.moment(now.mono_ns),
-                count,
-                at_most: hop.is_at_most(),
-                hop,
-                from_ns: before.counted_ns,
-                to_ns: now.counted_ns,
-            }));
-        }
     }
 
     fn report_uploads(&mut self, patience_ns: u64, out: &mut Vec<Output>) {

@@ -77,6 +77,8 @@ pub struct Timeline {
 
 /// Why a timeline is not complete, where it began too early.
 const BEGAN_BEFORE: &str = "it began before the tracer did";
+/// The same where records had been lost.
+const BEGIN_UNSEEN: &str = "its beginning was not seen: it was lost, or before the tracer's";
 
 /// Payload bytes that arrived in order, for each direction; `null` where unknown, as while the
 /// connection is open.
@@ -184,6 +186,12 @@ impl Timeline {
         self.incomplete.contains(&BEGAN_BEFORE)
     }
 
+    /// Whether its beginning was not seen, for whatever reason.
+    #[must_use]
+    pub fn lacks_begin(&self) -> bool {
+        self.began_before() || self.incomplete.contains(&BEGIN_UNSEEN)
+    }
+
     /// Its initiation.
     #[must_use]
     pub fn initiation(&self) -> Option<&Initiation> {
@@ -236,7 +244,11 @@ fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
 fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if connection.views().any(|(_, view)| !view.began()) {
-        reasons.push(BEGAN_BEFORE);
+        reasons.push(if connection.after_loss {
+            BEGIN_UNSEEN
+        } else {
+            BEGAN_BEFORE
+        });
     }
     match (connection.closed_ns(), connection.lost) {
         (Some(_), _) => {}

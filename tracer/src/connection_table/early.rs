@@ -1,77 +1,200 @@
 //! What is seen of a connection before it has a socket on this machine: the handshake runs under
-//! the listener. Bounded, because anybody may send a SYN.
+//! the listener. Bounded, because anybody may send a SYN; what is dropped before its time is counted.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::{VecDeque, vec_deque},
+    net::SocketAddr,
+};
+
+use foldhash::HashMap;
 
 use super::pairing::Numbers;
-use crate::{end::End, event::Aside, segment::Segment};
+use crate::{
+    end::End,
+    event::Aside,
+    segment::{Flags, Segment},
+};
 
-/// A listener under attack hears without end; the oldest are forgotten.
+/// A listener under attack hears without end; the oldest are dropped.
 const MOST: usize = 4096;
+
+/// A listener gives a handshake up after 63 s (`net.ipv4.tcp_synack_retries` is 5): what is older
+/// has become no connection, and is no loss.
+pub(super) const STALE_NS: u64 = 64_000_000_000;
+
+/// Two addresses, in an order that does not depend on who sends.
+type Ends = (SocketAddr, SocketAddr);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     /// SYN-ACKs sent again: client, server, when.
     syn_acks: VecDeque<(SocketAddr, SocketAddr, u64)>,
-    segments: VecDeque<(u64, Box<Segment>, Aside)>,
+    segments: HashMap<Ends, Handshake>,
+    /// The number of each segment and between whom it is, the oldest first; those taken stand here
+    /// for a while.
+    order: VecDeque<(u64, Ends)>,
+    next: u64,
+    held: usize,
+    dropped: u64,
+    dropped_ns: Option<u64>,
+}
+
+/// The segments between two addresses, in the order in which they were seen.
+#[derive(Debug, Default)]
+pub(super) struct Handshake(VecDeque<Unclaimed>);
+
+/// A segment that belongs to no socket yet.
+#[derive(Debug)]
+struct Unclaimed {
+    number: u64,
+    mono_ns: u64,
+    segment: Box<Segment>,
+    aside: Aside,
 }
 
 impl Early {
     pub(super) fn note_syn_ack(&mut self, client: SocketAddr, server: SocketAddr, mono_ns: u64) {
-        push(&mut self.syn_acks, (client, server, mono_ns));
+        if self.syn_acks.len() == MOST
+            && let Some((_, _, seen_ns)) = self.syn_acks.pop_front()
+        {
+            self.count_dropped(seen_ns, mono_ns);
+        }
+        self.syn_acks.push_back((client, server, mono_ns));
     }
 
     pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
-        push(&mut self.segments, (mono_ns, segment, aside));
+        while self.held >= MOST {
+            self.drop_oldest(mono_ns);
+        }
+        let ends = ends(segment.source, segment.destination);
+        let number = self.next;
+        self.next += 1;
+        self.held += 1;
+        self.segments
+            .entry(ends)
+            .or_default()
+            .0
+            .push_back(Unclaimed {
+                number,
+                mono_ns,
+                segment,
+                aside,
+            });
+        self.order.push_back((number, ends));
+        if self.order.len() > 2 * MOST {
+            self.forget_taken();
+        }
     }
 
     pub(super) fn take_syn_acks(&mut self, client: SocketAddr, server: SocketAddr) -> Vec<u64> {
-        take(&mut self.syn_acks, |(of, to, _)| {
-            (*of, *to) == (client, server)
-        })
-        .into_iter()
-        .map(|(_, _, mono_ns)| mono_ns)
-        .collect()
+        let mut taken = Vec::new();
+        self.syn_acks.retain(|(of, to, mono_ns)| {
+            let is_its = (*of, *to) == (client, server);
+            if is_its {
+                taken.push(*mono_ns);
+            }
+            !is_its
+        });
+        taken
     }
 
     /// The initial sequence numbers of a connection, from its third ACK: where addresses are
     /// translated, the SYN-ACK is seen with the translated ones.
     pub(super) fn numbers(&self, client: SocketAddr, server: SocketAddr) -> Option<Numbers> {
-        self.segments.iter().find_map(|(_, segment, _)| {
+        let handshake = self.segments.get(&ends(client, server))?;
+        handshake.0.iter().find_map(|Unclaimed { segment, .. }| {
             let is_its = (segment.source, segment.destination) == (client, server);
             Numbers::of_third_ack(segment).filter(|_| is_its)
         })
     }
 
-    pub(super) fn take_segments(
-        &mut self,
-        client: SocketAddr,
-        server: SocketAddr,
-    ) -> Vec<(End, u64, Box<Segment>, Aside)> {
-        let sender = |segment: &Segment| match (segment.source, segment.destination) {
-            tuple if tuple == (client, server) => Some(End::Client),
-            tuple if tuple == (server, client) => Some(End::Server),
-            _ => None,
-        };
-        take(&mut self.segments, |(_, segment, _)| {
-            sender(segment).is_some()
+    pub(super) fn take_segments(&mut self, client: SocketAddr, server: SocketAddr) -> Handshake {
+        let taken = self.segments.remove(&ends(client, server));
+        let taken = taken.unwrap_or_default();
+        self.held -= taken.0.len();
+        taken
+    }
+
+    /// Whether the client's SYN is known.
+    pub(super) fn has_syn(&self, client: SocketAddr, server: SocketAddr) -> bool {
+        let handshake = self.segments.get(&ends(client, server));
+        handshake.is_some_and(|handshake| {
+            handshake.0.iter().any(|Unclaimed { segment, .. }| {
+                segment.source == client && segment.flags.has(Flags::SYN)
+            })
         })
-        .into_iter()
-        .filter_map(|(mono_ns, segment, aside)| Some((sender(&segment)?, mono_ns, segment, aside)))
-        .collect()
+    }
+
+    /// When one was last dropped.
+    pub(super) const fn dropped_ns(&self) -> Option<u64> {
+        self.dropped_ns
+    }
+
+    /// How many were dropped since this was asked last.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn drop_oldest(&mut self, now_ns: u64) {
+        let Some((number, ends)) = self.order.pop_front() else {
+            self.held = 0;
+            return;
+        };
+        let Some(handshake) = self.segments.get_mut(&ends) else {
+            return;
+        };
+        let Some(oldest) = handshake.0.pop_front_if(|oldest| oldest.number == number) else {
+            return;
+        };
+        if handshake.0.is_empty() {
+            self.segments.remove(&ends);
+        }
+        self.held -= 1;
+        // A segment without it belongs to a connection that was told already, or its SYN was counted.
+        if oldest.segment.flags.has(Flags::SYN) {
+            self.count_dropped(oldest.mono_ns, now_ns);
+        }
+    }
+
+    const fn count_dropped(&mut self, seen_ns: u64, now_ns: u64) {
+        if now_ns.saturating_sub(seen_ns) < STALE_NS {
+            self.dropped += 1;
+            self.dropped_ns = Some(now_ns);
+        }
+    }
+
+    fn forget_taken(&mut self) {
+        let segments = &self.segments;
+        self.order.retain(|(number, ends)| {
+            let first = segments.get(ends).and_then(|handshake| handshake.0.front());
+            first.is_some_and(|first| first.number <= *number)
+        });
     }
 }
 
-fn push<T>(queue: &mut VecDeque<T>, item: T) {
-    if queue.len() == MOST {
-        queue.pop_front();
+impl Handshake {
+    /// Each segment, and the end that sent it.
+    pub(super) fn of(
+        self,
+        client: SocketAddr,
+    ) -> impl Iterator<Item = (End, u64, Box<Segment>, Aside)> + use<> {
+        let segments: vec_deque::IntoIter<Unclaimed> = self.0.into_iter();
+        segments.map(move |unclaimed| {
+            let from = if unclaimed.segment.source == client {
+                End::Client
+            } else {
+                End::Server
+            };
+            (from, unclaimed.mono_ns, unclaimed.segment, unclaimed.aside)
+        })
     }
-    queue.push_back(item);
 }
 
-fn take<T>(queue: &mut VecDeque<T>, matches: impl Fn(&T) -> bool) -> Vec<T> {
-    let (taken, kept): (Vec<T>, Vec<T>) = std::mem::take(queue).into_iter().partition(matches);
-    *queue = kept.into();
-    taken
+fn ends(one: SocketAddr, other: SocketAddr) -> Ends {
+    if one < other {
+        (one, other)
+    } else {
+        (other, one)
+    }
 }

@@ -1,4 +1,4 @@
-//! Numbers at the end of their range, as only a damaged recording has them.
+//! Numbers at the end of their range, as only a damaged recording has them; and what was lost.
 
 use tracer_ebpf::record::{self, StateChange, state};
 use upload_server::record::FeedLine;
@@ -7,7 +7,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use super::Pipeline;
 use crate::{
     input::{Feed, Input, Tick},
-    output::Output,
+    output::{Hop, Output},
 };
 
 const LAST: u64 = u64::MAX;
@@ -127,4 +127,82 @@ fn skipped_runs_are_an_upper_bound() {
     check(0, 3, &[true], true);
     check(2, 0, &[false], false);
     check(2, 3, &[false, true], false);
+}
+
+/// A SYN from this port, as it reaches the listener.
+fn syn(port: u16) -> Vec<u8> {
+    const FLAG_SYN: u8 = 2;
+    let mut packet = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
+    packet.extend([0; 32]);
+    packet.extend(port.to_be_bytes());
+    packet.extend(5000_u16.to_be_bytes());
+    packet.extend([0; 8]);
+    packet.extend([5 << 4, FLAG_SYN, 0, 0, 0, 0, 0, 0]);
+    let mut segment = record::Segment::new_zeroed();
+    segment.header.kind = record::SEGMENT;
+    segment.header.mono_ns = LAST;
+    segment.length = 60;
+    segment.captured = 60;
+    segment.direction = record::INGRESS;
+    [segment.as_bytes(), &packet].concat()
+}
+
+/// Handshakes without end: the oldest are dropped, counted, and missed by those that become
+/// connections after all.
+#[test]
+fn too_many_handshakes() {
+    const KEPT: u16 = 4096;
+    const DROPPED: u16 = 4;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for port in 0..KEPT + DROPPED {
+        pipeline.advance(Input::Kernel(&syn(port)), &mut outputs);
+    }
+    for (port, cookie) in [(DROPPED - 1, 7), (DROPPED, 8)] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.addresses.remote_port = port;
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let mut touched = Vec::new();
+    let mut dropped = 0;
+    for output in outputs {
+        match output {
+            Output::Lost(line) => {
+                assert_eq!((line.hop, line.at_most), (Hop::Early, true));
+                dropped += line.count;
+            }
+            Output::Timeline(timeline) => touched.push((timeline.client.port, timeline.lost)),
+            _ => {}
+        }
+    }
+    assert_eq!(dropped, u64::from(DROPPED));
+    assert_eq!(touched, [(DROPPED - 1, 1), (DROPPED, 0)]);
+}
+
+/// A connection of which the beginning is missing may be older than the tracer; or else the
+/// beginning was lost.
+#[test]
+fn a_beginning_that_may_be_lost() {
+    let check = |lost: u64, expected: &str| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        pipeline.advance(Input::Tick(tick(1, lost)), &mut outputs);
+        let closing = change(state::ESTABLISHED, state::CLOSE_WAIT);
+        pipeline.advance(Input::Kernel(closing.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let reasons = outputs.into_iter().find_map(|output| match output {
+            Output::Timeline(timeline) => Some(timeline.incomplete),
+            _ => None,
+        });
+        assert_eq!(reasons.unwrap(), [expected, "it was still open"]);
+    };
+    check(0, "it began before the tracer did");
+    check(
+        1,
+        "its beginning was not seen: it was lost, or before the tracer's",
+    );
 }

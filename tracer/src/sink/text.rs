@@ -205,7 +205,7 @@ fn write_heading(
 
 /// How long the connection lasted, as far as that is known.
 fn took(timeline: &Timeline) -> String {
-    match (timeline.open_for_ns, timeline.began_before()) {
+    match (timeline.open_for_ns, timeline.lacks_begin()) {
         (Some(so_far), false) if timeline.lost == 0 => format!("open for {}", duration(so_far)),
         (Some(so_far), true) if timeline.lost == 0 => {
             format!("open for more than {}", duration(so_far))

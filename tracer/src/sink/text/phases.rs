@@ -43,6 +43,8 @@ pub(super) fn initiation(
         ));
     } else if timeline.began_before() {
         detail.push("already open when the tracer began".to_owned());
+    } else if timeline.lacks_begin() {
+        detail.push("its beginning was not seen".to_owned());
     }
     let detail = apart(detail);
     let span = match phase.certainty {
