@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Tells what TCP did for an upload: connection initiation, maintenance and termination, as the
 /// kernel saw them.
@@ -108,6 +108,10 @@ pub struct TraceArgs {
     /// Bytes of the kernel's ring buffer, rounded up to a power of two
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub ring_size: u32,
+    /// Connections kept at once; of more, those are dropped that were idle for the longest time, and
+    /// counted (`lost`)
+    #[arg(long, value_name = "N", default_value_t = 1 << 16, value_parser = value_parser!(u32).range(1..))]
+    pub max_connections: u32,
     /// Count each record in the kernel when it is made, some nanoseconds each: the summary says
     /// `emitted`, which is what arrived and what was lost
     #[arg(long)]

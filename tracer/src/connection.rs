@@ -33,8 +33,19 @@ pub struct Connection {
     pub lost: u64,
     /// Whether nothing is certain to have been lost.
     pub lost_at_most: bool,
-    /// Whether records had been lost before it was first seen.
+    /// Whether anything had been lost, or dropped, before it was first seen.
     pub after_loss: bool,
+    /// When anything was last seen of it, CLOCK_MONOTONIC.
+    pub last_ns: u64,
+    /// Why it is told without its end.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// Why a connection is told without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// There were too many connections, and it had been idle for the longest time.
+    Dropped,
 }
 
 /// What one socket went through.
@@ -263,6 +274,8 @@ impl Connection {
             lost: 0,
             lost_at_most: false,
             after_loss: false,
+            last_ns: 0,
+            unfinished: None,
         }
     }
 

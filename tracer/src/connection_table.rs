@@ -2,6 +2,7 @@
 //! to, and pairs the two ends of a conversation.
 
 mod early;
+mod excess;
 mod listeners;
 mod loss;
 mod pairing;
@@ -42,6 +43,8 @@ pub struct ConnectionTable {
     now_ns: u64,
     /// When anything was last lost.
     lost_ns: Option<u64>,
+    /// Whether a connection was ever told without its end.
+    any_unfinished: bool,
 }
 
 /// Names a connection within the table.
@@ -52,10 +55,12 @@ impl ConnectionTable {
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
     /// connection whose states are not traced, or not yet.
     pub fn apply(&mut self, event: Event) -> Option<(Key, End)> {
-        self.now_ns = event.mono_ns;
+        let mono_ns = event.mono_ns;
+        self.now_ns = mono_ns;
         let found = self.apply_to_view(event)?;
         if let Some(connection) = self.connections.get_mut(&found.0) {
             connection.active = true;
+            connection.last_ns = mono_ns;
         }
         Some(found)
     }
@@ -74,6 +79,9 @@ impl ConnectionTable {
         } = socket;
         let is_new = !self.sockets.contains_key(&cookie);
         let (key, end) = self.socket(cookie, addresses, state, state);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.last_ns = connection.last_ns.max(mono_ns);
+        }
         let Some(view) = self.view_mut(key, end) else {
             return;
         };
@@ -347,7 +355,7 @@ impl ConnectionTable {
             cookie.to_string()
         };
         let mut connection = Connection::new(id);
-        connection.after_loss = self.lost_ns.is_some();
+        connection.after_loss = self.lost_ns.is_some() || self.any_unfinished;
         self.connections.insert(key, connection);
         key
     }

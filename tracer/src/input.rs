@@ -14,6 +14,8 @@ pub enum Input<'a> {
     Feed(Feed),
     /// A socket that was there before the tracer: one that listens, or a connection's.
     Socket(Box<OpenSocket>),
+    /// How many connections may be kept at once; at the start, where it is said at all.
+    Room(usize),
     /// What a cgroup is called.
     Cgroup(CgroupName),
     /// What the kernel lacks, at the start and where it lacks something.

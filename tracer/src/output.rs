@@ -128,6 +128,8 @@ pub enum Hop {
     Recursion,
     /// The bytes were no record.
     Decode,
+    /// There were too many connections: the idlest were dropped. Counts these, not records.
+    Table,
     /// Too many handshakes at once that had not become connections: segments of theirs were dropped.
     Early,
     /// A sink could not keep up.
@@ -149,6 +151,7 @@ impl Hop {
             Self::Sockets => "too many sockets at once to note more than their states",
             Self::Recursion => "the kernel does not nest a program in itself",
             Self::Decode => "the bytes were no record",
+            Self::Table => "too many connections at once (a larger --max-connections helps)",
             Self::Early => "too many handshakes at once that had not become connections",
             Self::Sink => "the output could not keep up",
         }

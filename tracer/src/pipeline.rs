@@ -1,6 +1,7 @@
 //! The core: inputs in, outputs out, no clock and no I/O of its own. The same inputs give the same
 //! outputs, live or from a recording.
 
+mod excess;
 mod loss;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,11 @@ pub struct Pipeline {
     segments: bool,
     /// Whether no change of state is.
     without_states: bool,
+    /// How many connections may be kept; any number where nothing was said.
+    room: Option<usize>,
     table: ConnectionTable,
+    /// Connections that were dropped since this was told last.
+    dropped: u64,
     correlator: Correlator,
     machine: Machine,
     missing: Vec<Missing>,
@@ -97,7 +102,11 @@ impl Pipeline {
             Input::Feed(feed) => {
                 self.fresh.extend(self.correlator.hear(feed));
             }
-            Input::Socket(socket) => self.table.note_open(*socket, self.tick.mono_ns),
+            Input::Room(most) => self.room = Some(most),
+            Input::Socket(socket) => {
+                self.table.note_open(*socket, self.tick.mono_ns);
+                self.make_room(out);
+            }
             Input::Cgroup(name) => self.machine.note_cgroup(name),
             Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,
@@ -126,6 +135,9 @@ impl Pipeline {
         let Some((key, end)) = self.table.apply(event) else {
             return;
         };
+        if change.is_some() {
+            self.make_room(out);
+        }
         let Some((connection, (old, new))) = self.table.get(key).zip(change) else {
             return;
         };

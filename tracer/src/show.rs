@@ -108,6 +108,7 @@ impl Show {
             | Input::Socket(_)
             | Input::Cgroup(_)
             | Input::Missing(_)
+            | Input::Room(_)
             | Input::Cost(_) => false,
         };
         self.pipeline.advance(input, &mut self.outputs);

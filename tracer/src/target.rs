@@ -145,6 +145,8 @@ impl Target {
             }),
             None => Box::pin(stop_signal(arguments)?),
         };
+        let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
+        let _ = each(Input::Room(most));
         let beside = Beside {
             feed,
             listening,

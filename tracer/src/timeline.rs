@@ -24,7 +24,7 @@ pub use self::{
     upload::UploadSummary,
 };
 use crate::{
-    connection::{Connection, RolesFrom, Transition, View},
+    connection::{Connection, RolesFrom, Transition, Unfinished, View},
     end::End,
     machine::Machine,
     moment::Moment,
@@ -250,10 +250,17 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
             BEGAN_BEFORE
         });
     }
-    match (connection.closed_ns(), connection.lost) {
-        (Some(_), _) => {}
-        (None, 0) => reasons.push("it was still open"),
-        (None, _) => reasons.push("its end was not seen"),
+    match (
+        connection.closed_ns(),
+        connection.unfinished,
+        connection.lost,
+    ) {
+        (Some(_), ..) => {}
+        (None, Some(Unfinished::Dropped), _) => {
+            reasons.push("it was idle, and there were too many connections");
+        }
+        (None, None, 0) => reasons.push("it was still open"),
+        (None, None, _) => reasons.push("its end was not seen"),
     }
     if connection.lost > 0 {
         reasons.push(if connection.lost_at_most {

@@ -142,6 +142,7 @@ fn only(frames: &[Frame], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
             Frame::Cgroup(name) => Input::Cgroup(name.clone()),
             Frame::Cost(cost) => Input::Cost(cost.clone()),
             Frame::Missing(missing) => Input::Missing(missing.clone()),
+            Frame::Room(most) => Input::Room(*most),
             Frame::Feed(feed) => {
                 if !concerns(feed, &cookies) {
                     continue;

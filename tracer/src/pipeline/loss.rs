@@ -28,6 +28,8 @@ impl Pipeline {
             }
         }
         // The connections that these touch know it.
+        let dropped = std::mem::take(&mut self.dropped);
+        self.tell_lost(Hop::Table, dropped, before, out);
         let early = self.table.take_early_dropped();
         self.tell_lost(Hop::Early, early, before, out);
     }

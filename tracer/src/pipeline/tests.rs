@@ -206,3 +206,53 @@ fn a_beginning_that_may_be_lost() {
         "its beginning was not seen: it was lost, or before the tracer's",
     );
 }
+
+/// Of too many connections, the idlest are told unfinished and counted; those that closed are not.
+#[test]
+fn too_many_connections() {
+    const ROOM: u16 = 16;
+    const MORE: u16 = 5;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Room(ROOM.into()), &mut outputs);
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    let mut happens = |port: u16, old: u8, new: u8, mono_ns: u64| {
+        let mut change = change(old, new);
+        change.header.mono_ns = mono_ns;
+        change.header.cookie = port.into();
+        change.addresses.remote_port = port;
+        pipeline.advance(Input::Kernel(change.as_bytes()), &mut outputs);
+    };
+    for port in 1..=ROOM {
+        happens(port, state::SYN_RECV, state::ESTABLISHED, port.into());
+    }
+    // The first is not idle any more, the second is closed.
+    happens(1, state::ESTABLISHED, state::CLOSE_WAIT, 100);
+    happens(2, state::ESTABLISHED, state::CLOSE, 2);
+    for port in ROOM + 1..=ROOM + MORE {
+        happens(port, state::SYN_RECV, state::ESTABLISHED, 200);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let mut told = Vec::new();
+    let mut dropped = 0;
+    for output in outputs {
+        match output {
+            Output::Lost(line) => {
+                assert_eq!(line.hop, Hop::Table);
+                dropped += line.count;
+            }
+            Output::Timeline(timeline) => told.push((timeline.client.port, timeline.incomplete)),
+            _ => {}
+        }
+    }
+    let unfinished: Vec<u16> = told
+        .iter()
+        .filter(|(_, why)| why.contains(&"it was idle, and there were too many connections"))
+        .map(|(port, _)| *port)
+        .collect();
+    // Room for one in sixteen more is made with the first, and again when that is used up.
+    assert_eq!(unfinished, [3, 4, 5, 6, 7]);
+    assert_eq!(told[0], (2, Vec::new()));
+    assert_eq!(dropped, 5);
+    assert_eq!(told.len(), usize::from(ROOM + MORE));
+}

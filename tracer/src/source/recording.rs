@@ -27,6 +27,7 @@ const SOCKET: u8 = 3;
 const CGROUP: u8 = 4;
 const COST: u8 = 5;
 const MISSING: u8 = 6;
+const ROOM: u8 = 7;
 
 /// What was asked for, as far as the output depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,7 @@ impl<W: Write> Recorder<W> {
             Input::Cgroup(name) => self.frame(CGROUP, &serde_json::to_vec(name)?),
             Input::Cost(cost) => self.frame(COST, &serde_json::to_vec(cost)?),
             Input::Missing(missing) => self.frame(MISSING, &serde_json::to_vec(missing)?),
+            Input::Room(most) => self.frame(ROOM, &serde_json::to_vec(most)?),
             Input::Shutdown => self.destination.flush(),
         }
     }
@@ -132,6 +134,8 @@ pub enum Frame {
     Cost(Vec<ProgramCost>),
     /// What the kernel lacked.
     Missing(Vec<Missing>),
+    /// How many connections were kept at once.
+    Room(usize),
 }
 
 impl Frame {
@@ -149,6 +153,7 @@ impl Frame {
             Self::Cgroup(name) => Input::Cgroup(name),
             Self::Cost(cost) => Input::Cost(cost),
             Self::Missing(missing) => Input::Missing(missing),
+            Self::Room(most) => Input::Room(most),
         }
     }
 }
@@ -215,6 +220,7 @@ impl<R: Read> Recording<R> {
             SOCKET => Frame::Socket(serde_json::from_slice(&bytes).context(DAMAGED)?),
             CGROUP => Frame::Cgroup(serde_json::from_slice(&bytes).context(DAMAGED)?),
             COST => Frame::Cost(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            ROOM => Frame::Room(serde_json::from_slice(&bytes).context(DAMAGED)?),
             MISSING => Frame::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
             kind => bail!("{DAMAGED}: a frame of kind {kind}"),
         }))

@@ -12,6 +12,7 @@ mod cgroups;
 mod churn;
 mod command;
 mod endings;
+mod endless;
 mod errors;
 mod exchanges;
 mod explained;

@@ -1,0 +1,26 @@
+//! Connections that leave the table before their end.
+
+use super::Pipeline;
+use crate::{connection::Unfinished, output::Output};
+
+/// Of a full table, one connection in so many is dropped at once: finding the idlest takes a look at
+/// all.
+const DROP_ONE_IN: usize = 16;
+
+impl Pipeline {
+    /// Drops what was idle for the longest time where there are too many connections.
+    pub(super) fn make_room(&mut self, out: &mut Vec<Output>) {
+        let Some(room) = self.room else { return };
+        let excess = self.table.len().saturating_sub(room);
+        if excess == 0 {
+            return;
+        }
+        for key in self.table.idlest(excess + room / DROP_ONE_IN) {
+            if self.closed.remove(&key).is_none() {
+                self.table.leave_unfinished(key, Unfinished::Dropped);
+                self.dropped += 1;
+            }
+            self.tell(key, out);
+        }
+    }
+}
