@@ -6,20 +6,26 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     ops::Range,
     os::fd::AsFd as _,
-    thread,
+    process, thread,
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::lab::Lab;
 
-pub(crate) const PORT: u16 = 5055;
 /// What the client sends.
 pub(crate) const PAYLOAD: &[u8; 5] = b"hello";
 /// A client has some 28,000 ports towards one address.
 const PER_ADDRESS: u32 = 10_000;
 /// Loopback addresses of a lane, which has listeners of its own.
 const PER_LANE: u32 = 1 << 16;
+
+/// Where the listeners are: a tracer sees every network namespace, and other tests may run beside
+/// these.
+pub(crate) fn port() -> u16 {
+    const PORTS: u32 = 6000;
+    u16::try_from(20_000 + process::id() % PORTS * 2).unwrap()
+}
 
 /// Connections with these numbers, in so many lanes at once. The client sends five bytes and closes
 /// first.
@@ -56,7 +62,7 @@ fn run(numbers: Range<u32>, lane: u32) {
         let block = left.start / PER_ADDRESS;
         let end = left.end.min((block + 1) * PER_ADDRESS);
         let address = Ipv4Addr::from_bits(0x7f00_0001 + lane * PER_LANE + block);
-        let listener = TcpListener::bind(SocketAddr::from((address, PORT))).unwrap();
+        let listener = TcpListener::bind(SocketAddr::from((address, port()))).unwrap();
         for _ in left.start..end {
             one(&listener);
         }

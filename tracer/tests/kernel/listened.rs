@@ -16,13 +16,11 @@ use serde_json::Value;
 use tracer_ebpf::record::{KINDS, UNTRACKED};
 
 use crate::{
-    churn::{PAYLOAD, PORT, pair, within},
+    churn::{PAYLOAD, pair, port, within},
     lab::{Lab, Process, wait_until},
     trace::{number, steps},
 };
 
-/// Of connections that tell when everything before them was told.
-const MARKED: u16 = 5056;
 /// A mark that is not told by then was lost.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -31,6 +29,8 @@ pub(crate) struct Listened {
     process: Process,
     kernel: Kernel,
     said: Arc<(Mutex<Said>, Condvar)>,
+    /// Connections to it tell when everything before them was told.
+    marked: u16,
     reader: JoinHandle<()>,
 }
 
@@ -60,9 +60,10 @@ struct Kernel {
 
 impl Listened {
     pub(crate) fn start(lab: &Lab, arguments: &[&str]) -> Self {
-        let (port, marked) = (PORT.to_string(), MARKED.to_string());
+        let marked = port() + 1;
+        let ports = [port().to_string(), marked.to_string()];
         let always = [
-            "-o", "ndjson", "--audit", "--port", &port, "--port", &marked,
+            "-o", "ndjson", "--audit", "--port", &ports[0], "--port", &ports[1],
         ];
         let mut process = lab.tracer_into(&[&always, arguments].concat(), Stdio::piped());
         let stdout = process.stdout();
@@ -72,6 +73,7 @@ impl Listened {
             kernel: Kernel::of(process.pid()),
             process,
             said,
+            marked,
             reader: thread::spawn(move || read(stdout, &to)),
         }
     }
@@ -84,7 +86,7 @@ impl Listened {
     pub(crate) fn wait_until_told(&self, lab: &Lab) {
         let before = self.said(|said| said.marked);
         within(lab, || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, MARKED)).unwrap();
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.marked)).unwrap();
             wait_until(|| {
                 drop(pair(&listener));
                 let (said, marked) = &*self.said;
@@ -94,6 +96,17 @@ impl Listened {
                 said.marked > before
             });
         });
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
     }
 
     /// Ends it. Each record that the kernel made was decoded or is said to be lost, and a timeline
@@ -148,7 +161,7 @@ impl Said {
     fn timeline(&mut self, timeline: &Value) {
         let connection = timeline["connection"].as_str().unwrap();
         let states = self.states.remove(connection).unwrap_or_default();
-        if timeline["server"]["port"] == MARKED {
+        if timeline["server"]["port"] == port() + 1 {
             self.marked += 1;
             return;
         }
