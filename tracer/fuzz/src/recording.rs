@@ -77,7 +77,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 
 fn check_lines(outputs: &[Output], scope: Scope) {
     let lines = Shared::default();
-    let mut ndjson = Ndjson::new(Box::new(lines.clone()), scope.segments);
+    let mut ndjson = Ndjson::new(Box::new(lines.clone()), scope.segments, false);
     write_all(&mut ndjson, outputs);
     let text = String::from_utf8(lines.take()).expect("the lines are UTF-8");
     for line in text.lines() {
