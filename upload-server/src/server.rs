@@ -27,6 +27,7 @@ mod put;
 mod routes;
 mod show_metrics;
 mod store;
+mod timeline;
 mod transfer;
 mod tus;
 mod writer;

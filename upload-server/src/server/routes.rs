@@ -19,7 +19,7 @@ use super::{
     limits::admission::{Admission, admit},
     metrics::Metrics,
     page::{self, Page},
-    put, show_metrics,
+    put, show_metrics, timeline,
     tus::Tus,
 };
 
@@ -34,6 +34,7 @@ pub(crate) fn router(
 ) -> Router {
     let with_token = access.access.token.is_some();
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
+    let timeline = timeline::router(Arc::clone(&journal));
     let events = get(events::events).with_state(Listening {
         journal: Arc::clone(&journal),
         uploads: access.access.offer.listing,
@@ -66,6 +67,7 @@ pub(crate) fn router(
         .with_state(intake)
         .merge(tus)
         .merge(page::assets())
+        .merge(timeline)
         .layer(from_fn_with_state(Arc::new(access), guard))
 }
 

@@ -10,13 +10,13 @@ use upload_server::record::Upload;
 use crate::test_server::{TestServer, within_limit};
 
 /// A listener.
-struct Listener {
+pub(crate) struct Listener {
     lines: Lines<BufReader<TcpStream>>,
 }
 
 impl Listener {
     /// As HTTP/1.0, so that the body is what follows the head, without chunks.
-    async fn connect(server: &TestServer) -> (u16, Self) {
+    pub(crate) async fn connect(server: &TestServer) -> (u16, Self) {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream
             .write_all(b"GET /events HTTP/1.0\r\nHost: localhost\r\n\r\n")
@@ -48,7 +48,7 @@ impl Listener {
         }
     }
 
-    async fn expect(&mut self, name: &str) -> Value {
+    pub(crate) async fn expect(&mut self, name: &str) -> Value {
         let (found, data) = self.next().await.unwrap();
         assert_eq!(found, name, "{data}");
         data
@@ -56,14 +56,14 @@ impl Listener {
 }
 
 /// Tells the server that a tracer is attached, until it is dropped.
-async fn attach(server: &TestServer) -> UnixStream {
+pub(crate) async fn attach(server: &TestServer) -> UnixStream {
     let mut tracer = UnixStream::connect(server.control()).await.unwrap();
     let request = b"POST /tracer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     tracer.write_all(request).await.unwrap();
     tracer
 }
 
-async fn hand_in(server: &TestServer, id: &str, timeline: &Value) {
+pub(crate) async fn hand_in(server: &TestServer, id: &str, timeline: &Value) {
     let mut stream = UnixStream::connect(server.control()).await.unwrap();
     let body = timeline.to_string();
     let head = format!(

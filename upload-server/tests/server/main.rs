@@ -35,6 +35,7 @@ mod refused;
 mod shutdown;
 mod slow;
 mod test_server;
+mod timeline;
 mod tls;
 mod tus;
 mod tus_client;

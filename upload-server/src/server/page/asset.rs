@@ -1,4 +1,4 @@
-//! `GET /page/NAME`: the page's style and scripts. A browser keeps them, and asks each time whether
+//! `GET /page/NAME`: the pages' styles and scripts. A browser keeps them, and asks each time whether
 //! they are still the same (RFC 9111, 4.3): another version of the server is known at once.
 
 use axum::{
@@ -16,14 +16,24 @@ use crate::server::error::Error;
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The files, as they stand beside this one.
-const ASSETS: [(&str, &str, &str); 8] = [
+/// The files.
+const ASSETS: [(&str, &str, &str); 10] = [
     ("page.css", CSS, include_str!("page.css")),
     ("page.js", SCRIPT, include_str!("page.js")),
     ("item.js", SCRIPT, include_str!("item.js")),
     ("live.js", SCRIPT, include_str!("live.js")),
     ("put.js", SCRIPT, include_str!("put.js")),
     ("request.js", SCRIPT, include_str!("request.js")),
+    (
+        "timeline.css",
+        CSS,
+        include_str!("../timeline/timeline.css"),
+    ),
+    (
+        "timeline.js",
+        SCRIPT,
+        include_str!("../timeline/timeline.js"),
+    ),
     ("tus.js", SCRIPT, include_str!("tus.js")),
     ("units.js", SCRIPT, include_str!("units.js")),
 ];

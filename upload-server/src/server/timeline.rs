@@ -1,0 +1,218 @@
+//! `GET /t/ID`: what TCP did for an upload, as a page that needs no script. The timelines come from
+//! a tracer through the control socket; the same record is at `/t/ID.json`, `.ndjson`, `.har` and
+//! `.perfetto.json`. With `?fragment` it is what the upload page shows beside the upload.
+
+mod axis;
+mod chart;
+mod document;
+mod fragment;
+mod har;
+mod integrity;
+mod page;
+mod particulars;
+mod perfetto;
+mod sequence;
+mod tables;
+mod units;
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, State},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    },
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
+
+use self::document::{Exchange, Timeline};
+use super::{error::Error, journal::Journal, json};
+use crate::record::Upload;
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// An upload and what is known of it.
+struct Found {
+    upload: Upload,
+    /// As they were handed in, but for those of other uploads' connections.
+    lines: Vec<Bytes>,
+    /// The same, those that could be read, in the order in which the connections began.
+    timelines: Vec<Timeline>,
+    /// How many could not be read.
+    unreadable: usize,
+    /// Whether a tracer is attached now.
+    traced: bool,
+}
+
+/// The routes.
+pub(crate) fn router(journal: Arc<Journal>) -> Router {
+    Router::new()
+        .route("/t/{address}", get(show))
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .with_state(journal)
+}
+
+/// The page, or the form of the record that the address ends in.
+async fn show(
+    State(journal): State<Arc<Journal>>,
+    Path(address): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Error> {
+    let (address, form) = match address.split_once('.') {
+        Some((address, form)) => (address, Some(form)),
+        None => (address.as_str(), None),
+    };
+    let found = match journal.addresses().read(address).map(str::to_owned) {
+        Some(id) => Found::look_up(Arc::clone(&journal), id).await?,
+        None => None,
+    };
+    let Some(found) = found else {
+        return match form {
+            None => Ok((StatusCode::NOT_FOUND, html(page::missing())).into_response()),
+            Some(_) => Err(Error::NotFound),
+        };
+    };
+    match form {
+        None if query.as_deref() == Some("fragment") => {
+            Ok(html(fragment::fragment(&found, &format!("/t/{address}"))))
+        }
+        None => Ok(html(page::page(&found, &format!("/t/{address}")))),
+        Some("json") => Ok(file(address, "json", "application/json", found.json()?)),
+        Some("ndjson") => Ok(file(
+            address,
+            "ndjson",
+            "application/x-ndjson",
+            found.ndjson(),
+        )),
+        Some("har") => {
+            let har = json::line(&har::har(&found));
+            Ok(file(address, "har", "application/json", har))
+        }
+        Some("perfetto.json") => {
+            let trace = json::line(&perfetto::trace(&found));
+            Ok(file(address, "perfetto.json", "application/json", trace))
+        }
+        Some(_) => Err(Error::NotFound),
+    }
+}
+
+impl Found {
+    async fn look_up(journal: Arc<Journal>, id: String) -> Result<Option<Self>, Error> {
+        let look_up = move || {
+            let upload = journal.upload(&id)?;
+            let lines = journal.timelines(&id).unwrap_or_default();
+            Some(Self::new(upload, lines, journal.events().is_traced()))
+        };
+        let found = spawn_blocking(look_up).await;
+        found.map_err(|error| Error::Disk(io::Error::other(error)))
+    }
+
+    fn new(upload: Upload, handed_in: Vec<Bytes>, traced: bool) -> Self {
+        let (mut lines, mut timelines) = (Vec::new(), Vec::new());
+        let mut unreadable = 0;
+        for line in handed_in {
+            match serde_json::from_slice::<Timeline>(&line) {
+                Ok(timeline) if !is_of(&timeline, &upload) => continue,
+                Ok(mut timeline) => {
+                    let cookie = timeline.server.cookie.clone();
+                    timeline.mark_own(|exchange| {
+                        exchange.is_of(&upload.id) || is_part(exchange, cookie.as_deref(), &upload)
+                    });
+                    timelines.push(timeline);
+                }
+                Err(_) => unreadable += 1,
+            }
+            lines.push(line);
+        }
+        timelines.sort_by_key(|timeline| timeline.mono_ns);
+        Self {
+            upload,
+            lines,
+            timelines,
+            unreadable,
+            traced,
+        }
+    }
+
+    /// Whether another timeline may follow.
+    fn may_change(&self) -> bool {
+        self.timelines.is_empty() || self.timelines.iter().any(|timeline| timeline.open)
+    }
+
+    /// The lines as they were handed in, each on one.
+    fn ndjson(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for line in &self.lines {
+            // Within JSON, the end of a line means no more than a space does.
+            let line = line.trim_ascii_end().iter();
+            lines.extend(line.map(|byte| match byte {
+                b'\n' | b'\r' => b' ',
+                other => *other,
+            }));
+            lines.push(b'\n');
+        }
+        lines
+    }
+
+    /// The upload's record, and its timelines as they were handed in.
+    fn json(&self) -> Result<String, Error> {
+        #[derive(serde::Serialize)]
+        struct Record<'a> {
+            upload: &'a Upload,
+            timelines: Vec<&'a RawValue>,
+        }
+        let timelines = self.lines.iter().map(|line| serde_json::from_slice(line));
+        let timelines: Result<_, _> = timelines.collect();
+        let timelines = timelines.map_err(|error| Error::Disk(io::Error::other(error)))?;
+        Ok(json::line(&Record {
+            upload: &self.upload,
+            timelines,
+        }))
+    }
+}
+
+/// Whether a timeline is of a connection that carried the upload: a server without history gives its
+/// ids again.
+fn is_of(timeline: &Timeline, upload: &Upload) -> bool {
+    let Some(cookie) = &timeline.server.cookie else {
+        return true;
+    };
+    let parts = upload.connections.iter().map(|part| part.cookie);
+    let mut cookies = parts.chain([upload.cookie]);
+    cookies.any(|own| own.to_string() == *cookie)
+}
+
+/// Whether a request carried a part of an upload that came in several.
+fn is_part(exchange: &Exchange, cookie: Option<&str>, upload: &Upload) -> bool {
+    let mut parts = upload.connections.iter();
+    parts.any(|part| part.request == exchange.sequence && cookie == Some(&part.cookie.to_string()))
+}
+
+fn html(page: maud::Markup) -> Response {
+    let headers = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, Html(page.into_string())).into_response()
+}
+
+/// A form of the record to keep.
+fn file(address: &str, extension: &str, media_type: &str, content: impl Into<Bytes>) -> Response {
+    let id: String = address.chars().take_while(char::is_ascii_digit).collect();
+    let name = format!("inline; filename=\"upload-{id}.{extension}\"");
+    let headers = [
+        (CONTENT_TYPE, media_type.to_owned()),
+        (CONTENT_DISPOSITION, name),
+        (CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    let content: Bytes = content.into();
+    (headers, content).into_response()
+}

@@ -1,0 +1,345 @@
+//! The three phases and what they consist of, as bars on one axis. The words are text, for who cannot
+//! see the bars and for narrow screens; only the bars are figures.
+
+use maud::{Markup, html};
+
+use super::{
+    axis::{Axis, ZONES},
+    document::{Certainty, Exchange, Span, Timeline},
+    units::{between, duration, size},
+};
+
+/// After how many exchanges the others are left to the table.
+const MOST_EXCHANGES: usize = 8;
+
+/// A row of the chart.
+struct Row {
+    label: String,
+    class: &'static str,
+    indent: bool,
+    drawn: Drawn,
+    took: String,
+}
+
+/// What is drawn of a row.
+#[derive(Clone, Copy)]
+enum Drawn {
+    /// From when to when.
+    Span(u64, u64),
+    /// Nothing is known: the zone is hatched.
+    Unknown(usize),
+}
+
+/// The chart of one connection; `name` tells it from others on the page.
+pub(super) fn chart(timeline: &Timeline, name: &str) -> Markup {
+    let axis = Axis::of(timeline);
+    let hatch = format!("{name}-hatch");
+    let paint = format!("url(#{hatch})");
+    html! {
+        div.chart {
+            svg.patterns aria-hidden="true" width="0" height="0" xmlns="http://www.w3.org/2000/svg" {
+                pattern id=(hatch) width="8" height="8" patternUnits="userSpaceOnUse"
+                    patternTransform="rotate(45)" {
+                    rect.hatch width="3" height="8" {}
+                }
+            }
+            (scale(&axis))
+            ol.bars aria-label="Phases on one axis, each with its own scale" {
+                @for row in rows(timeline, &axis) {
+                    li .phase[!row.indent] {
+                        span.label { (row.label) }
+                        span.spoken { ": " }
+                        span.took { (row.took) }
+                        (bar(&row, &axis, &paint))
+                    }
+                }
+            }
+            @for sentence in left_out(timeline, &axis) {
+                p.note { (sentence) }
+            }
+        }
+    }
+}
+
+/// The zones' lengths, and the marks where the scale breaks. Each phase says its own in words.
+fn scale(axis: &Axis) -> Markup {
+    html! {
+        svg.scale aria-hidden="true" width="100%" height="18" xmlns="http://www.w3.org/2000/svg" {
+            @for (number, (left, right)) in ZONES.iter().enumerate() {
+                text x=(percent(f64::midpoint(*left, *right))) y="13" text-anchor="middle" {
+                    @match axis.length_ns(number) {
+                        Some(length) => (duration(length)),
+                        None => "?",
+                    }
+                }
+            }
+            @for (left, right) in ZONES.windows(2).filter_map(|pair| Some((pair.first()?.1, pair.get(1)?.0))) {
+                svg x=(percent(f64::midpoint(left, right))) y="9" overflow="visible" {
+                    path.break d="M-5 6 L-1 -6 M1 6 L5 -6" {}
+                }
+            }
+        }
+    }
+}
+
+fn bar(row: &Row, axis: &Axis, paint: &str) -> Markup {
+    html! {
+        svg.track aria-hidden="true" width="100%" height="12" xmlns="http://www.w3.org/2000/svg" {
+            title { (row.label) ": " (row.took) }
+            @for (left, right) in ZONES {
+                rect.zone x=(percent(left)) width=(percent(right - left)) height="12" {}
+            }
+            @match row.drawn {
+                Drawn::Span(start, end) => {
+                    @let (left, right) = axis.place(start, end);
+                    rect.bar .(row.class) x=(percent(left.min(99.6)))
+                        width=(percent((right - left).max(0.4))) height="12" {}
+                }
+                Drawn::Unknown(zone) => {
+                    @let (left, right) = ZONES.get(zone).copied().unwrap_or((0.0, 100.0));
+                    rect.unknown x=(percent(left)) y="0.5" width=(percent(right - left)) height="11"
+                        fill=(paint) {}
+                }
+            }
+        }
+    }
+}
+
+fn percent(of_axis: f64) -> String {
+    format!("{of_axis:.2}%")
+}
+
+/// What the axis leaves out, in sentences.
+fn left_out(timeline: &Timeline, axis: &Axis) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let own = timeline.exchanges().iter().filter(|exchange| exchange.own);
+    let earlier = own.map(|exchange| exchange.sequence).min();
+    let earlier = earlier.unwrap_or_default().saturating_sub(1);
+    let (before, after) = axis.left_out_ns;
+    let carried = match earlier {
+        0 => "when the connection was idle".to_owned(),
+        1 => "with another request, which the connection was opened for".to_owned(),
+        count => {
+            format!("with {count} other requests, for the first of which the connection was opened")
+        }
+    };
+    if before > 0 {
+        let before = duration(before);
+        sentences.push(format!(
+            "The axis leaves out {before} before this upload, {carried}."
+        ));
+    } else if earlier > 0 {
+        sentences.push(format!("This upload came {carried}."));
+    }
+    if after > 0 {
+        let after = duration(after);
+        sentences.push(format!(
+            "The axis leaves out {after} after this upload, up to the last that is known."
+        ));
+    }
+    sentences
+}
+
+fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
+    let mut rows = vec![initiation(timeline, axis)];
+    rows.extend(accepted(timeline).filter(|row| is_within(row, axis)));
+    if timeline.maintenance().is_none() {
+        return rows;
+    }
+    rows.push(maintenance(timeline));
+    if let Some(tls) = timeline.maintenance().and_then(|phase| phase.tls.as_ref()) {
+        let label = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
+        let label = format!("{label} handshake");
+        let handshake = part(label, "tls", tls.start_ns, tls.end_ns);
+        rows.extend(Some(handshake).filter(|row| is_within(row, axis)));
+    }
+    let shown = timeline.own_exchanges().take(MOST_EXCHANGES);
+    rows.extend(shown.flat_map(exchange_rows));
+    rows.push(termination(timeline));
+    rows
+}
+
+fn is_within(row: &Row, axis: &Axis) -> bool {
+    match row.drawn {
+        Drawn::Span(start, end) => !(axis.leaves_out(start) && axis.leaves_out(end)),
+        Drawn::Unknown(_) => true,
+    }
+}
+
+fn initiation(timeline: &Timeline, axis: &Axis) -> Row {
+    let phase = timeline.initiation();
+    let failure = phase.and_then(|phase| phase.failure.as_ref());
+    let is_known = phase.is_some_and(|phase| phase.certainty != Certainty::Unknown);
+    let known = axis.length_ns(0).filter(|_| is_known || failure.is_some());
+    let (drawn, took) = match known {
+        Some(length) => {
+            let start = phase.and_then(|phase| phase.start_ns).unwrap_or_default();
+            let drawn = Drawn::Span(start, start.saturating_add(length));
+            (drawn, duration(length))
+        }
+        None => {
+            let reason = why_no_initiation(timeline);
+            (Drawn::Unknown(0), format!("unknown: {reason}"))
+        }
+    };
+    Row {
+        label: match failure {
+            Some(failure) => format!("initiation: {failure}"),
+            None => "initiation".to_owned(),
+        },
+        class: "initiation",
+        indent: false,
+        drawn,
+        took,
+    }
+}
+
+/// Why nothing is known of how it was opened.
+pub(super) fn why_no_initiation(timeline: &Timeline) -> String {
+    let steps = timeline.initiation().map_or(0, |phase| phase.steps.len());
+    match (timeline.incomplete.first(), steps) {
+        (Some(reason), 0) => reason.clone(),
+        _ => "the client's end was not seen".to_owned(),
+    }
+}
+
+fn accepted(timeline: &Timeline) -> Option<Row> {
+    let phase = timeline.initiation()?;
+    let (at, wait) = (phase.accepted_ns?, phase.accept_wait_ns?);
+    let label = "waits for accept()".to_owned();
+    Some(part(label, "wait", Some(at.saturating_sub(wait)), Some(at)))
+}
+
+fn maintenance(timeline: &Timeline) -> Row {
+    let phase = timeline.maintenance();
+    let start = phase.and_then(|phase| phase.start_ns);
+    let end = phase.and_then(|phase| phase.end_ns);
+    let shown_end = end.unwrap_or_else(|| timeline.last_ns());
+    let took = match (start, end) {
+        (Some(start), None) if timeline.open => {
+            format!("{} so far", duration(shown_end.saturating_sub(start)))
+        }
+        _ => between(start, end),
+    };
+    Row {
+        label: "maintenance".to_owned(),
+        class: "maintenance",
+        indent: false,
+        drawn: match start {
+            Some(start) => Drawn::Span(start, shown_end.max(start)),
+            None => Drawn::Unknown(1),
+        },
+        took,
+    }
+}
+
+fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
+    let (request, body, response) = (&exchange.request, &exchange.body, &exchange.response);
+    let row = |label, class, span: Span| part(label, class, span.start_ns, span.end_ns);
+    let named = format!(
+        "request {}: {} {}",
+        exchange.sequence,
+        request.method,
+        short(&request.target)
+    );
+    let mut rows = vec![row(named, "request", request.span)];
+    if body.bytes.is_some_and(|bytes| bytes > 0) || body.span.start_ns.is_some() {
+        let bytes = body.bytes.map(|bytes| format!(", {}", size(bytes)));
+        let rate = body.bytes_per_second;
+        let rate = rate.map(|rate| format!(", {}/s", size(rate)));
+        let label = ["body".to_owned()].into_iter().chain(bytes).chain(rate);
+        rows.push(row(label.collect(), "body", body.span));
+    }
+    if response.status.is_some() {
+        let is_short = request.content_length.zip(body.bytes);
+        let label = match is_short.is_some_and(|(length, arrived)| arrived < length) {
+            true => "wait: for the rest of the body",
+            false => "wait: the server works",
+        };
+        rows.push(row(label.to_owned(), "wait", exchange.wait));
+    }
+    let label = match response.status {
+        Some(status) => format!("response {status}"),
+        None => "no response was seen".to_owned(),
+    };
+    rows.push(row(label, "response", response.span));
+    rows
+}
+
+/// A target may be as long as a client likes.
+fn short(target: &str) -> String {
+    const MOST: usize = 40;
+    match target.char_indices().nth(MOST) {
+        None => target.to_owned(),
+        Some((end, _)) => format!("{}…", target.get(..end).unwrap_or_default()),
+    }
+}
+
+fn termination(timeline: &Timeline) -> Row {
+    let phase = timeline.termination();
+    let start = phase.and_then(|phase| phase.start_ns.or_else(|| phase.steps.first()?.at_ns));
+    let end = phase.and_then(|phase| phase.end_ns);
+    let (drawn, took) = match start {
+        Some(start) => {
+            let shown_end = end.unwrap_or_else(|| timeline.last_ns());
+            let drawn = Drawn::Span(start, shown_end.max(start));
+            (drawn, between(Some(start), end))
+        }
+        None => {
+            let reason = why_no_termination(timeline);
+            (Drawn::Unknown(2), format!("unknown: {reason}"))
+        }
+    };
+    let label = match who_closed(timeline) {
+        Some(who) => format!("termination: {who}"),
+        None => "termination".to_owned(),
+    };
+    Row {
+        label,
+        class: "termination",
+        indent: false,
+        drawn,
+        took,
+    }
+}
+
+/// Who closed first, and how, in a few words.
+fn who_closed(timeline: &Timeline) -> Option<String> {
+    let phase = timeline.termination()?;
+    if phase.simultaneous {
+        return Some("both closed at once".to_owned());
+    }
+    let first = phase.closed_first?.word();
+    let is_reset = phase.how.as_deref() == Some("rst");
+    let began_with_reset = phase.steps.first().is_some_and(|step| step.name == "RST");
+    Some(match is_reset && began_with_reset {
+        true => format!("the {first} reset it"),
+        false => format!("the {first} closed first"),
+    })
+}
+
+/// Why nothing is known of how it was closed.
+pub(super) fn why_no_termination(timeline: &Timeline) -> String {
+    match timeline.open {
+        true => "still open".to_owned(),
+        false => "its end was not seen".to_owned(),
+    }
+}
+
+fn part(label: String, class: &'static str, start: Option<u64>, end: Option<u64>) -> Row {
+    let drawn = match (start, end) {
+        (Some(start), Some(end)) => Drawn::Span(start, end.max(start)),
+        (Some(at), None) | (None, Some(at)) => Drawn::Span(at, at),
+        (None, None) => Drawn::Unknown(1),
+    };
+    Row {
+        label,
+        class,
+        indent: true,
+        drawn,
+        took: match drawn {
+            Drawn::Unknown(_) => "unknown: not seen".to_owned(),
+            Drawn::Span(..) => between(start, end),
+        },
+    }
+}

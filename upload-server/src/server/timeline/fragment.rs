@@ -1,0 +1,34 @@
+//! What the upload page shows beside an upload: the chart, and whether all arrived. The rest is on the
+//! upload's own page.
+
+use maud::{Markup, html};
+
+use super::{
+    Found,
+    chart::chart,
+    integrity,
+    page::{ends, summary, warnings},
+    tables,
+};
+
+/// See the module. Without a timeline, there is only the way to the upload's page.
+pub(super) fn fragment(found: &Found, address: &str) -> Markup {
+    let upload = &found.upload;
+    let counts = integrity::counts(upload, &found.timelines);
+    let name = upload.name.as_deref().unwrap_or("this upload");
+    html! {
+        (summary(upload))
+        @for (number, timeline) in found.timelines.iter().enumerate() {
+            (ends(timeline))
+            (warnings(timeline))
+            (chart(timeline, &format!("t{}-{number}", upload.id)))
+        }
+        @if !found.timelines.is_empty() {
+            (tables::verdict(integrity::verdict(upload, &counts)))
+        }
+        p { a href=(address) {
+            @if found.timelines.is_empty() { "What is known of " } @else { "Every step and number of " }
+            (name)
+        } }
+    }
+}

@@ -1,0 +1,136 @@
+//! The upload's requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
+//! browsers' network panels open. What is unknown is -1, as the format has it.
+
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    Found,
+    document::{Exchange, Timeline},
+};
+
+/// The document, with one entry for each request that carried a part of the upload.
+pub(super) fn har(found: &Found) -> Value {
+    let entries: Vec<Value> = found
+        .timelines
+        .iter()
+        .flat_map(|timeline| {
+            let exchanges = timeline.exchanges().iter();
+            let own = exchanges.filter(|exchange| exchange.own);
+            own.map(move |exchange| entry(timeline, exchange, found))
+        })
+        .collect();
+    json!({"log": {
+        "version": "1.2",
+        "creator": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+        "entries": entries,
+    }})
+}
+
+fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
+    let request = &exchange.request;
+    let begins = request.span.start_ns.or(request.span.end_ns);
+    let sent = exchange.body.span.end_ns.or(request.span.end_ns);
+    let response = exchange.response.span;
+    let (connect, ssl) = match exchange.sequence {
+        1 => (connect_ms(timeline), ssl_ms(timeline)),
+        // Paid by the first request.
+        _ => (-1.0, -1.0),
+    };
+    let timings = json!({
+        "blocked": -1, "dns": -1, "connect": connect, "ssl": ssl,
+        "send": ms(begins, sent), "wait": ms(sent, response.start_ns),
+        "receive": ms(response.start_ns, response.end_ns),
+    });
+    // "connect" has "ssl" in it.
+    let parts = ["connect", "send", "wait", "receive"];
+    let known = parts.iter().filter_map(|part| timings.get(part)?.as_f64());
+    let time: f64 = known.filter(|part| *part >= 0.0).sum();
+    let status = exchange.response.status;
+    let reason = status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
+    let body = exchange.body.acknowledged.or(request.content_length);
+    json!({
+        "startedDateTime": started(timeline, begins, connect),
+        "time": time,
+        "request": {
+            "method": request.method,
+            "url": url(timeline, &request.target),
+            "httpVersion": request.version,
+            "cookies": [], "headers": [], "queryString": [],
+            "headersSize": -1,
+            "bodySize": body.map_or(json!(-1), Value::from),
+        },
+        "response": {
+            "status": status.unwrap_or_default(),
+            "statusText": reason.unwrap_or_default(),
+            "httpVersion": request.version,
+            "cookies": [], "headers": [],
+            "content": {"size": -1, "mimeType": ""},
+            "redirectURL": "",
+            "headersSize": -1,
+            "bodySize": -1,
+        },
+        "cache": {},
+        "timings": timings,
+        "serverIPAddress": timeline.server.addr,
+        "connection": timeline.connection,
+        "comment": comment(exchange, found),
+    })
+}
+
+fn comment(exchange: &Exchange, found: &Found) -> String {
+    let id = &found.upload.id;
+    match exchange.known_by.as_str() {
+        "server" => format!("upload {id}; times by the server's clock"),
+        _ => format!("upload {id}; times of the segments"),
+    }
+}
+
+/// From the SYN to the open connection, TLS included.
+fn connect_ms(timeline: &Timeline) -> f64 {
+    let opened = timeline.initiation();
+    let tls_end = timeline
+        .maintenance()
+        .and_then(|phase| phase.tls.as_ref()?.end_ns);
+    opened.map_or(-1.0, |phase| match phase.end_ns {
+        Some(end) => ms(phase.start_ns, Some(tls_end.unwrap_or(end))),
+        None => -1.0,
+    })
+}
+
+fn ssl_ms(timeline: &Timeline) -> f64 {
+    let tls = timeline.maintenance().and_then(|phase| phase.tls.as_ref());
+    tls.map_or(-1.0, |tls| ms(tls.start_ns, tls.end_ns))
+}
+
+/// Milliseconds; -1 where they are not known.
+fn ms(start_ns: Option<u64>, end_ns: Option<u64>) -> f64 {
+    let took = start_ns.zip(end_ns);
+    let took = took.and_then(|(start, end)| end.checked_sub(start));
+    took.map_or(-1.0, |took| took as f64 / 1e6)
+}
+
+/// When the first of its timings begins: the connection's beginning for the first request.
+fn started(timeline: &Timeline, begins_ns: Option<u64>, connect: f64) -> String {
+    let after = match connect >= 0.0 {
+        true => 0,
+        false => begins_ns.unwrap_or_default(),
+    };
+    let after = SignedDuration::from_nanos(i64::try_from(after).unwrap_or(i64::MAX));
+    let began: Option<Timestamp> = timeline.time.parse().ok();
+    let began = began.and_then(|began| began.checked_add(after).ok());
+    format!("{:.3}", began.unwrap_or_default())
+}
+
+fn url(timeline: &Timeline, target: &str) -> String {
+    let (addr, port) = (&timeline.server.addr, timeline.server.port);
+    let secure = timeline
+        .maintenance()
+        .is_some_and(|phase| phase.tls.is_some());
+    let scheme = if secure { "https" } else { "http" };
+    match addr.contains(':') {
+        true => format!("{scheme}://[{addr}]:{port}{target}"),
+        false => format!("{scheme}://{addr}:{port}{target}"),
+    }
+}

@@ -1,0 +1,199 @@
+//! Whether all that was sent has arrived: the same number, as the client announced it, the server
+//! read and stored it, and TCP acknowledged it.
+
+use super::document::Timeline;
+use crate::record::{Outcome, Upload};
+
+/// A count, and where it comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) name: &'static str,
+    pub(super) bytes: Option<u64>,
+    /// How it is known, or why not.
+    pub(super) how: String,
+    /// Whether it is of this upload's bytes alone, so that it has to agree.
+    counts: bool,
+}
+
+/// What they say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Every count is known, and all are the same.
+    Agree,
+    /// Those that are known are.
+    AgreeAsFarAsKnown,
+    /// The upload did not come to its end: less arrived than was announced.
+    CutShort,
+    /// Two counts differ that should not.
+    Differ,
+    /// There are not two counts to compare.
+    Unknown,
+}
+
+/// The counts of an upload.
+pub(super) fn counts(upload: &Upload, timelines: &[Timeline]) -> Vec<Count> {
+    vec![
+        announced(upload),
+        Count {
+            name: "Bytes read by the server",
+            bytes: Some(upload.bytes),
+            how: "counted as they came out of the connection".to_owned(),
+            counts: true,
+        },
+        stored(upload),
+        acknowledged(upload, timelines),
+    ]
+}
+
+/// See [`Verdict`].
+pub(super) fn verdict(upload: &Upload, counts: &[Count]) -> Verdict {
+    let known: Vec<u64> = counts
+        .iter()
+        .filter(|count| count.counts)
+        .filter_map(|count| count.bytes)
+        .collect();
+    let all_known = counts
+        .iter()
+        .all(|count| count.counts && count.bytes.is_some());
+    let same = known.windows(2).all(|pair| pair.first() == pair.last());
+    match (same, upload.outcome) {
+        _ if known.len() < 2 => Verdict::Unknown,
+        (true, Outcome::Complete) if all_known => Verdict::Agree,
+        (true, _) => Verdict::AgreeAsFarAsKnown,
+        (false, Outcome::Complete) => Verdict::Differ,
+        (false, _) => Verdict::CutShort,
+    }
+}
+
+fn is_form(upload: &Upload) -> bool {
+    upload.method == "POST" && upload.connections.is_empty()
+}
+
+fn announced(upload: &Upload) -> Count {
+    let (bytes, how, counts) = if !upload.connections.is_empty() {
+        let of_last = "the upload came in parts, and this is the last request's";
+        (
+            upload.content_length,
+            of_last,
+            upload.connections.len() == 1,
+        )
+    } else if is_form(upload) {
+        let of_form = "of the whole form, which wraps the file";
+        (upload.content_length, of_form, false)
+    } else if upload.content_length.is_none() {
+        (None, "the client announced no length (chunks)", true)
+    } else {
+        (upload.content_length, "announced by the client", true)
+    };
+    Count {
+        name: "Content-Length",
+        bytes,
+        how: how.to_owned(),
+        counts,
+    }
+}
+
+fn stored(upload: &Upload) -> Count {
+    let how = match (upload.stored_bytes, upload.outcome) {
+        (Some(_), _) => "the file's length when it got its name",
+        (None, Outcome::Complete) => "not noted by the server that took it",
+        (None, _) => "nothing was stored",
+    };
+    Count {
+        name: "Bytes stored",
+        bytes: upload.stored_bytes,
+        how: how.to_owned(),
+        counts: true,
+    }
+}
+
+/// Of an upload in parts, the sum of its requests.
+fn acknowledged(upload: &Upload, timelines: &[Timeline]) -> Count {
+    let requests: Vec<(String, u32)> = match upload.connections.is_empty() {
+        true => vec![(upload.cookie.to_string(), upload.request)],
+        false => upload
+            .connections
+            .iter()
+            .map(|part| (part.cookie.to_string(), part.request))
+            .collect(),
+    };
+    let of_request = |(cookie, request): &(String, u32)| {
+        let of_connection =
+            |timeline: &&Timeline| timeline.server.cookie.as_deref() == Some(cookie.as_str());
+        let timeline = timelines.iter().find(of_connection)?;
+        let mut exchanges = timeline.exchanges().iter();
+        exchanges
+            .find(|exchange| exchange.sequence == *request)?
+            .body
+            .acknowledged
+    };
+    let bytes = requests
+        .iter()
+        .map(of_request)
+        .try_fold(0_u64, |sum, bytes| sum.checked_add(bytes?));
+    let encrypted = timelines.iter().any(|timeline| {
+        let protocol = timeline.maintenance().map(|phase| phase.protocol.as_str());
+        protocol == Some("tls")
+    });
+    let how = match bytes {
+        Some(_) => "by the acknowledgment number that the server's answer carries",
+        None if timelines.is_empty() => "there is no timeline",
+        None if encrypted => "encrypted: where the heads end is not seen",
+        None if upload.content_length.is_none() => "the chunks' own lines count as well",
+        None => "the segments do not show it",
+    };
+    Count {
+        name: "TCP payload without the heads",
+        bytes,
+        how: how.to_owned(),
+        counts: !is_form(upload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::upload;
+
+    fn timeline(acknowledged: Option<u64>) -> Timeline {
+        serde_json::from_value(serde_json::json!({
+            "server": {"cookie": "7"},
+            "phases": [{"name": "maintenance", "exchanges": [
+                {"sequence": 1, "body": {"acknowledged": acknowledged}}
+            ]}]
+        }))
+        .unwrap()
+    }
+
+    fn check(upload: &Upload, timelines: &[Timeline], expected: Verdict) {
+        let counts = counts(upload, timelines);
+        assert_eq!(verdict(upload, &counts), expected, "{counts:?}");
+    }
+
+    #[test]
+    fn four_counts_are_one_number() {
+        let mut upload = upload(1);
+        upload.stored_bytes = Some(3);
+        check(&upload, &[timeline(Some(3))], Verdict::Agree);
+        check(&upload, &[timeline(None)], Verdict::AgreeAsFarAsKnown);
+        check(&upload, &[], Verdict::AgreeAsFarAsKnown);
+        check(&upload, &[timeline(Some(4))], Verdict::Differ);
+        upload.stored_bytes = Some(2);
+        check(&upload, &[], Verdict::Differ);
+    }
+
+    #[test]
+    fn what_was_cut_short_is_no_mismatch() {
+        let mut upload = upload(1);
+        (upload.outcome, upload.bytes) = (Outcome::Aborted, 2);
+        check(&upload, &[], Verdict::CutShort);
+    }
+
+    #[test]
+    fn a_forms_length_is_not_its_files() {
+        let mut upload = upload(1);
+        upload.method = "POST".to_owned();
+        (upload.content_length, upload.stored_bytes) = (Some(200), Some(3));
+        check(&upload, &[timeline(Some(200))], Verdict::AgreeAsFarAsKnown);
+    }
+}

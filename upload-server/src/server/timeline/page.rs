@@ -1,0 +1,228 @@
+//! The page of one upload.
+
+use axum::http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use super::{
+    Found,
+    chart::chart,
+    document::{Endpoint, Timeline},
+    integrity,
+    sequence::sequence,
+    tables,
+    units::{duration, size},
+};
+use crate::record::{Outcome, Upload};
+
+/// The whole page.
+pub(super) fn page(found: &Found, address: &str) -> Markup {
+    let name = name(&found.upload);
+    frame(
+        &format!("{name}: upload {}", found.upload.id),
+        &html! {
+            (middle(found, address))
+            script type="module" src="/page/timeline.js" {}
+        },
+    )
+}
+
+/// What is said of an upload that nobody knows.
+pub(super) fn missing() -> Markup {
+    frame(
+        "No such upload",
+        &html! {
+            h1 { "No such upload" }
+            p { "This server knows no upload at this address, or knows it no more: it keeps the latest "
+                "alone (" code { "--history" } ")." }
+        },
+    )
+}
+
+fn frame(title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="/page/timeline.css";
+                title { (title) }
+            }
+            body.timeline-page {
+                header { nav aria-label="Server" { a href="/" { "All uploads" } } }
+                main { (content) }
+            }
+        }
+    }
+}
+
+/// The upload and its timelines: what the page's script renews, too.
+fn middle(found: &Found, address: &str) -> Markup {
+    let upload = &found.upload;
+    let several = found.timelines.len() > 1;
+    let counts = integrity::counts(upload, &found.timelines);
+    html! {
+        article.timeline data-upload=(upload.id) data-open=(found.may_change()) {
+            h1 { (name(upload)) }
+            (summary(upload))
+            @if found.timelines.is_empty() {
+                (none(found))
+            }
+            @for (number, timeline) in found.timelines.iter().enumerate() {
+                section {
+                    h2 {
+                        @if several {
+                            "Connection " (number + 1) " of " (found.timelines.len())
+                        } @else {
+                            "What TCP did"
+                        }
+                    }
+                    (connection(timeline, &format!("t{}-{number}", upload.id)))
+                }
+            }
+            @if found.unreadable > 0 {
+                p.warning { (found.unreadable) " timelines are not as this server knows them; see "
+                    a href=(format!("{address}.ndjson")) { "what was handed in" } "." }
+            }
+            section {
+                h2 { "Is it whole?" }
+                (tables::verdict(integrity::verdict(upload, &counts)))
+                (tables::integrity(&counts))
+            }
+            p.forms {
+                "The same as "
+                a href=(format!("{address}.json")) { "JSON" } ", "
+                a href=(format!("{address}.ndjson")) { "NDJSON" } ", "
+                a href=(format!("{address}.har")) { "HAR" } " (for browsers' network panels) or "
+                a href=(format!("{address}.perfetto.json")) { "trace events" } " (for ui.perfetto.dev)."
+            }
+        }
+    }
+}
+
+/// What the server itself says of it.
+pub(super) fn summary(upload: &Upload) -> Markup {
+    let times = &upload.times;
+    let end = times.sent_ns.or(times.response_ns).or(times.body_last_ns);
+    let took = end.map(|end| end.saturating_sub(times.first_byte_ns.unwrap_or(times.head_ns)));
+    html! {
+        p.summary {
+            "Upload " (upload.id) ": " (size(upload.bytes)) ", "
+            strong .bad[upload.outcome != Outcome::Complete] { (upload.outcome.to_string()) }
+            @match upload.status {
+                Some(status) => { ", " (status) " " (reason(status)) }
+                None => ", no response",
+            }
+            @if let Some(took) = took { ", " (duration(took)) " on the server" }
+            ", from " (upload.client.to_string()) "."
+        }
+        @if let Some(error) = &upload.error {
+            p.warning { "What went wrong: " (error) "." }
+        }
+        @if let Some(sha256) = &upload.sha256 {
+            p.note { "SHA-256 " code { (sha256) } }
+        }
+    }
+}
+
+/// Why there is no timeline, and what to do about it.
+fn none(found: &Found) -> Markup {
+    html! {
+        section.none role="status" {
+            h2 { "No timeline" }
+            @if found.traced {
+                p { "A tracer is attached, and has not told of this upload: the timeline comes a moment "
+                    "after the upload's end. It does not come where the upload was over before the "
+                    "tracer began, or where the tracer was told to watch other connections." }
+                p { a href="" { "Look again" } }
+            } @else {
+                p { "No tracer is attached to this server, so nobody saw what TCP did for this upload." }
+                p { "For the next ones, start one on the server's machine, as root:" }
+                pre { code { "sudo tracer" } }
+                p.note { "With " code { "--server SOCKET" } " where the server was started with "
+                    code { "--control SOCKET" } ". From the source tree, "
+                    code { "cargo xtask run" } " starts both." }
+            }
+        }
+    }
+}
+
+fn connection(timeline: &Timeline, name: &str) -> Markup {
+    html! {
+        (ends(timeline))
+        (warnings(timeline))
+        (chart(timeline, name))
+        h3 { "Step by step" }
+        p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
+        (sequence(timeline, name))
+        h3 { "In numbers" }
+        (tables::phases(timeline))
+        (tables::exchanges(timeline))
+    }
+}
+
+/// Between whom.
+pub(super) fn ends(timeline: &Timeline) -> Markup {
+    html! {
+        p.ends-of {
+            (end("client", &timeline.client)) span aria-hidden="true" { " → " }
+            span.spoken { " to " } (end("server", &timeline.server))
+        }
+    }
+}
+
+/// What a reader has to know before he believes the rest.
+pub(super) fn warnings(timeline: &Timeline) -> Markup {
+    html! {
+        @for reason in &timeline.incomplete {
+            p.warning .open[timeline.open] {
+                @if timeline.open && timeline.lost == 0 {
+                    "So far: the connection is still open"
+                    @if reason != "it was still open" { ", and " (reason) }
+                    "."
+                } @else {
+                    "Incomplete: " (reason) "."
+                }
+            }
+        }
+        @if timeline.lost > 0 {
+            p.warning { (timeline.lost) " records were lost meanwhile, of whichever connection." }
+        }
+        @if timeline.roles == "inferred" {
+            p.note { "Which end is the client is inferred from the ports." }
+        }
+    }
+}
+
+fn end(which: &str, end: &Endpoint) -> Markup {
+    let address = match end.addr.contains(':') {
+        true => format!("[{}]:{}", end.addr, end.port),
+        false => format!("{}:{}", end.addr, end.port),
+    };
+    html! {
+        span.end {
+            (which) " "
+            @if let Some(comm) = &end.comm {
+                b { (comm) }
+                @if let Some(pid) = end.pid { "[" (pid) "]" }
+                " "
+            }
+            (address)
+        }
+    }
+}
+
+fn name(upload: &Upload) -> String {
+    upload
+        .name
+        .clone()
+        .unwrap_or_else(|| "(no name)".to_owned())
+}
+
+fn reason(status: u16) -> &'static str {
+    let status = StatusCode::from_u16(status).ok();
+    status
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default()
+}

@@ -1,0 +1,151 @@
+//! The upload's connections as trace events (the JSON form of Chrome's tracing), which
+//! <https://ui.perfetto.dev> opens: a process for each connection, a thread for each kind of thing.
+
+use serde_json::{Value, json};
+
+use super::{
+    Found,
+    document::{Phase, Span, Step, Timeline},
+};
+
+/// Rows of a connection, in order.
+const ROWS: [&str; 4] = ["phases", "segments", "TLS", "requests"];
+const PHASES: usize = 0;
+const SEGMENTS: usize = 1;
+const TLS: usize = 2;
+const REQUESTS: usize = 3;
+
+/// The document. Times are microseconds since the first connection's beginning.
+pub(super) fn trace(found: &Found) -> Value {
+    let first = found
+        .timelines
+        .first()
+        .map_or(0, |timeline| timeline.mono_ns);
+    let mut events = Vec::new();
+    for (number, timeline) in found.timelines.iter().enumerate() {
+        let after_ns = timeline.mono_ns.saturating_sub(first);
+        Connection {
+            process: number + 1,
+            after_ns,
+            events: &mut events,
+        }
+        .tell(timeline);
+    }
+    json!({
+        "displayTimeUnit": "ns",
+        "traceEvents": events,
+        "otherData": {
+            "upload": found.upload.id,
+            "name": found.upload.name,
+            "began": found.timelines.first().map(|timeline| &timeline.time),
+        },
+    })
+}
+
+struct Connection<'a> {
+    process: usize,
+    after_ns: u64,
+    events: &'a mut Vec<Value>,
+}
+
+impl Connection<'_> {
+    fn tell(&mut self, timeline: &Timeline) {
+        let (client, server) = (&timeline.client, &timeline.server);
+        let name = format!(
+            "connection {} {}:{} → {}:{}",
+            timeline.connection, client.addr, client.port, server.addr, server.port
+        );
+        self.name("process_name", 0, &name);
+        for (row, name) in ROWS.iter().enumerate() {
+            self.name("thread_name", row, name);
+        }
+        let last = timeline.last_ns();
+        for phase in &timeline.phases {
+            self.phase(phase, last);
+        }
+        for exchange in timeline.exchanges() {
+            let (request, id) = (&exchange.request, &exchange.upload);
+            let named = format!("{} {}", request.method, request.target);
+            let args = json!({"upload": id, "request": exchange.sequence,
+                "status": exchange.response.status, "bytes": exchange.body.bytes,
+                "known_by": exchange.known_by});
+            self.span(REQUESTS, &named, request.span, &args);
+            self.span(REQUESTS, "body", exchange.body.span, &args);
+            self.span(REQUESTS, "wait", exchange.wait, &args);
+            self.span(REQUESTS, "response", exchange.response.span, &args);
+        }
+    }
+
+    /// A phase that has not ended is told up to the last thing known.
+    fn phase(&mut self, phase: &Phase, last_ns: u64) {
+        let (name, start_ns, end_ns, certainty, steps) = match phase {
+            Phase::Initiation(phase) => {
+                let (start, end) = (phase.start_ns, phase.end_ns);
+                ("initiation", start, end, phase.certainty, &phase.steps)
+            }
+            Phase::Termination(phase) => {
+                let (start, end) = (phase.start_ns, phase.end_ns);
+                ("termination", start, end, phase.certainty, &phase.steps)
+            }
+            Phase::Maintenance(phase) => {
+                let tls = phase.tls.as_ref();
+                for step in tls.map_or(&[][..], |tls| &tls.steps) {
+                    self.step(TLS, step);
+                }
+                let (start, end) = (phase.start_ns, phase.end_ns);
+                ("maintenance", start, end, phase.certainty, &Vec::new())
+            }
+            Phase::Other => return,
+        };
+        let args = json!({"certainty": certainty.word(), "ended": end_ns.is_some()});
+        let end_ns = end_ns
+            .or(Some(last_ns))
+            .filter(|end| Some(*end) >= start_ns);
+        let span = Span {
+            start_ns,
+            end_ns,
+            certainty,
+        };
+        self.span(PHASES, name, span, &args);
+        for step in steps {
+            self.step(SEGMENTS, step);
+        }
+    }
+
+    fn name(&mut self, what: &str, row: usize, name: &str) {
+        self.events.push(json!({
+            "ph": "M", "name": what, "pid": self.process, "tid": row + 1, "args": {"name": name},
+        }));
+    }
+
+    /// Left out where its beginning or its end is unknown: the format has no word for that.
+    fn span(&mut self, row: usize, name: &str, span: Span, args: &Value) {
+        let Some((start, end)) = span.start_ns.zip(span.end_ns) else {
+            return;
+        };
+        let Some(length) = end.checked_sub(start) else {
+            return;
+        };
+        self.events.push(json!({
+            "ph": "X", "name": name, "pid": self.process, "tid": row + 1,
+            "ts": self.micros(start), "dur": length as f64 / 1e3, "args": args,
+        }));
+    }
+
+    fn step(&mut self, row: usize, step: &Step) {
+        let Some(at) = step.at_ns else {
+            return;
+        };
+        let name = format!("{} from the {}", step.name, step.from.word());
+        self.events.push(json!({
+            "ph": "i", "s": "t", "name": name, "pid": self.process, "tid": row + 1,
+            "ts": self.micros(at),
+            "args": {"seq": step.seq, "ack": step.ack, "len": step.len,
+                "certainty": step.certainty.word(), "known_by": step.known_by},
+        }));
+    }
+
+    fn micros(&self, at_ns: u64) -> f64 {
+        self.after_ns.saturating_add(at_ns) as f64 / 1e3
+    }
+}

@@ -1,0 +1,211 @@
+//! What the figures show, as tables: for numbers, and for who cannot see the figures.
+
+use maud::{Markup, html};
+
+use super::{
+    document::{Certainty, Exchange, Span, Timeline},
+    integrity::{Count, Verdict},
+    particulars::{of_initiation, of_maintenance, of_termination},
+    units::{exact, moment, size, took},
+};
+
+/// After how many exchanges the others are left to the JSON.
+const MOST_EXCHANGES: usize = 100;
+
+/// A column's heading, and whether it has numbers.
+type Column = (&'static str, bool);
+
+/// A row; the first cell is its heading, and what is none is unknown.
+struct Row {
+    /// Of the upload that is shown.
+    own: bool,
+    cells: Vec<Option<Markup>>,
+}
+
+/// Roles are said, since a narrow screen shows the cells below each other and not as a table.
+fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-label=(name) {
+            table role="table" aria-label=(name) {
+                thead role="rowgroup" { tr role="row" {
+                    @for (heading, number) in columns {
+                        th .number[*number] scope="col" role="columnheader" { (heading) }
+                    }
+                } }
+                tbody role="rowgroup" {
+                    @for row in rows {
+                        tr .own[row.own] role="row" {
+                            @for (place, (cell, (heading, number))) in row.cells.iter().zip(columns).enumerate() {
+                                @if place == 0 {
+                                    th scope="row" role="rowheader" { @if let Some(cell) = cell { (cell) } }
+                                } @else {
+                                    td role="cell" .number[*number] .hatched[cell.is_none()] data-label=(heading) {
+                                        span { @match cell { Some(cell) => (cell), None => "unknown" } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(content: impl maud::Render) -> Option<Markup> {
+    Some(html! { (content) })
+}
+
+/// What the counts say together, in a sentence; what to see of it, too.
+pub(super) fn verdict(verdict: Verdict) -> Markup {
+    let (class, sentence) = match verdict {
+        Verdict::Agree => ("agree", "All four agree: what was sent is what is stored."),
+        Verdict::AgreeAsFarAsKnown => ("agree", "All that is known agrees."),
+        Verdict::CutShort => (
+            "short",
+            "The upload was cut short: less arrived than was announced.",
+        ),
+        Verdict::Differ => (
+            "differ",
+            "MISMATCH: these numbers have to be the same, and are not. Do not trust this file.",
+        ),
+        Verdict::Unknown => ("short", "There are not two numbers to compare."),
+    };
+    html! {
+        p.verdict .(class) {
+            span aria-hidden="true" {
+                @match class { "agree" => "✔ ", "differ" => "✖ ", _ => "▲ " }
+            }
+            (sentence)
+        }
+    }
+}
+
+/// Whether all that was sent arrived.
+pub(super) fn integrity(counts: &[Count]) -> Markup {
+    let columns = [
+        ("Bytes of the file", false),
+        ("Count", true),
+        ("How it is known", false),
+    ];
+    let rows: Vec<Row> = counts
+        .iter()
+        .map(|count| Row {
+            own: false,
+            cells: vec![
+                cell(count.name),
+                count.bytes.map(exact).and_then(cell),
+                cell(&count.how),
+            ],
+        })
+        .collect();
+    table("Integrity", &columns, &rows)
+}
+
+/// The phases of a connection, and what they consist of.
+pub(super) fn phases(timeline: &Timeline) -> Markup {
+    let columns = [
+        ("Phase", false),
+        ("Begins at", true),
+        ("Takes", true),
+        ("Known", false),
+        ("In particular", false),
+    ];
+    let mut rows = Vec::new();
+    if let Some(phase) = timeline.initiation() {
+        let span = span(phase.start_ns, phase.end_ns, phase.certainty);
+        rows.push(phase_row("initiation", span, &of_initiation(phase)));
+    }
+    if let Some(phase) = timeline.maintenance() {
+        let span = span(phase.start_ns, phase.end_ns, phase.certainty);
+        let particulars = of_maintenance(phase, timeline);
+        rows.push(phase_row("maintenance", span, &particulars));
+    }
+    if let Some(phase) = timeline.termination() {
+        let span = span(phase.start_ns, phase.end_ns, phase.certainty);
+        rows.push(phase_row("termination", span, &of_termination(timeline)));
+    }
+    table("Phases", &columns, &rows)
+}
+
+fn phase_row(name: &str, span: Span, particulars: &[String]) -> Row {
+    Row {
+        own: false,
+        cells: vec![
+            cell(name),
+            at(span.start_ns),
+            length(span),
+            cell(span.certainty.word()),
+            cell(particulars.join(", ")),
+        ],
+    }
+}
+
+/// The requests of a connection.
+pub(super) fn exchanges(timeline: &Timeline) -> Markup {
+    let columns = [
+        ("Request", false),
+        ("Known by", false),
+        ("Begins at", true),
+        ("Head", true),
+        ("Body", true),
+        ("Bytes", true),
+        ("Rate", true),
+        ("Wait", true),
+        ("Response", true),
+        ("Status", true),
+    ];
+    let exchanges = timeline.exchanges();
+    let shown = exchanges.iter().take(MOST_EXCHANGES);
+    let rows: Vec<Row> = shown.map(exchange_row).collect();
+    let left_out = timeline
+        .maintenance()
+        .map_or(0, |phase| phase.exchanges_left_out);
+    let left_out = left_out + exchanges.len().saturating_sub(MOST_EXCHANGES) as u64;
+    html! {
+        @if !rows.is_empty() { (table("Requests", &columns, &rows)) }
+        @if left_out > 0 {
+            p.note { (left_out) " more requests are not listed here." }
+        }
+    }
+}
+
+fn exchange_row(exchange: &Exchange) -> Row {
+    let (request, body) = (&exchange.request, &exchange.body);
+    let named = html! {
+        (exchange.sequence) ". " (request.method) " " (request.target)
+        @if exchange.own { " " strong { "(this upload)" } }
+    };
+    let rate = body.bytes_per_second;
+    Row {
+        own: exchange.own,
+        cells: vec![
+            Some(named),
+            cell(&exchange.known_by),
+            at(request.span.start_ns.or(request.span.end_ns)),
+            length(request.span),
+            length(body.span),
+            body.bytes.map(exact).and_then(cell),
+            rate.and_then(|rate| cell(format!("{}/s", size(rate)))),
+            length(exchange.wait),
+            length(exchange.response.span),
+            exchange.response.status.and_then(cell),
+        ],
+    }
+}
+
+fn at(at_ns: Option<u64>) -> Option<Markup> {
+    cell(moment(at_ns?))
+}
+
+fn length(span: Span) -> Option<Markup> {
+    cell(took(span.start_ns, span.end_ns)?)
+}
+
+fn span(start_ns: Option<u64>, end_ns: Option<u64>, certainty: Certainty) -> Span {
+    Span {
+        start_ns,
+        end_ns,
+        certainty,
+    }
+}
