@@ -2,7 +2,7 @@
 //
 // Found by its place: `modules` is the folder where `cargo xtask test` puts the packages.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +53,15 @@ export async function launch(modules, options = {}) {
     assert.deepEqual(faults, [], "the page's script has faults");
   };
   return { context, page, axe, close };
+}
+
+/** A file to upload, of so many bytes that are not all alike. */
+export function file(directory, name, bytes) {
+  const path = join(directory, name);
+  const content = Buffer.alloc(bytes);
+  for (let at = 0; at + 4 <= bytes; at += 4096) content.writeUInt32LE(at / 4096, at);
+  writeFileSync(path, content);
+  return path;
 }
 
 /** Drops files from the disk, as a person does with the mouse. */

@@ -2,22 +2,14 @@
 //
 // node page.mjs MODULES SHOTS DIRECTORY URL SCENARIO
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { drop, item, launch, look, throttle } from "./browser.mjs";
+import { drop, file as fileIn, item, launch, look, throttle } from "./browser.mjs";
 
 const [modules, shots, directory, url, scenario] = process.argv.slice(2);
 
-/** A file to upload, of so many bytes that are not all alike. */
-function file(name, bytes) {
-  const path = join(directory, name);
-  const content = Buffer.alloc(bytes);
-  for (let at = 0; at + 4 <= bytes; at += 4096) content.writeUInt32LE(at / 4096, at);
-  writeFileSync(path, content);
-  return path;
-}
-
+const file = (name, bytes) => fileIn(directory, name, bytes);
 const state = (page, name) => item(page, name).locator(".state");
 
 const scenarios = {
@@ -114,6 +106,24 @@ const scenarios = {
     await look(browser, shots, "refused");
   },
 
+  /** What nobody saw is not drawn. */
+  async says_that_nobody_traced(browser) {
+    const { page } = browser;
+    await page.goto(url);
+    await page.getByText("No tracer is attached").waitFor();
+    await page.locator("#choose").setInputFiles([file("small.bin", 9)]);
+    await item(page, "small.bin").and(page.locator(".complete")).waitFor();
+    assert.equal(await page.locator("svg").count(), 0);
+    await page.getByRole("link", { name: "What is known of small.bin" }).click();
+    await page.getByText("No tracer is attached to this server").waitFor();
+    await page.getByText("sudo tracer").waitFor();
+    assert.equal(await page.locator("svg").count(), 0);
+    await look(browser, shots, "untraced");
+    await page.goto(new URL("/t/2", url).href);
+    await page.getByRole("heading", { name: "No such upload" }).waitFor();
+    await look(browser, shots, "no-such-upload");
+  },
+
   async needs_no_script(browser) {
     const { page } = browser;
     await page.goto(url);
@@ -126,6 +136,8 @@ const scenarios = {
     assert.equal(await page.getByText("drop them anywhere").isVisible(), false);
     // axe is a script, too.
     await look({ page }, shots, "without-script");
+    await page.getByRole("link", { name: "details of two" }).click();
+    await page.getByText("All that is known agrees").waitFor();
   },
 
   /** Who has told the browser needs not tell the page. */

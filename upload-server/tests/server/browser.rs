@@ -89,6 +89,11 @@ async fn says_why_not() {
 }
 
 #[tokio::test]
+async fn says_that_nobody_traced() {
+    browse(TestServer::start().await.address, "says_that_nobody_traced").await;
+}
+
+#[tokio::test]
 async fn needs_no_script() {
     browse(TestServer::start().await.address, "needs_no_script").await;
 }

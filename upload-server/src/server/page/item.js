@@ -31,7 +31,11 @@ export class Item {
   #changed;
   #say;
   #took = "";
+  /** Where all that is known of it stands. */
+  #address = null;
   #timelineShown = false;
+  /** How often the timeline was asked for. */
+  #turn = 0;
 
   constructor(file, { changed, removed, say }) {
     this.#file = file;
@@ -94,16 +98,25 @@ export class Item {
     if (this.state !== "complete" && this.state !== "cancelled") this.#transfer.remember?.();
   }
 
-  /** The server's record of it. */
-  recorded({ id, name }) {
+  /** The server's record of it. Where everybody may know of all uploads, ids are their addresses. */
+  recorded({ id, name, timeline = `/t/${id}` }) {
     this.id = id;
-    this.#name = name;
-    if (this.state === "complete") this.#showStored();
+    this.#address = timeline;
+    if (name !== null) this.#name = name;
+    if (this.state === "complete" && this.#name !== null) this.#showStored();
     this.#showWay();
   }
 
-  /** What the tracer says of it, as HTML of this server. */
-  showTimeline(html) {
+  /** Shows what the tracer says of it, as HTML of this server; of several answers the latest. */
+  async fetchTimeline() {
+    const turn = (this.#turn += 1);
+    const answer = await fetch(`${this.#address}?fragment`).catch(() => null);
+    if (answer?.ok !== true) return;
+    const html = await answer.text();
+    if (turn === this.#turn) this.#showTimeline(html);
+  }
+
+  #showTimeline(html) {
     this.#timelineShown = true;
     const place = this.#part("timeline");
     const focus = [...place.querySelectorAll("a, [tabindex]")].indexOf(document.activeElement);
@@ -111,16 +124,12 @@ export class Item {
     if (focus >= 0) place.querySelectorAll("a, [tabindex]")[focus]?.focus();
   }
 
-  /** Whether a timeline may still come. */
-  get awaitsTimeline() {
-    return this.id !== null && !this.#timelineShown;
-  }
-
   #retry() {
     this.requestId = newId();
     this.id = null;
     this.#name = null;
     this.#timelineShown = false;
+    this.#turn += 1;
     this.#part("timeline").replaceChildren();
     this.#show("waiting", "Waits for its turn");
     this.#part("cancel").focus();
@@ -142,15 +151,15 @@ export class Item {
     this.#text(words.join(", "));
   }
 
-  #complete({ id, name }, ms) {
+  #complete({ id, name, timeline }, ms) {
     this.#part("progress").value = 1;
     const [bytes, seconds] = [this.#file.size, ms / 1000];
     this.#took = `${size(bytes)} in ${duration(seconds)}`;
     // Of less, most is the way there and back.
     if (seconds >= 0.5) this.#took += `, ${size(Math.round(bytes / seconds))}/s`;
     this.#show("complete", `Stored: ${this.#took}`);
-    if (id !== null) this.recorded({ id, name });
-    else if (this.id !== null) this.#showStored();
+    if (id !== null) this.recorded({ id, name, timeline });
+    else if (this.#name !== null) this.#showStored();
     this.#end(`${this.#file.name} is stored`);
   }
 
@@ -183,7 +192,7 @@ export class Item {
   #showWay() {
     if (this.#timelineShown) return;
     const way = document.createElement("a");
-    way.href = `/t/${this.id}`;
+    way.href = this.#address;
     way.textContent = `What is known of ${this.#file.name}`;
     this.#part("timeline").replaceChildren(way);
   }

@@ -23,6 +23,9 @@ const AT_A_TIME = 3;
 /** How often the lists are asked for anew, at most, in milliseconds. */
 const LISTS_MS = 1000;
 
+/** How many timelines are remembered that came before their uploads' ids. */
+const MOST_EARLY = 100;
+
 const form = document.getElementById("form");
 const choose = document.getElementById("choose");
 const tracer = document.getElementById("tracer");
@@ -86,7 +89,7 @@ function ask(event) {
 function changed(item) {
   goOn();
   if (item.state !== "waiting") refreshLists();
-  if (item.id !== null && early.delete(item.id)) fetchTimeline(item);
+  if (item.id !== null && early.delete(item.id)) item.fetchTimeline();
 }
 
 function removed(item) {
@@ -113,7 +116,8 @@ live.addEventListener("lost", () => {
   tracer.textContent = "The server cannot be heard: timelines come when it can.";
 });
 live.addEventListener("open", () => {
-  for (const item of items) if (item.awaitsTimeline) fetchTimeline(item);
+  // Something may have been missed before.
+  for (const item of items) if (item.id !== null) item.fetchTimeline();
 });
 live.addEventListener("upload", ({ detail }) => {
   for (const item of items) if (item.requestId === detail.request_id) item.recorded(detail);
@@ -121,14 +125,14 @@ live.addEventListener("upload", ({ detail }) => {
 });
 live.addEventListener("timeline", ({ detail }) => {
   const item = [...items].find((item) => item.id === detail.upload);
-  if (item) fetchTimeline(item);
-  else early.add(detail.upload);
+  if (item) item.fetchTimeline();
+  else remember(detail.upload);
 });
 
-/** Shows the timeline of an upload, where there is one. */
-async function fetchTimeline(item) {
-  const answer = await fetch(`/t/${item.id}?fragment`).catch(() => null);
-  if (answer?.ok) item.showTimeline(await answer.text());
+/** Most are other pages' uploads, of which there may be many. */
+function remember(id) {
+  early.add(id);
+  if (early.size > MOST_EARLY) early.delete(early.values().next().value);
 }
 
 let refreshing = false;

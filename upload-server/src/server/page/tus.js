@@ -116,9 +116,11 @@ export class Tus {
   }
 
   /** What the answer says of the stored file, as far as it does. */
-  #stored(_answer) {
+  #stored(answer) {
     this.#address = null;
-    return { id: null, name: null };
+    const link = answer?.getResponseHeader("Link") ?? "";
+    const [, timeline, id = null] = link.match(/<(\/t\/(\d+)[^>]*)>; rel="describedby"/) ?? [];
+    return { id, name: null, timeline };
   }
 }
 

@@ -161,7 +161,7 @@ fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
 
 fn is_within(row: &Row, axis: &Axis) -> bool {
     match row.drawn {
-        Drawn::Span(start, end) => !(axis.leaves_out(start) && axis.leaves_out(end)),
+        Drawn::Span(start, end) => !axis.leaves_out(u64::midpoint(start, end)),
         Drawn::Unknown(_) => true,
     }
 }

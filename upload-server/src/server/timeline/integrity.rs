@@ -70,13 +70,9 @@ fn is_form(upload: &Upload) -> bool {
 }
 
 fn announced(upload: &Upload) -> Count {
-    let (bytes, how, counts) = if !upload.connections.is_empty() {
+    let (bytes, how, counts) = if upload.connections.len() > 1 {
         let of_last = "the upload came in parts, and this is the last request's";
-        (
-            upload.content_length,
-            of_last,
-            upload.connections.len() == 1,
-        )
+        (upload.content_length, of_last, false)
     } else if is_form(upload) {
         let of_form = "of the whole form, which wraps the file";
         (upload.content_length, of_form, false)

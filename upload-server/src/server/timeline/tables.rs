@@ -177,6 +177,13 @@ fn exchange_row(exchange: &Exchange) -> Row {
         @if exchange.own { " " strong { "(this upload)" } }
     };
     let rate = body.bytes_per_second;
+    let announced = request.content_length.unwrap_or_default() > 0;
+    let of_body = |known: Option<Markup>| match known {
+        None if !announced && body.bytes.is_none() && exchange.response.status.is_some() => {
+            cell("none seen")
+        }
+        known => known,
+    };
     Row {
         own: exchange.own,
         cells: vec![
@@ -184,9 +191,9 @@ fn exchange_row(exchange: &Exchange) -> Row {
             cell(&exchange.known_by),
             at(request.span.start_ns.or(request.span.end_ns)),
             length(request.span),
-            length(body.span),
-            body.bytes.map(exact).and_then(cell),
-            rate.and_then(|rate| cell(format!("{}/s", size(rate)))),
+            of_body(length(body.span)),
+            of_body(body.bytes.map(exact).and_then(cell)),
+            of_body(rate.and_then(|rate| cell(format!("{}/s", size(rate))))),
             length(exchange.wait),
             length(exchange.response.span),
             exchange.response.status.and_then(cell),

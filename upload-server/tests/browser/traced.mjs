@@ -1,0 +1,218 @@
+// What people see of their uploads while a tracer watches.
+//
+// node traced.mjs MODULES SHOTS DIRECTORY URL SCENARIO
+//
+// What it says on stdout is for its caller, one JSON object a line; `ask` waits for the caller's turn.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { drop, file, item, launch, look, throttle } from "./browser.mjs";
+
+const [modules, shots, directory, url, scenario] = process.argv.slice(2);
+
+const LIMIT_MS = 500;
+
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+function tell(what) {
+  console.log(JSON.stringify(what));
+}
+
+/** Has the caller do something, and waits until it is done. */
+async function ask(what) {
+  tell({ ask: what });
+  await answers.next();
+}
+
+const state = (page, name) => item(page, name).locator(".state");
+const chart = (page, name) => item(page, name).locator(".chart");
+
+/** Notes within the page when each upload was over, and when its timeline was there. */
+function watch(page) {
+  return page.evaluate(() => {
+    globalThis.seen = {};
+    const look = () => {
+      for (const element of document.querySelectorAll("#items .item")) {
+        const name = element.querySelector("h3").textContent;
+        const own = (globalThis.seen[name] ??= {});
+        const ended = element.matches(".complete, .cancelled, .failed");
+        if (ended) own.ended ??= performance.now();
+        if (element.querySelector(".chart")) own.shown ??= performance.now();
+      }
+    };
+    const watched = { childList: true, subtree: true, attributeFilter: ["class"] };
+    new MutationObserver(look).observe(document.getElementById("items"), watched);
+  });
+}
+
+/** After how many milliseconds each timeline was there; the page was never loaded again. */
+async function waited(page, names) {
+  for (const name of names) await chart(page, name).first().waitFor();
+  const seen = await page.evaluate(() => globalThis.seen);
+  for (const name of names) {
+    const ms = Math.max(seen[name].shown - seen[name].ended, 0);
+    tell({ name, timeline_after_ms: Math.round(ms * 10) / 10 });
+    assert.ok(ms < LIMIT_MS, `${name}: the timeline came after ${ms} ms`);
+  }
+}
+
+/** Where all that is known of each upload stands. */
+async function addresses(page, names) {
+  const ways = names.map((name) => item(page, name).locator(".timeline a").last());
+  return Promise.all(ways.map((way) => way.evaluate((link) => link.href)));
+}
+
+/** Opens the page of an upload, and gives the upload's record. */
+async function open(page, address) {
+  await page.goto(address);
+  const record = await page.evaluate(async () => (await fetch(`${location.href}.json`)).json());
+  tell({ upload: record.upload.id, timelines: record.timelines });
+  return record;
+}
+
+/** A count as the page writes it. */
+const bytes = (number) =>
+  number === null ? "unknown" : `${number.toString().replace(/\B(?=(\d{3})+$)/g, ",")} B`;
+
+/** The page says what the NDJSON of the same upload says. */
+async function compare(page, { upload, timelines }) {
+  const lines = await page.evaluate(async () => (await fetch(`${location.href}.ndjson`)).text());
+  assert.deepEqual(lines.trim().split("\n").map((line) => JSON.parse(line)), timelines);
+  const sections = page.locator("article > section").filter({ has: page.locator(".chart") });
+  assert.equal(await sections.count(), timelines.length);
+  const ordered = timelines.toSorted((one, other) => one.mono_ns - other.mono_ns);
+  for (const [number, timeline] of ordered.entries()) {
+    const section = sections.nth(number);
+    const steps = timeline.phases.flatMap((phase) => phase.steps ?? []);
+    const expected = steps.map(({ name, from, seq, ack, len }) => {
+      const way = from === "client" ? "the client to the server" : "the server to the client";
+      const numbers = [`Seq=${seq}`, ...(ack === undefined ? [] : [`Ack=${ack}`]), `Len=${len}`];
+      return `from ${way}: ${name} ${numbers.join(" ")}`;
+    });
+    const shown = await section.locator(".what").allTextContents();
+    assert.deepEqual(shown.filter((text) => text.includes("Seq=")), expected);
+    for (const exchange of timeline.phases[1].exchanges.slice(0, 100)) {
+      const { sequence, request, body, response } = exchange;
+      const row = section.getByRole("row").filter({
+        has: page.getByRole("rowheader", { name: `${sequence}. ${request.method} ` }),
+      });
+      const cell = (label) => row.locator(`td[data-label="${label}"]`).innerText();
+      assert.equal(await cell("Status"), `${response.status ?? "unknown"}`);
+      if (body.bytes !== null) assert.equal(await cell("Bytes"), bytes(body.bytes));
+      else assert.match(await cell("Bytes"), /^(none seen|unknown)$/);
+      assert.equal(/this upload/.test(await row.innerText()), exchange.upload === upload.id);
+    }
+  }
+  const counts = page.getByRole("table", { name: "Integrity" }).locator('td[data-label="Count"]');
+  const sent = timelines.flatMap(({ phases }) => phases[1].exchanges);
+  const own = sent.filter((exchange) => exchange.upload === upload.id);
+  const acknowledged = own.map(({ body }) => body.acknowledged);
+  const sum = acknowledged.includes(null) ? null : acknowledged.reduce((a, b) => a + b, 0);
+  const numbers = [upload.content_length, upload.bytes, upload.stored_bytes, sum];
+  assert.deepEqual(await counts.allInnerTexts(), numbers.map(bytes));
+}
+
+const scenarios = {
+  async tells_of_three(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    await page.getByText("The tracer is attached").waitFor();
+    await watch(page);
+    const names = ["large.bin", "<b>&.txt", "middle.bin"];
+    const sizes = [100e6, 5, 5e6];
+    await drop(context, page, names.map((name, at) => file(directory, name, sizes[at])));
+    for (const name of names) await item(page, name).and(page.locator(".complete")).waitFor();
+    await waited(page, names);
+    await look(browser, shots, "traced");
+    const ways = await addresses(page, names);
+    for (const [at, way] of ways.entries()) {
+      const record = await open(page, way);
+      assert.equal(record.upload.bytes, sizes[at]);
+      assert.equal(record.upload.stored_bytes, sizes[at]);
+      await compare(page, record);
+      await page.getByText("All four agree").waitFor();
+    }
+    await page.goto(ways[0]);
+    await look(browser, shots, "timeline");
+    // The way to all uploads, then the first step.
+    for (let stop = 0; stop < 2; stop += 1) await page.keyboard.press("Tab");
+    await page.getByText("The client asks to open a connection").waitFor();
+    await look(browser, shots, "explained");
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator(".explain:visible").count(), 0);
+  },
+
+  async cancels(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    await page.getByText("The tracer is attached").waitFor();
+    const unthrottle = await throttle(context, page, 2e6);
+    await watch(page);
+    const names = ["large.bin", "small.bin"];
+    const sizes = [40e6, 8e6];
+    const chosen = names.map((name, at) => file(directory, name, sizes[at]));
+    await page.locator("#choose").setInputFiles(chosen);
+    for (const name of names) {
+      await state(page, name).getByText(/ of .*\/s, .* left/).waitFor();
+      await page.getByRole("button", { name: `Cancel ${name}` }).click();
+    }
+    await waited(page, names);
+    await unthrottle();
+    const who = /^termination: the (client|server) (closed first|reset it)$/;
+    for (const name of names) {
+      const shown = item(page, name).locator(".timeline");
+      await shown.getByText("aborted", { exact: true }).waitFor();
+      await shown.getByText("The upload was cut short").waitFor();
+      await shown.getByText(who).waitFor();
+      tell({ name, closed: await shown.getByText(who).innerText() });
+    }
+    await look(browser, shots, "aborted-here");
+    const ways = await addresses(page, names);
+    for (const [at, way] of ways.entries()) {
+      const { upload, timelines } = await open(page, way);
+      assert.equal(upload.outcome, "aborted");
+      await page.locator(".summary").getByText("aborted").waitFor();
+      const closed = timelines.at(-1).phases[2].closed_first;
+      await page.getByRole("cell").getByText(`the ${closed}`).first().waitFor();
+      await look(browser, shots, `aborted-${names[at]}`);
+    }
+  },
+
+  /** What the tracer did not see is unknown, and says why. */
+  async goes_on_with_another_tracer(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    await page.getByText("The tracer is attached").waitFor();
+    const unthrottle = await throttle(context, page, 5e6);
+    await watch(page);
+    await page.locator("#choose").setInputFiles([file(directory, "middle.bin", 15e6)]);
+    await state(page, "middle.bin").getByText(/ of .*\/s, .* left/).waitFor();
+    await ask("stop the tracer");
+    await page.getByText("No tracer is attached").waitFor();
+    await look({ page }, shots, "untraced-here");
+    await ask("start the tracer");
+    await page.getByText("The tracer is attached").waitFor();
+    await unthrottle();
+    await item(page, "middle.bin").and(page.locator(".complete")).waitFor();
+    await waited(page, ["middle.bin"]);
+    const shown = item(page, "middle.bin").locator(".timeline");
+    await shown.getByText("unknown: it began before the tracer did").waitFor();
+    await look(browser, shots, "half-traced-here");
+    const [way] = await addresses(page, ["middle.bin"]);
+    const { timelines } = await open(page, way);
+    assert.equal(timelines[0].complete, false);
+    await look(browser, shots, "half-traced");
+  },
+};
+
+const browser = await launch(modules);
+try {
+  await scenarios[scenario](browser);
+} catch (error) {
+  await browser.page.screenshot({ path: join(shots, `failed-${scenario}.png`), fullPage: true });
+  throw error;
+} finally {
+  await browser.close();
+}
+process.exit();
