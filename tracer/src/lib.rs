@@ -21,6 +21,7 @@ pub mod output;
 pub mod output_file;
 pub mod payload;
 pub mod pipeline;
+pub mod privileges;
 pub mod process;
 pub mod segment;
 pub mod show;

@@ -19,12 +19,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::thread::CapabilitySet;
 use tracing::error;
 
 pub use self::{ndjson::Ndjson, pcapng::Pcapng, text::Text, web::Web};
 use crate::{
     moment::Moment,
     output::{Hop, LostLine, Output},
+    privileges,
 };
 
 /// Writes outputs in its own way.
@@ -44,6 +46,11 @@ pub trait Sink: Send {
     /// How many outputs it could not bring to where they belong, and went on without.
     fn lost(&self) -> u64 {
         0
+    }
+
+    /// The capabilities that it has a use for.
+    fn keeps(&self) -> CapabilitySet {
+        CapabilitySet::empty()
     }
 }
 
@@ -90,6 +97,7 @@ impl SinkThread {
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
+                privileges::keep(sink.keeps());
                 let result = write_all(sink.as_mut(), &received, &written);
                 failed.store(result.is_err(), Ordering::Relaxed);
                 result

@@ -35,6 +35,27 @@ pub struct LeftOut {
     pub processes: usize,
 }
 
+impl LeftOut {
+    /// In words, with the capabilities(7) that it takes; `None` where nothing was left out.
+    #[must_use]
+    pub fn describe(&self) -> Option<String> {
+        let namespaces = format!(
+            "network namespaces that may not be entered: {} (it takes CAP_SYS_ADMIN)",
+            self.namespaces
+        );
+        let processes = format!(
+            "processes that may not be looked into: {} (it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
+            self.processes
+        );
+        match (self.namespaces, self.processes) {
+            (0, 0) => None,
+            (0, _) => Some(processes),
+            (_, 0) => Some(namespaces),
+            (_, _) => Some(format!("{processes}, {namespaces}")),
+        }
+    }
+}
+
 /// A TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenSocket {

@@ -1,10 +1,10 @@
 //! What to trace: found out before anything is attached, then attached and followed to its end.
 
+mod already;
 mod wanted;
 
 use std::{
     cell::Cell,
-    collections::HashSet,
     net::SocketAddr,
     ops::ControlFlow,
     path::PathBuf,
@@ -13,23 +13,25 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::thread::CapabilitySet;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    task::spawn_blocking,
     time::sleep,
 };
 use tracing::{debug, warn};
 use upload_server::control_path::default_control_path;
 
-use self::wanted::Wanted;
+use self::{
+    already::{listening, open_already},
+    wanted::Wanted,
+};
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
     command::{self, Prepared, Running, Stdout},
     input::{Flow, Input, Missing},
     kernel::Probe,
-    say,
-    sockets::{self, OpenSocket},
+    privileges, say,
     source::{
         attached,
         feed::UploadFeed,
@@ -46,6 +48,8 @@ pub struct Target {
     wanted: Wanted,
     feed: Option<(PathBuf, UploadFeed)>,
     command: Option<Prepared>,
+    /// Capabilities that are of use while tracing.
+    kept: CapabilitySet,
     /// What is asked for.
     pub scope: Scope,
     what: String,
@@ -80,8 +84,12 @@ impl Target {
             segments: arguments.segments,
             every_segment: arguments.segments || arguments.pcapng.is_some(),
         };
+        let mut kept = privileges::for_reading();
+        kept.set(privileges::FOR_CONTROL_SOCKET, feed.is_some());
+        kept.set(privileges::FOR_COMMAND, command.is_some());
         Ok(Self {
             wanted,
+            kept,
             feed: feed.map(|feed| (path_of(arguments), feed)),
             command,
             scope,
@@ -96,6 +104,13 @@ impl Target {
         Some((path.clone(), feed.server.listen.clone()))
     }
 
+    /// Whoever takes the inputs has a use for these capabilities.
+    #[must_use]
+    pub fn keeping(mut self, capabilities: CapabilitySet) -> Self {
+        self.kept |= capabilities;
+        self
+    }
+
     /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
     /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
     /// the exit status, the command's if there is one.
@@ -108,7 +123,8 @@ impl Target {
         arguments: &TraceArgs,
         mut each: impl FnMut(Input<'_>) -> Flow,
     ) -> Result<ExitCode> {
-        let listening = listening(self.command.is_some()).await;
+        let is_command = self.command.is_some();
+        let listening = listening(is_command).await;
         let started = Instant::now();
         let every_segment = self.scope.every_segment;
         let probe = Probe::attach(
@@ -134,7 +150,7 @@ impl Target {
             tokio::spawn(async move { news.follow(&path, to).await });
         }
         let mut running = self.command.map(Prepared::start).transpose()?;
-        let open = open_already(self.wanted, running.is_some());
+        let open = open_already(self.wanted, is_command);
         let ended = Cell::new(false);
         let ended = &ended;
         let stop: std::pin::Pin<Box<dyn Future<Output = ()>>> = match &mut running {
@@ -154,7 +170,12 @@ impl Target {
             open,
             stop,
         };
-        live::run(probe, beside, tell_ready, |input| {
+        let kept = self.kept;
+        let ready = || {
+            privileges::keep(kept);
+            tell_ready();
+        };
+        live::run(probe, beside, ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
             match each(input) {
                 Flow::Enough => ControlFlow::Break(()),
@@ -209,56 +230,6 @@ async fn until_ended(running: &mut Running, duration: Option<Duration>) {
         }
         () = time_is_up(duration) => {}
     }
-}
-
-/// The sockets that listen before anything is attached; of no use to a command, whose connections
-/// are seen to open.
-async fn listening(is_command: bool) -> Vec<OpenSocket> {
-    if is_command {
-        return Vec::new();
-    }
-    let found: Result<Vec<OpenSocket>> = match spawn_blocking(sockets::listeners).await {
-        Ok(found) => found,
-        Err(error) => Err(error.into()),
-    };
-    found.unwrap_or_else(|error| {
-        debug!("which sockets listen is not known: {error:#}");
-        Vec::new()
-    })
-}
-
-/// The wanted sockets that were there before the tracer; a command has none yet.
-async fn open_already(wanted: Wanted, is_command: bool) -> Vec<OpenSocket> {
-    if is_command {
-        return Vec::new();
-    }
-    let found = spawn_blocking(move || {
-        let dump = sockets::dump()?;
-        if dump.left_out != sockets::LeftOut::default() {
-            warn!(
-                namespaces = dump.left_out.namespaces,
-                processes = dump.left_out.processes,
-                "connections that were open already are missing: these could not be looked at"
-            );
-        }
-        let accepting: HashSet<(u32, u16)> = dump.listeners.iter().map(place).collect();
-        let mut sockets = wanted.of_sockets(dump.sockets);
-        // Who listens is the server, which tells of the other end, too.
-        sockets.sort_by_key(|socket| !accepting.contains(&place(socket)));
-        Ok(sockets)
-    });
-    let found: Result<Vec<OpenSocket>> = match found.await {
-        Ok(found) => found,
-        Err(error) => Err(error.into()),
-    };
-    found.unwrap_or_else(|error| {
-        warn!("connections that were open already are missing: {error:#}");
-        Vec::new()
-    })
-}
-
-fn place(socket: &OpenSocket) -> (u32, u16) {
-    (socket.addresses.netns, socket.addresses.local.port())
 }
 
 fn tell_ready() {

@@ -14,7 +14,7 @@ use crate::{
     cli::{OutputArgs, TraceArgs},
     input::{Flow, Input},
     output_file::OutputFile,
-    say,
+    privileges, say,
     show::Show,
     sink::WhenBehind,
     source::recording::{Recorder, Recording},
@@ -44,7 +44,9 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let created = OutputFile::create(file).with_context(unwritable)?;
-    let target = Target::choose(arguments, output).await?;
+    let target = Target::choose(arguments, output)
+        .await?
+        .keeping(privileges::FOR_FILES);
     let mut recorder = Recorder::new(BufWriter::new(created), target.scope)?;
     let mut show = Show::open(output, target.scope, Some(arguments), WhenBehind::Drop)?
         .with_web(target.server())?;

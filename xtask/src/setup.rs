@@ -34,6 +34,8 @@ pub(crate) fn for_build() -> Result<()> {
 /// What the tests call, by Debian package.
 pub(crate) fn for_tests() -> Result<()> {
     packages(&[
+        ("capsh", "libcap2-bin"),
+        ("setcap", "libcap2-bin"),
         ("curl", "curl"),
         ("ip", "iproute2"),
         ("ss", "iproute2"),

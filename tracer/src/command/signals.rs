@@ -2,12 +2,14 @@
 
 use std::{io, thread};
 
-use rustix::process::Signal;
+use rustix::{process::Signal, thread::CapabilitySet};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{Handle, SignalsInfo, exfiltrator::WithRawSiginfo},
 };
 use tokio::sync::mpsc;
+
+use crate::privileges;
 
 /// See the module. Hears them until it is dropped.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ impl Signals {
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
+                privileges::keep(CapabilitySet::empty());
                 for signal in &mut signals {
                     // The terminal sends to every process in the foreground, the command among
                     // them. sigaction(2): what a process sends has a si_code of 0 or less.

@@ -3,6 +3,8 @@
 use aya::programs::ProgramError;
 use tracing::debug;
 
+use crate::privileges::lacking;
+
 /// What the kernel answers who may not; the verifier's refusals are EACCES and EINVAL.
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 
@@ -25,9 +27,17 @@ pub enum AttachError {
         /// What the parser said.
         reason: String,
     },
-    /// Neither root nor the capabilities.
+    /// Neither root nor all of the capabilities.
     #[error(
-        "loading eBPF programs was not permitted: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+        "loading eBPF programs was not permitted, for want of {lacking}: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    )]
+    Lacks {
+        /// The names of those that are not there.
+        lacking: String,
+    },
+    /// The capabilities are there, and do not suffice.
+    #[error(
+        "loading eBPF programs was not permitted, although the tracer has the capabilities for it: they do not count within a user namespace (a rootless container), and lockdown or a security module may forbid it; run the tracer on the host, as root"
     )]
     NotPermitted,
     /// The tracepoint that everything rests on is missing.
@@ -57,12 +67,27 @@ pub enum AttachError {
     Other(#[from] anyhow::Error),
 }
 
+impl AttachError {
+    /// What the kernel means by EPERM.
+    pub(super) fn not_permitted() -> Self {
+        match &*lacking() {
+            [] => Self::NotPermitted,
+            [others @ .., last] if !others.is_empty() => Self::Lacks {
+                lacking: format!("{} and {last}", others.join(", ")),
+            },
+            some => Self::Lacks {
+                lacking: some.join(", "),
+            },
+        }
+    }
+}
+
 pub(super) fn refused(program: &'static str, error: &ProgramError) -> AttachError {
     if let ProgramError::LoadError { verifier_log, .. } = error {
         debug!(program, %verifier_log, "refused");
     }
     if is_permission(error) {
-        return AttachError::NotPermitted;
+        return AttachError::not_permitted();
     }
     AttachError::Refused {
         program,

@@ -235,7 +235,7 @@ fn load(
         )))
         .map_err(|error| {
             if is_permission(&error) {
-                AttachError::NotPermitted
+                AttachError::not_permitted()
             } else {
                 AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
             }

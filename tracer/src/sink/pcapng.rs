@@ -20,11 +20,14 @@ use pcap_file::{
     },
 };
 
+use rustix::thread::CapabilitySet;
+
 use super::Sink;
 use crate::{
     end::End,
     output::{Output, SegmentLine},
     output_file::Destination,
+    privileges,
 };
 
 /// See the module.
@@ -171,6 +174,10 @@ impl Sink for Pcapng {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.get_mut().flush()?;
         self.follow_rotation()
+    }
+
+    fn keeps(&self) -> CapabilitySet {
+        privileges::FOR_FILES
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use hyper::body::Bytes;
+use rustix::thread::CapabilitySet;
 use tracing::{debug, warn};
 use upload_server::record::Cookie;
 
@@ -20,6 +21,7 @@ use self::control::Control;
 use super::{Sink, explain::explained};
 use crate::{
     output::{Output, UploadLine},
+    privileges,
     timeline::{Certainty, Phase, Timeline, UploadSummary},
 };
 
@@ -182,6 +184,10 @@ impl Sink for Web {
 
     fn lost(&self) -> u64 {
         self.lost
+    }
+
+    fn keeps(&self) -> CapabilitySet {
+        privileges::FOR_CONTROL_SOCKET
     }
 }
 

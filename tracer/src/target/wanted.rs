@@ -10,7 +10,7 @@ use crate::{
     cgroups::CgroupNames,
     cli::TraceArgs,
     kernel::Filter,
-    process,
+    process, say,
     sockets::{self, Holder, OpenSocket},
 };
 
@@ -59,7 +59,13 @@ impl Wanted {
             }
         }
         if arguments.names_processes() {
-            wanted.filter.listeners = sockets::dump()?
+            let dump = sockets::dump()?;
+            if let Some(left_out) = dump.left_out.describe() {
+                say(&format!(
+                    "connections that the chosen processes accept may be missing: {left_out}"
+                ));
+            }
+            wanted.filter.listeners = dump
                 .listeners
                 .iter()
                 .filter(|socket| socket.holders.iter().any(|holder| wanted.holds(holder)))

@@ -27,14 +27,7 @@ fn each_is_one_sentence() {
     let lab = Lab::new();
     let nowhere = lab.dir.path().join("nowhere");
     let nowhere = nowhere.to_str().unwrap();
-    // The test binary's folder may be closed to others.
-    let everybodys = lab.dir.path().join("tracer");
-    std::fs::copy(TRACER, &everybodys).unwrap();
-    std::fs::set_permissions(
-        lab.dir.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    let everybodys = lab.everybodys_tracer();
     let everybodys = everybodys.to_str().unwrap();
     let no_btf = format!("mount -t tmpfs none /sys/kernel/btf && exec {TRACER} --all");
     let cases: &[(&[&str], i32, &str)] = &[
@@ -47,7 +40,12 @@ fn each_is_one_sentence() {
                 "--all",
             ],
             1,
-            "run the tracer as root (sudo), or with the capabilities CAP_BPF",
+            "for want of CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run the tracer as root (sudo), or",
+        ),
+        (
+            &["unshare", "--user", "--map-root-user", TRACER, "--all"],
+            1,
+            "they do not count within a user namespace",
         ),
         (
             &["unshare", "--mount", "sh", "-c", &no_btf],

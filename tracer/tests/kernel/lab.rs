@@ -1,10 +1,10 @@
 //! A network namespace with an upload server in it, and a tracer that watches.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, ErrorKind, Write as _},
     net::SocketAddr,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     sync::{
@@ -151,6 +151,19 @@ impl Lab {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
         command.args(arguments);
         Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// A tracer that this command starts, attached.
+    pub(crate) fn tracer_by(&self, command: Command) -> Tracer {
+        Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// A tracer that every user may execute; cargo's folder may be closed to others.
+    pub(crate) fn everybodys_tracer(&self) -> PathBuf {
+        let path = self.dir.path().join("tracer");
+        fs::copy(env!("CARGO_BIN_EXE_tracer"), &path).unwrap();
+        fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        path
     }
 
     /// A tracer that writes into a file, attached.
@@ -337,6 +350,10 @@ impl Tracer {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Waits for so many timelines.
     pub(crate) fn wait_for_timelines(&mut self, count: usize) {
         self.wait_for("timeline", count);
@@ -359,6 +376,11 @@ impl Tracer {
     pub(crate) fn kill(mut self) {
         self.process.child.kill().unwrap();
         self.process.child.wait().unwrap();
+    }
+
+    /// Asks the tracer to end.
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
+        self.process.signal_and_wait()
     }
 
     /// Ends a tracer that writes text; gives all it said.
@@ -399,6 +421,7 @@ impl Process {
     fn start(mut command: Command, notify: &Path) -> Self {
         let _ = fs::remove_file(notify);
         let socket = UnixDatagram::bind(notify).unwrap();
+        fs::set_permissions(notify, Permissions::from_mode(0o777)).unwrap();
         let deadline = Instant::now() + *PATIENCE;
         // Who ends instead says nothing there.
         let turn = Duration::from_millis(200);

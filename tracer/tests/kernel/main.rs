@@ -26,6 +26,7 @@ mod loading;
 mod loss;
 mod netem;
 mod owners;
+mod privileges;
 mod recording;
 mod roles;
 mod sockets;

@@ -1,0 +1,132 @@
+//! The tracer's capabilities(7): those that attaching needs, and the few that are kept after it.
+//!
+//! They belong to a thread each, and a new thread has those of the one that started it: each thread
+//! that goes on when the tracer is attached lets go of its own.
+
+use std::io;
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
+};
+use tracing::warn;
+
+/// Each capability that attaching needs, and its name.
+const TO_ATTACH: [(CapabilitySet, &str); 3] = [
+    (CapabilitySet::BPF, "CAP_BPF"),
+    (CapabilitySet::PERFMON, "CAP_PERFMON"),
+    (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
+];
+
+/// For a file that is rotated: its directory and its next owner may be another user's.
+pub const FOR_FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::CHOWN);
+
+/// For another user's upload server: its control socket is closed to others.
+pub const FOR_CONTROL_SOCKET: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
+
+/// For signals to a command that runs as another user.
+pub const FOR_COMMAND: CapabilitySet = CapabilitySet::KILL;
+
+/// Until Linux 5.19 whoever reads a map that is open needs this where `unprivileged_bpf_disabled`
+/// is set (kernel commit c8644cd0efe7).
+const TO_READ_MAPS: CapabilitySet = CapabilitySet::BPF;
+
+/// The capabilities that attaching needs and the calling thread lacks, by name.
+#[must_use]
+pub fn lacking() -> Vec<&'static str> {
+    let mine = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    // It stands for all three (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`).
+    if mine.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    TO_ATTACH
+        .iter()
+        .filter(|(capability, _)| !mine.contains(*capability))
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// What the thread that reads the kernel's records keeps, beside what its outputs need.
+#[must_use]
+pub fn for_reading() -> CapabilitySet {
+    let release = rustix::system::uname();
+    match release.release().to_str().ok().and_then(version) {
+        Some(version) if version >= (5, 19) => CapabilitySet::empty(),
+        _ => TO_READ_MAPS,
+    }
+}
+
+/// Lets go of all other capabilities of the calling thread, for good: what it executes gets none
+/// back either.
+pub fn keep(kept: CapabilitySet) {
+    if let Err(error) = keep_only(kept) {
+        warn!(%error, "capabilities that are not needed any more stay");
+    }
+}
+
+fn keep_only(kept: CapabilitySet) -> io::Result<()> {
+    let mine = capabilities(None)?;
+    set_no_new_privs(true)?;
+    clear_ambient_capability_set()?;
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: mine.effective & kept,
+            permitted: mine.permitted & kept,
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
+    Ok(())
+}
+
+/// The first two numbers of `uname -r`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::thread::{CapabilitySet, capabilities, no_new_privs};
+
+    use super::{TO_ATTACH, keep, version};
+
+    #[test]
+    fn versions() {
+        let check = |release, expected| assert_eq!(version(release), expected, "{release}");
+        check("6.18.44-fc-v669", Some((6, 18)));
+        check("6.1.0-38-cloud-amd64", Some((6, 1)));
+        check("5.15-rc1", Some((5, 15)));
+        check("5.4", Some((5, 4)));
+        check("unknown", None);
+    }
+
+    #[test]
+    fn the_service_has_what_attaching_needs() {
+        let service = include_str!("../tracer.service");
+        let names = TO_ATTACH.map(|(_, name)| name).join(" ");
+        for key in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+            let line = format!("{key}={names}");
+            assert!(service.lines().any(|found| found == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn one_thread_keeps_what_it_says_and_the_others_theirs() {
+        let before = capabilities(None).unwrap();
+        let kept = CapabilitySet::KILL | CapabilitySet::CHOWN;
+        let after = thread::spawn(move || {
+            keep(kept);
+            assert!(no_new_privs().unwrap());
+            thread::spawn(|| capabilities(None)).join().unwrap()
+        });
+        let after = after.join().unwrap().unwrap();
+        assert_eq!(after.permitted, before.permitted & kept);
+        assert_eq!(after.effective, before.effective & kept);
+        assert_eq!(after.inheritable, CapabilitySet::empty());
+        assert_eq!(capabilities(None).unwrap(), before);
+        assert!(!no_new_privs().unwrap());
+    }
+}

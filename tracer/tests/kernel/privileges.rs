@@ -1,0 +1,234 @@
+//! The tracer with no more rights than it needs, before it is attached and after.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::thread::CapabilitySet;
+use tracer::privileges;
+
+use crate::{
+    lab::{Lab, Tracer, run, wait_until},
+    trace::steps,
+};
+
+const THREE: [&str; 3] = ["cap_bpf", "cap_perfmon", "cap_net_admin"];
+
+/// No user of the machine needs this id.
+const SOMEBODY: u32 = 4_000_124;
+
+/// The tracer as somebody who has these capabilities and no others.
+fn restricted(tracer: &Path, capabilities: &[&str], arguments: &str) -> Command {
+    let ambient: Vec<String> = capabilities.iter().map(|name| format!("^{name}")).collect();
+    let iab = format!("--iab={}", ambient.join(","));
+    let ids = [format!("--gid={SOMEBODY}"), format!("--uid={SOMEBODY}")];
+    let mut command = Command::new("capsh");
+    command
+        .args(["--groups=", &ids[0], "--keep=1", &ids[1]])
+        .args([&iab, "--", "-c"])
+        .arg(format!("exec {} {arguments}", tracer.display()));
+    command
+}
+
+/// An upload is traced whole, and its owners are known; gives what the tracer said beside.
+fn check_traces(lab: &Lab, mut tracer: Command) -> String {
+    let said = lab.dir.path().join("said");
+    tracer.stderr(File::create(&said).unwrap());
+    let server = lab.server(&["--on-duplicate", "overwrite"]);
+    let mut tracer = lab.tracer_by(tracer);
+    lab.upload(&lab.file("cat.png", 100_000), &server.url("cat.png"));
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = trace.only_to(5000);
+    assert_eq!(timeline["complete"], true, "{timeline:#}");
+    assert_eq!(
+        steps(timeline, 0),
+        ["client SYN", "server SYN-ACK", "client ACK"]
+    );
+    assert_eq!(timeline["client"]["comm"], "curl");
+    assert_eq!(timeline["server"]["comm"], "upload-server");
+    assert_eq!(trace.summary()["lost"], 0);
+    server.stop();
+    fs::read_to_string(said).unwrap()
+}
+
+#[test]
+fn three_capabilities_suffice() {
+    let lab = Lab::new();
+    let tracer = lab.everybodys_tracer();
+    let arguments = "-o ndjson --port 5000";
+    let said = check_traces(&lab, restricted(&tracer, &THREE, arguments));
+    let processes = "whose they are: processes that may not be looked into: ";
+    assert!(said.contains(processes), "{said}");
+    // With a file's capabilities, /proc/self is not the process's own.
+    run(Command::new("setcap")
+        .arg(format!("{}=ep", THREE.join(",")))
+        .arg(&tracer));
+    let said = check_traces(&lab, restricted(&tracer, &[], arguments));
+    assert!(said.contains(processes), "{said}");
+}
+
+#[test]
+fn what_cannot_be_found_out_is_said() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.everybodys_tracer();
+    let pid = server.pid().to_string();
+    let check = |capabilities: &[&str], sentences: &[&str]| {
+        let capabilities = [&THREE[..], capabilities].concat();
+        let arguments = format!("--pid {pid} --duration 0");
+        let output = restricted(&tracer, &capabilities, &arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        let accepted = "connections that the chosen processes accept may be missing: ";
+        let said = stderr
+            .lines()
+            .find_map(|line| line.split_once(accepted))
+            .map_or("", |(_, said)| said);
+        assert_eq!(said.is_empty(), sentences.is_empty(), "{stderr}");
+        assert!(sentences.iter().all(|one| said.contains(one)), "{stderr}");
+    };
+    let processes = "(it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)";
+    let namespaces = "(it takes CAP_SYS_ADMIN)";
+    let looking = ["cap_sys_ptrace", "cap_dac_read_search"];
+    check(&[], &[processes]);
+    check(&looking, &[namespaces]);
+    check(&["cap_sys_ptrace"], &[processes, namespaces]);
+    check(&[&looking[..], &["cap_sys_admin"]].concat(), &[]);
+    server.stop();
+}
+
+#[test]
+fn each_that_is_missing_is_named() {
+    let lab = Lab::new();
+    let tracer = lab.everybodys_tracer();
+    for missing in THREE {
+        let others: Vec<&str> = THREE.into_iter().filter(|name| *name != missing).collect();
+        let output = restricted(&tracer, &others, "--all").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let sentence = format!("for want of {}: run", missing.to_uppercase());
+        assert!(stderr.contains(&sentence), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+/// The name of each thread, and its capabilities, permitted or effective.
+fn held(tracer: &Tracer) -> Vec<(String, CapabilitySet)> {
+    let threads = fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap();
+    threads
+        .map(|thread| {
+            let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap().trim().to_owned()
+            };
+            let set = |name| {
+                let bits = u64::from_str_radix(&field(name), 16).unwrap();
+                CapabilitySet::from_bits_retain(bits)
+            };
+            assert_eq!(field("NoNewPrivs:"), "1", "{status}");
+            let inherited = set("CapInh:") | set("CapAmb:");
+            assert_eq!(inherited, CapabilitySet::empty(), "{status}");
+            (field("Name:"), set("CapPrm:") | set("CapEff:"))
+        })
+        .collect()
+}
+
+/// The tracer's capabilities once it is attached: of its first thread, beside what every thread
+/// there reads maps with, and of all its sinks.
+fn check_keeps(lab: &Lab, arguments: &[&str], first: CapabilitySet, sinks: CapabilitySet) {
+    let tracer = lab.tracer_alone(arguments);
+    let held = held(&tracer);
+    tracer.terminate();
+    let (of_first, of_others): (Vec<_>, Vec<_>) =
+        held.into_iter().partition(|(name, _)| name == "tracer");
+    let [(_, found)] = of_first[..] else {
+        panic!("{of_first:?}")
+    };
+    assert_eq!(found, first | privileges::for_reading(), "{arguments:?}");
+    let rest: CapabilitySet = of_others.iter().map(|(_, held)| *held).collect();
+    assert_eq!(rest, sinks, "{arguments:?}: {of_others:?}");
+}
+
+#[test]
+fn what_is_not_needed_any_more_is_let_go() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let path = |name: &str| lab.dir.path().join(name).to_str().unwrap().to_owned();
+    let (control, trace, pcapng) = (path("control"), path("trace"), path("pcapng"));
+    let nothing = CapabilitySet::empty();
+    let files = CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
+    let control_socket = CapabilitySet::DAC_OVERRIDE;
+    check_keeps(&lab, &["--port", "5000"], nothing, nothing);
+    let with_server = ["--server", &control];
+    check_keeps(&lab, &with_server, control_socket, control_socket);
+    let with_capture = ["--port", "5000", "--pcapng", &pcapng];
+    check_keeps(&lab, &with_capture, nothing, files);
+    let recorded = ["record", &trace, "--port", "5000"];
+    check_keeps(&lab, &recorded, files, nothing);
+    let command = ["--", "sleep", "60"];
+    check_keeps(&lab, &command, CapabilitySet::KILL, nothing);
+    server.stop();
+}
+
+/// What was kept does what it is for: all these belong to others than root.
+#[test]
+fn others_files_sockets_and_processes_stay_within_reach() {
+    let lab = Lab::new();
+    let server = lab.server(&["--on-duplicate", "overwrite"]);
+    chown(lab.control(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let directory = lab.dir.path().join("somebodys");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    chown(&directory, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let [trace, pcapng] = ["trace", "pcapng"].map(|name| directory.join(name));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+    command
+        .arg("record")
+        .arg(&trace)
+        .args(["-o", "ndjson", "--pcapng"])
+        .arg(&pcapng)
+        .arg("--server")
+        .arg(lab.control())
+        .env("SUDO_UID", SOMEBODY.to_string())
+        .env("SUDO_GID", SOMEBODY.to_string());
+    let mut tracer = lab.tracer_by(command);
+    for path in [&trace, &pcapng] {
+        fs::rename(path, path.with_extension("1")).unwrap();
+    }
+    let file = lab.file("small", 100);
+    let is_somebodys = |path: &Path| fs::metadata(path).is_ok_and(|found| found.uid() == SOMEBODY);
+    wait_until(|| {
+        lab.upload(&file, &server.url("small"));
+        is_somebodys(&trace) && is_somebodys(&pcapng)
+    });
+    tracer.wait_for_timelines(1);
+    let control = lab.control();
+    wait_until(|| {
+        let url = "http://control/uploads/1/timeline";
+        let arguments = ["--fail", "--unix-socket", control.to_str().unwrap(), url];
+        lab.curl(&arguments).status.success()
+    });
+    tracer.stop();
+    server.stop();
+}
+
+#[test]
+fn a_command_of_another_user_gets_its_signals() {
+    let lab = Lab::new();
+    let uid = run(Command::new("id").args(["-u", "nobody"]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+    command
+        .args(["--", "sh", "-c", "echo started; exec sleep 60"])
+        .env("SUDO_UID", uid.trim());
+    let mut tracer = lab.tracer_by(command);
+    tracer.wait_for_text("started");
+    assert_eq!(tracer.terminate().code(), Some(143));
+}
