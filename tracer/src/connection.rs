@@ -46,6 +46,8 @@ pub struct Connection {
 pub enum Unfinished {
     /// There were too many connections, and it had been idle for the longest time.
     Dropped,
+    /// Its sockets are gone; the record of that was lost.
+    Gone,
 }
 
 /// What one socket went through.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use upload_server::record::FeedLine;
 
-use crate::sockets::OpenSocket;
+use crate::sockets::{OpenSocket, Present};
 
 /// One input of the [`Pipeline`](crate::pipeline::Pipeline).
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,9 @@ pub enum Input<'a> {
     Socket(Box<OpenSocket>),
     /// How many connections may be kept at once; at the start, where it is said at all.
     Room(usize),
+    /// The sockets that there were, after records were lost. What the kernel said of them before has
+    /// been handed over.
+    Present(Box<Present>),
     /// What a cgroup is called.
     Cgroup(CgroupName),
     /// What the kernel lacks, at the start and where it lacks something.

@@ -107,6 +107,7 @@ impl Pipeline {
                 self.table.note_open(*socket, self.tick.mono_ns);
                 self.make_room(out);
             }
+            Input::Present(present) => self.tell_gone(&present, out),
             Input::Cgroup(name) => self.machine.note_cgroup(name),
             Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,

@@ -109,6 +109,7 @@ impl Show {
             | Input::Cgroup(_)
             | Input::Missing(_)
             | Input::Room(_)
+            | Input::Present(_)
             | Input::Cost(_) => false,
         };
         self.pipeline.advance(input, &mut self.outputs);

@@ -13,7 +13,11 @@ use std::collections::HashSet;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Addresses, State};
+use self::namespaces::Found;
+use crate::{
+    event::{Addresses, State},
+    kernel::clock,
+};
 
 /// What is open at one moment. Sockets that come or go meanwhile may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +58,17 @@ impl LeftOut {
             (_, _) => Some(format!("{processes}, {namespaces}")),
         }
     }
+}
+
+/// Which sockets there were at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// CLOCK_MONOTONIC before the kernel was asked.
+    pub asked_ns: u64,
+    /// The network namespaces that were looked at.
+    pub netns: Vec<u32>,
+    /// The sockets' cookies.
+    pub cookies: Vec<u64>,
 }
 
 /// A TCP socket.
@@ -127,8 +142,22 @@ enum Which {
 /// # Errors
 /// When the kernel does not answer for this process's own network namespace.
 pub fn listeners() -> Result<Vec<OpenSocket>> {
-    let (found, _) = namespaces::dump_each(Which::Listeners)?;
-    Ok(found)
+    Ok(namespaces::dump_each(Which::Listeners)?.sockets)
+}
+
+/// Asks the kernel which sockets there are, wherever that may be asked.
+///
+/// # Errors
+/// When the kernel does not answer for this process's own network namespace, or `/proc` cannot be
+/// read.
+pub fn present() -> Result<Present> {
+    let asked_ns = clock::monotonic_ns();
+    let Found { sockets, netns, .. } = namespaces::dump_each(Which::All)?;
+    Ok(Present {
+        asked_ns,
+        netns,
+        cookies: sockets.iter().map(|socket| socket.cookie).collect(),
+    })
 }
 
 /// Asks the kernel for every socket, then `/proc` for who holds them.
@@ -137,7 +166,11 @@ pub fn listeners() -> Result<Vec<OpenSocket>> {
 /// When the kernel does not answer for this process's own network namespace, or `/proc` cannot be
 /// read.
 pub fn dump() -> Result<Dump> {
-    let (found, namespaces) = namespaces::dump_each(Which::All)?;
+    let Found {
+        sockets: found,
+        not_entered: namespaces,
+        ..
+    } = namespaces::dump_each(Which::All)?;
     let mut seen = HashSet::new();
     let found: Vec<OpenSocket> = found
         .into_iter()

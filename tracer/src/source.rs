@@ -5,3 +5,4 @@ pub mod feed;
 pub mod live;
 mod names;
 pub mod recording;
+mod roll_call;

@@ -145,7 +145,8 @@ impl Timeline {
             phases.push(Phase::Termination(Termination::of(connection, origin)));
         }
         let incomplete = why_incomplete(connection);
-        let is_open = connection.closed_ns().is_none();
+        let is_gone = connection.unfinished == Some(Unfinished::Gone);
+        let is_open = connection.closed_ns().is_none() && !is_gone;
         let mut timeline = Self {
             at: machine.clock.moment(first_ns),
             connection: connection.id.clone(),
@@ -260,7 +261,7 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
             reasons.push("it was idle, and there were too many connections");
         }
         (None, None, 0) => reasons.push("it was still open"),
-        (None, None, _) => reasons.push("its end was not seen"),
+        (None, Some(Unfinished::Gone) | None, _) => reasons.push("its end was not seen"),
     }
     if connection.lost > 0 {
         reasons.push(if connection.lost_at_most {

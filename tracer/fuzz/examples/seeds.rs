@@ -143,6 +143,7 @@ fn only(frames: &[Frame], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
             Frame::Cost(cost) => Input::Cost(cost.clone()),
             Frame::Missing(missing) => Input::Missing(missing.clone()),
             Frame::Room(most) => Input::Room(*most),
+            Frame::Present(present) => Input::Present(present.clone()),
             Frame::Feed(feed) => {
                 if !concerns(feed, &cookies) {
                     continue;

@@ -1,7 +1,7 @@
 //! Connections that leave the table before their end.
 
 use super::Pipeline;
-use crate::{connection::Unfinished, output::Output};
+use crate::{connection::Unfinished, output::Output, sockets::Present};
 
 /// Of a full table, one connection in so many is dropped at once: finding the idlest takes a look at
 /// all.
@@ -21,6 +21,16 @@ impl Pipeline {
                 self.dropped += 1;
             }
             self.tell(key, out);
+        }
+    }
+
+    /// Tells the connections whose CLOSE was lost.
+    pub(super) fn tell_gone(&mut self, present: &Present, out: &mut Vec<Output>) {
+        for key in self.table.absent(present) {
+            if !self.closed.contains_key(&key) {
+                self.table.leave_unfinished(key, Unfinished::Gone);
+                self.tell(key, out);
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use super::Pipeline;
 use crate::{
     input::{Feed, Input, Tick},
     output::{Hop, Output},
+    sockets::Present,
+    timeline::Timeline,
 };
 
 const LAST: u64 = u64::MAX;
@@ -255,4 +257,78 @@ fn too_many_connections() {
     assert_eq!(told[0], (2, Vec::new()));
     assert_eq!(dropped, 5);
     assert_eq!(told.len(), usize::from(ROOM + MORE));
+}
+
+/// The connections that the pipeline has told when the kernel has named these sockets.
+fn told_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(present.asked_ns, 1)), &mut outputs);
+    pipeline.advance(Input::Present(Box::new(present)), &mut outputs);
+    outputs
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Timeline(timeline) => Some(*timeline),
+            _ => None,
+        })
+        .collect()
+}
+
+/// After a loss: what the kernel does not have any more has ended. What it does have has not, nor
+/// what just began, nor what is where the kernel was not asked.
+#[test]
+fn connections_whose_end_was_lost() {
+    const GONE: u64 = 1;
+    const THERE: u64 = 2;
+    const ELSEWHERE: u64 = 3;
+    const JUST_BEGAN: u64 = 4;
+    const ASKED_NS: u64 = 10_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for cookie in [GONE, THERE, ELSEWHERE, JUST_BEGAN] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.header.mono_ns = if cookie == JUST_BEGAN { ASKED_NS } else { 1 };
+        opened.addresses.netns = if cookie == ELSEWHERE { 7 } else { 0 };
+        opened.addresses.remote_port = u16::try_from(cookie).unwrap();
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    let present = Present {
+        asked_ns: ASKED_NS,
+        netns: vec![0],
+        cookies: vec![THERE],
+    };
+    let told = told_after(&mut pipeline, present);
+    let names: Vec<&str> = told.iter().map(|one| one.connection.as_str()).collect();
+    assert_eq!(names, [GONE.to_string()]);
+    assert!(!told[0].open);
+    let why = [
+        "its end was not seen",
+        "records were lost while it was open",
+    ];
+    assert_eq!(told[0].incomplete, why);
+}
+
+/// A socket that is connected once more keeps its cookie: after a loss, the connection before has
+/// ended although the socket is there.
+#[test]
+fn a_cookie_that_is_used_again() {
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for remote_port in [1, 2] {
+        let mut opened = change(state::CLOSE, state::SYN_SENT);
+        opened.header.mono_ns = 1;
+        opened.addresses.remote_port = remote_port;
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    let present = Present {
+        asked_ns: 10_000_000_000,
+        netns: vec![0],
+        cookies: vec![7],
+    };
+    let told = told_after(&mut pipeline, present);
+    let ports: Vec<u16> = told.iter().map(|one| one.server.port).collect();
+    assert_eq!(ports, [1]);
+    assert!(pipeline.has_open());
 }

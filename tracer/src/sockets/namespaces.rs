@@ -21,8 +21,8 @@ use super::{OpenSocket, Which, diag};
 /// The sockets of every network namespace that a process is in, or that is mounted somewhere (as
 /// `ip netns` does).
 ///
-/// On a thread of its own, which ends in the last of them. Also, how many may not be entered.
-pub(super) fn dump_each(which: Which) -> Result<(Vec<OpenSocket>, usize)> {
+/// On a thread of its own, which ends in the last of them.
+pub(super) fn dump_each(which: Which) -> Result<Found> {
     thread::scope(|scope| scope.spawn(|| Visit::all(which)).join()).unwrap_or_else(|_| {
         Err(anyhow!(
             "the thread that visits network namespaces panicked"
@@ -30,25 +30,34 @@ pub(super) fn dump_each(which: Which) -> Result<(Vec<OpenSocket>, usize)> {
     })
 }
 
+/// What was found in all of them.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) sockets: Vec<OpenSocket>,
+    /// The namespaces that were looked at, by their inode numbers.
+    pub(super) netns: Vec<u32>,
+    /// How many may not be entered.
+    pub(super) not_entered: usize,
+}
+
 struct Visit {
     which: Which,
     seen: HashSet<u64>,
-    sockets: Vec<OpenSocket>,
-    not_entered: usize,
+    found: Found,
 }
 
 impl Visit {
-    fn all(which: Which) -> Result<(Vec<OpenSocket>, usize)> {
+    fn all(which: Which) -> Result<Found> {
         let mut visit = Self {
             which,
             seen: HashSet::new(),
-            sockets: Vec::new(),
-            not_entered: 0,
+            found: Found::default(),
         };
         // Without setns, which needs a capability.
         let own = inode(Path::new("/proc/thread-self/ns/net")).context("reading /proc")?;
         visit.seen.insert(own);
-        visit.sockets = diag::dump(number(own)?, which)?;
+        visit.found.sockets = diag::dump(number(own)?, which)?;
+        visit.found.netns.push(number(own)?);
         for process in fs::read_dir("/proc").context("reading /proc")? {
             let path = process.context("reading /proc")?.path();
             if is_process(&path) {
@@ -58,7 +67,7 @@ impl Visit {
         for path in mounted() {
             visit.namespace(&path);
         }
-        Ok((visit.sockets, visit.not_entered))
+        Ok(visit.found)
     }
 
     /// What cannot be opened is gone, or belongs to a process that is counted as left out when
@@ -76,18 +85,22 @@ impl Visit {
             // It was unmounted meanwhile, and this is the file it was mounted on.
             return;
         }
-        let sockets = entered
-            .context("it may not be entered")
-            .and_then(|()| diag::dump(number(inode)?, self.which));
+        let sockets = entered.context("it may not be entered").and_then(|()| {
+            let netns = number(inode)?;
+            Ok((netns, diag::dump(netns, self.which)?))
+        });
         match sockets {
-            Ok(sockets) => self.sockets.extend(sockets),
+            Ok((netns, sockets)) => {
+                self.found.netns.push(netns);
+                self.found.sockets.extend(sockets);
+            }
             Err(error) => {
                 debug!(
                     inode,
                     error = format!("{error:#}"),
                     "a network namespace is left out"
                 );
-                self.not_entered += 1;
+                self.found.not_entered += 1;
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::names::Names;
+use super::{names::Names, roll_call::RollCall};
 use crate::{
     input::{Feed, Input, Tick},
     kernel::{Probe, clock},
@@ -57,6 +57,7 @@ pub async fn run(
         probe,
         names: Names::new(),
         counted: Tick::default(),
+        roll_call: RollCall::start(),
         each,
     };
     let ring = source.probe.half_full()?;
@@ -93,6 +94,11 @@ pub async fn run(
                 Some(news) => flow = (source.each)(Input::Feed(news)),
                 None => feed_open = false,
             },
+            present = source.roll_call.answer() => {
+                // The end of what is gone may be among what waits.
+                flow = source.drain()?;
+                let _ = (source.each)(Input::Present(Box::new(present)));
+            }
             _ = period.tick() => flow = source.drain()?,
         }
     }
@@ -118,6 +124,7 @@ struct Source<Each> {
     names: Names,
     /// The loss counters as they were last read.
     counted: Tick,
+    roll_call: RollCall,
     each: Each,
 }
 
@@ -155,6 +162,9 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     fn count(&mut self) -> Result<()> {
         let lost = self.probe.lost()?;
         let mono_ns = clock::monotonic_ns();
+        if (lost.ring, lost.recursion) != (self.counted.lost_ring, self.counted.lost_recursion) {
+            self.roll_call.ask();
+        }
         self.counted = Tick {
             mono_ns,
             realtime_ns: clock::realtime_ns(),

@@ -12,13 +12,13 @@ use tracer_ebpf::record;
 use crate::{
     input::{CgroupName, Feed, Input, Missing, ProgramCost, Tick},
     output_file::Destination,
-    sockets::OpenSocket,
+    sockets::{OpenSocket, Present},
 };
 
 const MAGIC: &[u8; 8] = b"tcptrace";
 const FORMAT: u16 = 1;
-/// The largest frame is an upload record, a few hundred bytes.
-const MOST_BYTES: usize = 1 << 20;
+/// The largest frame names the sockets of a whole machine.
+const MOST_BYTES: usize = 16 << 20;
 
 const KERNEL: u8 = 0;
 const FEED: u8 = 1;
@@ -28,6 +28,7 @@ const CGROUP: u8 = 4;
 const COST: u8 = 5;
 const MISSING: u8 = 6;
 const ROOM: u8 = 7;
+const PRESENT: u8 = 8;
 
 /// What was asked for, as far as the output depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl<W: Write> Recorder<W> {
             Input::Cost(cost) => self.frame(COST, &serde_json::to_vec(cost)?),
             Input::Missing(missing) => self.frame(MISSING, &serde_json::to_vec(missing)?),
             Input::Room(most) => self.frame(ROOM, &serde_json::to_vec(most)?),
+            Input::Present(present) => self.frame(PRESENT, &serde_json::to_vec(present)?),
             Input::Shutdown => self.destination.flush(),
         }
     }
@@ -136,6 +138,8 @@ pub enum Frame {
     Missing(Vec<Missing>),
     /// How many connections were kept at once.
     Room(usize),
+    /// The sockets that there were.
+    Present(Box<Present>),
 }
 
 impl Frame {
@@ -154,6 +158,7 @@ impl Frame {
             Self::Cost(cost) => Input::Cost(cost),
             Self::Missing(missing) => Input::Missing(missing),
             Self::Room(most) => Input::Room(most),
+            Self::Present(present) => Input::Present(present),
         }
     }
 }
@@ -220,6 +225,7 @@ impl<R: Read> Recording<R> {
             SOCKET => Frame::Socket(serde_json::from_slice(&bytes).context(DAMAGED)?),
             CGROUP => Frame::Cgroup(serde_json::from_slice(&bytes).context(DAMAGED)?),
             COST => Frame::Cost(serde_json::from_slice(&bytes).context(DAMAGED)?),
+            PRESENT => Frame::Present(serde_json::from_slice(&bytes).context(DAMAGED)?),
             ROOM => Frame::Room(serde_json::from_slice(&bytes).context(DAMAGED)?),
             MISSING => Frame::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
             kind => bail!("{DAMAGED}: a frame of kind {kind}"),

@@ -41,6 +41,8 @@ pub(crate) struct Said {
     pub(crate) timelines: u64,
     /// Those that say that they are whole.
     pub(crate) whole: u64,
+    /// Those that were still open.
+    pub(crate) open: u64,
     /// Of the others, why they are not.
     pub(crate) reasons: HashMap<String, u64>,
     /// Whole ones with something wrong.
@@ -136,6 +138,11 @@ impl Said {
         self.summary.as_ref().unwrap()
     }
 
+    /// Whether each connection that was told of has had its timeline.
+    pub(crate) fn is_all_told(&self) -> bool {
+        self.states.is_empty()
+    }
+
     /// How many were lost at this hop.
     pub(crate) fn lost(&self, hop: &str) -> u64 {
         let of_hop = self.lost.iter().filter(|line| line["hop"] == hop);
@@ -166,6 +173,7 @@ impl Said {
             return;
         }
         self.timelines += 1;
+        self.open += u64::from(timeline["open"] == true);
         for reason in timeline["incomplete"].as_array().unwrap() {
             let reason = reason.as_str().unwrap().to_owned();
             *self.reasons.entry(reason).or_default() += 1;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::{
     churn::churn,
-    lab::{Lab, is_told_from_listen_on},
-    listened::Listened,
+    lab::{Lab, is_told_from_listen_on, wait_until},
+    listened::{Listened, Said},
     trace::number,
 };
 
@@ -21,6 +21,8 @@ fn a_small_ring_under_churn() {
     assert_eq!(tracer.said(|said| said.whole), u64::from(UNTOUCHED));
     churn(&lab, &(0..EACH), 2);
     tracer.wait_until_told(&lab);
+    // The kernel is asked for those whose end was lost.
+    wait_until(|| tracer.said(Said::is_all_told));
     let before = tracer.said(|said| said.whole);
     paced(&lab, &tracer, 0..UNTOUCHED);
     let after = tracer.said(|said| said.whole);
@@ -36,6 +38,7 @@ fn a_small_ring_under_churn() {
         said.whole,
         said.reasons,
     );
+    assert_eq!(said.open, 0);
     assert!(lost > 0, "the ring was large enough");
     assert!(said.whole < u64::from(2 * (EACH + UNTOUCHED)));
 }
