@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod browser;
 mod cgroups;
 mod churn;
 mod command;

@@ -18,6 +18,7 @@ struct Row {
     class: &'static str,
     indent: bool,
     drawn: Drawn,
+    certainty: Certainty,
     took: String,
 }
 
@@ -49,7 +50,10 @@ pub(super) fn chart(timeline: &Timeline, name: &str) -> Markup {
                     li .phase[!row.indent] {
                         span.label { (row.label) }
                         span.spoken { ": " }
-                        span.took { (row.took) }
+                        span.took {
+                            (row.took)
+                            @if row.certainty == Certainty::Inferred { " (inferred)" }
+                        }
                         (bar(&row, &axis, &paint))
                     }
                 }
@@ -92,7 +96,8 @@ fn bar(row: &Row, axis: &Axis, paint: &str) -> Markup {
             @match row.drawn {
                 Drawn::Span(start, end) => {
                     @let (left, right) = axis.place(start, end);
-                    rect.bar .(row.class) x=(percent(left.min(99.6)))
+                    rect.bar .(row.class) .inferred[row.certainty == Certainty::Inferred]
+                        x=(percent(left.min(99.6)))
                         width=(percent((right - left).max(0.4))) height="12" {}
                 }
                 Drawn::Unknown(zone) => {
@@ -150,7 +155,12 @@ fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
     if let Some(tls) = timeline.maintenance().and_then(|phase| phase.tls.as_ref()) {
         let label = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
         let label = format!("{label} handshake");
-        let handshake = part(label, "tls", tls.start_ns, tls.end_ns);
+        let taken = Span {
+            start_ns: tls.start_ns,
+            end_ns: tls.end_ns,
+            certainty: Certainty::Observed,
+        };
+        let handshake = part(label, "tls", taken);
         rows.extend(Some(handshake).filter(|row| is_within(row, axis)));
     }
     let shown = timeline.own_exchanges().take(MOST_EXCHANGES);
@@ -190,6 +200,7 @@ fn initiation(timeline: &Timeline, axis: &Axis) -> Row {
         class: "initiation",
         indent: false,
         drawn,
+        certainty: phase.map_or(Certainty::Unknown, |phase| phase.certainty),
         took,
     }
 }
@@ -207,7 +218,12 @@ fn accepted(timeline: &Timeline) -> Option<Row> {
     let phase = timeline.initiation()?;
     let (at, wait) = (phase.accepted_ns?, phase.accept_wait_ns?);
     let label = "waits for accept()".to_owned();
-    Some(part(label, "wait", Some(at.saturating_sub(wait)), Some(at)))
+    let waited = Span {
+        start_ns: Some(at.saturating_sub(wait)),
+        end_ns: Some(at),
+        certainty: Certainty::Observed,
+    };
+    Some(part(label, "wait", waited))
 }
 
 fn maintenance(timeline: &Timeline) -> Row {
@@ -229,26 +245,26 @@ fn maintenance(timeline: &Timeline) -> Row {
             Some(start) => Drawn::Span(start, shown_end.max(start)),
             None => Drawn::Unknown(1),
         },
+        certainty: phase.map_or(Certainty::Unknown, |phase| phase.certainty),
         took,
     }
 }
 
 fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
     let (request, body, response) = (&exchange.request, &exchange.body, &exchange.response);
-    let row = |label, class, span: Span| part(label, class, span.start_ns, span.end_ns);
     let named = format!(
         "request {}: {} {}",
         exchange.sequence,
         request.method,
         short(&request.target)
     );
-    let mut rows = vec![row(named, "request", request.span)];
+    let mut rows = vec![part(named, "request", request.span)];
     if body.bytes.is_some_and(|bytes| bytes > 0) || body.span.start_ns.is_some() {
         let bytes = body.bytes.map(|bytes| format!(", {}", size(bytes)));
         let rate = body.bytes_per_second;
         let rate = rate.map(|rate| format!(", {}/s", size(rate)));
         let label = ["body".to_owned()].into_iter().chain(bytes).chain(rate);
-        rows.push(row(label.collect(), "body", body.span));
+        rows.push(part(label.collect(), "body", body.span));
     }
     if response.status.is_some() {
         let is_short = request.content_length.zip(body.bytes);
@@ -256,13 +272,13 @@ fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
             true => "wait: for the rest of the body",
             false => "wait: the server works",
         };
-        rows.push(row(label.to_owned(), "wait", exchange.wait));
+        rows.push(part(label.to_owned(), "wait", exchange.wait));
     }
     let label = match response.status {
         Some(status) => format!("response {status}"),
         None => "no response was seen".to_owned(),
     };
-    rows.push(row(label, "response", response.span));
+    rows.push(part(label, "response", response.span));
     rows
 }
 
@@ -299,6 +315,7 @@ fn termination(timeline: &Timeline) -> Row {
         class: "termination",
         indent: false,
         drawn,
+        certainty: phase.map_or(Certainty::Unknown, |phase| phase.certainty),
         took,
     }
 }
@@ -326,7 +343,8 @@ pub(super) fn why_no_termination(timeline: &Timeline) -> String {
     }
 }
 
-fn part(label: String, class: &'static str, start: Option<u64>, end: Option<u64>) -> Row {
+fn part(label: String, class: &'static str, span: Span) -> Row {
+    let (start, end) = (span.start_ns, span.end_ns);
     let drawn = match (start, end) {
         (Some(start), Some(end)) => Drawn::Span(start, end.max(start)),
         (Some(at), None) | (None, Some(at)) => Drawn::Span(at, at),
@@ -337,6 +355,7 @@ fn part(label: String, class: &'static str, start: Option<u64>, end: Option<u64>
         class,
         indent: true,
         drawn,
+        certainty: span.certainty,
         took: match drawn {
             Drawn::Unknown(_) => "unknown: not seen".to_owned(),
             Drawn::Span(..) => between(start, end),

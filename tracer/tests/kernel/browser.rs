@@ -1,0 +1,146 @@
+//! The pages in a real browser while the tracer watches: Chromium, driven by
+//! `upload-server/tests/browser/traced.mjs`.
+
+use std::{
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    path::Path,
+    process::{Child, ChildStdout, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::{
+    lab::{Lab, Server, Tracer},
+    trace::Trace,
+};
+
+/// A browser that does one of the script's scenarios. What was to be seen then stands in `browser`,
+/// in cargo's folder.
+struct Browser {
+    node: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    fn start(lab: &Lab, server: &Server, scenario: &str) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        assert!(
+            target.join("playwright-core").exists() && target.join("axe-core").exists(),
+            "what drives the browser is missing: `cargo xtask test` installs it"
+        );
+        let script = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../upload-server/tests/browser/traced.mjs"
+        );
+        let mut node = lab
+            .inside("node")
+            .arg(script)
+            .arg(target)
+            .arg(target.join("browser"))
+            .arg(lab.dir.path())
+            .arg(server.url(""))
+            .arg(scenario)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(node.stdout.take().unwrap()).lines();
+        Self { node, lines }
+    }
+
+    /// What it says next, but for what is only to be read; nothing at its end.
+    fn says(&mut self) -> Option<Value> {
+        loop {
+            let line = self.lines.next()?.unwrap();
+            let said: Value = serde_json::from_str(&line).unwrap();
+            if said.get("upload").is_some() || said.get("ask").is_some() {
+                return Some(said);
+            }
+            eprintln!("{line}");
+        }
+    }
+
+    /// Does what it asks for.
+    fn asks(&mut self, what: &str, answer: impl FnOnce()) {
+        let said = self.says();
+        assert_eq!(said.as_ref().map(|said| &said["ask"]), Some(&what.into()));
+        answer();
+        writeln!(self.node.stdin.as_mut().unwrap(), "done").unwrap();
+    }
+
+    /// The timelines that the server has of each upload, once all went well.
+    fn end(mut self) -> Vec<Value> {
+        let said: Vec<Value> = std::iter::from_fn(|| self.says()).collect();
+        assert!(self.node.wait().unwrap().success());
+        said
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+    }
+}
+
+/// The exchanges of an upload in a timeline.
+fn exchanges<'a>(timeline: &'a Value, upload: &'a Value) -> Vec<&'a Value> {
+    let exchanges = timeline["phases"][1]["exchanges"].as_array().unwrap();
+    let own = exchanges.iter();
+    own.filter(|exchange| exchange["upload"] == *upload)
+        .collect()
+}
+
+/// What the page showed of each upload is what the tracer's own NDJSON has of it.
+fn assert_told(trace: &Trace, uploads: &[Value]) {
+    for shown in uploads {
+        for timeline in shown["timelines"].as_array().unwrap() {
+            let mut told = trace.timelines().into_iter();
+            let told = told.find(|told| told["connection"] == timeline["connection"]);
+            let told = told.unwrap();
+            assert_eq!(timeline["phases"][0], told["phases"][0]);
+            let own = exchanges(timeline, &shown["upload"]);
+            assert_eq!(own, exchanges(told, &shown["upload"]));
+            assert!(!own.is_empty(), "{timeline:#}");
+        }
+    }
+}
+
+#[test]
+fn tells_of_three() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.tracer(&["--explain"]);
+    let uploads = Browser::start(&lab, &server, "tells_of_three").end();
+    assert_eq!(uploads.len(), 3);
+    assert_told(&tracer.stop(), &uploads);
+    server.stop();
+}
+
+#[test]
+fn says_who_closed_what_was_cancelled() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.tracer(&["--explain"]);
+    let uploads = Browser::start(&lab, &server, "cancels").end();
+    assert_eq!(uploads.len(), 2);
+    assert_told(&tracer.stop(), &uploads);
+    server.stop();
+}
+
+#[test]
+fn goes_on_with_another_tracer() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.tracer(&["--explain"]);
+    let mut browser = Browser::start(&lab, &server, "goes_on_with_another_tracer");
+    browser.asks("stop the tracer", || Tracer::kill(tracer));
+    let mut second = None;
+    browser.asks("start the tracer", || {
+        second = Some(lab.tracer(&["--explain"]));
+    });
+    let uploads = browser.end();
+    assert_eq!(uploads.len(), 1);
+    assert_told(&second.unwrap().stop(), &uploads);
+    server.stop();
+}
