@@ -141,7 +141,10 @@ impl Dialogue {
                 len: segment.len,
                 head: segment.payload(),
                 turned_ns: *turned_ns,
-                received: told.flags.has(Flags::ACK).then(|| told.ack.wrapping_sub(1)),
+                received: told
+                    .flags
+                    .has(Flags::ACK)
+                    .then(|| self.bytes_acknowledged(&told)),
             });
         }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
@@ -169,6 +172,17 @@ fn nearest(about: u64, number: u32) -> u64 {
 }
 
 impl Dialogue {
+    /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32: the SYN takes one
+    /// number, and so does the FIN.
+    fn bytes_acknowledged(&self, told: &Told) -> u32 {
+        let ends_here = |step: &Told| {
+            let next = step.seq.wrapping_add(step.len).wrapping_add(1);
+            step.from != told.from && step.flags.has(Flags::FIN) && next == told.ack
+        };
+        let fin = self.steps.iter().any(ends_here);
+        told.ack.wrapping_sub(1 + u32::from(fin))
+    }
+
     /// The first round-trip time, as Wireshark takes it: from the SYN to the third ACK.
     fn note_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
         match (flags.has(Flags::SYN), flags.has(Flags::ACK)) {

@@ -143,3 +143,24 @@ say(client, b'\\x88\\x80abcd')
     assert_eq!(response["status"], 101);
     assert_eq!(response["start_ns"], response["end_ns"], "{response:#}");
 }
+
+/// It takes a sequence number, as a byte does.
+#[test]
+fn a_fin_before_the_answer_is_no_byte_of_the_body() {
+    for announced in [5, 9] {
+        let length = format!("Content-Length: {announced}");
+        let timeline = exchanged(&format!(
+            "
+say(client, head('PUT /f HTTP/1.1', '{length}') + b'hello')
+client.shutdown(socket.SHUT_WR)
+assert server.recv(10) == b''
+say(server, head('HTTP/1.1 400 Bad Request', 'Content-Length: 0'))
+"
+        ));
+        let body = &timeline["phases"][1]["exchanges"][0]["body"];
+        assert_eq!(
+            (&body["bytes"], &body["acknowledged"]),
+            (&json!(5), &json!(5))
+        );
+    }
+}
