@@ -47,7 +47,7 @@ pub enum How {
     Fin,
     /// It was reset.
     Rst,
-    /// The socket was closed by an error of its own, such as a time-out, without a RST seen.
+    /// The socket was closed by an error of its own, such as a time-out, before any RST.
     Error,
 }
 
@@ -59,7 +59,10 @@ impl Termination {
         }
         let reset = steps.iter().find(|step| step.name == "RST");
         let is_reset = reset.is_some();
-        let closed_first = first_closer(connection).or(reset.map(|step| step.from));
+        let gave_up = gave_up_before_reset(connection);
+        let closed_first = first_closer(connection)
+            .or(gave_up)
+            .or(reset.map(|step| step.from));
         let closed = connection.closed_ns();
         let start = connection
             .views()
@@ -76,7 +79,7 @@ impl Termination {
                 Certainty::Unknown
             },
             missing: missing(connection, &steps, is_reset),
-            how: how(connection, &steps, is_reset),
+            how: how(connection, &steps, is_reset && gave_up.is_none()),
             half_close: closed_first.is_some_and(|end| received_after_fin(connection, end)),
             closed_first,
             simultaneous: connection
@@ -251,6 +254,22 @@ fn gave_up(connection: &Connection) -> bool {
             closing && last.new == State::Close && last.error != 0
         })
     })
+}
+
+/// The end that an error of its own closed, such as a time-out, where no RST had come or gone: one
+/// that comes later finds nobody.
+fn gave_up_before_reset(connection: &Connection) -> Option<End> {
+    let reset = first_reset(connection).map_or(u64::MAX, |(_, at, _)| at);
+    connection
+        .views()
+        .filter_map(|(end, view)| Some((end, view, view.last()?)))
+        .filter(|(_, view, last)| {
+            let open = matches!(last.old, State::Established | State::CloseWait);
+            let closed = open && last.new == State::Close && last.error != 0;
+            closed && view.resets.is_empty() && last.mono_ns < reset
+        })
+        .min_by_key(|(_, _, last)| last.mono_ns)
+        .map(|(end, _, _)| end)
 }
 
 /// How many ends have sent a FIN.

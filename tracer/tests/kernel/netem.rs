@@ -32,6 +32,13 @@ fn shape(inside: impl Fn(&str) -> Command, how: &str) {
     run(inside("tc").args(words.split(' ')));
 }
 
+/// Has each end learn where the other is: the first segment waits for that, and its RTT shows it.
+fn make_known(lab: &Lab) {
+    let url = format!("http://{}:1/", Neighbour::ADDRESS);
+    let refused = lab.curl(&[&url]);
+    assert_eq!(refused.status.code(), Some(7), "{refused:?}");
+}
+
 /// Segments that were sent again in a namespace, as the kernel counts them.
 fn retransmitted(mut nstat: Command) -> u64 {
     let said = run(nstat.args(["-a", "-s", "-z", "TcpRetransSegs"]));
@@ -81,6 +88,7 @@ fn rtt_is_what_was_configured() {
         return;
     }
     let neighbour = lab.neighbour();
+    make_known(&lab);
     let how = format!("delay {DELAY_MS}ms");
     shape(|program| lab.inside(program), &how);
     shape(|program| neighbour.inside(program), &how);

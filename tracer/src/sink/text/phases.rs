@@ -233,12 +233,11 @@ pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> Stri
     if phase.simultaneous && phase.how == Some(How::Fin) {
         remarks.push("both closed at once".to_owned());
     } else if let Some(end) = phase.closed_first {
-        let did = if phase.how == Some(How::Rst)
-            && phase.steps.first().is_some_and(|step| step.name == "RST")
-        {
-            "reset it"
-        } else {
-            "closed first"
+        let did = match (phase.how, phase.steps.first()) {
+            (Some(How::Rst), Some(step)) if step.name == "RST" => "reset it",
+            (Some(How::Error), None) => "gave up",
+            (Some(How::Error), Some(step)) if step.name == "RST" => "gave up",
+            _ => "closed first",
         };
         let mut remark = format!("{} {did}", end.name());
         if phase.half_close {
