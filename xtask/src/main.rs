@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod fuzz;
 mod integrity;
+mod kernels;
 mod run;
 mod service;
 mod setup;
@@ -33,6 +34,11 @@ enum Verb {
     Integrity(integrity::Arguments),
     /// How fast the upload server is, beside its peers
     Bench(bench::Arguments),
+    /// The kernel tests on Debian's kernels, in virtual machines, and on the running one: one table
+    Kernels(kernels::Arguments),
+    /// The first process of such a machine
+    #[command(hide = true)]
+    Guest,
     /// Formatting and lints, warnings denied
     Check,
     /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
@@ -57,6 +63,8 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Integrity(arguments) => integrity::integrity(&arguments),
         Verb::Bench(arguments) => bench::bench(&arguments),
+        Verb::Kernels(arguments) => kernels::kernels(&arguments),
+        Verb::Guest => kernels::guest::guest(),
         Verb::Check => check::check(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),

@@ -31,27 +31,39 @@ pub(crate) fn for_build() -> Result<()> {
     bpf_linker(llvm)
 }
 
+/// What the tests on a kernel call, by Debian package.
+pub(crate) const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
+    ("capsh", "libcap2-bin"),
+    ("setcap", "libcap2-bin"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+];
+
 /// What the tests call, by Debian package.
 pub(crate) fn for_tests() -> Result<()> {
-    packages(&[
-        ("capsh", "libcap2-bin"),
-        ("setcap", "libcap2-bin"),
-        ("curl", "curl"),
-        ("ip", "iproute2"),
-        ("ss", "iproute2"),
-        ("nft", "nftables"),
-        ("nsenter", "util-linux"),
-        ("openssl", "openssl"),
-        ("python3", "python3"),
-        ("tcpdump", "tcpdump"),
-        ("tshark", "tshark"),
-        ("node", "nodejs"),
-        ("npm", "npm"),
-        ("chromium", "chromium"),
-    ])?;
+    packages(KERNEL_TEST_TOOLS)?;
+    packages(&[("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")])?;
     NODE_PACKAGES
         .iter()
         .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
+}
+
+/// What `cargo xtask kernels` calls.
+pub(crate) fn for_kernels() -> Result<()> {
+    for_build()?;
+    packages(KERNEL_TEST_TOOLS)?;
+    packages(&[
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("kmod", "kmod"),
+        ("strip", "binutils"),
+    ])
 }
 
 /// Each has a folder of its own in cargo's.

@@ -1,0 +1,86 @@
+//! Which tests: all, or as many as CI has the time for.
+
+use anyhow::{Result, bail};
+
+/// On every kernel this comes first: without it the others say nothing.
+const FIRST: &str = "loading::";
+
+/// What differs between kernels: how a connection begins, ends and fails, who acts on it, what is
+/// read of its segments and of the cgroups, and the wire that only the virtual machines have.
+const CI: [&str; 16] = [
+    "loading::",
+    "netem::",
+    "cgroups::a_sockets_cgroup_has_the_name_that_its_process_is_in",
+    "endings::a_socket_let_go_before_the_fin_came",
+    "explained::each_end_announces_its_own_segments",
+    "failures::nobody_answers",
+    "failures::the_server_does_not_accept",
+    "filters::a_command_and_its_descendants_and_nothing_else",
+    "handed_over::",
+    "loss::",
+    "recording::replay_equals_live",
+    "sockets::each_end_has_its_cookie_its_addresses_and_its_holder",
+    "states::",
+    "two_namespaces::both_ends_of_a_connection_between_two",
+    "uploads::one_upload_from_syn_to_last_ack",
+    "wire::a_plain_upload",
+];
+
+/// Every test, the first ones first.
+pub(super) fn all(names: &[String]) -> Vec<String> {
+    let (mut first, rest): (Vec<String>, Vec<String>) = names
+        .iter()
+        .cloned()
+        .partition(|name| name.starts_with(FIRST));
+    first.extend(rest);
+    first
+}
+
+/// The tests whose names contain this.
+pub(super) fn containing(names: &[String], part: &str) -> Result<Vec<String>> {
+    let mut found = all(names);
+    found.retain(|name| name.contains(part));
+    if found.is_empty() {
+        bail!("no test's name contains {part}: `cargo xtask test` names them");
+    }
+    Ok(found)
+}
+
+/// The tests of CI, in the order of the choice; each line of it must still stand for something.
+pub(super) fn of_ci(names: &[String]) -> Result<Vec<String>> {
+    let mut chosen = Vec::new();
+    for line in CI {
+        let before = chosen.len();
+        chosen.extend(names.iter().filter(|name| name.starts_with(line)).cloned());
+        if chosen.len() == before {
+            bail!(
+                "there is no test {line} any more: name another in {}",
+                file!()
+            );
+        }
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CI, all, containing, of_ci};
+
+    #[test]
+    fn what_all_rests_on_comes_first() {
+        let names = ["cgroups::a", "loading::b", "wire::c"].map(str::to_owned);
+        let ordered = ["loading::b", "cgroups::a", "wire::c"];
+        assert_eq!(all(&names), ordered);
+        assert_eq!(containing(&names, "::c").unwrap(), ["wire::c"]);
+        assert!(containing(&names, "::d").is_err());
+    }
+
+    #[test]
+    fn a_line_without_a_test_is_said() {
+        let mut names: Vec<String> = CI.iter().map(|line| format!("{line}x")).collect();
+        names.push("other::y".to_owned());
+        let chosen = of_ci(&names).unwrap();
+        assert_eq!(chosen, names[..CI.len()]);
+        assert!(of_ci(&names[1..]).is_err());
+    }
+}

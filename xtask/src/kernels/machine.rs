@@ -1,0 +1,97 @@
+//! A virtual machine: emulated, so that it runs wherever this does, with one processor. Its clock
+//! counts its instructions and skips what it would wait: a busy host slows no test's time down, and an
+//! RTT is what the wire was told to make it. Its first serial line is the console, its second brings
+//! the reports.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{debian::Kernel, report::Report};
+use crate::command::say;
+
+/// Nothing takes longer.
+const LONGEST: &str = "3h";
+
+/// Two nanoseconds for each instruction.
+const CLOCK: &str = "shift=1,align=off,sleep=off";
+
+/// Half of it is room for files.
+const MEMORY: &str = "2048M";
+
+/// See the module.
+pub(super) struct Machine {
+    kernel: Kernel,
+    /// Its initial RAM disk, which is all it has.
+    image: PathBuf,
+}
+
+impl Machine {
+    pub(super) fn new(kernel: Kernel, image: PathBuf) -> Self {
+        Self { kernel, image }
+    }
+
+    pub(super) fn series(&self) -> &str {
+        &self.kernel.series
+    }
+
+    /// Starts it, hands every report to `each`, and waits for its end.
+    pub(super) fn run(&self, mut each: impl FnMut(Report)) -> Result<()> {
+        let console = self.kernel.folder.join("console.log");
+        let mut child = Command::new("timeout")
+            .args(["--foreground", "--kill-after=10", LONGEST])
+            .arg("qemu-system-x86_64")
+            .args(["-accel", "tcg,thread=single", "-icount", CLOCK])
+            .args(["-cpu", "max", "-smp", "1", "-m", MEMORY])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none", "-monitor", "none"])
+            .args(["-chardev", "stdio,id=reports,signal=off"])
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args(["-serial", "chardev:reports"])
+            .arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(&self.image)
+            .args([
+                "-append",
+                "console=ttyS0 panic=-1 quiet rdinit=/init -- guest",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("qemu cannot be started")?;
+        let said = child.stdout.take().context("qemu says nothing")?;
+        let mut is_finished = false;
+        for line in BufReader::new(said).lines() {
+            let line = line.context("reading the machine's reports")?;
+            match serde_json::from_str::<Option<Report>>(&line) {
+                Ok(Some(report)) => each(report),
+                Ok(None) => is_finished = true,
+                Err(_) => say(&format!("{}: {line}", self.series())),
+            }
+        }
+        let status = child.wait()?;
+        fs::remove_file(&self.image).context("the machine's image")?;
+        if !is_finished {
+            bail!(
+                "the machine ended before its tests did ({status}); its console said last:\n{}",
+                last_lines(&console).unwrap_or_default()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn last_lines(console: &PathBuf) -> Result<String> {
+    let lines: Vec<String> = BufReader::new(File::open(console)?)
+        .lines()
+        .map_while(Result::ok)
+        .collect();
+    Ok(lines[lines.len().saturating_sub(40)..].join("\n"))
+}

@@ -1,0 +1,130 @@
+//! What is to be run, and what came of each test: the same on this machine and in a virtual one, from
+//! which the reports come as lines of JSON.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::is_root;
+
+/// How long a test may take, in seconds of a machine that is not slow.
+const LONGEST_S: u32 = 180;
+
+/// How many of a failed test's lines are told.
+const LINES: usize = 120;
+
+/// Tests to be run one after another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Job {
+    /// The kernel tests.
+    pub(super) binary: PathBuf,
+    /// Where cargo would run them.
+    pub(super) directory: PathBuf,
+    /// Where the snapshots' paths start.
+    pub(super) workspace: PathBuf,
+    /// Their names.
+    pub(super) tests: Vec<String>,
+    /// How much more patience than on a real machine.
+    pub(super) slowness: u32,
+}
+
+/// What came of a test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// Its name.
+    pub(super) test: String,
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// How long it took, by the clock of the machine it ran on.
+    pub(super) seconds: f64,
+}
+
+/// How a test ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// As it should.
+    Passed,
+    /// It says why it can show nothing here.
+    Skipped(String),
+    /// With this output.
+    Failed(String),
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            test,
+            outcome,
+            seconds,
+        } = self;
+        match outcome {
+            Outcome::Passed => write!(f, "{test} passed in {seconds:.1} s"),
+            Outcome::Skipped(reason) => write!(f, "{test} skipped: {reason}"),
+            Outcome::Failed(output) => write!(f, "{test} FAILED after {seconds:.1} s\n{output}"),
+        }
+    }
+}
+
+impl Job {
+    /// Runs each test in a process of its own.
+    pub(super) fn run(&self, mut each: impl FnMut(Report)) {
+        for test in &self.tests {
+            let started = Instant::now();
+            let outcome = self.outcome(test);
+            each(Report {
+                test: test.clone(),
+                outcome,
+                seconds: started.elapsed().as_secs_f64(),
+            });
+        }
+    }
+
+    fn outcome(&self, test: &str) -> Outcome {
+        let mut command = if is_root() {
+            Command::new("timeout")
+        } else {
+            let mut command = Command::new("sudo");
+            command.args(["-E", "timeout"]);
+            command
+        };
+        let longest = LONGEST_S.saturating_mul(self.slowness);
+        let ended = command
+            .args(["--kill-after=10", &longest.to_string()])
+            .arg(&self.binary)
+            .args(["--exact", test])
+            .env("KERNEL_TEST_SLOWNESS", self.slowness.to_string())
+            .env("INSTA_WORKSPACE_ROOT", &self.workspace)
+            .env("INSTA_UPDATE", "no")
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .output();
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => return Outcome::Failed(format!("it cannot be started: {error}")),
+        };
+        let said =
+            [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        let skipped = said[1]
+            .lines()
+            .find_map(|line| line.strip_prefix("skipped: "));
+        match skipped {
+            _ if !ended.status.success() => {
+                Outcome::Failed(last_lines(&said, &ended.status.to_string()))
+            }
+            Some(reason) => Outcome::Skipped(reason.to_owned()),
+            None => Outcome::Passed,
+        }
+    }
+}
+
+fn last_lines(said: &[String; 2], status: &str) -> String {
+    let lines: Vec<&str> = said.iter().rev().flat_map(|said| said.lines()).collect();
+    let from = lines.len().saturating_sub(LINES);
+    format!("{}\n{status}", lines[from..].join("\n"))
+}
