@@ -114,8 +114,7 @@ pub enum Phase {
 pub(crate) struct Origin(u64);
 
 impl Origin {
-    /// The time since the beginning; 0 for what came before, which only a server's own clock
-    /// reading can.
+    /// The time since the beginning.
     pub(crate) const fn since(self, mono_ns: u64) -> u64 {
         mono_ns.saturating_sub(self.0)
     }
@@ -133,7 +132,7 @@ impl Timeline {
         now_ns: u64,
     ) -> Option<Self> {
         let uploads = reported.unwrap_or_default();
-        let first_ns = connection.first_ns()?;
+        let first_ns = first_known(connection.first_ns()?, uploads);
         let origin = Origin(first_ns);
         let initiation = Initiation::of(connection, uploads, origin);
         let mut phases = Vec::with_capacity(3);
@@ -226,6 +225,18 @@ impl Timeline {
             _ => None,
         })
     }
+}
+
+/// When the first was seen of a connection, or its server tells of it: that may have been before the
+/// tracer.
+fn first_known(seen_ns: u64, uploads: &[Upload]) -> u64 {
+    let told = uploads.iter().flat_map(|upload| {
+        let times = &upload.times;
+        let head = (times.head_ns > 0).then_some(times.head_ns);
+        let accepted = (times.accepted_ns > 0).then_some(times.accepted_ns);
+        [accepted, times.first_byte_ns, head, times.body_first_ns]
+    });
+    told.flatten().fold(seen_ns, u64::min)
 }
 
 /// The first RST, who sent it, when, and the tracepoint it is known by.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     lab::{Lab, Server, Tracer},
     trace::Trace,
+    uploads::KeepAlive,
 };
 
 /// A browser that does one of the script's scenarios. What was to be seen then stands in `browser`,
@@ -142,5 +143,23 @@ fn goes_on_with_another_tracer() {
     let uploads = browser.end();
     assert_eq!(uploads.len(), 1);
     assert_told(&second.unwrap().stop(), &uploads);
+    server.stop();
+}
+
+#[test]
+fn a_page_renews_itself() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.tracer(&[]);
+    let mut browser = Browser::start(&lab, &server, "renews_itself");
+    let mut client = None;
+    browser.asks("upload", || {
+        let mut kept = KeepAlive::connect(&lab, &server);
+        kept.put("kept", b"hello");
+        client = Some(kept);
+    });
+    browser.asks("close", || drop(client));
+    assert_eq!(browser.end().len(), 1);
+    tracer.stop();
     server.stop();
 }

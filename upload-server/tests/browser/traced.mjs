@@ -201,9 +201,26 @@ const scenarios = {
     await shown.locator(".took").getByText(why).waitFor();
     await look(browser, shots, "half-traced-here");
     const [way] = await addresses(page, ["middle.bin"]);
-    const { timelines } = await open(page, way);
+    const { upload, timelines } = await open(page, way);
     assert.equal(timelines[0].complete, false);
+    // What the server tells began before the second tracer did, too.
+    const { body } = timelines[0].phases[1].exchanges.at(-1);
+    assert.equal(body.end_ns - body.start_ns, upload.body_last_ns - upload.body_first_ns);
     await look(browser, shots, "half-traced");
+  },
+
+  /** The page of an upload on a connection that stays open is complete once that is closed. */
+  async renews_itself({ page }) {
+    await ask("upload");
+    await page.goto(new URL("/t/1", url).href);
+    await page.locator(".took").getByText("unknown: still open").waitFor();
+    await page.evaluate(() => (globalThis.sameDocument = true));
+    await page.locator(".step").nth(1).focus();
+    await ask("close");
+    await page.getByText("termination: the client closed first").first().waitFor();
+    assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
+    await page.locator(".step:focus").getByText("SYN-ACK").waitFor();
+    tell({ upload: "1", timelines: [] });
   },
 };
 

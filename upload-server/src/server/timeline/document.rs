@@ -18,6 +18,8 @@ pub(crate) struct Timeline {
     pub(crate) bytes: Bytes,
     pub(crate) retransmits_by: Retransmits,
     pub(crate) roles: String,
+    /// What the roles are inferred from.
+    pub(crate) roles_from: String,
     pub(crate) lost: u64,
     pub(crate) complete: bool,
     pub(crate) incomplete: Vec<String>,

@@ -1,5 +1,6 @@
 //! The upload's requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
-//! browsers' network panels open. What is unknown is -1, as the format has it.
+//! browsers' network panels open. What is unknown is -1, as the format has it; of `send`, `wait` and
+//! `receive` it wants a number in any case, but readers take -1 there, too, and 0 would be a lie.
 
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::record::{Outcome, Upload};
 
+/// How a timeline says that it goes on.
+const STILL_OPEN: &str = "it was still open";
+
 /// The whole page.
 pub(super) fn page(found: &Found, address: &str) -> Markup {
     let name = name(&found.upload);
@@ -175,22 +178,30 @@ pub(super) fn ends(timeline: &Timeline) -> Markup {
 /// What a reader has to know before he believes the rest.
 pub(super) fn warnings(timeline: &Timeline) -> Markup {
     html! {
-        @for reason in &timeline.incomplete {
-            p.warning .open[timeline.open] {
-                @if timeline.open && timeline.lost == 0 {
-                    "So far: the connection is still open"
-                    @if reason != "it was still open" { ", and " (reason) }
-                    "."
-                } @else {
-                    "Incomplete: " (reason) "."
+        @if timeline.open {
+            p.warning.open {
+                "So far: the connection is still open"
+                @for reason in timeline.incomplete.iter().filter(|reason| *reason != STILL_OPEN) {
+                    ", and " (reason)
                 }
+                "."
+            }
+        } @else {
+            @for reason in &timeline.incomplete {
+                p.warning { "Incomplete: " (reason) "." }
             }
         }
         @if timeline.lost > 0 {
             p.warning { (timeline.lost) " records were lost meanwhile, of whichever connection." }
         }
         @if timeline.roles == "inferred" {
-            p.note { "Which end is the client is inferred from the ports." }
+            p.note {
+                "Which end is the client is inferred from "
+                @match timeline.roles_from.as_str() {
+                    "listener" => "where somebody listens.",
+                    _ => "the ports.",
+                }
+            }
         }
     }
 }

@@ -113,7 +113,11 @@ pub(super) fn phases(timeline: &Timeline) -> Markup {
     ];
     let mut rows = Vec::new();
     if let Some(phase) = timeline.initiation() {
-        let span = span(phase.start_ns, phase.end_ns, phase.certainty);
+        // What nobody saw did not begin when the connection was first seen.
+        let start = phase
+            .start_ns
+            .filter(|_| phase.certainty != Certainty::Unknown);
+        let span = span(start, phase.end_ns, phase.certainty);
         rows.push(phase_row("initiation", span, &of_initiation(phase)));
     }
     if let Some(phase) = timeline.maintenance() {
