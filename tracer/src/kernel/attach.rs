@@ -11,7 +11,7 @@ use aya::{
     Btf, BtfError, Ebpf,
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, FEntry,
-        Program, ProgramError, ProgramFd, ProgramInfo,
+        Program, ProgramError, ProgramFd,
     },
 };
 use tracing::debug;
@@ -69,20 +69,14 @@ pub(super) struct Attached {
 
 /// An attached program.
 pub(super) struct AttachedProgram {
-    pub(super) id: u32,
     fd: RawFd,
     /// Dropped, it detaches.
     link: Option<Box<dyn Send>>,
 }
 
 impl AttachedProgram {
-    fn new(
-        info: Result<ProgramInfo, ProgramError>,
-        fd: Result<&ProgramFd, ProgramError>,
-        link: impl Send + 'static,
-    ) -> Result<Self> {
+    fn new(fd: Result<&ProgramFd, ProgramError>, link: impl Send + 'static) -> Result<Self> {
         Ok(Self {
-            id: info.context("a loaded program has an id")?.id(),
             fd: fd
                 .context("a loaded program has a descriptor")?
                 .as_fd()
@@ -194,7 +188,7 @@ impl Attaching<'_> {
                 .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
                 .and_then(|link| program.take_link(link));
             let done = match done {
-                Ok(link) => Ok(AttachedProgram::new(program.info(), program.fd(), link)?),
+                Ok(link) => Ok(AttachedProgram::new(program.fd(), link)?),
                 Err(error) => Err(error),
             };
             self.note(name, done)?;
@@ -207,7 +201,7 @@ impl Attaching<'_> {
             .and_then(|()| program.attach(&root, CgroupAttachMode::Single))
             .and_then(|link| program.take_link(link));
         let done = match done {
-            Ok(link) => Ok(AttachedProgram::new(program.info(), program.fd(), link)?),
+            Ok(link) => Ok(AttachedProgram::new(program.fd(), link)?),
             Err(error) => Err(error),
         };
         self.note(RELEASE_PROGRAM, done)
@@ -229,7 +223,7 @@ impl Attaching<'_> {
             Ok(link) => link,
             Err(error) => return Ok(Err(error)),
         };
-        let attached = AttachedProgram::new(program.info(), program.fd(), link)?;
+        let attached = AttachedProgram::new(program.fd(), link)?;
         self.attached.programs.push(attached);
         Ok(Ok(()))
     }
@@ -250,7 +244,7 @@ impl Attaching<'_> {
             Ok(link) => link,
             Err(error) => return Ok(Err(error)),
         };
-        let attached = AttachedProgram::new(program.info(), program.fd(), link)?;
+        let attached = AttachedProgram::new(program.fd(), link)?;
         self.attached.programs.push(attached);
         Ok(Ok(()))
     }

@@ -5,7 +5,6 @@
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
-    time::{Duration, Instant},
 };
 
 use crate::input::{Missing, ProgramCost};
@@ -13,7 +12,6 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::loaded_programs,
 };
 use aya_log::EbpfLogger;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -151,23 +149,6 @@ impl Probe {
         }
     }
 
-    /// Waits until the kernel has let go of the programs.
-    pub fn unload(self) {
-        let ids: Vec<u32> = self.attached.iter().map(|program| program.id).collect();
-        drop((
-            self.ring,
-            self.counters,
-            self.logger,
-            self.attached,
-            self.ebpf,
-        ));
-        // The kernel frees them after a grace period and tells nobody.
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < deadline && is_any_loaded(&ids) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
     /// Becomes readable when the ring buffer is half full.
     ///
     /// # Errors
@@ -240,10 +221,6 @@ fn load(
                 AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
             }
         })
-}
-
-fn is_any_loaded(ids: &[u32]) -> bool {
-    loaded_programs().any(|program| program.is_ok_and(|program| ids.contains(&program.id())))
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {

@@ -115,7 +115,6 @@ pub async fn run(
         let _ = (source.each)(Input::Cost(cost));
     }
     let _ = (source.each)(Input::Shutdown);
-    source.probe.unload();
     Ok(())
 }
 
