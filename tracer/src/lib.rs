@@ -32,7 +32,10 @@ pub mod target;
 pub mod timeline;
 pub mod trace;
 
+use std::io::{self, Write as _};
+
 /// A line for the person who started the tracer, on stderr.
 pub(crate) fn say(line: &str) {
-    eprintln!("tracer: {line}");
+    // `eprintln!` panics where nobody reads stderr any more.
+    let _ = writeln!(io::stderr(), "tracer: {line}");
 }

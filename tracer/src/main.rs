@@ -1,6 +1,9 @@
 //! Parse, run, report.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -8,7 +11,7 @@ use mimalloc::MiMalloc;
 use tracer::{
     cli::{Cli, Command},
     command::CannotStart,
-    trace,
+    doctor, trace,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -23,7 +26,7 @@ async fn main() -> ExitCode {
     match run(&cli).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("tracer: {error:#}");
+            let _ = writeln!(io::stderr(), "tracer: {error:#}");
             error
                 .downcast_ref()
                 .map_or(ExitCode::FAILURE, |error: &CannotStart| {
@@ -53,7 +56,7 @@ fn log_to_stderr(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
 }

@@ -378,9 +378,16 @@ impl Tracer {
         self.process.child.wait().unwrap();
     }
 
-    /// Asks the tracer to end.
-    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
-        self.process.signal_and_wait()
+    /// Ends the tracer by a signal.
+    pub(crate) fn end_by(self, signal: Signal) -> std::process::ExitStatus {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
+        self.process.child.wait().unwrap()
     }
 
     /// Ends a tracer that writes text; gives all it said.

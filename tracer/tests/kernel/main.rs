@@ -34,6 +34,7 @@ mod sockets;
 mod states;
 mod trace;
 mod two_namespaces;
+mod unload;
 mod uploads;
 mod web;
 mod wire;

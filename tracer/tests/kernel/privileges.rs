@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::thread::CapabilitySet;
+use rustix::{process::Signal, thread::CapabilitySet};
 use tracer::privileges;
 
 use crate::{
@@ -15,13 +15,13 @@ use crate::{
     trace::steps,
 };
 
-const THREE: [&str; 3] = ["cap_bpf", "cap_perfmon", "cap_net_admin"];
+pub(crate) const THREE: [&str; 3] = ["cap_bpf", "cap_perfmon", "cap_net_admin"];
 
 /// No user of the machine needs this id.
 const SOMEBODY: u32 = 4_000_124;
 
 /// The tracer as somebody who has these capabilities and no others.
-fn restricted(tracer: &Path, capabilities: &[&str], arguments: &str) -> Command {
+pub(crate) fn restricted(tracer: &Path, capabilities: &[&str], arguments: &str) -> Command {
     let ambient: Vec<String> = capabilities.iter().map(|name| format!("^{name}")).collect();
     let iab = format!("--iab={}", ambient.join(","));
     let ids = [format!("--gid={SOMEBODY}"), format!("--uid={SOMEBODY}")];
@@ -146,7 +146,7 @@ fn held(tracer: &Tracer) -> Vec<(String, CapabilitySet)> {
 fn check_keeps(lab: &Lab, arguments: &[&str], first: CapabilitySet, sinks: CapabilitySet) {
     let tracer = lab.tracer_alone(arguments);
     let held = held(&tracer);
-    tracer.terminate();
+    tracer.end_by(Signal::TERM);
     let (of_first, of_others): (Vec<_>, Vec<_>) =
         held.into_iter().partition(|(name, _)| name == "tracer");
     let [(_, found)] = of_first[..] else {
@@ -230,5 +230,5 @@ fn a_command_of_another_user_gets_its_signals() {
         .env("SUDO_UID", uid.trim());
     let mut tracer = lab.tracer_by(command);
     tracer.wait_for_text("started");
-    assert_eq!(tracer.terminate().code(), Some(143));
+    assert_eq!(tracer.end_by(Signal::TERM).code(), Some(143));
 }

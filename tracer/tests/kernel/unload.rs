@@ -1,0 +1,161 @@
+//! However the tracer ends, the kernel keeps nothing of it.
+
+use std::{
+    collections::HashSet,
+    env, fs,
+    io::{self, BufRead as _, BufReader, Write as _},
+    process::{Command, Stdio},
+};
+
+use aya::{
+    maps::loaded_maps,
+    programs::{loaded_links, loaded_programs},
+};
+use rustix::{
+    process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+use tracer::kernel::{Filter, Probe};
+
+use crate::lab::{Lab, wait_until};
+
+const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+
+/// What the kernel holds for a process, by the numbers that it gives once.
+struct Loaded {
+    programs: HashSet<u32>,
+    maps: HashSet<u32>,
+    links: HashSet<u32>,
+}
+
+impl Loaded {
+    fn by(pid: u32) -> Self {
+        let mut texts = Vec::new();
+        for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
+            // It may be closed meanwhile.
+            texts.extend(fs::read_to_string(descriptor.unwrap().path()));
+        }
+        let ids = |name: &str| {
+            let values = texts.iter().flat_map(|text| text.lines());
+            let values = values.filter_map(|line| line.strip_prefix(name));
+            values.map(|id| id.trim().parse().unwrap()).collect()
+        };
+        let loaded = Self {
+            programs: ids("prog_id:"),
+            maps: ids("map_id:"),
+            links: ids("link_id:"),
+        };
+        // A state, both ways of segments, and who lets go.
+        assert!(loaded.programs.len() >= 4, "{:?}", loaded.programs);
+        assert!(loaded.maps.len() >= 4, "{:?}", loaded.maps);
+        assert!(loaded.links.len() >= 4, "{:?}", loaded.links);
+        assert!(!loaded.is_gone());
+        loaded
+    }
+
+    fn is_gone(&self) -> bool {
+        let program = |id| self.programs.contains(&id);
+        let map = |id| self.maps.contains(&id);
+        let link = |id| self.links.contains(&id);
+        !loaded_programs().any(|one| one.is_ok_and(|one| program(one.id())))
+            && !loaded_maps().any(|one| one.is_ok_and(|one| map(one.id())))
+            && !loaded_links().any(|one| one.is_ok_and(|one| link(one.id())))
+    }
+
+    /// The kernel frees in its own time what nobody holds any more.
+    fn assert_gone(&self) {
+        wait_until(|| self.is_gone());
+    }
+}
+
+#[test]
+fn by_a_signal() {
+    let lab = Lab::new();
+    for (signal, code) in [
+        (Signal::INT, Some(0)),
+        (Signal::TERM, Some(0)),
+        (Signal::HUP, Some(0)),
+        // As the kernel ends it when memory is out.
+        (Signal::KILL, None),
+    ] {
+        let tracer = lab.tracer_alone(&["--port", "5000"]);
+        let loaded = Loaded::by(tracer.pid());
+        let status = tracer.end_by(signal);
+        assert_eq!(status.code(), code, "{signal:?}: {status}");
+        loaded.assert_gone();
+    }
+}
+
+#[test]
+fn by_a_closed_terminal() {
+    let lab = Lab::new();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let path = ptsname(&terminal, Vec::new()).unwrap();
+    let path = path.to_str().unwrap();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(
+        "exec setsid --ctty {TRACER} --port 5000 <{path} >{path} 2>{path}"
+    ));
+    let tracer = lab.tracer_by(command);
+    let loaded = Loaded::by(tracer.pid());
+    drop(terminal);
+    tracer.wait();
+    loaded.assert_gone();
+}
+
+/// Set in the process that is to panic.
+const PANIC: &str = "TRACER_TEST_PANIC_ATTACHED";
+
+#[test]
+fn by_a_panic() {
+    if env::var_os(PANIC).is_some() {
+        panic_attached();
+    }
+    let _lab = Lab::new();
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "unload::by_a_panic", "--nocapture"])
+        .env(PANIC, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let attached = lines.find(|line| line.as_ref().unwrap().ends_with("attached"));
+    attached.expect("it never attached").unwrap();
+    let loaded = Loaded::by(child.id());
+    child.stdin.take().unwrap().write_all(b"panic\n").unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(101), "{rest:?}");
+    loaded.assert_gone();
+}
+
+fn panic_attached() -> ! {
+    let filter = Filter {
+        ports: vec![5000],
+        ..Filter::default()
+    };
+    let _probe = Probe::attach(&filter, 1 << 16, false, false).unwrap();
+    println!("attached");
+    io::stdin().read_line(&mut String::new()).unwrap();
+    panic!("as it was told");
+}
+
+/// Who looks at stderr may go before the tracer does.
+#[test]
+fn nobody_who_reads_stderr_is_no_error() {
+    let _lab = Lab::new();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut tracer = Command::new(TRACER)
+        .args(["--port", "5000", "--duration", "0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    assert!(tracer.wait().unwrap().success());
+}
