@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
   tracer --pid 4242 -o ndjson | jq .          one process, as NDJSON
   tracer --comm rsync --port 22               rsync's connections to or from port 22
   tracer --cgroup system.slice/ssh.service    a systemd unit, or a container
+  tracer doctor                               what works here, and what does not
   tracer record upload.trace --port 5000      to look at later:
   tracer replay upload.trace"
 )]
@@ -43,6 +44,9 @@ pub struct Cli {
 pub enum Command {
     /// Record what the kernel says into a file, while showing it
     Record(Box<RecordArgs>),
+    /// Tell whether this machine has what tracing takes, what is lost where it has not, and what to
+    /// do; and trace a connection on loopback to compare
+    Doctor,
     /// Show a recording as it was shown live
     Replay {
         /// The file to read

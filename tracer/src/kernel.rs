@@ -6,6 +6,7 @@ mod attach;
 mod attach_error;
 pub mod clock;
 mod filter;
+mod inventory;
 mod layout;
 mod loss;
 mod missing;
@@ -13,5 +14,6 @@ mod probe;
 
 pub use attach_error::AttachError;
 pub use filter::Filter;
+pub use inventory::{Inventory, inventory};
 pub use loss::Lost;
 pub use probe::Probe;

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod connection_table;
 pub mod correlate;
 pub mod dialogue;
+pub mod doctor;
 pub mod end;
 pub mod event;
 pub mod input;

@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         None => trace::trace(&cli.trace, &cli.output).await,
+        Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Record(record)) => {
             trace::record(&record.file, &record.trace, &record.output).await
         }

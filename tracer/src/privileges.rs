@@ -18,6 +18,13 @@ const TO_ATTACH: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
 ];
 
+/// Those that looking into other users' processes and other network namespaces takes.
+const FOR_OTHERS: [(CapabilitySet, &str); 3] = [
+    (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
+    (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
+    (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
+];
+
 /// For a file that is rotated: its directory and its next owner may be another user's.
 pub const FOR_FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::CHOWN);
 
@@ -34,26 +41,46 @@ const TO_READ_MAPS: CapabilitySet = CapabilitySet::BPF;
 /// The capabilities that attaching needs and the calling thread lacks, by name.
 #[must_use]
 pub fn lacking() -> Vec<&'static str> {
-    let mine = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     // It stands for all three (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`).
-    if mine.contains(CapabilitySet::SYS_ADMIN) {
+    if effective().contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
     }
-    TO_ATTACH
+    lacking_of(&TO_ATTACH)
+}
+
+/// The capabilities that the calling thread lacks to look into other users' processes and other
+/// network namespaces, by name.
+#[must_use]
+pub fn lacking_for_others() -> Vec<&'static str> {
+    lacking_of(&FOR_OTHERS)
+}
+
+fn lacking_of(wanted: &[(CapabilitySet, &'static str)]) -> Vec<&'static str> {
+    let mine = effective();
+    wanted
         .iter()
         .filter(|(capability, _)| !mine.contains(*capability))
         .map(|(_, name)| *name)
         .collect()
 }
 
+fn effective() -> CapabilitySet {
+    capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
+}
+
 /// What the thread that reads the kernel's records keeps, beside what its outputs need.
 #[must_use]
 pub fn for_reading() -> CapabilitySet {
-    let release = rustix::system::uname();
-    match release.release().to_str().ok().and_then(version) {
+    match kernel_version() {
         Some(version) if version >= (5, 19) => CapabilitySet::empty(),
         _ => TO_READ_MAPS,
     }
+}
+
+/// The running kernel's version, such as (6, 12); `None` where it is no number.
+#[must_use]
+pub fn kernel_version() -> Option<(u32, u32)> {
+    version(rustix::system::uname().release().to_str().ok()?)
 }
 
 /// Lets go of all other capabilities of the calling thread, for good: what it executes gets none

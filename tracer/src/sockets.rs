@@ -160,6 +160,14 @@ pub fn present() -> Result<Present> {
     })
 }
 
+/// Asks the kernel for the sockets of this thread's network namespace; not who holds them.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn of_own_namespace() -> Result<Vec<OpenSocket>> {
+    diag::dump(namespaces::own()?, Which::All)
+}
+
 /// Asks the kernel for every socket, then `/proc` for who holds them.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use super::{
 use crate::{input::Missing, process::cgroup2_root};
 
 /// Everything rests on this tracepoint; the others add to what is known and may be missing.
-const GROUND: &str = "inet_sock_set_state";
+pub(super) const GROUND: &str = "inet_sock_set_state";
 
 /// Each program and the tracepoint it belongs to.
 const PROGRAMS: &[(&str, &str)] = &[

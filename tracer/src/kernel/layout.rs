@@ -53,7 +53,7 @@ impl Layout {
 
 /// How many arguments a tracepoint hands to its programs. Its prototype has one before them, the
 /// programs' own context.
-fn tracepoint_arguments(btf: &Btf, tracepoint: &str) -> Option<usize> {
+pub(super) fn tracepoint_arguments(btf: &Btf, tracepoint: &str) -> Option<usize> {
     let name = format!("btf_trace_{tracepoint}");
     let mut found = btf
         .resolve_types_by_name(&name)

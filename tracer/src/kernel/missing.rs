@@ -96,6 +96,11 @@ const OF_MEMBERS: &[(&str, &str)] = &[
 /// Of what has no line above: addresses, ports and states, which every kernel has.
 const OF_EVERYTHING: &str = "most of what the tracer tells";
 
+/// The tracepoints beside the one that everything rests on.
+pub(super) fn tracepoints() -> impl Iterator<Item = &'static str> {
+    OF_TRACEPOINTS.iter().map(|(tracepoint, _)| *tracepoint)
+}
+
 impl Missing {
     pub(super) fn member(member: &Member) -> Self {
         let found = OF_MEMBERS

@@ -166,7 +166,7 @@ impl Probe {
     }
 }
 
-fn read_layout_btf() -> Result<btf_rs::Btf, AttachError> {
+pub(super) fn read_layout_btf() -> Result<btf_rs::Btf, AttachError> {
     if !Path::new(BTF).exists() {
         return Err(AttachError::NoBtf { path: BTF });
     }

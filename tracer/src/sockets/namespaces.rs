@@ -54,10 +54,10 @@ impl Visit {
             found: Found::default(),
         };
         // Without setns, which needs a capability.
-        let own = inode(Path::new("/proc/thread-self/ns/net")).context("reading /proc")?;
-        visit.seen.insert(own);
-        visit.found.sockets = diag::dump(number(own)?, which)?;
-        visit.found.netns.push(number(own)?);
+        let own = own()?;
+        visit.seen.insert(own.into());
+        visit.found.sockets = diag::dump(own, which)?;
+        visit.found.netns.push(own);
         for process in fs::read_dir("/proc").context("reading /proc")? {
             let path = process.context("reading /proc")?.path();
             if is_process(&path) {
@@ -104,6 +104,11 @@ impl Visit {
             }
         }
     }
+}
+
+/// The calling thread's.
+pub(super) fn own() -> Result<u32> {
+    number(inode(Path::new("/proc/thread-self/ns/net")).context("reading /proc")?)
 }
 
 /// Where namespaces are mounted: each is a file of type nsfs, and its root names the kind.

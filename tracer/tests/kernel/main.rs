@@ -12,6 +12,7 @@ mod browser;
 mod cgroups;
 mod churn;
 mod command;
+mod doctor;
 mod endings;
 mod endless;
 mod errors;

@@ -1,0 +1,136 @@
+//! `tracer doctor` on this machine, whole and with parts taken away.
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+};
+
+use tracer::process::cgroup2_root;
+
+use crate::{
+    lab::{Lab, run},
+    privileges::{THREE, restricted},
+};
+
+const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+
+/// What the doctor says of each thing: the verdicts, and all the text.
+struct Said {
+    verdicts: BTreeMap<String, Vec<String>>,
+    text: String,
+    status: Option<i32>,
+}
+
+impl Said {
+    fn by(mut doctor: Command) -> Self {
+        let output = doctor.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr, "", "{text}");
+        let mut verdicts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for line in text.lines() {
+            let (what, rest) = line.split_at(17);
+            let (verdict, _) = rest.split_once(' ').unwrap();
+            let of_it = verdicts.entry(what.trim_end().to_owned()).or_default();
+            of_it.push(verdict.to_owned());
+        }
+        Self {
+            verdicts,
+            text,
+            status: output.status.code(),
+        }
+    }
+
+    fn check(&self, what: &str, verdict: &str) {
+        assert_eq!(self.verdicts[what], [verdict], "{}", self.text);
+    }
+}
+
+fn hidden(script: &str) -> Said {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]);
+    command.arg(format!("{script} && exec {TRACER} doctor"));
+    Said::by(command)
+}
+
+#[test]
+fn root_can_trace_and_sees_what_the_kernel_prints() {
+    let _lab = Lab::new();
+    let mut doctor = Command::new(TRACER);
+    doctor.arg("doctor");
+    let said = Said::by(doctor);
+    assert_eq!(said.status, Some(0), "{}", said.text);
+    let always = [
+        "kernel",
+        "capabilities",
+        "others' sockets",
+        "BTF",
+        "cgroup v2",
+        "ring buffer",
+        "lockdown",
+        "locked memory",
+        "programs",
+        "printed trace",
+        "sock_diag",
+    ];
+    for what in always {
+        said.check(what, "ok");
+    }
+    // What older kernels have not is lost, and the rest is not.
+    assert_eq!(said.verdicts["tracepoint"].len(), 10, "{}", said.text);
+    assert_eq!(said.verdicts["tracepoint"][0], "ok");
+    let instances = run(Command::new("unshare").args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tracefs none /mnt && ls /mnt/instances",
+    ]));
+    assert!(!instances.contains("tracer-doctor"), "{instances}");
+}
+
+#[test]
+fn without_a_capability_nothing_can_be_traced() {
+    let lab = Lab::new();
+    let tracer = lab.everybodys_tracer();
+    for missing in THREE {
+        let others: Vec<&str> = THREE.into_iter().filter(|name| *name != missing).collect();
+        let said = Said::by(restricted(&tracer, &others, "doctor"));
+        assert_eq!(said.status, Some(1), "{}", said.text);
+        said.check("capabilities", "missing");
+        said.check("programs", "missing");
+        let sentence = format!("{}: run the tracer as root", missing.to_uppercase());
+        assert!(said.text.contains(&sentence), "{}", said.text);
+    }
+}
+
+#[test]
+fn with_three_capabilities_it_can_trace_and_says_what_is_lost() {
+    let lab = Lab::new();
+    let tracer = lab.everybodys_tracer();
+    let said = Said::by(restricted(&tracer, &THREE, "doctor"));
+    assert_eq!(said.status, Some(0), "{}", said.text);
+    said.check("capabilities", "ok");
+    said.check("programs", "ok");
+    said.check("sock_diag", "ok");
+    said.check("others' sockets", "degraded");
+    said.check("printed trace", "degraded");
+}
+
+#[test]
+fn without_cgroup_v2_the_segments_are_lost() {
+    let _lab = Lab::new();
+    let root = cgroup2_root().unwrap().unwrap();
+    let said = hidden(&format!("umount --lazy {}", root.display()));
+    assert_eq!(said.status, Some(0), "{}", said.text);
+    said.check("cgroup v2", "degraded");
+    said.check("printed trace", "ok");
+}
+
+#[test]
+fn without_type_information_nothing_can_be_traced() {
+    let _lab = Lab::new();
+    let said = hidden("mount -t tmpfs none /sys/kernel/btf");
+    assert_eq!(said.status, Some(1), "{}", said.text);
+    said.check("BTF", "missing");
+    assert!(said.text.contains("CONFIG_DEBUG_INFO_BTF=y"));
+}
