@@ -35,6 +35,8 @@ pub struct Connection {
     pub lost_at_most: bool,
     /// Whether anything had been lost, or dropped, before it was first seen.
     pub after_loss: bool,
+    /// Whether the machine was suspended meanwhile.
+    pub suspended: bool,
     /// When anything was last seen of it, CLOCK_MONOTONIC.
     pub last_ns: u64,
     /// Why it is told without its end.
@@ -276,6 +278,7 @@ impl Connection {
             lost: 0,
             lost_at_most: false,
             after_loss: false,
+            suspended: false,
             last_ns: 0,
             unfinished: None,
         }

@@ -77,6 +77,9 @@ pub struct Tick {
     pub mono_ns: u64,
     /// CLOCK_REALTIME at that moment, in nanoseconds since the Unix epoch.
     pub realtime_ns: i64,
+    /// How long the machine was suspended since it started, when CLOCK_MONOTONIC stood still.
+    #[serde(default)]
+    pub suspended_ns: u64,
     /// When the counters below were read, CLOCK_MONOTONIC.
     #[serde(default)]
     pub counted_ns: u64,

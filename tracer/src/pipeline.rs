@@ -33,6 +33,9 @@ const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
 /// When news of sockets that nobody knows is forgotten.
 const FORGET_AFTER_NS: u64 = 60_000_000_000;
 
+/// The clocks are read one after another: less is no suspend.
+const SUSPENDED_AT_LEAST_NS: u64 = 10_000_000;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Pipeline {
@@ -189,6 +192,10 @@ impl Pipeline {
     fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.tick, tick);
         self.machine.clock = Clock::at(&tick);
+        let slept_ns = tick.suspended_ns.saturating_sub(before.suspended_ns);
+        if before != Tick::default() && slept_ns >= SUSPENDED_AT_LEAST_NS {
+            self.table.note_suspend();
+        }
         self.correlator.begin(tick.mono_ns);
         self.report_lost(before, out);
         self.report_segments(tick.mono_ns, out);

@@ -274,6 +274,9 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
         (None, None, 0) => reasons.push("it was still open"),
         (None, Some(Unfinished::Gone) | None, _) => reasons.push("its end was not seen"),
     }
+    if connection.suspended {
+        reasons.push("the machine was suspended meanwhile, and its clock stood still");
+    }
     if connection.lost > 0 {
         reasons.push(if connection.lost_at_most {
             "records may have been lost while it was open"

@@ -1,4 +1,4 @@
-//! Which connections a loss touches.
+//! Which connections a loss touches, or a suspend.
 
 use super::{ConnectionTable, Key, early::STALE_NS, pairing::Pair};
 
@@ -27,6 +27,13 @@ impl ConnectionTable {
             && let Some(connection) = self.connections.get_mut(&key)
         {
             connection.note_lost(1, true);
+        }
+    }
+
+    /// The machine was suspended.
+    pub fn note_suspend(&mut self) {
+        for connection in self.connections.values_mut() {
+            connection.suspended = true;
         }
     }
 }

@@ -332,3 +332,64 @@ fn a_cookie_that_is_used_again() {
     assert_eq!(ports, [1]);
     assert!(pipeline.has_open());
 }
+
+/// The wall clock may be set meanwhile: what happens from then on is told by the new time.
+#[test]
+fn a_wall_clock_that_is_set() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    let mut told = Vec::new();
+    for (mono_ns, realtime_ns) in [(1, 1), (2, 2 + HOUR_NS), (3, 3 - HOUR_NS)] {
+        let at = Tick {
+            realtime_ns,
+            ..tick(mono_ns, 0)
+        };
+        pipeline.advance(Input::Tick(at), &mut outputs);
+        let mut changed = change(state::ESTABLISHED, state::FIN_WAIT1);
+        changed.header.mono_ns = mono_ns;
+        pipeline.advance(Input::Kernel(changed.as_bytes()), &mut outputs);
+    }
+    for output in outputs {
+        if let Output::State(line) = output {
+            told.push((line.at.mono_ns, line.at.unix_ns));
+        }
+    }
+    let hour = i128::from(HOUR_NS);
+    assert_eq!(told, [(1, 1), (2, 2 + hour), (3, 3 - hour)]);
+}
+
+/// A suspended machine's clock stands still: its time is in no duration.
+#[test]
+fn a_machine_that_was_suspended() {
+    const SLEPT_NS: u64 = 5_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    let asleep = |mono_ns, suspended_ns| {
+        Input::Tick(Tick {
+            suspended_ns,
+            ..tick(mono_ns, 0)
+        })
+    };
+    // It was suspended before the tracer began: nobody's business.
+    pipeline.advance(asleep(1, SLEPT_NS), &mut outputs);
+    for (cookie, suspended_ns) in [(1, SLEPT_NS), (2, 2 * SLEPT_NS), (3, 2 * SLEPT_NS)] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.addresses.remote_port = u16::try_from(cookie).unwrap();
+        pipeline.advance(asleep(cookie, suspended_ns), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let touched: Vec<bool> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Timeline(told) => {
+                let why = "the machine was suspended meanwhile, and its clock stood still";
+                Some(told.incomplete.contains(&why))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(touched, [true, false, false]);
+}

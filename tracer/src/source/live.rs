@@ -131,7 +131,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     /// Everything that waits, then a tick whose clocks were read before: what it vouches for has been
     /// handed over.
     fn drain(&mut self) -> Result<ControlFlow<()>> {
-        let (mono_ns, realtime_ns) = (clock::monotonic_ns(), clock::realtime_ns());
+        let now = clock::read();
         let (names, each) = (&mut self.names, &mut self.each);
         let mut any = false;
         self.probe.drain(|record| {
@@ -146,8 +146,9 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             self.count()?;
         }
         Ok((self.each)(Input::Tick(Tick {
-            mono_ns,
-            realtime_ns,
+            mono_ns: now.mono_ns,
+            realtime_ns: now.realtime_ns,
+            suspended_ns: now.suspended_ns,
             ..self.counted
         })))
     }
@@ -160,14 +161,15 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
 
     fn count(&mut self) -> Result<()> {
         let lost = self.probe.lost()?;
-        let mono_ns = clock::monotonic_ns();
+        let now = clock::read();
         if (lost.ring, lost.recursion) != (self.counted.lost_ring, self.counted.lost_recursion) {
             self.roll_call.ask();
         }
         self.counted = Tick {
-            mono_ns,
-            realtime_ns: clock::realtime_ns(),
-            counted_ns: mono_ns,
+            mono_ns: now.mono_ns,
+            realtime_ns: now.realtime_ns,
+            suspended_ns: now.suspended_ns,
+            counted_ns: now.mono_ns,
             lost_ring: lost.ring,
             lost_sockets: lost.sockets,
             lost_recursion: lost.recursion,
