@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod endless;
 mod fuzz;
 mod integrity;
 mod kernels;
@@ -32,6 +33,8 @@ enum Verb {
     Test(test::Arguments),
     /// Thousands of uploads to the server, each compared with what was sent: some minutes
     Integrity(integrity::Arguments),
+    /// A million connections through one tracer, whose memory must not grow: some minutes
+    Endless(endless::Arguments),
     /// How fast the upload server is, beside its peers
     Bench(bench::Arguments),
     /// The kernel tests on Debian's kernels, in virtual machines, and on the running one: one table
@@ -62,6 +65,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Integrity(arguments) => integrity::integrity(&arguments),
+        Verb::Endless(arguments) => endless::endless(&arguments),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Kernels(arguments) => kernels::kernels(&arguments),
         Verb::Guest => kernels::guest::guest(),

@@ -1,0 +1,36 @@
+//! A million connections through one tracer: its memory must not grow, and every record must be
+//! accounted for. The test suite has the same test with fewer.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    command::{cargo, is_root, run},
+    setup,
+};
+
+/// The test, and what tells it how many.
+const TEST: &str = "endless::memory_does_not_grow_with_the_connections";
+const CONNECTIONS: &str = "ENDLESS_CONNECTIONS";
+
+/// How much.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How many connections
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    connections: u32,
+}
+
+/// As for the tests on the running kernel, root is needed.
+pub(crate) fn endless(arguments: &Arguments) -> Result<()> {
+    setup::for_build()?;
+    setup::for_tests()?;
+    let mut command = cargo();
+    command.args(["test", "--release", "--locked", "--package", "tracer"]);
+    command.args(["--test", "kernel"]);
+    if !is_root() {
+        command.args(["--config", "target.'cfg(all())'.runner = ['sudo', '-E']"]);
+    }
+    command.env(CONNECTIONS, arguments.connections.to_string());
+    run(command.args([TEST, "--", "--exact", "--nocapture"]))
+}
