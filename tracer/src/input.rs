@@ -59,6 +59,12 @@ pub struct Missing {
     pub lost: String,
 }
 
+impl CgroupName {
+    /// When so many were named, a cgroup that is still seen is named once more; others may be
+    /// forgotten. Containers come and go without end.
+    pub const MOST: usize = 1 << 14;
+}
+
 /// What a program cost (`kernel.bpf_stats_enabled`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramCost {

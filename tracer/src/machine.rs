@@ -10,17 +10,45 @@ pub struct Machine {
     /// The distance between its clocks.
     pub clock: Clock,
     cgroups: HashMap<u64, String>,
+    /// Those before. What is still seen was named once more since.
+    older_cgroups: HashMap<u64, String>,
 }
 
 impl Machine {
     /// Takes in what a cgroup is called.
     pub fn note_cgroup(&mut self, name: CgroupName) {
+        if self.cgroups.len() >= CgroupName::MOST {
+            self.older_cgroups = std::mem::take(&mut self.cgroups);
+        }
         self.cgroups.insert(name.id, name.path);
     }
 
     /// A cgroup's path below the root, where it is known.
     #[must_use]
     pub fn cgroup(&self, id: u64) -> Option<&str> {
-        self.cgroups.get(&id).map(String::as_str)
+        let known = self.cgroups.get(&id);
+        known
+            .or_else(|| self.older_cgroups.get(&id))
+            .map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Machine;
+    use crate::input::CgroupName;
+
+    #[test]
+    fn names_of_cgroups_are_bounded() {
+        let most = u64::try_from(CgroupName::MOST).unwrap();
+        let mut machine = Machine::default();
+        for id in 0..3 * most {
+            let path = format!("/{id}");
+            machine.note_cgroup(CgroupName { id, path });
+        }
+        assert_eq!(machine.cgroup(0), None);
+        assert_eq!(machine.cgroup(most), Some("/16384"));
+        assert_eq!(machine.cgroup(3 * most - 1), Some("/49151"));
+        assert!(machine.cgroups.len() + machine.older_cgroups.len() <= 2 * CgroupName::MOST);
     }
 }

@@ -43,6 +43,10 @@ impl Names {
         if id == 0 || !self.looked_up.insert(id) {
             return None;
         }
+        if self.looked_up.len() > CgroupName::MOST {
+            self.looked_up.clear();
+            self.looked_up.insert(id);
+        }
         let names = self.names.as_mut()?;
         if names.path(id).is_none()
             && let Err(error) = names.refresh()
