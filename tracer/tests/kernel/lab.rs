@@ -526,7 +526,16 @@ pub(crate) fn is_told_from_listen_on() -> bool {
 /// Says why a test can show nothing here, past the capture of output: `cargo xtask kernels` reads
 /// it.
 pub(crate) fn skip(reason: &str) {
-    let line = format!("skipped: {reason}\n");
+    past_capture("skipped", reason);
+}
+
+/// Says what a test measured, likewise.
+pub(crate) fn tell(figures: &str) {
+    past_capture("measured", figures);
+}
+
+fn past_capture(what: &str, text: &str) {
+    let line = format!("{what}: {text}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 

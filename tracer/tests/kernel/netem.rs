@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::{
-    lab::{Lab, Neighbour, Script, run, skip},
+    lab::{Lab, Neighbour, Script, run, skip, tell},
     trace::{number, steps},
 };
 
@@ -102,6 +102,9 @@ fn rtt_is_what_was_configured() {
     let configured = 2 * DELAY_MS * 1_000_000;
     for (phase, name) in [(0, "rtt_ns"), (1, "rtt_ns"), (1, "min_rtt_ns")] {
         let rtt_ns = number(&timeline["phases"][phase][name]);
+        tell(&format!(
+            "{name} of phase {phase} {rtt_ns}, configured {configured}"
+        ));
         assert!(
             (configured..configured / 10 * 11).contains(&rtt_ns),
             "{name} of phase {phase} is {rtt_ns}, configured are {configured}"
@@ -142,6 +145,9 @@ fn retransmissions_are_those_that_the_kernel_counts() {
         let (_, whole) = word.strip_prefix("retrans:")?.split_once('/')?;
         whole.parse::<u64>().ok()
     });
+    tell(&format!(
+        "sent again: client {client}, server {of_server}, as nstat counts; ss before the FIN: {counted:?}"
+    ));
     // The FIN follows.
     assert!(counted.unwrap() <= client, "{ss}");
 
@@ -206,6 +212,9 @@ c.close()
     let again = number(&timeline["retransmits_by"]["client"]);
     assert!(again > 0);
     assert_eq!(again, retransmitted(lab.inside("nstat")));
+    tell(&format!(
+        "sent again until the time-out: {again}, as nstat counts"
+    ));
     assert_eq!(timeline["phases"][2]["how"], "error", "{timeline:#}");
     assert_eq!(timeline["complete"], true);
 }

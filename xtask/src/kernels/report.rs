@@ -48,8 +48,8 @@ pub(super) struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// As it should.
-    Passed,
+    /// As it should, with what it says it measured.
+    Passed(Vec<String>),
     /// It says why it can show nothing here.
     Skipped(String),
     /// With this output.
@@ -64,7 +64,10 @@ impl fmt::Display for Report {
             seconds,
         } = self;
         match outcome {
-            Outcome::Passed => write!(f, "{test} passed in {seconds:.1} s"),
+            Outcome::Passed(measured) => {
+                write!(f, "{test} passed in {seconds:.1} s")?;
+                measured.iter().try_for_each(|line| write!(f, "; {line}"))
+            }
             Outcome::Skipped(reason) => write!(f, "{test} skipped: {reason}"),
             Outcome::Failed(output) => write!(f, "{test} FAILED after {seconds:.1} s\n{output}"),
         }
@@ -110,15 +113,16 @@ impl Job {
         };
         let said =
             [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-        let skipped = said[1]
-            .lines()
-            .find_map(|line| line.strip_prefix("skipped: "));
-        match skipped {
+        let lines = |start: &'static str| {
+            let lines = said[1].lines();
+            lines.filter_map(move |line| line.strip_prefix(start))
+        };
+        match lines("skipped: ").next() {
             _ if !ended.status.success() => {
                 Outcome::Failed(last_lines(&said, &ended.status.to_string()))
             }
             Some(reason) => Outcome::Skipped(reason.to_owned()),
-            None => Outcome::Passed,
+            None => Outcome::Passed(lines("measured: ").map(str::to_owned).collect()),
         }
     }
 }

@@ -77,7 +77,7 @@ impl Table {
 
     fn word(&self, kernel: &str, test: &str) -> &'static str {
         match self.outcome(kernel, test) {
-            Some(Outcome::Passed) => "ok",
+            Some(Outcome::Passed(_)) => "ok",
             Some(Outcome::Skipped(_)) => "skipped",
             Some(Outcome::Failed(_)) => "FAILED",
             None => "not run",
@@ -123,8 +123,8 @@ mod tests {
                 },
             );
         };
-        note("6.1", "a::first", Outcome::Passed);
-        note("running", "a::first", Outcome::Passed);
+        note("6.1", "a::first", Outcome::Passed(Vec::new()));
+        note("running", "a::first", Outcome::Passed(Vec::new()));
         note("running", "b", Outcome::Skipped("no netem".to_owned()));
         assert!(!table.is_green());
         assert_eq!(
@@ -140,7 +140,7 @@ skipped on running: b: no netem
             "6.1",
             Report {
                 test: "b".to_owned(),
-                outcome: Outcome::Passed,
+                outcome: Outcome::Passed(Vec::new()),
                 seconds: 0.0,
             },
         );
