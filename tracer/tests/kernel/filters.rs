@@ -9,7 +9,8 @@ use std::{
 use tracer::process::cgroup2_root;
 
 use crate::{
-    lab::{Lab, Script, assert_detached, run, wait_until},
+    lab::{Lab, Script, run},
+    loaded::Loaded,
     trace::Trace,
 };
 
@@ -80,7 +81,6 @@ fn a_command_and_its_descendants_and_nothing_else() {
         assert_eq!(timeline["complete"], true);
         assert_eq!(timeline["phases"][0]["steps"][0]["name"], "SYN");
     }
-    assert_detached();
 }
 
 /// What the command is, its own stdout and its end are its own.
@@ -230,8 +230,7 @@ fn a_tracer_that_is_killed() {
     let lab = Lab::new();
     let server = lab.server(&[]);
     let tracer = lab.tracer_alone(&["-o", "ndjson", "--pid", &server.pid().to_string()]);
-    let maps = maps();
-    assert!(maps.iter().any(|name| name == "SOCKETS"), "{maps:?}");
+    let loaded = Loaded::by(tracer.pid());
     let mut slow = Script::start(
         lab.inside("python3"),
         "
@@ -248,8 +247,7 @@ print(answer.split()[1].decode())
 ",
     );
     tracer.kill();
-    assert_detached();
-    wait_until(|| self::maps().is_empty());
+    loaded.assert_gone();
     slow.tell("go on");
     assert_eq!(slow.line(), "201");
     slow.end();
@@ -257,13 +255,4 @@ print(answer.split()[1].decode())
     let pinned = run(Command::new("find").args(["/sys/fs/bpf", "-iname", "*tracer*"]));
     assert_eq!(pinned, "");
     server.stop();
-}
-
-/// The tracer's maps that the kernel holds.
-fn maps() -> Vec<String> {
-    const OURS: [&str; 6] = ["EVENTS", "LOST", "SOCKETS", "PIDS", "PEERS", "LISTENERS"];
-    aya::maps::loaded_maps()
-        .filter_map(|map| map.ok()?.name_as_str().map(str::to_owned))
-        .filter(|name| OURS.contains(&name.as_str()))
-        .collect()
 }

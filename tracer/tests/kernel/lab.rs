@@ -498,12 +498,6 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the kernel holds none of the tracer's programs: it frees them a moment after the
-/// last descriptor is closed, and tells nobody.
-pub(crate) fn assert_detached() {
-    wait_until(|| attached_programs().is_empty());
-}
-
 /// Waits for what the kernel does in its own time and tells nobody.
 pub(crate) fn wait_until(done: impl Fn() -> bool) {
     let deadline = Instant::now() + *PATIENCE;
@@ -537,14 +531,6 @@ pub(crate) fn tell(figures: &str) {
 fn past_capture(what: &str, text: &str) {
     let line = format!("{what}: {text}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
-}
-
-/// The names of the tracer's programs that the kernel holds.
-pub(crate) fn attached_programs() -> Vec<String> {
-    aya::programs::loaded_programs()
-        .filter_map(|program| program.ok()?.name_as_str().map(str::to_owned))
-        .filter(|name| name.starts_with("tracer_"))
-        .collect()
 }
 
 fn server_binary() -> PathBuf {

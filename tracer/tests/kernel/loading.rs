@@ -3,10 +3,7 @@
 
 use std::{fs, process::Command};
 
-use crate::{
-    lab::{Lab, attached_programs},
-    trace::Trace,
-};
+use crate::{lab::Lab, loaded::attached_programs, trace::Trace};
 
 /// The programs that need nothing newer than Linux 6.1.
 const EVERYWHERE: [&str; 12] = [

@@ -24,6 +24,7 @@ mod filters;
 mod handed_over;
 mod lab;
 mod listened;
+mod loaded;
 mod loading;
 mod loss;
 mod netem;

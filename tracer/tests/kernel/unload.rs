@@ -1,72 +1,20 @@
 //! However the tracer ends, the kernel keeps nothing of it.
 
 use std::{
-    collections::HashSet,
-    env, fs,
+    env,
     io::{self, BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
 };
 
-use aya::{
-    maps::loaded_maps,
-    programs::{loaded_links, loaded_programs},
-};
 use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use tracer::kernel::{Filter, Probe};
 
-use crate::lab::{Lab, wait_until};
+use crate::{lab::Lab, loaded::Loaded};
 
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
-
-/// What the kernel holds for a process, by the numbers that it gives once.
-struct Loaded {
-    programs: HashSet<u32>,
-    maps: HashSet<u32>,
-    links: HashSet<u32>,
-}
-
-impl Loaded {
-    fn by(pid: u32) -> Self {
-        let mut texts = Vec::new();
-        for descriptor in fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap() {
-            // It may be closed meanwhile.
-            texts.extend(fs::read_to_string(descriptor.unwrap().path()));
-        }
-        let ids = |name: &str| {
-            let values = texts.iter().flat_map(|text| text.lines());
-            let values = values.filter_map(|line| line.strip_prefix(name));
-            values.map(|id| id.trim().parse().unwrap()).collect()
-        };
-        let loaded = Self {
-            programs: ids("prog_id:"),
-            maps: ids("map_id:"),
-            links: ids("link_id:"),
-        };
-        // A state, both ways of segments, and who lets go.
-        assert!(loaded.programs.len() >= 4, "{:?}", loaded.programs);
-        assert!(loaded.maps.len() >= 4, "{:?}", loaded.maps);
-        assert!(loaded.links.len() >= 4, "{:?}", loaded.links);
-        assert!(!loaded.is_gone());
-        loaded
-    }
-
-    fn is_gone(&self) -> bool {
-        let program = |id| self.programs.contains(&id);
-        let map = |id| self.maps.contains(&id);
-        let link = |id| self.links.contains(&id);
-        !loaded_programs().any(|one| one.is_ok_and(|one| program(one.id())))
-            && !loaded_maps().any(|one| one.is_ok_and(|one| map(one.id())))
-            && !loaded_links().any(|one| one.is_ok_and(|one| link(one.id())))
-    }
-
-    /// The kernel frees in its own time what nobody holds any more.
-    fn assert_gone(&self) {
-        wait_until(|| self.is_gone());
-    }
-}
 
 #[test]
 fn by_a_signal() {
