@@ -1,5 +1,6 @@
 //! After a loss, asks the kernel which sockets there are: the record of a connection's end may be
-//! among what was lost.
+//! among what was lost. In other network namespaces an attached tracer may not ask any more, for want
+//! of capabilities: what is gone there stays until there are too many connections.
 
 use std::time::Duration;
 

@@ -166,6 +166,13 @@ impl Lab {
         path
     }
 
+    /// A tracer within the namespace, attached.
+    pub(crate) fn tracer_inside(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Process {
+        let mut command = self.inside(env!("CARGO_BIN_EXE_tracer"));
+        command.args(arguments).stdout(stdout);
+        Process::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
     /// A tracer that writes into a file, attached.
     pub(crate) fn tracer_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));

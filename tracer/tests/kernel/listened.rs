@@ -67,7 +67,7 @@ impl Listened {
         let always = [
             "-o", "ndjson", "--audit", "--port", &ports[0], "--port", &ports[1],
         ];
-        let mut process = lab.tracer_into(&[&always, arguments].concat(), Stdio::piped());
+        let mut process = lab.tracer_inside(&[&always, arguments].concat(), Stdio::piped());
         let stdout = process.stdout();
         let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));
         let to = Arc::clone(&said);
