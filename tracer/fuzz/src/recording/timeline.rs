@@ -7,7 +7,8 @@ use tracer::{
 
 /// Nothing ends before it begins, and no step stands before an earlier one.
 pub(super) fn check(output: &Output) {
-    let (Output::Timeline(timeline) | Output::Progress(timeline) | Output::Snapshot(timeline)) = output
+    let (Output::Timeline(timeline) | Output::Progress(timeline) | Output::Snapshot(timeline)) =
+        output
     else {
         return;
     };
