@@ -256,7 +256,7 @@ fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
 fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if connection.views().any(|(_, view)| !view.began()) {
-        reasons.push(if connection.after_loss {
+        reasons.push(if connection.after_loss || connection.lost > 0 {
             BEGIN_UNSEEN
         } else {
             BEGAN_BEFORE
