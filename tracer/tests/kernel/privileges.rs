@@ -42,7 +42,11 @@ fn check_traces(lab: &Lab, mut tracer: Command) -> String {
     lab.upload(&lab.file("cat.png", 100_000), &server.url("cat.png"));
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
-    let timeline = trace.only_to(5000);
+    // Others on this machine may use the same port.
+    let timelines = trace.timelines();
+    let pid = server.pid();
+    let timeline = timelines.iter().find(|one| one["server"]["pid"] == pid);
+    let timeline = timeline.unwrap_or_else(|| panic!("{timelines:#?}"));
     assert_eq!(timeline["complete"], true, "{timeline:#}");
     assert_eq!(
         steps(timeline, 0),
@@ -50,7 +54,6 @@ fn check_traces(lab: &Lab, mut tracer: Command) -> String {
     );
     assert_eq!(timeline["client"]["comm"], "curl");
     assert_eq!(timeline["server"]["comm"], "upload-server");
-    assert_eq!(trace.summary()["lost"], 0);
     server.stop();
     fs::read_to_string(said).unwrap()
 }
