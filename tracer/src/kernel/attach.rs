@@ -75,14 +75,22 @@ pub(super) struct AttachedProgram {
 }
 
 impl AttachedProgram {
-    fn new(fd: Result<&ProgramFd, ProgramError>, link: impl Send + 'static) -> Result<Self> {
-        Ok(Self {
+    /// A program that was attached with this link, if it was.
+    fn of(
+        done: Result<impl Send + 'static, ProgramError>,
+        fd: Result<&ProgramFd, ProgramError>,
+    ) -> Result<Result<Self, ProgramError>> {
+        let link = match done {
+            Ok(link) => link,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Self {
             fd: fd
                 .context("a loaded program has a descriptor")?
                 .as_fd()
                 .as_raw_fd(),
             link: Some(Box::new(link)),
-        })
+        }))
     }
 
     pub(super) fn detach(&mut self) {
@@ -187,10 +195,7 @@ impl Attaching<'_> {
                 .load()
                 .and_then(|()| program.attach(&root, direction, CgroupAttachMode::Single))
                 .and_then(|link| program.take_link(link));
-            let done = match done {
-                Ok(link) => Ok(AttachedProgram::new(program.fd(), link)?),
-                Err(error) => Err(error),
-            };
+            let done = AttachedProgram::of(done, program.fd())?;
             self.note(name, done)?;
         }
         let program: &mut CgroupSock = find(self.ebpf, RELEASE_PROGRAM)?
@@ -200,10 +205,7 @@ impl Attaching<'_> {
             .load()
             .and_then(|()| program.attach(&root, CgroupAttachMode::Single))
             .and_then(|link| program.take_link(link));
-        let done = match done {
-            Ok(link) => Ok(AttachedProgram::new(program.fd(), link)?),
-            Err(error) => Err(error),
-        };
+        let done = AttachedProgram::of(done, program.fd())?;
         self.note(RELEASE_PROGRAM, done)
     }
 
@@ -219,13 +221,8 @@ impl Attaching<'_> {
             .load(tracepoint, &self.btf)
             .and_then(|()| program.attach())
             .and_then(|link| program.take_link(link));
-        let link = match done {
-            Ok(link) => link,
-            Err(error) => return Ok(Err(error)),
-        };
-        let attached = AttachedProgram::new(program.fd(), link)?;
-        self.attached.programs.push(attached);
-        Ok(Ok(()))
+        let done = AttachedProgram::of(done, program.fd())?;
+        Ok(done.map(|program| self.attached.programs.push(program)))
     }
 
     fn function(
@@ -240,13 +237,8 @@ impl Attaching<'_> {
             .load(function, &self.btf)
             .and_then(|()| program.attach())
             .and_then(|link| program.take_link(link));
-        let link = match done {
-            Ok(link) => link,
-            Err(error) => return Ok(Err(error)),
-        };
-        let attached = AttachedProgram::new(program.fd(), link)?;
-        self.attached.programs.push(attached);
-        Ok(Ok(()))
+        let done = AttachedProgram::of(done, program.fd())?;
+        Ok(done.map(|program| self.attached.programs.push(program)))
     }
 
     fn note(

@@ -122,42 +122,69 @@ fn each_that_is_missing_is_named() {
     }
 }
 
-/// The name of each thread, and its capabilities, permitted or effective.
-fn held(tracer: &Tracer) -> Vec<(String, CapabilitySet)> {
-    let threads = fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap();
-    threads
-        .map(|thread| {
-            let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
-            let field = |name: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(name));
-                line.unwrap().trim().to_owned()
-            };
-            let set = |name| {
-                let bits = u64::from_str_radix(&field(name), 16).unwrap();
-                CapabilitySet::from_bits_retain(bits)
-            };
-            assert_eq!(field("NoNewPrivs:"), "1", "{status}");
-            let inherited = set("CapInh:") | set("CapAmb:");
-            assert_eq!(inherited, CapabilitySet::empty(), "{status}");
-            (field("Name:"), set("CapPrm:") | set("CapEff:"))
-        })
-        .collect()
+/// A thread of the tracer.
+#[derive(Debug)]
+struct Held {
+    thread: String,
+    /// Its capabilities, permitted or effective.
+    capabilities: CapabilitySet,
+    /// Those that a program which it executes would have.
+    inherited: CapabilitySet,
+    no_new_privileges: bool,
 }
 
-/// The tracer's capabilities once it is attached: of its first thread, beside what every thread
-/// there reads maps with, and of all its sinks.
+impl Held {
+    /// Of each thread there is.
+    fn by(tracer: &Tracer) -> Vec<Self> {
+        let threads = fs::read_dir(format!("/proc/{}/task", tracer.pid())).unwrap();
+        threads
+            .filter_map(|thread| {
+                // It may end meanwhile, with what it held.
+                let status = fs::read_to_string(thread.unwrap().path().join("status")).ok()?;
+                let field = |name: &str| {
+                    let line = status.lines().find_map(|line| line.strip_prefix(name));
+                    line.unwrap().trim().to_owned()
+                };
+                let set = |name| {
+                    let bits = u64::from_str_radix(&field(name), 16).unwrap();
+                    CapabilitySet::from_bits_retain(bits)
+                };
+                Some(Self {
+                    thread: field("Name:"),
+                    capabilities: set("CapPrm:") | set("CapEff:"),
+                    inherited: set("CapInh:") | set("CapAmb:"),
+                    no_new_privileges: field("NoNewPrivs:") == "1",
+                })
+            })
+            .collect()
+    }
+
+    fn is_first(&self) -> bool {
+        self.thread == "tracer"
+    }
+}
+
+/// What the tracer keeps once it is attached, and once the threads that helped it with that have
+/// ended: on its first thread, beside what every thread there reads maps with, and on all its sinks.
 fn check_keeps(lab: &Lab, arguments: &[&str], first: CapabilitySet, sinks: CapabilitySet) {
     let tracer = lab.tracer_alone(arguments);
-    let held = held(&tracer);
-    tracer.end_by(Signal::TERM);
-    let (of_first, of_others): (Vec<_>, Vec<_>) =
-        held.into_iter().partition(|(name, _)| name == "tracer");
-    let [(_, found)] = of_first[..] else {
-        panic!("{of_first:?}")
+    let of = |held: &[Held], first: bool| {
+        let chosen = held.iter().filter(|held| held.is_first() == first);
+        chosen.map(|held| held.capabilities).collect()
     };
-    assert_eq!(found, first | privileges::for_reading(), "{arguments:?}");
-    let rest: CapabilitySet = of_others.iter().map(|(_, held)| *held).collect();
-    assert_eq!(rest, sinks, "{arguments:?}: {of_others:?}");
+    let first = first | privileges::for_reading();
+    wait_until(|| {
+        let held = Held::by(&tracer);
+        let rest: CapabilitySet = of(&held, false);
+        held.iter().all(|held| held.no_new_privileges) && rest == sinks
+    });
+    let held = Held::by(&tracer);
+    tracer.end_by(Signal::TERM);
+    let found: CapabilitySet = of(&held, true);
+    assert_eq!(found, first, "{arguments:?}: {held:?}");
+    for held in &held {
+        assert_eq!(held.inherited, CapabilitySet::empty(), "{held:?}");
+    }
 }
 
 #[test]
