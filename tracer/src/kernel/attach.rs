@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     attach_error::{AttachError, is_permission, refused, release},
-    probe::BTF,
+    layout::BTF,
 };
 use crate::{input::Missing, process::cgroup2_root};
 

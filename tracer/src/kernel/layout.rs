@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use btf_rs::{Btf, Member as BtfMember, Type};
 use tracer_ebpf::member::{MEMBERS, Member, Place};
 
+/// The running kernel's type information.
+pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
+
 /// The places of all [`MEMBERS`], and what the tracepoints look like.
 pub(super) struct Layout {
     places: Vec<(&'static Member, Place)>,

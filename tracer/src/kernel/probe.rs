@@ -23,11 +23,9 @@ use super::{
     attach::{Attached, AttachedProgram, attach},
     attach_error::{AttachError, is_permission},
     filter,
-    layout::Layout,
+    layout::{BTF, Layout},
     loss::Counters,
 };
-
-pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The attached programs and their ring buffer.
 pub struct Probe {

@@ -112,7 +112,7 @@ async fn set_timeline(
 /// A tracer is attached, for as long as its request lasts: the answer ends with the server.
 async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
     let closed = journal.closed();
-    let mut attached = Some((Attached::new(journal), closed));
+    let mut attached = Some((Attached::new(Arc::clone(journal.events())), closed));
     let until_closed = tokio_stream::once(()).then(move |()| {
         let attached = attached.take();
         async move {

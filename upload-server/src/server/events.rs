@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
 
-use super::{error::Error, journal::Journal, json};
+use super::{error::Error, json};
 use crate::record::Upload;
 
 /// How many may listen at a time: each holds a connection.
@@ -74,7 +74,7 @@ struct TracerNews {
 }
 
 /// A tracer is attached for as long as this is held.
-pub(crate) struct Attached(Arc<Journal>);
+pub(crate) struct Attached(Arc<Events>);
 
 impl Events {
     pub(crate) fn new() -> Self {
@@ -150,31 +150,30 @@ impl News {
 }
 
 impl Attached {
-    pub(crate) fn new(journal: Arc<Journal>) -> Self {
-        journal.events().tracers_changed(|tracers| tracers + 1);
-        Self(journal)
+    pub(crate) fn new(events: Arc<Events>) -> Self {
+        events.tracers_changed(|tracers| tracers + 1);
+        Self(events)
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
         let left = |tracers: usize| tracers.saturating_sub(1);
-        self.0.events().tracers_changed(left);
+        self.0.tracers_changed(left);
     }
 }
 
 /// What `/events` is made of.
 #[derive(Clone)]
 pub(crate) struct Listening {
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) events: Arc<Events>,
     /// Whether everybody may know of all uploads: else only that they were traced is told.
     pub(crate) uploads: bool,
 }
 
 /// The stream of events.
 pub(crate) async fn events(State(listening): State<Listening>) -> Result<Response, Error> {
-    let events = listening.journal.events();
-    let place = Arc::clone(&events.places).try_acquire_owned();
+    let place = Arc::clone(&listening.events.places).try_acquire_owned();
     let place = place.map_err(|_| Error::Busy)?;
     let stream = stream(&listening, place);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT);
@@ -186,7 +185,7 @@ fn stream(
     listening: &Listening,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
-    let (now, live) = listening.journal.events().listen();
+    let (now, live) = listening.events.listen();
     let uploads = listening.uploads;
     let live = BroadcastStream::new(live).map_while(Result::ok);
     let news = tokio_stream::once(now).chain(live);

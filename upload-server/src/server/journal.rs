@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -30,7 +30,7 @@ const BACKLOG: usize = 4_096;
 
 /// The server's memory of its uploads.
 pub(crate) struct Journal {
-    events: Events,
+    events: Arc<Events>,
     addresses: Addresses,
     closed: CancellationToken,
     last_id: AtomicU64,
@@ -65,7 +65,7 @@ impl Journal {
             live: Some(broadcast::Sender::new(BACKLOG)),
         };
         Self {
-            events: Events::new(),
+            events: Arc::new(Events::new()),
             addresses,
             closed: CancellationToken::new(),
             last_id: AtomicU64::new(history.as_ref().map_or(0, History::last_id)),
@@ -160,7 +160,7 @@ impl Journal {
     }
 
     /// What listeners are told.
-    pub(crate) fn events(&self) -> &Events {
+    pub(crate) const fn events(&self) -> &Arc<Events> {
         &self.events
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn router(
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
     let timeline = timeline::router(Arc::clone(&journal));
     let events = get(events::events).with_state(Listening {
-        journal: Arc::clone(&journal),
+        events: Arc::clone(journal.events()),
         uploads: access.access.offer.listing,
     });
     let gate = from_fn_with_state(admission, admit);
