@@ -115,6 +115,7 @@ fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
         if Instant::now() > deadline {
             bail!("a connection on loopback was not seen to its end");
         }
+        // The ring wakes nobody for so few records.
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -41,6 +41,15 @@ impl Loaded {
         loaded
     }
 
+    /// The programs by name.
+    pub(crate) fn program_names(&self) -> Vec<String> {
+        loaded_programs()
+            .filter_map(Result::ok)
+            .filter(|program| self.programs.contains(&program.id()))
+            .filter_map(|program| program.name_as_str().map(str::to_owned))
+            .collect()
+    }
+
     fn is_gone(&self) -> bool {
         let program = |id| self.programs.contains(&id);
         let map = |id| self.maps.contains(&id);
@@ -54,12 +63,4 @@ impl Loaded {
     pub(crate) fn assert_gone(&self) {
         wait_until(|| self.is_gone());
     }
-}
-
-/// The names of the tracer's programs that the kernel holds.
-pub(crate) fn attached_programs() -> Vec<String> {
-    loaded_programs()
-        .filter_map(|program| program.ok()?.name_as_str().map(str::to_owned))
-        .filter(|name| name.starts_with("tracer_"))
-        .collect()
 }

@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command};
 
-use crate::{lab::Lab, loaded::attached_programs, trace::Trace};
+use crate::{lab::Lab, loaded::Loaded, trace::Trace};
 
 /// The programs that need nothing newer than Linux 6.1.
 const EVERYWHERE: [&str; 12] = [
@@ -50,7 +50,7 @@ fn every_program_loads() {
     let own = std::process::id().to_string();
     for more in [&["--segments"][..], &[]] {
         let tracer = lab.tracer_alone(&[&["-o", "ndjson", "--pid", &own], more].concat());
-        let attached = attached_programs();
+        let attached = Loaded::by(tracer.pid()).program_names();
         for name in EVERYWHERE.into_iter().chain(senders()) {
             let count = attached.iter().filter(|found| *found == name).count();
             assert!(count > 0, "{name} is not among {attached:?}");
