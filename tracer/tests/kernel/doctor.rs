@@ -55,7 +55,7 @@ fn hidden(script: &str) -> Said {
 
 #[test]
 fn root_can_trace_and_sees_what_the_kernel_prints() {
-    let _lab = Lab::new();
+    let lab = Lab::new();
     let mut doctor = Command::new(TRACER);
     doctor.arg("doctor");
     let said = Said::by(doctor);
@@ -83,7 +83,8 @@ fn root_can_trace_and_sees_what_the_kernel_prints() {
         "--mount",
         "sh",
         "-c",
-        "mount -t tracefs none /mnt && ls /mnt/instances",
+        "mount -t tracefs none \"$0\" && ls \"$0/instances\"",
+        lab.dir.path().to_str().unwrap(),
     ]));
     assert!(!instances.contains("tracer-doctor"), "{instances}");
 }

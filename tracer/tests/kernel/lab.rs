@@ -22,10 +22,10 @@ use crate::trace::Trace;
 
 /// Long enough for any machine; what takes longer has failed. On one that is emulated, longer by the
 /// factor that `cargo xtask kernels` sets.
-static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
-    let slowness =
-        std::env::var("KERNEL_TEST_SLOWNESS").map_or(1, |factor| factor.parse().unwrap());
-    Duration::from_secs(60) * slowness
+static PATIENCE: LazyLock<Duration> = LazyLock::new(|| Duration::from_secs(60) * *SLOWNESS);
+
+static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+    std::env::var("KERNEL_TEST_SLOWNESS").map_or(1, |factor| factor.parse().unwrap())
 });
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -522,6 +522,11 @@ pub(crate) fn is_told_from_listen_on() -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     let mut next = || -> u32 { numbers.next().unwrap().parse().unwrap() };
     (next(), next()) >= (6, 15)
+}
+
+/// Whether this is one of the machines of `cargo xtask kernels`, which emulate their processor.
+pub(crate) fn is_emulated() -> bool {
+    *SLOWNESS > 1
 }
 
 /// Says why a test can show nothing here, past the capture of output: `cargo xtask kernels` reads

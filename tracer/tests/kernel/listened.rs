@@ -17,7 +17,7 @@ use tracer_ebpf::record::{KINDS, UNTRACKED};
 
 use crate::{
     churn::{PAYLOAD, pair, port, within},
-    lab::{Lab, Process, wait_until},
+    lab::{Lab, Process, is_told_from_listen_on, wait_until},
     trace::{number, steps},
 };
 
@@ -180,11 +180,16 @@ impl Said {
         }
         if timeline["complete"] == true {
             self.whole += 1;
-            if states != 10 || !is_right(timeline) {
+            if states != states_of_a_connection() || !is_right(timeline) {
                 self.wrong.push(format!("{states} states; {timeline:#}"));
             }
         }
     }
+}
+
+/// Of both ends together.
+fn states_of_a_connection() -> u64 {
+    9 + u64::from(is_told_from_listen_on())
 }
 
 /// Whether a timeline says what happened.
