@@ -1,6 +1,6 @@
 //! What was found: a table for people, JSON for machines.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
@@ -33,8 +33,8 @@ pub(crate) struct Row {
     pub(crate) value: Spread,
     /// The same beside something else in the same run.
     pub(crate) ratio: Option<Ratio>,
-    /// The least ratio that the project asks for.
-    pub(crate) asked: Option<f64>,
+    /// What the project asks for.
+    pub(crate) asked: Option<Asked>,
     /// Whether it is so, by the median.
     pub(crate) met: Option<bool>,
 }
@@ -46,6 +46,41 @@ pub(crate) struct Ratio {
     pub(crate) of: String,
     /// Of every round.
     pub(crate) value: Spread,
+}
+
+/// What is asked of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "parts to come ask for these")]
+pub(crate) enum Asked {
+    /// Of the ratio: so much, or more.
+    RatioAtLeast(f64),
+    /// Of the ratio: less than so much.
+    RatioBelow(f64),
+    /// Of the number itself: so much, or less.
+    AtMost(f64),
+}
+
+impl Asked {
+    /// Whether it is so, by the median; `None` where what is asked about was not measured.
+    fn is_met(self, row: &Row) -> Option<bool> {
+        let ratio = row.ratio.as_ref().map(|ratio| ratio.value.median);
+        Some(match self {
+            Self::RatioAtLeast(least) => ratio? >= least,
+            Self::RatioBelow(limit) => ratio? < limit,
+            Self::AtMost(most) => row.value.median <= most,
+        })
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RatioAtLeast(least) => write!(f, "ratio ≥ {least:.3}"),
+            Self::RatioBelow(limit) => write!(f, "ratio < {limit:.3}"),
+            Self::AtMost(most) => write!(f, "≤ {}", number(*most)),
+        }
+    }
 }
 
 impl Row {
@@ -79,9 +114,9 @@ impl Row {
     }
 
     /// With what is asked of it, if anything.
-    pub(crate) fn asking(mut self, least: Option<f64>) -> Self {
-        self.asked = least;
-        self.met = least.and_then(|least| Some(self.ratio.as_ref()?.value.median >= least));
+    pub(crate) fn asking(mut self, asked: Option<Asked>) -> Self {
+        self.asked = asked;
+        self.met = asked.and_then(|asked| asked.is_met(&self));
         self
     }
 }
@@ -133,7 +168,7 @@ impl Report {
                 }),
                 ratio.map_or_else(String::new, |ratio| ratio.of.clone()),
                 row.asked
-                    .map_or_else(String::new, |least| format!("≥ {least}")),
+                    .map_or_else(String::new, |asked| asked.to_string()),
                 match row.met {
                     Some(true) => "yes".to_owned(),
                     Some(false) => "NO".to_owned(),
@@ -185,16 +220,23 @@ mod tests {
 
     #[test]
     fn the_median_decides_whether_it_is_as_asked() {
-        assert_eq!(row(0.95).asking(Some(0.95)).met, Some(true));
-        assert_eq!(row(0.94).asking(Some(0.95)).met, Some(false));
-        assert_eq!(row(0.95).asking(None).met, None);
+        let met = |median, asked| row(median).asking(asked).met;
+        assert_eq!(met(0.95, Some(Asked::RatioAtLeast(0.95))), Some(true));
+        assert_eq!(met(0.94, Some(Asked::RatioAtLeast(0.95))), Some(false));
+        assert_eq!(met(0.95, Some(Asked::RatioBelow(0.95))), Some(false));
+        assert_eq!(met(0.94, Some(Asked::RatioBelow(0.95))), Some(true));
+        assert_eq!(met(400.0, Some(Asked::AtMost(400.0))), Some(true));
+        assert_eq!(met(400.5, Some(Asked::AtMost(400.0))), Some(false));
+        assert_eq!(met(0.95, None), None);
     }
 
     #[test]
     fn a_row_without_a_ratio_cannot_meet_one() {
-        let mut row = row(1.0);
-        row.ratio = None;
-        assert_eq!(row.asking(Some(0.5)).met, None);
+        let mut alone = row(1.0);
+        alone.ratio = None;
+        let asking = |asked| alone.clone().asking(Some(asked)).met;
+        assert_eq!(asking(Asked::RatioAtLeast(0.5)), None);
+        assert_eq!(asking(Asked::AtMost(1.0)), Some(true));
     }
 
     #[test]

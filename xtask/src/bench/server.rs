@@ -19,7 +19,7 @@ use self::servers::{Kind, Server};
 use super::{
     Bench, process,
     ratio::{Runs, interleave},
-    report::Row,
+    report::{Asked, Row},
 };
 use crate::command::say;
 
@@ -169,7 +169,8 @@ fn tell<const N: usize>(
             let asked = (n == 0)
                 .then(|| peer.kind().asked())
                 .flatten()
-                .filter(|_| what.starts_with("1 GiB by PUT"));
+                .filter(|_| what.starts_with("1 GiB by PUT"))
+                .map(Asked::RatioAtLeast);
             let row = Row::new(PART, peer.kind().name(), what, unit, runs.number(n));
             bench.found(row.map(|row| row.beside("ours ÷ this", runs.inverse(n)).asking(asked)));
         }
