@@ -1,22 +1,29 @@
-//! How fast the upload server is: side by side with its peers in one run, interleaved, each number
-//! beside the peer's. What tracing costs is not measured here yet.
+//! What tracing costs, and how fast the upload server is: side by side with their peers in one run,
+//! interleaved, each number beside that of the run right before and after it.
 
+mod churn;
+mod drain;
+mod listening;
+mod load;
 mod machine;
+mod nginx;
 mod process;
 mod ratio;
 mod report;
+mod said;
 mod server;
 mod stop;
+mod tracing;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use self::{machine::Machine, report::Report, stop::Stop};
 use crate::{
-    command::{cargo, output, run, say, target_dir, workspace},
+    command::{cargo, is_root, output, run, say, target_dir, workspace},
     setup,
 };
 
@@ -27,6 +34,7 @@ const MEMORY: &str = "/dev/shm";
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                          every part, on a machine with nothing else to do
+  cargo xtask bench churn --rounds 3         connections traced and untraced
   cargo xtask bench server --rounds 3        the upload server beside nginx and a loop over recv and write
   cargo xtask bench --json FILE              the same as data")]
 pub(crate) struct Arguments {
@@ -39,7 +47,8 @@ pub(crate) struct Arguments {
     /// Write everything that was found to FILE, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure the `upload-server` in DIR [default: this source, built with --release]
+    /// Measure the `tracer` and the `upload-server` in DIR [default: this source, built with
+    /// --release]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
     /// Keep the table in xtask/src/bench/results.md
@@ -50,8 +59,17 @@ pub(crate) struct Arguments {
 /// The parts, each a file beneath this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// Connections as fast as they go, traced and untraced
+    Churn,
     /// The upload server: large files, small files, many at once
     Server,
+}
+
+impl Part {
+    /// Whether the tracer runs in it.
+    fn traces(self) -> bool {
+        self != Self::Server
+    }
 }
 
 /// What every part needs.
@@ -67,9 +85,21 @@ struct Bench {
 /// See the module.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::for_bench()?;
+    let mut parts = match arguments.parts.as_slice() {
+        [] => Part::value_variants().to_vec(),
+        parts => parts.to_vec(),
+    };
+    let mut absent = Vec::new();
+    if !is_root() && parts.iter().any(|part| part.traces()) {
+        if !arguments.parts.is_empty() {
+            bail!("only root can trace: call this as root, or ask for `bench server` alone");
+        }
+        parts.retain(|part| !part.traces());
+        absent.push("what tracing costs, which takes root".to_owned());
+    }
     let binaries = match &arguments.binaries {
         Some(directory) => directory.clone(),
-        None => build()?,
+        None => build(parts.iter().any(|part| part.traces()))?,
     };
     let head =
         output(
@@ -90,15 +120,12 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         report: Report {
             machine: Machine::this(head.map(|head| head.trim().to_owned())),
             rows: Vec::new(),
-            absent: Vec::new(),
+            absent,
         },
-    };
-    let parts = match arguments.parts.as_slice() {
-        [] => Part::value_variants(),
-        parts => parts,
     };
     for part in parts {
         match part {
+            Part::Churn => churn::churn(&mut bench)?,
             Part::Server => server::server(&mut bench)?,
         }
     }
@@ -119,14 +146,20 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn build() -> Result<PathBuf> {
-    run(cargo().args([
+fn build(tracer: bool) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args([
         "build",
         "--release",
         "--locked",
         "--package",
         "upload-server",
-    ]))?;
+    ]);
+    if tracer {
+        setup::for_build()?;
+        build.args(["--package", "tracer"]);
+    }
+    run(&mut build)?;
     Ok(target_dir().join("release"))
 }
 

@@ -35,7 +35,7 @@ enum Verb {
     Integrity(integrity::Arguments),
     /// A million connections through one tracer, whose memory must not grow: some minutes
     Endless(endless::Arguments),
-    /// How fast the upload server is, beside its peers
+    /// What tracing costs, and how fast the upload server is, beside their peers
     Bench(bench::Arguments),
     /// The kernel tests on Debian's kernels, in virtual machines, and on the running one: one table
     Kernels(kernels::Arguments),

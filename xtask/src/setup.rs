@@ -97,7 +97,7 @@ pub(crate) fn for_upload() -> Result<()> {
 
 /// What `cargo xtask bench` calls: the load, and the peers that Debian has.
 pub(crate) fn for_bench() -> Result<()> {
-    packages(&[("curl", "curl"), ("nginx", "nginx-light")])
+    packages(&[("curl", "curl"), ("nginx", "nginx-light"), ("wrk", "wrk")])
 }
 
 /// What `cargo xtask fuzz` calls; libFuzzer is C++.

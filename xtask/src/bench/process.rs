@@ -7,7 +7,7 @@ use std::{
         unix::net::UnixDatagram,
     },
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -112,11 +112,29 @@ impl Process {
         kibibytes(&status, field).with_context(|| format!("{} has no {field}", self.name))
     }
 
+    /// What it prints, where its command asked for a pipe; once.
+    pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
+        let stdout = self.child.stdout.take();
+        stdout.with_context(|| format!("{} has no pipe for its output", self.name))
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) -> Result<()> {
+        kill_process(self.pid, Signal::INT)
+            .with_context(|| format!("{} cannot be interrupted", self.name))
+    }
+
+    /// Waits until it has come to its own end. Its CPU time can still be asked for.
+    pub(crate) fn wait(&self, limit: Duration, stop: &Stop) -> Result<()> {
+        match stop.wait(&[self.ended.as_fd()], limit)? {
+            Some(_) => Ok(()),
+            None => bail!("{} had not ended after {limit:?}", self.name),
+        }
+    }
+
     /// Waits until it has come to its own end; what it printed, where `command` asked for a pipe.
     pub(crate) fn finish(mut self, limit: Duration, stop: &Stop) -> Result<String> {
-        if stop.wait(&[self.ended.as_fd()], limit)?.is_none() {
-            bail!("{} had not ended after {limit:?}", self.name);
-        }
+        self.wait(limit, stop)?;
         let status = self.child.wait()?;
         let stdout = match self.child.stdout.take() {
             Some(stdout) => io::read_to_string(stdout)?,

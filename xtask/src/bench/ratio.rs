@@ -52,6 +52,11 @@ impl<const N: usize> Runs<N> {
         Spread::of(self.numbers.iter().map(|run| run[n]))
     }
 
+    /// How many times the base this is.
+    pub(crate) fn ratio(&self, n: usize) -> Option<Spread> {
+        Spread::of(self.ratios.iter().map(|run| run[n]))
+    }
+
     /// How many times this the base is.
     pub(crate) fn inverse(&self, n: usize) -> Option<Spread> {
         Spread::of(self.ratios.iter().map(|run| 1.0 / run[n]))

@@ -2,18 +2,22 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::raw::RawLoop;
 use crate::{
-    bench::{Bench, process::Process},
+    bench::{
+        Bench,
+        listening::{free_address, wait_until_listening},
+        nginx,
+        process::Process,
+    },
     command::is_installed,
 };
 
@@ -207,40 +211,22 @@ fn ours(bench: &Bench, home: &Path, address: SocketAddr) -> Result<Process> {
     )
 }
 
-/// One process, as quick as it can be made: no log, the bodies gathered in the directory's own file
-/// system, so that they are renamed and not copied.
+/// The bodies are gathered in the directory's own file system, so that they are renamed and not
+/// copied.
 fn nginx(home: &Path, address: SocketAddr) -> Result<Command> {
-    let home_text = home.to_str().context("a path that is not UTF-8")?;
-    let configuration = format!(
-        "daemon off; master_process off; worker_processes 1;
-         pid {home_text}/nginx.pid; error_log /dev/null crit;
-         events {{ worker_connections 1024; }}
-         http {{
-           access_log off;
-           keepalive_requests 1000000;
-           client_body_temp_path {home_text}/bodies;
-           proxy_temp_path {home_text}/proxy; fastcgi_temp_path {home_text}/fastcgi;
-           uwsgi_temp_path {home_text}/uwsgi; scgi_temp_path {home_text}/scgi;
-           client_max_body_size 0;
-           client_body_buffer_size 256k;
-           server {{
-             listen {address} backlog=4096;
-             root {home_text}/files;
-             location / {{ dav_methods PUT; }}
-           }}
-         }}\n"
+    let files = home.join("files");
+    let http = format!(
+        "keepalive_requests 1000000;
+         client_max_body_size 0;
+         client_body_buffer_size 256k;
+         server {{
+           listen {address} backlog=4096;
+           root {};
+           location / {{ dav_methods PUT; }}
+         }}",
+        files.display()
     );
-    let file = home.join("nginx.conf");
-    fs::write(&file, configuration)?;
-    let mut command = Command::new("nginx");
-    command
-        .arg("-p")
-        .arg(home)
-        .arg("-e")
-        .arg("/dev/null")
-        .arg("-c")
-        .arg(file);
-    Ok(command)
+    nginx::nginx(home, &http)
 }
 
 fn dufs(address: SocketAddr) -> Command {
@@ -257,22 +243,4 @@ fn miniserve(address: SocketAddr) -> Command {
     command.arg(address.ip().to_string());
     command.arg("--port").arg(address.port().to_string());
     command
-}
-
-/// An address where nobody listens at this moment.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// Nobody tells when these listen, so they are asked.
-fn wait_until_listening(process: &Process, address: SocketAddr) -> Result<()> {
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        process.check()?;
-        if begun.elapsed() > Duration::from_secs(10) {
-            bail!("nobody listens at {address}");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
 }

@@ -1,0 +1,139 @@
+//! Empties a pipe unseen: what comes is moved to /dev/null without a copy, so that whoever writes is
+//! not held up, and next to no time is taken from what is measured.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    process::ChildStdout,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Result, anyhow, bail};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    pipe::{SpliceFlags, fcntl_setpipe_size, splice},
+};
+
+use super::stop::Stop;
+
+/// What a pipe may hold without a privilege: the larger, the more rarely somebody is woken.
+const PIPE: usize = 1 << 20;
+/// The end of what is printed, which is read after all.
+const TAIL: usize = 64 << 10;
+
+/// See the module. Dropped, it closes the pipe.
+pub(crate) struct Drain {
+    thread: JoinHandle<io::Result<ChildStdout>>,
+    /// Once this is closed, it is over.
+    going: UnixStream,
+}
+
+impl Drain {
+    /// Begins.
+    pub(crate) fn start(pipe: ChildStdout) -> Result<Self> {
+        // It only takes longer with a small one.
+        let _ = fcntl_setpipe_size(&pipe, PIPE);
+        let null = File::options().write(true).open("/dev/null")?;
+        let (going, over) = UnixStream::pair()?;
+        let thread = thread::spawn(move || {
+            while wait(&[over.as_fd(), pipe.as_fd()])? != 0 {
+                match splice(&pipe, None, &null, None, PIPE, SpliceFlags::NONBLOCK) {
+                    Ok(0) => break,
+                    Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(pipe)
+        });
+        Ok(Self { thread, going })
+    }
+
+    /// Ends; what comes from now on stays in the pipe.
+    pub(crate) fn stop(self) -> Result<ChildStdout> {
+        drop(self.going);
+        match self.thread.join() {
+            Ok(pipe) => Ok(pipe?),
+            Err(_) => Err(anyhow!("the thread that empties a pipe ended badly")),
+        }
+    }
+}
+
+/// Reads until nobody writes there any more; gives the last of it.
+pub(crate) fn read_tail(mut pipe: ChildStdout, limit: Duration, stop: &Stop) -> Result<String> {
+    let mut tail = Vec::new();
+    let mut chunk = vec![0; TAIL];
+    loop {
+        if stop.wait(&[pipe.as_fd()], limit)?.is_none() {
+            bail!("a program that was to end neither did nor said anything for {limit:?}");
+        }
+        let read = pipe.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(String::from_utf8_lossy(&tail).into_owned());
+        }
+        tail.extend_from_slice(&chunk[..read]);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+    }
+}
+
+/// The first of `files` that can be read.
+fn wait(files: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    loop {
+        let mut polled: Vec<PollFd<'_>> = files
+            .iter()
+            .map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN))
+            .collect();
+        match poll(&mut polled, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(first) = polled.iter().position(|file| !file.revents().is_empty()) {
+            return Ok(first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_read() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "seq 100000; read go; seq 100000; echo last"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let drain = Drain::start(shell.stdout.take().unwrap()).unwrap();
+        let pipe = drain.stop().unwrap();
+        // The shell goes on when its input ends.
+        drop(shell.stdin.take());
+        let stop = Stop::listen().unwrap();
+        let tail = read_tail(pipe, Duration::from_secs(20), &stop).unwrap();
+        assert!(tail.ends_with("99999\n100000\nlast\n"));
+        assert_eq!(tail.len(), TAIL);
+        shell.wait().unwrap();
+    }
+
+    #[test]
+    fn a_writer_is_not_held_up() {
+        let mut writer = Command::new("head")
+            .args(["-c", "50000000", "/dev/zero"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let drain = Drain::start(writer.stdout.take().unwrap()).unwrap();
+        assert!(writer.wait().unwrap().success());
+        let stop = Stop::listen().unwrap();
+        let tail = read_tail(drain.stop().unwrap(), Duration::from_secs(20), &stop).unwrap();
+        assert!(tail.len() < TAIL, "{} bytes were left", tail.len());
+    }
+}

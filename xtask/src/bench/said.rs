@@ -1,0 +1,58 @@
+//! What a program says on stderr, kept until somebody asks: a run that goes well needs no words.
+
+use std::{fs, path::Path, process::Stdio};
+
+use anyhow::{Context as _, Result};
+use tempfile::NamedTempFile;
+
+/// See the module. Dropped, it is gone.
+pub(crate) struct Said(NamedTempFile);
+
+impl Said {
+    /// Nothing yet; a file in `directory`.
+    pub(crate) fn new(directory: &Path) -> Result<Self> {
+        NamedTempFile::new_in(directory)
+            .map(Self)
+            .context("no file for what a program says")
+    }
+
+    /// For `Command::stderr`.
+    pub(crate) fn stdio(&self) -> Result<Stdio> {
+        Ok(self.0.reopen()?.into())
+    }
+
+    /// All of it, so far.
+    pub(crate) fn text(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(self.0.path())?).into_owned())
+    }
+
+    /// The line that most likely says why it failed: the last one that calls itself an error, or
+    /// else the last one.
+    pub(crate) fn why(&self) -> Result<String> {
+        Ok(why(&self.text()?).unwrap_or("it says nothing").to_owned())
+    }
+}
+
+fn why(text: &str) -> Option<&str> {
+    let mut lines = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let last = lines.clone().next();
+    lines
+        .find(|line| line.to_ascii_lowercase().starts_with("error"))
+        .or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_says_why() {
+        assert_eq!(why("ERROR: a\nERROR: b\nbye\n\n"), Some("ERROR: b"));
+        assert_eq!(why("one\ntwo\n"), Some("two"));
+        assert_eq!(why("\n"), None);
+    }
+}

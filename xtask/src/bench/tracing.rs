@@ -1,0 +1,182 @@
+//! The tracer as it is measured: started, waited for until it is attached, ended as by Ctrl-C, and
+//! what it says then of what it saw and lost.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use super::{
+    Bench,
+    drain::{Drain, read_tail},
+    process::Process,
+    said::Said,
+    stop::Stop,
+};
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A tracer that runs. What it prints is read by nobody, but for its end. Dropped, it is ended.
+pub(crate) struct Tracing {
+    process: Process,
+    drain: Drain,
+    said: Said,
+}
+
+/// What it says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Summary {
+    /// Connections told of.
+    pub(crate) connections: u64,
+    /// Records that came from the kernel.
+    pub(crate) events: u64,
+    /// Records and lines that were lost, at whatever hop.
+    pub(crate) lost: u64,
+}
+
+impl Tracing {
+    /// Starts the tracer and waits until it misses nothing any more.
+    pub(crate) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
+        let said = Said::new(bench.scratch.path())?;
+        let mut process = attached(bench, arguments, Stdio::piped(), &said)?;
+        let drain = Drain::start(process.stdout()?)?;
+        Ok(Self {
+            process,
+            drain,
+            said,
+        })
+    }
+
+    /// The tracer's process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it.
+    pub(crate) fn end(self, stop: &Stop) -> Result<Summary> {
+        let stdout = self.drain.stop()?;
+        self.process.interrupt()?;
+        let tail = read_tail(stdout, PATIENCE, stop)?;
+        let ended = self.process.finish(PATIENCE, stop);
+        ended.with_context(|| self.said.why().unwrap_or_default())?;
+        let mut summary = Summary::find(&tail).context("the tracer gave no summary")?;
+        summary.lost += unwritten(&self.said.text()?);
+        Ok(summary)
+    }
+}
+
+/// Starts the tracer, which writes to `stdout`, and waits until it misses nothing any more.
+pub(crate) fn attached(
+    bench: &Bench,
+    arguments: &[&str],
+    stdout: Stdio,
+    said: &Said,
+) -> Result<Process> {
+    let mut command = Command::new(bench.binaries.join("tracer"));
+    command.args(arguments).stdout(stdout).stderr(said.stdio()?);
+    let socket = bench.scratch.path().join("notify");
+    Process::start_notifying("tracer", &mut command, &socket, &bench.stop)
+        .with_context(|| said.why().unwrap_or_default())
+}
+
+impl Summary {
+    /// The last one in `printed`, NDJSON or text.
+    pub(crate) fn find(printed: &str) -> Option<Self> {
+        printed.lines().rev().find_map(|line| {
+            if line.starts_with(r#"{"type":"summary""#) {
+                serde_json::from_str(line).ok()
+            } else {
+                Self::from_text(line)
+            }
+        })
+    }
+
+    fn from_text(line: &str) -> Option<Self> {
+        let mut parts = line.split(", ");
+        let connections = number_of("connection", parts.next()?)?;
+        number_of("upload", parts.next()?)?;
+        let events = number_of("event", parts.next()?)?;
+        let lost = match parts.next()?.strip_suffix(" lost")? {
+            "nothing" => 0,
+            number => number
+                .strip_prefix("up to ")
+                .unwrap_or(number)
+                .parse()
+                .ok()?,
+        };
+        Some(Self {
+            connections,
+            events,
+            lost,
+        })
+    }
+}
+
+/// Of `7 events`, 7.
+fn number_of(what: &str, text: &str) -> Option<u64> {
+    let (number, noun) = text.split_once(' ')?;
+    let number: u64 = number.parse().ok()?;
+    (noun.strip_suffix('s').unwrap_or(noun) == what).then_some(number)
+}
+
+/// What the output could not keep up with, which the tracer says on stderr.
+fn unwritten(said: &str) -> u64 {
+    said.lines()
+        .filter_map(|line| {
+            let (number, rest) = line.strip_prefix("tracer: ")?.split_once(' ')?;
+            rest.starts_with("lines were lost")
+                .then(|| number.parse::<u64>().ok())?
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMMARY: Summary = Summary {
+        connections: 7,
+        events: 60,
+        lost: 2,
+    };
+
+    #[test]
+    fn a_summary_is_found_in_ndjson() {
+        let printed = "{\"type\":\"state\"}\n{\"type\":\"summary\",\"time\":\"t\",\"mono_ns\":1,\"connections\":7,\"uploads\":0,\"events\":60,\"lost\":2}\n";
+        assert_eq!(Summary::find(printed), Some(SUMMARY));
+        assert_eq!(Summary::find("{\"type\":\"state\"}\n"), None);
+    }
+
+    #[test]
+    fn a_summary_is_found_in_text() {
+        let check = |line: &str, expected| {
+            let below = "  tracer_state     300 ns per run, 12 runs\n";
+            let printed = format!("connection 3, 1 upload\n{line}\n{below}");
+            assert_eq!(Summary::find(&printed), expected, "{line}");
+        };
+        check("7 connections, 0 uploads, 60 events, 2 lost", Some(SUMMARY));
+        check(
+            "7 connections, 0 uploads, 60 events, up to 2 lost",
+            Some(SUMMARY),
+        );
+        let one = Summary {
+            connections: 1,
+            events: 1,
+            lost: 0,
+        };
+        check("1 connection, 1 upload, 1 event, nothing lost", Some(one));
+        check("1 connection, 1 upload, 1 event", None);
+    }
+
+    #[test]
+    fn lines_that_were_not_written_are_lost() {
+        let said = "tracer: tracing every TCP connection (attached in 90 ms)\n\
+                    tracer: 12 lines were lost because the output could not keep up\n";
+        assert_eq!(unwritten(said), 12);
+        assert_eq!(unwritten("tracer: 12 birds\n"), 0);
+    }
+}
