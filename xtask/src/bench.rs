@@ -7,12 +7,14 @@ mod listening;
 mod load;
 mod machine;
 mod nginx;
+mod peer;
 mod process;
 mod ratio;
 mod report;
 mod said;
 mod server;
 mod stop;
+mod subject;
 mod tracing;
 
 use std::{fs, path::PathBuf, process::Command};

@@ -55,6 +55,11 @@ impl Load {
         Ok(Self { nginx, address })
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A few connections, one after another.
     pub(crate) fn connect(&self, times: u32) -> Result<()> {
         for _ in 0..times {

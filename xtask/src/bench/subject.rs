@@ -1,0 +1,106 @@
+//! Who traces: the tracer with some arguments, or a peer.
+
+use anyhow::{Result, bail};
+
+use super::{
+    Bench,
+    load::Load,
+    peer::{Peer, RunningPeer},
+    process::Process,
+    stop::Stop,
+    tracing::{Summary, Tracing},
+};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    /// The tracer with these arguments.
+    Tracer(&'static [&'static str]),
+    /// A peer.
+    Peer(Peer),
+}
+
+/// The tracer's default; nothing else answers, whatever servers this machine has.
+pub(crate) const DEFAULT: Subject = Subject::Tracer(&["--all"]);
+/// With every segment.
+pub(crate) const SEGMENTS: Subject = Subject::Tracer(&["--all", "--segments", "-o", "ndjson"]);
+/// With a filter that matches nothing.
+pub(crate) const NOTHING: Subject = Subject::Tracer(&["--port", "9"]);
+
+/// One that runs. Dropped, it is ended.
+pub(crate) enum Running {
+    Tracer(Tracing),
+    Peer(RunningPeer),
+}
+
+/// What one says at its end.
+pub(crate) struct Ended {
+    /// How much it lost, by its own account.
+    pub(crate) lost: u64,
+    /// What the tracer says beyond that.
+    pub(crate) summary: Option<Summary>,
+}
+
+impl Subject {
+    /// As in the table.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Tracer(arguments) => format!("tracer {}", arguments.join(" ")),
+            Self::Peer(peer) => peer.name().to_owned(),
+        }
+    }
+
+    /// Starts it, and waits until it traces.
+    pub(crate) fn start(&self, bench: &Bench, load: &Load) -> Result<Running> {
+        Ok(match self {
+            Self::Tracer(arguments) => Running::Tracer(Tracing::start(bench, arguments)?),
+            Self::Peer(peer) => Running::Peer(peer.start(bench, load)?),
+        })
+    }
+
+    /// An error where the tracer did not trace what it was to, and cost what that costs.
+    pub(crate) fn hold_to(&self, ended: &Ended, connections: f64) -> Result<()> {
+        let (Self::Tracer(arguments), Some(summary)) = (self, &ended.summary) else {
+            return Ok(());
+        };
+        let seen = summary.connections as f64;
+        let is_right = match arguments.contains(&"--all") {
+            true => ended.lost > 0 || seen >= connections,
+            false => summary.events == 0,
+        };
+        if !is_right {
+            bail!(
+                "{} told of {seen} of {connections} connections: what it cost says nothing",
+                self.name()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        match self {
+            Self::Tracer(tracing) => tracing.process(),
+            Self::Peer(peer) => peer.process(),
+        }
+    }
+
+    /// Ends it as by Ctrl-C.
+    pub(crate) fn end(self, stop: &Stop) -> Result<Ended> {
+        Ok(match self {
+            Self::Tracer(tracing) => {
+                let summary = tracing.end(stop)?;
+                Ended {
+                    lost: summary.lost,
+                    summary: Some(summary),
+                }
+            }
+            Self::Peer(peer) => Ended {
+                lost: peer.end(stop)?,
+                summary: None,
+            },
+        })
+    }
+}
