@@ -3,12 +3,14 @@
 
 mod churn;
 mod drain;
+mod events;
 mod listening;
 mod load;
 mod machine;
 mod nginx;
 mod peer;
 mod process;
+mod programs;
 mod ratio;
 mod report;
 mod said;
@@ -63,6 +65,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Connections as fast as they go, traced and untraced
     Churn,
+    /// What a run of each eBPF program costs
+    Events,
     /// The upload server: large files, small files, many at once
     Server,
 }
@@ -128,6 +132,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     for part in parts {
         match part {
             Part::Churn => churn::churn(&mut bench)?,
+            Part::Events => events::events(&mut bench)?,
             Part::Server => server::server(&mut bench)?,
         }
     }

@@ -51,7 +51,6 @@ pub(crate) struct Ratio {
 /// What is asked of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(dead_code, reason = "parts to come ask for these")]
 pub(crate) enum Asked {
     /// Of the ratio: so much, or more.
     RatioAtLeast(f64),

@@ -1,8 +1,8 @@
 //! The upload server beside nginx's WebDAV, a bare loop over recv and write, dufs and miniserve:
 //! one large file, many small ones, many at once. All of them store in memory.
 
-mod client;
-mod raw;
+pub(super) mod client;
+pub(super) mod raw;
 mod servers;
 
 use std::{

@@ -36,7 +36,12 @@ pub(super) fn small_files(
 }
 
 /// Uploads `count` files of `bytes` each at once, each over a connection of its own.
-pub(super) fn at_once(server: SocketAddr, count: usize, bytes: u64, stop: &Stop) -> Result<()> {
+pub(in crate::bench) fn at_once(
+    server: SocketAddr,
+    count: usize,
+    bytes: u64,
+    stop: &Stop,
+) -> Result<()> {
     let chunk = vec![b'x'; 256 << 10];
     in_threads(count, |file| {
         let mut stream = connect(server)?;

@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 const CHUNK: usize = 256 << 10;
 
 /// See the module. Dropped, it ends.
-pub(super) struct RawLoop {
+pub(in crate::bench) struct RawLoop {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -34,7 +34,7 @@ struct Shared {
 
 impl RawLoop {
     /// Listens at `address` and stores in `directory`.
-    pub(super) fn start(address: SocketAddr, directory: PathBuf) -> Result<Self> {
+    pub(in crate::bench) fn start(address: SocketAddr, directory: PathBuf) -> Result<Self> {
         let listener = TcpListener::bind(address)?;
         let shared = Arc::<Shared>::default();
         let thread = thread::spawn({
@@ -56,8 +56,13 @@ impl RawLoop {
         })
     }
 
+    /// Where it listens.
+    pub(in crate::bench) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The CPU time that its thread has taken for the uploads so far.
-    pub(super) fn cpu(&self) -> Duration {
+    pub(in crate::bench) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.shared.cpu_ns.load(Ordering::Acquire))
     }
 }

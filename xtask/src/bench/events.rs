@@ -1,0 +1,175 @@
+//! What each run of an eBPF program costs, the tracer's and its peers', as the kernel counts it: while
+//! connections come and go, and during one long upload, where nearly every segment is only counted.
+//! The counting itself costs some nanoseconds a run, everybody alike, so that speeds are `churn`'s.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    Bench,
+    listening::free_address,
+    load::Load,
+    peer::Peer,
+    programs::{Cost, Counting, between, costs},
+    ratio::Spread,
+    report::{Asked, Row},
+    server::{client, raw::RawLoop},
+    subject::{DEFAULT, Ended, NOTHING, SEGMENTS, Subject},
+};
+use crate::command::say;
+
+const PART: &str = "events";
+/// Each run takes so long.
+const SECONDS: u32 = 1;
+/// The long upload.
+const UPLOAD: u64 = 1 << 30;
+/// What runs more rarely than so often per connection is not the load's.
+const REGULAR: f64 = 0.01;
+/// Of the long upload's segments, at most this part may be worth a record.
+const RECORDED: f64 = 0.05;
+
+/// The tracer's program at `inet_sock_set_state`, and the most nanoseconds that are asked of it.
+const STATE_PROGRAM: (&str, f64) = ("tracer_state", 400.0);
+/// Its programs that see segments, and the same of a segment that is only counted.
+const SEGMENT_PROGRAMS: ([&str; 2], f64) = (["tracer_in", "tracer_out"], 250.0);
+
+/// Of one program, what each round found.
+#[derive(Default)]
+struct Found {
+    ns_per_run: Vec<f64>,
+    runs: Vec<f64>,
+}
+
+/// See the module.
+pub(super) fn events(bench: &mut Bench) -> Result<()> {
+    let _counting = Counting::start()?;
+    let load = Load::start(bench)?;
+    let mut subjects = vec![DEFAULT, SEGMENTS, NOTHING];
+    let peers = Peer::able(bench, &load)?;
+    // tcpdump's filter is no program that the kernel counts.
+    let peers = peers.into_iter().filter(|peer| *peer != Peer::Tcpdump);
+    subjects.extend(peers.map(Subject::Peer));
+    let mut found: Vec<BTreeMap<String, Found>> = Vec::new();
+    found.resize_with(subjects.len(), BTreeMap::new);
+    let mut in_all: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
+    let mut upload = BTreeMap::new();
+    let mut records = Vec::new();
+    for _ in 0..bench.rounds {
+        for ((subject, found), in_all) in subjects.iter().zip(&mut found).zip(&mut in_all) {
+            say(&format!("events: {}", subject.name()));
+            let (costs, connections) = churn(bench, &load, subject)?;
+            let time: f64 = costs.iter().map(|cost| cost.time.as_secs_f64()).sum();
+            in_all.push(time * 1e6 / connections);
+            note(found, costs, connections);
+        }
+        say(&format!("events: {}, one long upload", DEFAULT.name()));
+        let (costs, recorded) = one_upload(bench, &load)?;
+        records.push(recorded);
+        note(&mut upload, costs, 1.0);
+    }
+    for ((subject, found), in_all) in subjects.iter().zip(found).zip(in_all) {
+        let name = subject.name();
+        for (program, found) in found.iter().filter(|(_, found)| found.is_regular()) {
+            let asked = (program == STATE_PROGRAM.0).then_some(Asked::AtMost(STATE_PROGRAM.1));
+            tell(bench, &name, program, "runs per connection", found, asked);
+        }
+        let all = Spread::of(in_all).filter(|_| !found.is_empty());
+        let unit = "µs per connection";
+        bench.found(Row::new(PART, name, "all programs", unit, all));
+    }
+    let name = format!("{}, 1 GiB upload", DEFAULT.name());
+    for (program, found) in &upload {
+        let (segment, most) = SEGMENT_PROGRAMS;
+        let asked = segment
+            .contains(&program.as_str())
+            .then_some(Asked::AtMost(most));
+        tell(bench, &name, program, "runs", found, asked);
+    }
+    let measure = "records of all segments";
+    bench.found(Row::new(PART, name, measure, "%", Spread::of(records)));
+    Ok(())
+}
+
+/// What its programs cost while connections come and go, and how many these were.
+fn churn(bench: &Bench, load: &Load, subject: &Subject) -> Result<(Vec<Cost>, f64)> {
+    let ((costs, connections), ended) = counted(bench, load, subject, || {
+        Ok(load.run(SECONDS, &bench.stop)?.connections)
+    })?;
+    subject.hold_to(&ended, connections)?;
+    Ok((costs, connections))
+}
+
+/// What the tracer's programs cost during one long upload, and of how many percent of the segments
+/// it got a record.
+fn one_upload(bench: &Bench, load: &Load) -> Result<(Vec<Cost>, f64)> {
+    let home = tempfile::tempdir_in(bench.scratch.path())?;
+    let server = RawLoop::start(free_address()?, home.path().to_owned())?;
+    let ((costs, ()), ended) = counted(bench, load, &DEFAULT, || {
+        client::at_once(server.address(), 1, UPLOAD, &bench.stop)
+    })?;
+    let is_segment = |cost: &&Cost| SEGMENT_PROGRAMS.0.contains(&cost.name.as_str());
+    let segments: u64 = costs.iter().filter(is_segment).map(|cost| cost.runs).sum();
+    let summary = ended.summary.context("the tracer gives a summary")?;
+    let recorded = summary.events as f64 / segments as f64;
+    if segments == 0 || recorded > RECORDED {
+        bail!(
+            "{} records of {segments} segments: too many for segments that are only counted",
+            summary.events
+        );
+    }
+    Ok((costs, recorded * 100.0))
+}
+
+/// What its programs cost during `work`.
+fn counted<T>(
+    bench: &Bench,
+    load: &Load,
+    subject: &Subject,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<((Vec<Cost>, T), Ended)> {
+    let running = subject.start(bench, load)?;
+    let pid = running.process().id();
+    let before = costs(pid)?;
+    let done = work()?;
+    running.process().check()?;
+    let costs = between(&before, costs(pid)?);
+    Ok(((costs, done), running.end(&bench.stop)?))
+}
+
+impl Found {
+    /// Whether this ran because of the connections, in every round.
+    fn is_regular(&self) -> bool {
+        self.runs.iter().all(|runs| *runs >= REGULAR)
+    }
+}
+
+fn note(found: &mut BTreeMap<String, Found>, costs: Vec<Cost>, connections: f64) {
+    for cost in costs {
+        let (ns_per_run, runs) = (cost.ns_per_run(), cost.runs as f64 / connections);
+        let found = found.entry(cost.name).or_default();
+        found.ns_per_run.push(ns_per_run);
+        found.runs.push(runs);
+    }
+}
+
+fn tell(
+    bench: &mut Bench,
+    case: &str,
+    program: &str,
+    runs: &'static str,
+    found: &Found,
+    asked: Option<Asked>,
+) {
+    let row = |unit, numbers: &[f64]| {
+        Row::new(
+            PART,
+            case,
+            program,
+            unit,
+            Spread::of(numbers.iter().copied()),
+        )
+    };
+    bench.found(row("ns per run", &found.ns_per_run).map(|row| row.asking(asked)));
+    bench.found(row(runs, &found.runs));
+}
