@@ -95,9 +95,20 @@ pub(crate) fn for_upload() -> Result<()> {
     packages(&[("curl", "curl")])
 }
 
-/// What `cargo xtask bench` calls: the load, and the peers that Debian has.
+/// What `cargo xtask bench` calls: the load, and the peers that Debian has. Without a peer it goes on,
+/// and names it as absent.
 pub(crate) fn for_bench() -> Result<()> {
-    packages(&[("curl", "curl"), ("nginx", "nginx-light"), ("wrk", "wrk")])
+    packages(&[("curl", "curl"), ("nginx", "nginx-light"), ("wrk", "wrk")])?;
+    let peers = packages(&[
+        ("tcpstates", "libbpf-tools"),
+        ("tcplife", "libbpf-tools"),
+        ("tcplife.bt", "bpftrace"),
+        ("tcpdump", "tcpdump"),
+    ]);
+    if let Err(error) = peers {
+        say(&format!("not every peer could be installed: {error:#}"));
+    }
+    Ok(())
 }
 
 /// What `cargo xtask fuzz` calls; libFuzzer is C++.

@@ -81,7 +81,7 @@ impl Process {
                         return Ok(process);
                     }
                 }
-                Some(_) => bail!("{name} could not begin; its own words stand above"),
+                Some(_) => bail!("{name} could not begin: see its own words"),
                 None => bail!("{name} was not ready after {PATIENCE:?}"),
             }
         }

@@ -61,8 +61,7 @@ impl Tracing {
         let stdout = self.drain.stop()?;
         self.process.interrupt()?;
         let tail = read_tail(stdout, PATIENCE, stop)?;
-        let ended = self.process.finish(PATIENCE, stop);
-        ended.with_context(|| self.said.why().unwrap_or_default())?;
+        explained(self.process.finish(PATIENCE, stop), &self.said, stop)?;
         let mut summary = Summary::find(&tail).context("the tracer gave no summary")?;
         summary.lost += unwritten(&self.said.text()?);
         Ok(summary)
@@ -79,8 +78,16 @@ pub(crate) fn attached(
     let mut command = Command::new(bench.binaries.join("tracer"));
     command.args(arguments).stdout(stdout).stderr(said.stdio()?);
     let socket = bench.scratch.path().join("notify");
-    Process::start_notifying("tracer", &mut command, &socket, &bench.stop)
-        .with_context(|| said.why().unwrap_or_default())
+    let started = Process::start_notifying("tracer", &mut command, &socket, &bench.stop);
+    explained(started, said, &bench.stop)
+}
+
+/// A failure with the tracer's own words; an interruption needs none.
+fn explained<T>(result: Result<T>, said: &Said, stop: &Stop) -> Result<T> {
+    result.or_else(|error| {
+        stop.check()?;
+        Err(error.context(said.why()?))
+    })
 }
 
 impl Summary {
