@@ -104,3 +104,34 @@ impl Running {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_right(subject: Subject, connections: u64, events: u64, lost: u64) -> bool {
+        let summary = Summary {
+            connections,
+            events,
+            lost,
+        };
+        let ended = Ended {
+            lost,
+            summary: Some(summary),
+        };
+        subject.hold_to(&ended, 100.0).is_ok()
+    }
+
+    #[test]
+    fn a_tracer_that_saw_too_little_was_not_measured() {
+        assert!(is_right(DEFAULT, 101, 1000, 0));
+        assert!(!is_right(DEFAULT, 99, 1000, 0));
+        assert!(is_right(DEFAULT, 99, 1000, 1));
+    }
+
+    #[test]
+    fn a_filter_that_matches_nothing_matches_nothing() {
+        assert!(is_right(NOTHING, 0, 0, 0));
+        assert!(!is_right(NOTHING, 0, 1, 0));
+    }
+}
