@@ -6,7 +6,7 @@ use core::ptr::{addr_of, null_mut};
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
     helpers::generated::{
         bpf_get_current_ancestor_cgroup_id, bpf_ktime_get_ns, bpf_sk_storage_get,
@@ -66,7 +66,7 @@ static SOCKETS: SkStorage<Remembered> = SkStorage::new();
 
 /// Sockets named from outside, by cookie: they join `SOCKETS` when something happens to them.
 #[map]
-static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 16, 0);
+static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 18, BPF_F_NO_PREALLOC);
 
 /// Which maps have something in them and are worth a look: [`HAS_NAMED`], [`HAS_EXPECTED`].
 #[map]

@@ -1,11 +1,14 @@
 //! The filter as the command line states it, and its way into the programs' maps.
 
+use std::io;
+
 use crate::cgroups::Cgroup;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap},
+    maps::{Array, HashMap, MapData, MapError},
 };
+use rustix::io::Errno;
 use tracer_ebpf::filter::{
     ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, HAS_EXPECTED, HAS_NAMED,
     Listener,
@@ -74,17 +77,34 @@ impl Filter {
         if !listeners.is_empty() {
             note_filled(ebpf, HAS_EXPECTED)?;
         }
-        remember(ebpf, &self.cookies)
+        if remember(ebpf, &self.cookies)? < self.cookies.len() {
+            bail!("there are too many cookies");
+        }
+        Ok(())
     }
 }
 
-/// Traces these sockets from now on, whatever the filter says.
-pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<()> {
+/// Traces these sockets from now on, whatever the filter says: the first ones, as many as the kernel
+/// has room for. Gives their number.
+pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<usize> {
     if cookies.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    insert_all(ebpf, "NAMED", cookies, |_| 1_u8)?;
-    note_filled(ebpf, HAS_NAMED)
+    let mut named: HashMap<_, u64, u8> = hash_map(ebpf, "NAMED")?;
+    let mut taken = 0;
+    for cookie in cookies {
+        match named.insert(cookie, 1, 0) {
+            Ok(()) => taken += 1,
+            Err(MapError::SyscallError(error)) if is_full(&error.io_error) => break,
+            Err(error) => return Err(error).context("naming a socket to the programs"),
+        }
+    }
+    note_filled(ebpf, HAS_NAMED)?;
+    Ok(taken)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::TOOBIG.raw_os_error())
 }
 
 fn note_filled(ebpf: &mut Ebpf, which: u32) -> Result<()> {
@@ -119,13 +139,20 @@ fn insert_all<K: aya::Pod, V: aya::Pod>(
     keys: &[K],
     value: impl Fn(&K) -> V,
 ) -> Result<()> {
-    let map = ebpf
-        .map_mut(name)
-        .with_context(|| format!("the eBPF object has no map {name}"))?;
-    let mut map: HashMap<_, K, V> = HashMap::try_from(map)?;
+    let mut map: HashMap<_, K, V> = hash_map(ebpf, name)?;
     for key in keys {
         map.insert(key, value(key), 0)
             .with_context(|| format!("the filter has too many conditions for the map {name}"))?;
     }
     Ok(())
+}
+
+fn hash_map<'a, K: aya::Pod, V: aya::Pod>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<HashMap<&'a mut MapData, K, V>> {
+    let map = ebpf
+        .map_mut(name)
+        .with_context(|| format!("the eBPF object has no map {name}"))?;
+    Ok(HashMap::try_from(map)?)
 }

@@ -93,11 +93,12 @@ impl Probe {
         }
     }
 
-    /// Traces these sockets, too, whatever the filter says.
+    /// Traces these sockets, too, whatever the filter says: the first ones, as many as there is room
+    /// for. Gives their number.
     ///
     /// # Errors
-    /// When there are too many.
-    pub fn remember(&mut self, cookies: &[u64]) -> Result<()> {
+    /// When the kernel refuses one for another reason.
+    pub fn remember(&mut self, cookies: &[u64]) -> Result<usize> {
         filter::remember(&mut self.ebpf, cookies)
     }
 

@@ -12,6 +12,7 @@ use super::{names::Names, roll_call::RollCall};
 use crate::{
     input::{Feed, Input, Tick},
     kernel::{Probe, clock},
+    say,
     sockets::OpenSocket,
 };
 
@@ -181,7 +182,14 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     /// Sockets that are open already. What the kernel has said of them since comes after.
     fn begin_with(&mut self, sockets: Vec<OpenSocket>) -> Result<ControlFlow<()>> {
         let cookies: Vec<u64> = sockets.iter().map(|socket| socket.cookie).collect();
-        self.probe.remember(&cookies)?;
+        let taken = self.probe.remember(&cookies)?;
+        if taken < cookies.len() {
+            say(&format!(
+                "{} of {} sockets that were open already are not followed: there is no room for more",
+                cookies.len() - taken,
+                cookies.len()
+            ));
+        }
         for socket in sockets {
             if let Some(name) = socket.cgroup_id.and_then(|id| self.names.of(id)) {
                 let _ = (self.each)(name);

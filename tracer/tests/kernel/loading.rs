@@ -3,6 +3,8 @@
 
 use std::{fs, process::Command};
 
+use tracer::kernel::{Filter, Probe};
+
 use crate::{lab::Lab, loaded::Loaded, trace::Trace};
 
 /// The programs that need nothing newer than Linux 6.1.
@@ -59,6 +61,23 @@ fn every_program_loads() {
         let missing = trace.summary().get("missing");
         assert_eq!(missing, None, "something was refused");
     }
+}
+
+/// A machine may have that many open when the tracer begins; what it has more is not followed, and
+/// the others are.
+#[test]
+fn a_quarter_of_a_million_sockets_have_room() {
+    let lab = Lab::new();
+    let nobody = u32::MAX;
+    let filter = Filter {
+        pids: vec![nobody],
+        ..Filter::default()
+    };
+    let mut probe = Probe::attach(&filter, 4096, false, false).unwrap();
+    let room = 1 << 18;
+    let nothings: Vec<u64> = (0..=room).map(|n| u64::MAX - n).collect();
+    assert_eq!(probe.remember(&nothings).unwrap(), nothings.len() - 1);
+    drop(lab);
 }
 
 /// The tracer in a mount namespace without cgroup v2.
