@@ -15,6 +15,7 @@ mod ratio;
 mod report;
 mod said;
 mod server;
+mod start;
 mod stop;
 mod subject;
 mod tracing;
@@ -67,6 +68,8 @@ enum Part {
     Churn,
     /// What a run of each eBPF program costs
     Events,
+    /// How soon the tracer is attached, and how large the programs are
+    Start,
     /// The upload server: large files, small files, many at once
     Server,
 }
@@ -133,6 +136,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         match part {
             Part::Churn => churn::churn(&mut bench)?,
             Part::Events => events::events(&mut bench)?,
+            Part::Start => start::start(&mut bench)?,
             Part::Server => server::server(&mut bench)?,
         }
     }
