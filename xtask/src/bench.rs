@@ -4,9 +4,11 @@
 mod churn;
 mod drain;
 mod events;
+mod lines;
 mod listening;
 mod load;
 mod machine;
+mod memory;
 mod nginx;
 mod peer;
 mod process;
@@ -70,6 +72,8 @@ enum Part {
     Events,
     /// How soon the tracer is attached, and how large the programs are
     Start,
+    /// What the tracer holds, idle and beside many open connections
+    Memory,
     /// The upload server: large files, small files, many at once
     Server,
 }
@@ -137,6 +141,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             Part::Churn => churn::churn(&mut bench)?,
             Part::Events => events::events(&mut bench)?,
             Part::Start => start::start(&mut bench)?,
+            Part::Memory => memory::memory(&mut bench)?,
             Part::Server => server::server(&mut bench)?,
         }
     }
