@@ -1,6 +1,7 @@
 //! What tracing costs, and how fast the upload server is: side by side with their peers in one run,
 //! interleaved, each number beside that of the run right before and after it.
 
+mod bulk;
 mod churn;
 mod drain;
 mod events;
@@ -70,6 +71,8 @@ enum Part {
     Churn,
     /// What a run of each eBPF program costs
     Events,
+    /// One large upload, traced and untraced, over loopback and at MTU 1500
+    Bulk,
     /// How soon the tracer is attached, and how large the programs are
     Start,
     /// What the tracer holds, idle and beside many open connections
@@ -140,6 +143,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         match part {
             Part::Churn => churn::churn(&mut bench)?,
             Part::Events => events::events(&mut bench)?,
+            Part::Bulk => bulk::bulk(&mut bench)?,
             Part::Start => start::start(&mut bench)?,
             Part::Memory => memory::memory(&mut bench)?,
             Part::Server => server::server(&mut bench)?,

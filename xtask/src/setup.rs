@@ -49,7 +49,12 @@ pub(crate) const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
 /// What the tests call, by Debian package.
 pub(crate) fn for_tests() -> Result<()> {
     packages(KERNEL_TEST_TOOLS)?;
-    packages(&[("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")])?;
+    packages(&[
+        ("chromium", "chromium"),
+        ("ethtool", "ethtool"),
+        ("node", "nodejs"),
+        ("npm", "npm"),
+    ])?;
     NODE_PACKAGES
         .iter()
         .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
@@ -98,7 +103,13 @@ pub(crate) fn for_upload() -> Result<()> {
 /// What `cargo xtask bench` calls: the load, and the peers that Debian has. Without a peer it goes on,
 /// and names it as absent.
 pub(crate) fn for_bench() -> Result<()> {
-    packages(&[("curl", "curl"), ("nginx", "nginx-light"), ("wrk", "wrk")])?;
+    packages(&[
+        ("curl", "curl"),
+        ("ethtool", "ethtool"),
+        ("ip", "iproute2"),
+        ("nginx", "nginx-light"),
+        ("wrk", "wrk"),
+    ])?;
     let peers = packages(&[
         ("tcpstates", "libbpf-tools"),
         ("tcplife", "libbpf-tools"),

@@ -1,0 +1,126 @@
+//! One large upload, traced and not: over loopback, and over a wire of 1500 bytes a frame, where each
+//! segment comes by itself. Both ends are threads that do nothing else, and what is sent is stored
+//! nowhere, so that little hides what tracing costs.
+
+mod transfer;
+mod wire;
+
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+
+use self::{
+    transfer::{Transfer, transfer},
+    wire::Wire,
+};
+use super::{
+    Bench,
+    ratio::{Runs, interleave},
+    report::{Asked, Row},
+    tracing::{Summary, Tracing},
+};
+use crate::command::say;
+
+const PART: &str = "bulk";
+const BYTES: u64 = 1 << 30;
+/// So many one after another: over loopback, one is over in a moment.
+const UPLOADS: u32 = 3;
+/// The tracer's ways that are measured, and the speed traced ÷ untraced that is asked for.
+const CASES: [Case; 2] = [
+    Case {
+        arguments: &["--all"],
+        asked: Some(Asked::RatioAtLeast(0.98)),
+    },
+    Case {
+        arguments: &["--all", "--segments", "-o", "ndjson"],
+        asked: None,
+    },
+];
+
+struct Case {
+    arguments: &'static [&'static str],
+    /// Of the speed, traced ÷ untraced.
+    asked: Option<Asked>,
+}
+
+/// See the module.
+pub(super) fn bulk(bench: &mut Bench) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let connect = || Ok(TcpStream::connect(address)?);
+    compare(bench, "1 GiB over loopback", &listener, connect)?;
+    let wire = Wire::new()?;
+    let listener = wire.listen()?;
+    let address = listener.local_addr()?;
+    let connect = || wire.connect(&address);
+    compare(bench, "1 GiB over veth, MTU 1500", &listener, connect)
+}
+
+fn compare(
+    bench: &mut Bench,
+    what: &str,
+    listener: &TcpListener,
+    connect: impl Fn() -> Result<TcpStream>,
+) -> Result<()> {
+    say(&format!("bulk: {what}"));
+    let upload = || transfer(listener, &connect, BYTES, &bench.stop);
+    let uploads = || -> Result<Transfer> {
+        let all: Result<Vec<Transfer>> = (0..UPLOADS).map(|_| upload()).collect();
+        Ok(Transfer::mean(&all?))
+    };
+    // The first one finds everything cold.
+    upload()?;
+    let (base, runs) = interleave(bench.rounds, &CASES, |case| {
+        let Some(case) = case else {
+            let Transfer { took, cpu } = uploads()?;
+            return Ok([speed(took), milliseconds(cpu), 0.0, 0.0]);
+        };
+        let tracing = Tracing::start(bench, case.arguments)?;
+        let before = tracing.process().cpu()?;
+        let Transfer { took, cpu } = uploads()?;
+        let tracer = tracing.process().cpu()?.saturating_sub(before);
+        let Summary {
+            connections, lost, ..
+        } = tracing.end(&bench.stop)?;
+        if lost == 0 && connections < UPLOADS.into() {
+            bail!(
+                "the tracer told of {connections} connections of {UPLOADS}: what it cost says nothing"
+            );
+        }
+        Ok([
+            speed(took),
+            milliseconds(cpu),
+            milliseconds(tracer / UPLOADS),
+            lost as f64,
+        ])
+    })?;
+    tell(bench, "untraced", what, &base, None);
+    for (case, runs) in CASES.iter().zip(&runs) {
+        let name = format!("tracer {}", case.arguments.join(" "));
+        tell(bench, &name, what, runs, case.asked);
+    }
+    Ok(())
+}
+
+fn tell(bench: &mut Bench, case: &str, what: &str, runs: &Runs<4>, asked: Option<Asked>) {
+    let row = |unit, n| Row::new(PART, case, what, unit, runs.number(n));
+    let ratio = |row: Row, n| row.beside("traced ÷ untraced", runs.ratio(n));
+    bench.found(row("MB/s", 0).map(|row| ratio(row, 0).asking(asked)));
+    bench.found(row("ms of CPU each, both ends", 1).map(|row| ratio(row, 1)));
+    if !runs.ratios.is_empty() {
+        bench.found(row("ms of CPU each, the tracer's own", 2));
+        bench.found(row("records lost, as it says", 3));
+    }
+}
+
+/// In MB/s, of 10^6 bytes.
+fn speed(took: Duration) -> f64 {
+    BYTES as f64 / 1e6 / took.as_secs_f64()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

@@ -1,0 +1,150 @@
+//! Two network namespaces and the wire between them, as a network card without any help would see
+//! it: frames of 1500 bytes, none cut up or joined by the device. They have no names: the kernel
+//! removes them with their last file descriptor, however this process ends.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
+    process::{self, Command},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// The device's name in each namespace.
+const DEVICE: &str = "wire";
+const MTU: &str = "1500";
+const SENDER: &str = "10.77.0.1";
+const RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// Nobody else is there.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(super) struct Wire {
+    sender: Namespace,
+    receiver: Namespace,
+}
+
+impl Wire {
+    /// Makes both namespaces and joins them.
+    pub(super) fn new() -> Result<Self> {
+        let wire = Self {
+            sender: Namespace::new()?,
+            receiver: Namespace::new()?,
+        };
+        let peer = format!("/proc/{}/fd/{}", process::id(), wire.receiver.0.as_raw_fd());
+        wire.sender.within(|| {
+            let link = ["link", "add", DEVICE, "mtu", MTU, "type", "veth"];
+            let other = ["peer", "name", DEVICE, "mtu", MTU, "netns", &peer];
+            configure(Command::new("ip").args(link).args(other))
+        })?;
+        wire.sender.within(|| bring_up(SENDER))?;
+        wire.receiver.within(|| bring_up(&RECEIVER.to_string()))?;
+        Ok(wire)
+    }
+
+    /// A socket of the receiver's that listens.
+    pub(super) fn listen(&self) -> Result<TcpListener> {
+        let address = SocketAddr::from((RECEIVER, 0));
+        self.receiver.within(|| Ok(TcpListener::bind(address)?))
+    }
+
+    /// A connection from the sender to `address`.
+    pub(super) fn connect(&self, address: &SocketAddr) -> Result<TcpStream> {
+        self.sender
+            .within(|| Ok(TcpStream::connect_timeout(address, CONNECTS_WITHIN)?))
+    }
+}
+
+/// A network namespace, by its file.
+struct Namespace(File);
+
+impl Namespace {
+    fn new() -> Result<Self> {
+        in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).context("no network namespace can be made")?;
+            Ok(Self(File::open("/proc/thread-self/ns/net")?))
+        })
+    }
+
+    /// Does `work` in this namespace. What it opens or starts there stays there.
+    fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        in_thread(|| {
+            setns(&self.0, CloneFlags::CLONE_NEWNET)?;
+            work()
+        })
+    }
+}
+
+/// A namespace is a thread's: this one has a thread of its own, so that no other is moved.
+fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = scope.spawn(work);
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("a thread in a network namespace ended badly")))
+    })
+}
+
+fn bring_up(address: &str) -> Result<()> {
+    let address = format!("{address}/24");
+    let offloads = ["tso", "off", "gso", "off", "gro", "off"];
+    configure(Command::new("ethtool").args(["-K", DEVICE]).args(offloads))?;
+    configure(Command::new("ip").args(["address", "add", &address, "dev", DEVICE]))?;
+    configure(Command::new("ip").args(["link", "set", DEVICE, "up"]))
+}
+
+fn configure(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .with_context(|| format!("{program} cannot be started"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{program} refuses to set up a network namespace: {}",
+            said.trim()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_carries_and_joins_nothing() {
+        if !crate::command::is_root() {
+            eprintln!("skipped: only root makes network namespaces");
+            return;
+        }
+        let before = File::open("/proc/thread-self/ns/net").unwrap();
+        let wire = Wire::new().unwrap();
+        let listener = wire.listen().unwrap();
+        let connected = wire.connect(&listener.local_addr().unwrap()).unwrap();
+        assert_eq!(
+            connected.peer_addr().unwrap(),
+            listener.local_addr().unwrap()
+        );
+        let shown = wire.receiver.within(|| {
+            let output = Command::new("ethtool").args(["-k", DEVICE]).output()?;
+            Ok(String::from_utf8(output.stdout)?)
+        });
+        for feature in [
+            "tcp-segmentation-offload",
+            "generic-segmentation-offload",
+            "generic-receive-offload",
+        ] {
+            let off = format!("{feature}: off");
+            assert!(shown.as_ref().unwrap().contains(&off), "{feature}");
+        }
+        // This thread is where it was.
+        let after = File::open("/proc/thread-self/ns/net").unwrap();
+        let inode = |file: &File| std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
+        assert_eq!(inode(&before), inode(&after));
+    }
+}
