@@ -8,6 +8,7 @@ mod events;
 mod lines;
 mod listening;
 mod load;
+mod loss;
 mod machine;
 mod memory;
 mod nginx;
@@ -73,6 +74,8 @@ enum Part {
     Events,
     /// One large upload, traced and untraced, over loopback and at MTU 1500
     Bulk,
+    /// Connections as fast as they go for a minute: what is lost, and how late the lines are
+    Loss,
     /// How soon the tracer is attached, and how large the programs are
     Start,
     /// What the tracer holds, idle and beside many open connections
@@ -144,6 +147,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             Part::Churn => churn::churn(&mut bench)?,
             Part::Events => events::events(&mut bench)?,
             Part::Bulk => bulk::bulk(&mut bench)?,
+            Part::Loss => loss::loss(&mut bench)?,
             Part::Start => start::start(&mut bench)?,
             Part::Memory => memory::memory(&mut bench)?,
             Part::Server => server::server(&mut bench)?,

@@ -1,7 +1,7 @@
 //! The lines of a tracer's `-o ndjson`, as they come.
 
 use std::{
-    io::{self, PipeReader, Read as _},
+    io::{self, BufRead as _, PipeReader, Read as _},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -14,7 +14,7 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Lines {
     pipe: PipeReader,
     piece: Vec<u8>,
-    /// The begin of a line whose end has not come yet.
+    /// A line whose end has not come yet.
     begun: Vec<u8>,
 }
 
@@ -41,16 +41,11 @@ impl Lines {
     /// ends. False once there is no more to come.
     pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
         let read = self.pipe.read(&mut self.piece)?;
-        let mut lines = self.piece[..read].split_inclusive(|byte| *byte == b'\n');
-        for line in &mut lines {
-            let Some(line) = line.strip_suffix(b"\n") else {
-                self.begun.extend_from_slice(line);
-                break;
-            };
-            if self.begun.is_empty() {
-                each(line);
-            } else {
-                self.begun.extend_from_slice(line);
+        let mut rest = &self.piece[..read];
+        while !rest.is_empty() {
+            // The standard library's search is quick even where this program is not optimised.
+            rest.read_until(b'\n', &mut self.begun)?;
+            if self.begun.pop_if(|last| *last == b'\n').is_some() {
                 each(&self.begun);
                 self.begun.clear();
             }

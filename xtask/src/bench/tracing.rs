@@ -83,7 +83,7 @@ pub(crate) fn attached(
 }
 
 /// A failure with the tracer's own words; an interruption needs none.
-fn explained<T>(result: Result<T>, said: &Said, stop: &Stop) -> Result<T> {
+pub(crate) fn explained<T>(result: Result<T>, said: &Said, stop: &Stop) -> Result<T> {
     result.or_else(|error| {
         stop.check()?;
         Err(error.context(said.why()?))
@@ -131,7 +131,7 @@ fn number_of(what: &str, text: &str) -> Option<u64> {
 }
 
 /// What the output could not keep up with, which the tracer says on stderr.
-fn unwritten(said: &str) -> u64 {
+pub(crate) fn unwritten(said: &str) -> u64 {
     said.lines()
         .filter_map(|line| {
             let (number, rest) = line.strip_prefix("tracer: ")?.split_once(' ')?;
