@@ -181,9 +181,15 @@ const fn is_birth(old: u8, new: u8) -> bool {
 /// process, or none, did so before.
 #[inline(always)]
 pub(crate) fn note_holder(sock: impl Sock) -> bool {
-    let Some(remembered) = remembered(sock) else {
-        return false;
-    };
+    match remembered(sock) {
+        Some(remembered) => note_holder_in(remembered),
+        None => false,
+    }
+}
+
+/// The same of a socket that is known to be traced.
+#[inline(always)]
+pub(crate) fn note_holder_in(remembered: *mut Remembered) -> bool {
     let current = current_pid();
     // SAFETY: a value of `SOCKETS`; two processes racing here cost one record more.
     unsafe {
@@ -382,7 +388,9 @@ fn is_expected_peer(socket: Socket) -> bool {
 /// A traced client's addresses are complete.
 #[inline(always)]
 pub(crate) fn expect_peer_of_socket(socket: Socket) {
-    expect_peer_of(&addresses(socket));
+    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
+        expect_peer_of(&addresses(socket));
+    }
 }
 
 /// The addresses without the network namespace, which may differ between the two ends.

@@ -83,7 +83,7 @@ fn observe(skb: *mut __sk_buff, direction: u8) {
     let sock = OfPacket(skb);
     if let Some(remembered) = filter::remembered(sock) {
         if let Some(packet) = Packet::parse(skb) {
-            observe_known(packet, direction, sock.cookie(), remembered);
+            observe_known(packet, direction, sock, remembered);
         }
     } else if filter::may_admit_early() && is_listener(skb) {
         // SAFETY: the program's context.
@@ -127,7 +127,7 @@ fn observe_early(packet: Packet, direction: u8, listener: Socket, sock: OfPacket
 }
 
 #[inline(always)]
-fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Remembered) {
+fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut Remembered) {
     let payload = packet.payload();
     // SAFETY: a value of `SOCKETS`. Only one direction's program writes `passed` of it, and a
     // connection's packets of one direction are handled one after another.
@@ -167,7 +167,7 @@ fn observe_known(packet: Packet, direction: u8, cookie: u64, remembered: *mut Re
                 wanted = CAPTURES[0] as u64;
             }
         }
-        send(packet, direction, cookie, wanted, aside);
+        send(packet, direction, sock.cookie(), wanted, aside);
     }
 }
 

@@ -5,7 +5,10 @@ use core::{ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{FLOW, Flow, STATE_CHANGE, StateChange, state};
+use tracer_ebpf::{
+    filter::Remembered,
+    record::{FLOW, Flow, STATE_CHANGE, StateChange, state},
+};
 
 use crate::{
     filter, ring,
@@ -48,7 +51,11 @@ fn observe(ctx: &BtfTracePointContext) {
     if socket.remote_port() == 0 {
         return;
     }
-    if known.is_none() && !filter::admits(sock, socket, old, new) {
+    let known = if known.is_some() {
+        known
+    } else if filter::admits(sock, socket, old, new) {
+        filter::remembered(sock)
+    } else {
         debug!(
             ctx,
             "cookie {}: {} to {} not wanted",
@@ -57,16 +64,20 @@ fn observe(ctx: &BtfTracePointContext) {
             new
         );
         return;
-    }
+    };
     if new == state::ESTABLISHED && old == state::SYN_SENT {
         filter::expect_peer_of_socket(socket);
     }
-    if is_system_call(new) {
-        filter::note_holder(sock);
+    if is_system_call(new)
+        && let Some(remembered) = known
+    {
+        filter::note_holder_in(remembered);
     }
     send(socket, old, new);
-    if new == state::CLOSE {
-        send_flow(sock);
+    if new == state::CLOSE
+        && let Some(remembered) = known
+    {
+        send_flow(sock, remembered);
     }
 }
 
@@ -95,10 +106,7 @@ fn send(socket: Socket, old: u8, new: u8) {
 
 /// What the socket's segments came to, as far as they were seen.
 #[inline(always)]
-fn send_flow(sock: Traced) {
-    let Some(remembered) = filter::remembered(sock) else {
-        return;
-    };
+fn send_flow(sock: Traced, remembered: *mut Remembered) {
     let Some(mut entry) = ring::reserve::<Flow>(FLOW, sock.cookie()) else {
         return;
     };
