@@ -96,6 +96,7 @@ impl Show {
 
     /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
     pub fn take(&mut self, input: Input<'_>) -> Flow {
+        let is_last = matches!(input, Input::Shutdown);
         let turn_ends = match &input {
             Input::Tick(tick) => {
                 self.clock = Clock::at(tick);
@@ -116,12 +117,17 @@ impl Show {
         if !turn_ends {
             return Flow::GoOn;
         }
-        let batch = Batch::new(std::mem::take(&mut self.outputs));
+        // The next turn's are about as many.
+        let room = Vec::with_capacity(self.outputs.len());
+        let batch = Batch::new(std::mem::replace(&mut self.outputs, room));
         let now = self.clock.moment(self.now_ns);
         for sink in std::iter::once(&mut self.stdout)
             .chain(&mut self.files)
             .chain(&mut self.web)
         {
+            if is_last {
+                sink.wait_from_now_on();
+            }
             sink.send(&batch, now);
         }
         if self.has_enough(&batch) || self.stdout.is_broken() {

@@ -139,6 +139,11 @@ impl SinkThread {
         self.hand_over(Arc::clone(batch), at);
     }
 
+    /// What comes now comes at the end, and is not dropped, however far the sink is behind.
+    pub const fn wait_from_now_on(&mut self) {
+        self.when_behind = WhenBehind::Wait;
+    }
+
     /// Whether the destination is gone; nothing more can be written.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -151,6 +156,7 @@ impl SinkThread {
     /// # Errors
     /// What the destination said. A closed pipe is no error.
     pub fn finish(mut self) -> Result<u64> {
+        self.wait_from_now_on();
         if let Some(lost) = self.lost.take() {
             let at = lost.at;
             self.hand_over(Arc::new(vec![Output::Lost(lost)]), at);
@@ -224,3 +230,6 @@ fn write_all(
 fn buffered<W: Write>(destination: W) -> io::BufWriter<W> {
     io::BufWriter::with_capacity(64 * 1024, destination)
 }
+
+#[cfg(test)]
+mod tests;
