@@ -140,6 +140,7 @@ impl Target {
             ));
         }
         say(&format!("tracing {} (attached in {took} ms)", self.what));
+        give_memory_back();
         let (to, feed) = mpsc::channel(1024);
         if let Some((path, news)) = self.feed {
             // With filters, the server's uploads may be none of the tracer's business.
@@ -259,4 +260,14 @@ async fn time_is_up(duration: Option<Duration>) {
         Some(duration) => sleep(duration).await,
         None => std::future::pending().await,
     }
+}
+/// The kernel's type information took some 40 MB, and the allocator would keep them until it is called
+/// again: where nothing happens, never.
+#[expect(
+    unsafe_code,
+    reason = "the allocator's own function, without a safe name"
+)]
+fn give_memory_back() {
+    // SAFETY: it may be called at any time, and by any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
