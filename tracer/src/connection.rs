@@ -1,8 +1,11 @@
 //! One conversation: what each of its two sockets went through, as far as it was seen. Facts only;
 //! what they mean is the [`timeline`](crate::timeline)'s business.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::Serialize;
 use tracer_ebpf::record::{Counters, Passed};
+use zerocopy::FromZeros as _;
 
 use crate::{
     dialogue::Dialogue,
@@ -67,20 +70,27 @@ pub struct View {
     pub found_ns: Option<u64>,
     /// Each change of state, in order.
     pub transitions: Vec<Transition>,
+    /// Segments retransmitted, SYNs included.
+    pub retransmits: u64,
+    /// What went wrong, where anything did.
+    pub(crate) trouble: Option<Box<Trouble>>,
+    /// What passed it, sent and received, once it is closed.
+    pub passed: Option<Box<[Passed; 2]>>,
+}
+
+/// What few sockets have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trouble {
     /// When the socket sent its SYN again.
     pub syn_retransmits: Vec<u64>,
     /// When it could not, and why.
     pub held_back_syns: Vec<HeldBack>,
-    /// Segments retransmitted, SYNs included.
-    pub retransmits: u64,
     /// Each RST that it sent or received.
     pub resets: Vec<Reset>,
     /// The first error that it had to report to its process, an errno.
     pub error: Option<u32>,
     /// Whether it had an ICMP message to report while it was in SYN_SENT.
     pub icmp_in_syn_sent: bool,
-    /// What passed it, sent and received, once it is closed.
-    pub passed: Option<[Passed; 2]>,
 }
 
 /// A change of state.
@@ -92,8 +102,8 @@ pub struct Transition {
     pub old: State,
     /// The state it entered.
     pub new: State,
-    /// The socket's counters then.
-    pub counters: Box<Counters>,
+    /// The socket's counters then; none on the way to a state in which nothing was counted yet.
+    counters: Option<Box<Counters>>,
     /// `sk_err` then.
     pub error: u32,
 }
@@ -120,7 +130,7 @@ pub struct Reset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The process.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// What it did when it was seen.
     pub learned: Learned,
 }
@@ -185,12 +195,8 @@ impl View {
             holders: Vec::new(),
             found_ns: None,
             transitions: Vec::new(),
-            syn_retransmits: Vec::new(),
-            held_back_syns: Vec::new(),
             retransmits: 0,
-            resets: Vec::new(),
-            error: None,
-            icmp_in_syn_sent: false,
+            trouble: None,
             passed: None,
         }
     }
@@ -224,41 +230,114 @@ impl View {
             })
     }
 
+    /// What went wrong.
+    #[must_use]
+    pub fn trouble(&self) -> &Trouble {
+        const NONE: &Trouble = &Trouble {
+            syn_retransmits: Vec::new(),
+            held_back_syns: Vec::new(),
+            resets: Vec::new(),
+            error: None,
+            icmp_in_syn_sent: false,
+        };
+        self.trouble.as_deref().unwrap_or(NONE)
+    }
+
     /// Notes whose socket it is, unless something better is known.
     pub fn learn_owner(&mut self, task: Task, learned: Learned) {
-        let is_new = self.holders.iter().all(|known| known.task.pid != task.pid);
-        if is_new && self.holders.len() < MOST_HOLDERS {
-            self.holders.push(Owner {
-                task: task.clone(),
-                learned,
-            });
-        }
-        if self
+        let is_better = self
             .owner
             .as_ref()
-            .is_none_or(|known| learned < known.learned)
-        {
-            self.owner = Some(Owner { task, learned });
+            .is_none_or(|known| learned < known.learned);
+        let is_new = self.holders.len() < MOST_HOLDERS
+            && self.holders.iter().all(|known| known.task.pid != task.pid);
+        let owner = Owner {
+            task: Arc::new(task),
+            learned,
+        };
+        if is_new {
+            // There are seldom more than one.
+            self.holders.reserve_exact(1);
+            self.holders.push(owner.clone());
         }
+        if is_better {
+            self.owner = Some(owner);
+        }
+    }
+
+    pub(crate) fn note_transition(&mut self, transition: Transition) {
+        if self.transitions.is_empty() {
+            // To be opened, and to be open.
+            self.transitions.reserve_exact(2);
+        }
+        self.transitions.push(transition);
     }
 
     pub(crate) fn note_retransmit(&mut self, mono_ns: u64, state: State) {
         self.retransmits += 1;
-        if state == State::SynSent && self.syn_retransmits.len() < MOST_SYN_RETRANSMITS {
-            self.syn_retransmits.push(mono_ns);
+        if state == State::SynSent {
+            let again = &mut self.trouble_mut().syn_retransmits;
+            if again.len() < MOST_SYN_RETRANSMITS {
+                again.push(mono_ns);
+            }
         }
     }
 
     pub(crate) fn note_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
-        if state == State::SynSent && self.held_back_syns.len() < MOST_SYN_RETRANSMITS {
-            self.held_back_syns.push(HeldBack { mono_ns, error });
+        if state == State::SynSent {
+            let held_back = &mut self.trouble_mut().held_back_syns;
+            if held_back.len() < MOST_SYN_RETRANSMITS {
+                held_back.push(HeldBack { mono_ns, error });
+            }
         }
     }
 
     pub(crate) fn note_reset(&mut self, reset: Reset) {
-        if self.resets.len() < MOST_RESETS {
-            self.resets.push(reset);
+        let resets = &mut self.trouble_mut().resets;
+        if resets.len() < MOST_RESETS {
+            resets.push(reset);
         }
+    }
+
+    /// An error, an errno, or 0 for an ICMP message that is none yet.
+    pub(crate) fn note_error(&mut self, error: u32) {
+        let opening = self.last().is_some_and(|last| last.new == State::SynSent);
+        let trouble = self.trouble_mut();
+        match error {
+            0 => trouble.icmp_in_syn_sent |= opening,
+            error => _ = trouble.error.get_or_insert(error),
+        }
+    }
+
+    fn trouble_mut(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+}
+
+impl Transition {
+    /// A change of state at `mono_ns`, with the socket's counters and `sk_err`.
+    #[must_use]
+    pub fn new(
+        mono_ns: u64,
+        (old, new): (State, State),
+        counters: Box<Counters>,
+        error: u32,
+    ) -> Self {
+        let counts = !matches!(new, State::SynSent | State::SynRecv);
+        Self {
+            mono_ns,
+            old,
+            new,
+            counters: counts.then_some(counters),
+            error,
+        }
+    }
+
+    /// The socket's counters then.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        static NONE: LazyLock<Counters> = LazyLock::new(Counters::new_zeroed);
+        self.counters.as_deref().unwrap_or(&NONE)
     }
 }
 

@@ -8,7 +8,7 @@ mod loss;
 mod pairing;
 mod roles;
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::net::SocketAddr;
 
 use foldhash::HashMap;
 
@@ -29,15 +29,15 @@ use crate::{
 /// See the module.
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
-    connections: HashMap<Key, Connection>,
+    connections: HashMap<Key, Box<Connection>>,
     sockets: HashMap<u64, (Key, End)>,
     /// The newest connection between two addresses, whatever its network namespace.
     tuples: HashMap<(SocketAddr, SocketAddr), Key>,
     pairing: Pairing,
     listeners: Listeners,
     early: Early,
-    /// Connections with segments that are not told yet.
-    unsettled: BTreeSet<Key>,
+    /// Connections with segments that are not told yet, each once.
+    unsettled: Vec<Key>,
     next: u64,
     /// When the event that was last applied happened.
     now_ns: u64,
@@ -121,13 +121,7 @@ impl ConnectionTable {
                     };
                     view.learn_owner(task, learned);
                 }
-                view.transitions.push(Transition {
-                    mono_ns,
-                    old,
-                    new,
-                    counters,
-                    error,
-                });
+                view.note_transition(Transition::new(mono_ns, (old, new), counters, error));
                 Some((key, end))
             }
             What::SynAckRetransmit => {
@@ -141,7 +135,9 @@ impl ConnectionTable {
                 None
             }
             What::Segment(segment, aside) => self.segment(cookie, mono_ns, segment, aside),
-            What::Flow(passed) => self.with_view(cookie, |view| view.passed = Some(passed)),
+            What::Flow(passed) => {
+                self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
+            }
             What::Retransmit { state, error, .. } => self.with_view(cookie, |view| match error {
                 0 => view.note_retransmit(mono_ns, state),
                 error => view.note_held_back(mono_ns, state, error),
@@ -150,13 +146,7 @@ impl ConnectionTable {
                 let sent = event.what == What::ResetSent;
                 self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
             }
-            What::Error(error) => self.with_view(cookie, |view| {
-                let opening = view.last().is_some_and(|last| last.new == State::SynSent);
-                match error {
-                    0 => view.icmp_in_syn_sent |= opening,
-                    error => _ = view.error.get_or_insert(error),
-                }
-            }),
+            What::Error(error) => self.with_view(cookie, |view| view.note_error(error)),
             What::Held(how, task) => self.with_view(cookie, |view| {
                 if let Some(task) = task {
                     view.learn_owner(task, Learned::by(how));
@@ -168,19 +158,23 @@ impl ConnectionTable {
     /// The connection called `key`.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&Connection> {
-        self.connections.get(&key)
+        self.connections.get(&key).map(Box::as_ref)
     }
 
-    /// Tells the segments that were seen before `before_ns`, by connection.
-    pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<Told>)> {
-        let mut all = Vec::with_capacity(self.unsettled.len());
+    /// Goes through the segments that were seen before `before_ns`; tells them by connection where
+    /// they are `wanted`.
+    pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<(Key, Vec<Told>)> {
+        let mut all = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
             let Some(connection) = self.connections.get_mut(&key) else {
                 continue;
             };
-            all.push((key, connection.dialogue.settle(before_ns)));
+            let told = connection.dialogue.settle(before_ns, wanted);
+            if !told.is_empty() {
+                all.push((key, told));
+            }
             if !connection.dialogue.is_settled() {
-                self.unsettled.insert(key);
+                self.unsettled.push(key);
             }
         }
         all
@@ -194,7 +188,7 @@ impl ConnectionTable {
 
     /// Takes a connection out.
     pub fn remove(&mut self, key: Key) -> Option<Connection> {
-        let connection = self.connections.remove(&key)?;
+        let connection = *self.connections.remove(&key)?;
         for (end, view) in connection.views() {
             if self.sockets.get(&view.cookie).is_some_and(|at| at.0 == key) {
                 self.sockets.remove(&view.cookie);
@@ -290,8 +284,11 @@ impl ConnectionTable {
             before_bytes: aside.before_bytes,
             turned_ns: aside.turned_ns,
         };
+        let is_first = connection.dialogue.is_settled();
         connection.dialogue.hear(from, receiver_is_here, sighting);
-        self.unsettled.insert(key);
+        if is_first && !connection.dialogue.is_settled() {
+            self.unsettled.push(key);
+        }
     }
 
     /// The connection and end of a socket; a new connection where the socket is new and no other
@@ -356,7 +353,7 @@ impl ConnectionTable {
         };
         let mut connection = Connection::new(id);
         connection.after_loss = self.lost_ns.is_some() || self.any_unfinished;
-        self.connections.insert(key, connection);
+        self.connections.insert(key, Box::new(connection));
         key
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use self::remark::Remark;
 use self::{
-    side::Side,
+    side::{Place, Side},
     under_way::{Seen, UnderWay},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub struct Dialogue {
     syn_ns: Option<u64>,
     first_rtt_ns: Option<u64>,
     /// Segments that open or close the connection.
-    pub steps: Vec<Told>,
+    pub steps: Vec<Milestone>,
     /// What the payload says.
     pub payload: Payload,
 }
@@ -84,6 +84,22 @@ pub struct Told {
     pub packet: Arc<[u8]>,
 }
 
+/// What is kept of a segment that opens or closes the connection: the fields of [`Told`] with these
+/// names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "said there")]
+pub struct Milestone {
+    pub mono_ns: u64,
+    pub seq: u32,
+    pub ack: u32,
+    pub len: u32,
+    pub flags: Flags,
+    pub from: End,
+    pub seen_leaving: bool,
+    /// Whether its numbers were sent before.
+    pub is_retransmission: bool,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 const fn is_zero(ecn: &u8) -> bool {
     *ecn == 0
@@ -98,13 +114,17 @@ impl Dialogue {
         self.under_way.hear(from, receiver_is_here, sighting);
     }
 
-    /// Tells, in the order in which they were sent, the segments that were seen before `before_ns`.
-    pub fn settle(&mut self, before_ns: u64) -> Vec<Told> {
-        self.under_way
-            .take(before_ns)
-            .into_iter()
-            .map(|seen| self.tell(&seen))
-            .collect()
+    /// Goes through the segments that were seen before `before_ns`, in the order in which they were
+    /// sent. Tells each of them where they are `wanted`.
+    pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<Told> {
+        let mut told = Vec::new();
+        for seen in self.under_way.take(before_ns) {
+            let place = self.place(&seen);
+            if wanted {
+                told.push(Told::of(seen, place));
+            }
+        }
+        told
     }
 
     /// Whether something waits to be told.
@@ -113,7 +133,7 @@ impl Dialogue {
         self.under_way.is_empty()
     }
 
-    fn tell(&mut self, seen: &Seen) -> Told {
+    fn place(&mut self, seen: &Seen) -> Place {
         let Seen {
             mono_ns,
             from,
@@ -130,10 +150,20 @@ impl Dialogue {
         if segment.flags.has(Flags::SYN) {
             own.begin(segment);
         }
-        let told = own.tell(seen, peer, self.first_rtt_ns);
+        let place = own.place(seen, peer, self.first_rtt_ns);
+        let milestone = Milestone {
+            mono_ns: *mono_ns,
+            seq: place.seq,
+            ack: place.ack,
+            len: segment.len,
+            flags: segment.flags,
+            from: *from,
+            seen_leaving: segment.leaving,
+            is_retransmission: place.analysis.iter().any(|what| what.is_retransmission()),
+        };
         if segment.len > 0 {
             // The SYN takes number 0, the first byte is number 1.
-            let offset = told.seq.wrapping_sub(1);
+            let offset = place.seq.wrapping_sub(1);
             self.payload.hear(&Burst {
                 mono_ns: *mono_ns,
                 from: *from,
@@ -141,19 +171,48 @@ impl Dialogue {
                 len: segment.len,
                 head: segment.payload(),
                 turned_ns: *turned_ns,
-                received: told
+                received: segment
                     .flags
                     .has(Flags::ACK)
-                    .then(|| self.bytes_acknowledged(&told)),
+                    .then(|| self.bytes_acknowledged(&milestone)),
             });
         }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
             .any(|flag| segment.flags.has(flag));
-        if (is_step || self.is_answer(&told)) && self.steps.len() < MOST_STEPS {
-            self.steps.push(told.clone());
+        if (is_step || self.is_answer(&milestone)) && self.steps.len() < MOST_STEPS {
+            self.steps.push(milestone);
         }
-        told
+        place
+    }
+}
+
+impl Told {
+    fn of(seen: Seen, place: Place) -> Self {
+        let segment = *seen.segment;
+        let mut options = segment.options;
+        for edge in options
+            .sack
+            .iter_mut()
+            .flat_map(|(left, right)| [left, right])
+        {
+            *edge = edge.wrapping_sub(place.ack_base);
+        }
+        Self {
+            mono_ns: seen.mono_ns,
+            from: seen.from,
+            flags: segment.flags,
+            seq: place.seq,
+            ack: place.ack,
+            len: segment.len,
+            window: place.window,
+            options,
+            ecn: segment.ecn,
+            analysis: place.analysis,
+            seen_leaving: segment.leaving,
+            packet_len: segment.packet_len,
+            packet: segment.packet,
+        }
     }
 }
 
@@ -174,8 +233,8 @@ fn nearest(about: u64, number: u32) -> u64 {
 impl Dialogue {
     /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32: the SYN takes one
     /// number, and so does the FIN.
-    fn bytes_acknowledged(&self, told: &Told) -> u32 {
-        let ends_here = |step: &Told| {
+    fn bytes_acknowledged(&self, told: &Milestone) -> u32 {
+        let ends_here = |step: &Milestone| {
             let next = step.seq.wrapping_add(step.len).wrapping_add(1);
             step.from != told.from && step.flags.has(Flags::FIN) && next == told.ack
         };
@@ -195,7 +254,7 @@ impl Dialogue {
     }
 
     /// Whether an ACK is the handshake's third segment, or the first to acknowledge a FIN.
-    fn is_answer(&self, told: &Told) -> bool {
+    fn is_answer(&self, told: &Milestone) -> bool {
         let from_peer = |flag: u16| {
             self.steps
                 .iter()

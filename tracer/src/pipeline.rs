@@ -166,7 +166,7 @@ impl Pipeline {
 
     /// Segments in the order in which they were sent, whichever CPU saw them first.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
-        let settled = self.table.settle(before_ns);
+        let settled = self.table.settle(before_ns, self.segments);
         let mut lines: Vec<SegmentLine> = settled
             .into_iter()
             .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
@@ -177,9 +177,6 @@ impl Pipeline {
     }
 
     fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
-        if !self.segments {
-            return Vec::new();
-        }
         told.into_iter()
             .map(|told| SegmentLine {
                 at: self.machine.clock.moment(told.mono_ns),
@@ -337,7 +334,7 @@ impl Pipeline {
             return;
         };
         self.totals.connections += 1;
-        let last = connection.dialogue.settle(u64::MAX);
+        let last = connection.dialogue.settle(u64::MAX, self.segments);
         let last = self.segment_lines(&connection, last);
         out.extend(segments(last));
         self.correlator.name_owner(&mut connection);

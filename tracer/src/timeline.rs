@@ -242,7 +242,7 @@ fn first_known(seen_ns: u64, uploads: &[Upload]) -> u64 {
 /// The first RST, who sent it, when, and the tracepoint it is known by.
 fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
     let resets = connection.views().flat_map(|(end, view)| {
-        view.resets.iter().map(move |reset| {
+        view.trouble().resets.iter().map(move |reset| {
             if reset.sent {
                 (end, reset.mono_ns, "tcp_send_reset")
             } else {
@@ -289,7 +289,7 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
 
 /// The kernel's count at the last change of state, or what was seen of it since.
 fn retransmits(view: &View) -> u64 {
-    let counted = view.last().map_or(0, |last| last.counters.total_retrans);
+    let counted = view.last().map_or(0, |last| last.counters().total_retrans);
     view.retransmits.max(u64::from(counted))
 }
 
@@ -303,7 +303,7 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
         let last = receiver.last()?;
         let fin = u64::from(received_fin(connection, to));
         return last
-            .counters
+            .counters()
             .bytes_received
             .checked_sub(fin)
             .filter(|_| receiver.began());
@@ -312,7 +312,7 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
     let last = sender.last()?;
     let syn = u64::from(from == End::Client);
     let fin = u64::from(fin_was_acknowledged(sender));
-    last.counters
+    last.counters()
         .bytes_acked
         .checked_sub(syn + fin)
         .filter(|_| sender.began())
@@ -341,7 +341,7 @@ fn fin_after_fin_wait2(connection: &Connection, end: End) -> Option<&Transition>
     let last = view.last()?;
     let steps = &connection.dialogue.steps;
     let came = if steps.is_empty() {
-        last.counters.bytes_received > waiting.counters.bytes_received
+        last.counters().bytes_received > waiting.counters().bytes_received
     } else {
         steps.iter().any(|told| {
             told.from == end.other() && told.flags.has(Flags::FIN) && told.mono_ns <= last.mono_ns
@@ -364,5 +364,5 @@ fn fin_was_acknowledged(view: &View) -> bool {
 }
 
 fn was_reset(view: &View) -> bool {
-    !view.resets.is_empty()
+    !view.trouble().resets.is_empty()
 }

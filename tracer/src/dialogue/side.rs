@@ -1,9 +1,10 @@
 //! What is known of the segments that one end sends: numbers them from the initial sequence number,
 //! and scales their windows.
 
-use std::sync::Arc;
-
-use super::{Told, remark::Progress, under_way::Seen};
+use super::{
+    remark::{Progress, Remark},
+    under_way::Seen,
+};
 use crate::segment::{Flags, Segment};
 
 /// See the module.
@@ -18,6 +19,16 @@ pub(super) struct Side {
     progress: Progress,
 }
 
+/// A segment in relation to those before it: the fields of [`Told`](super::Told) with these names.
+pub(super) struct Place {
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    /// What acknowledgment numbers count from.
+    pub(super) ack_base: u32,
+    pub(super) window: u32,
+    pub(super) analysis: Vec<Remark>,
+}
+
 impl Side {
     /// Its SYN: what is said of the connection counts from here.
     pub(super) fn begin(&mut self, segment: &Segment) {
@@ -26,8 +37,8 @@ impl Side {
         self.syn_seen = true;
     }
 
-    /// Tells a segment that it sent.
-    pub(super) fn tell(&mut self, seen: &Seen, peer: &mut Self, rtt_ns: Option<u64>) -> Told {
+    /// Places a segment that it sent.
+    pub(super) fn place(&mut self, seen: &Seen, peer: &mut Self, rtt_ns: Option<u64>) -> Place {
         let segment = &seen.segment;
         // Without a SYN seen, the first byte seen is number 1, as Wireshark has it.
         let base = *self.base.get_or_insert(segment.seq.wrapping_sub(1));
@@ -38,26 +49,12 @@ impl Side {
         } else {
             0
         };
-        let mut options = segment.options.clone();
-        for (left, right) in &mut options.sack {
-            let peer_base = peer.base.unwrap_or_default();
-            *left = left.wrapping_sub(peer_base);
-            *right = right.wrapping_sub(peer_base);
-        }
-        Told {
-            mono_ns: seen.mono_ns,
-            from: seen.from,
-            flags: segment.flags,
+        Place {
             seq: segment.seq.wrapping_sub(base),
             ack,
-            len: segment.len,
+            ack_base: peer.base.unwrap_or_default(),
             window: self.scaled(segment, peer),
-            options,
-            ecn: segment.ecn,
             analysis: self.progress.analyse(seen, &peer.progress, rtt_ns),
-            seen_leaving: segment.leaving,
-            packet_len: segment.packet_len,
-            packet: Arc::clone(&segment.packet),
         }
     }
 

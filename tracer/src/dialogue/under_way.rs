@@ -121,10 +121,12 @@ impl UnderWay {
             .frames
             .front()
             .map_or(before_ns, |frame| before_ns.min(frame.whole.mono_ns));
-        let (mut taken, kept): (Vec<Seen>, Vec<Seen>) = std::mem::take(&mut self.seen)
-            .into_iter()
-            .partition(|seen| seen.mono_ns < before_ns);
-        self.seen = kept;
+        let mut taken = std::mem::take(&mut self.seen);
+        if taken.iter().any(|seen| seen.mono_ns >= before_ns) {
+            self.seen = taken
+                .extract_if(.., |seen| seen.mono_ns >= before_ns)
+                .collect();
+        }
         taken.sort_by_key(|seen| (seen.mono_ns, seen.offset));
         taken
     }

@@ -239,7 +239,7 @@ impl Flow {
                 (Some(view), _) => (view, EGRESS),
                 (None, other) => (other?, INGRESS),
             };
-            let passed = view.passed?.get(usize::from(direction)).copied()?;
+            let passed = view.passed.as_ref()?.get(usize::from(direction)).copied()?;
             (passed.last_ns > 0).then_some(passed.last_ns)
         };
         Self {

@@ -132,7 +132,7 @@ impl Initiation {
             options: options(connection),
             rtt_ns: client
                 .and_then(|view| view.entered(State::Established))
-                .map(|seen| u64::from(seen.counters.srtt_us_8) * 1000 / 8)
+                .map(|seen| u64::from(seen.counters().srtt_us_8) * 1000 / 8)
                 .filter(|rtt| *rtt > 0),
             accepted_ns: accepted.map(|at| origin.since(at)),
             accept_wait_ns: accepted
@@ -157,7 +157,7 @@ fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     let held_back = connection
         .client
         .iter()
-        .flat_map(|view| &view.held_back_syns);
+        .flat_map(|view| &view.trouble().held_back_syns);
     for attempt in held_back {
         let at = origin.since(attempt.mono_ns);
         let syn = Step::observed("SYN", End::Client, at, "tcp_retransmit_skb");
@@ -216,9 +216,9 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
         "SYN",
         End::Client,
         at(sent),
-        "client CLOSE→SYN_SENT".to_owned(),
+        "client CLOSE→SYN_SENT",
     )];
-    for again in client.map_or(&[][..], |view| &view.syn_retransmits) {
+    for again in client.map_or(&[][..], |view| &view.trouble().syn_retransmits) {
         let at = origin.since(*again);
         steps.push(Step::observed("SYN", End::Client, at, "tcp_retransmit_skb").again());
     }
@@ -231,7 +231,7 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
             "SYN-ACK",
             End::Server,
             at(answered),
-            "client SYN_SENT→ESTABLISHED".to_owned(),
+            "client SYN_SENT→ESTABLISHED",
         ));
         steps.push(match opened {
             Some(opened) => Step::inferred(
@@ -244,7 +244,7 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
                 "ACK",
                 End::Client,
                 at(answered),
-                "client SYN_SENT→ESTABLISHED".to_owned(),
+                "client SYN_SENT→ESTABLISHED",
             ),
         });
     }
@@ -257,7 +257,7 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
 fn options(connection: &Connection) -> Option<Options> {
     let (end, counters) = connection.views().find_map(|(end, view)| {
         let seen = view.entered(State::Established)?;
-        Some((end, &seen.counters))
+        Some((end, seen.counters()))
     })?;
     let (own, peer) = (
         counters.rcv_wscale.min(MOST_SHIFT),
@@ -287,7 +287,7 @@ fn failure(connection: &Connection) -> Option<Failure> {
         .find_map(|(_, view)| view.entered(State::Close).map(|end| (view, end)))?;
     // A process that asked for the error has cleared it before it closed the socket.
     let error = match end.error {
-        0 => view.error.unwrap_or(0),
+        0 => view.trouble().error.unwrap_or(0),
         error => error,
     };
     let queues = &connection.accept_queues;
@@ -295,7 +295,7 @@ fn failure(connection: &Connection) -> Option<Failure> {
     if unanswered && !queues.is_empty() && queues.iter().all(|(_, queue)| queue.is_full()) {
         return Some(Failure::AcceptQueueFull);
     }
-    if error == 0 && view.icmp_in_syn_sent {
+    if error == 0 && view.trouble().icmp_in_syn_sent {
         return Some(Failure::Unreachable);
     }
     // An ICMP message that nobody is at the port makes the same error as a RST.

@@ -84,10 +84,10 @@ impl Maintenance {
             exchanges_left_out: payload.exchanges_left_out(),
             malformed: payload.malformed().to_vec(),
             rtt_ns: last
-                .map(|last| u64::from(last.counters.srtt_us_8) * 1000 / 8)
+                .map(|last| u64::from(last.counters().srtt_us_8) * 1000 / 8)
                 .filter(|rtt| *rtt > 0),
             min_rtt_ns: last
-                .map(|last| last.counters.min_rtt_us)
+                .map(|last| last.counters().min_rtt_us)
                 .filter(|rtt| *rtt > 0 && *rtt < u32::MAX)
                 .map(|rtt| u64::from(rtt) * 1000),
             explain: None,

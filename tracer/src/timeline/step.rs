@@ -1,14 +1,12 @@
 //! One step of a phase, and how it is known.
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 use serde::Serialize;
 
 use super::Origin;
-use crate::{
-    dialogue::{Remark, Told},
-    end::End,
-    segment::Flags,
-};
+use crate::{dialogue::Milestone, end::End, segment::Flags};
 
 /// How a number or a step is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +32,7 @@ pub struct Step {
     /// How it is known.
     pub certainty: Certainty,
     /// The kernel's event that it is known by, at the end named first.
-    pub known_by: String,
+    pub known_by: Cow<'static, str>,
     /// Whether it was sent before and is sent again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retransmit: bool,
@@ -61,7 +59,7 @@ impl Step {
         name: &'static str,
         from: End,
         at_ns: Option<u64>,
-        known_by: String,
+        known_by: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             name,
@@ -72,7 +70,7 @@ impl Step {
             } else {
                 Certainty::Unknown
             },
-            known_by,
+            known_by: known_by.into(),
             retransmit: false,
             held_back: None,
             seq: None,
@@ -83,19 +81,20 @@ impl Step {
     }
 
     /// The segment itself, seen where it was sent or where it arrived.
-    pub(super) fn seen(name: &'static str, told: &Told, origin: Origin) -> Self {
-        let known_by = if told.seen_leaving {
-            format!("cgroup_skb egress, {}", told.from.name())
-        } else {
-            format!("cgroup_skb ingress, {}", told.from.other().name())
+    pub(super) fn seen(name: &'static str, told: &Milestone, origin: Origin) -> Self {
+        let known_by = match (told.seen_leaving, told.from) {
+            (true, End::Client) => "cgroup_skb egress, client",
+            (true, End::Server) => "cgroup_skb egress, server",
+            (false, End::Client) => "cgroup_skb ingress, server",
+            (false, End::Server) => "cgroup_skb ingress, client",
         };
         Self {
             name,
             at_ns: Some(origin.since(told.mono_ns)),
             from: told.from,
             certainty: Certainty::Observed,
-            known_by,
-            retransmit: told.analysis.iter().copied().any(Remark::is_retransmission),
+            known_by: known_by.into(),
+            retransmit: told.is_retransmission,
             held_back: None,
             seq: Some(told.seq),
             ack: told.flags.has(Flags::ACK).then_some(told.ack),
@@ -104,13 +103,18 @@ impl Step {
         }
     }
 
-    pub(super) fn observed(name: &'static str, from: End, at_ns: u64, tracepoint: &str) -> Self {
+    pub(super) fn observed(
+        name: &'static str,
+        from: End,
+        at_ns: u64,
+        tracepoint: &'static str,
+    ) -> Self {
         Self {
             name,
             at_ns: Some(at_ns),
             from,
             certainty: Certainty::Observed,
-            known_by: tracepoint.to_owned(),
+            known_by: tracepoint.into(),
             retransmit: false,
             held_back: None,
             seq: None,

@@ -39,7 +39,7 @@ fn remarks(lines: &[Line]) -> Vec<Vec<Remark>> {
         };
         dialogue.hear(from, false, sighting);
     }
-    let told = dialogue.settle(u64::MAX);
+    let told = dialogue.settle(u64::MAX, true);
     told.into_iter().skip(3).map(|told| told.analysis).collect()
 }
 

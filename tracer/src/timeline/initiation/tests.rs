@@ -24,13 +24,8 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
         (State::Close, State::SynSent, Counters::new_zeroed(), 0),
         (State::SynSent, state, counters, error),
     ] {
-        view.transitions.push(Transition {
-            mono_ns: 0,
-            old,
-            new,
-            counters: Box::new(counters),
-            error,
-        });
+        let transition = Transition::new(0, (old, new), Box::new(counters), error);
+        view.note_transition(transition);
     }
     let mut connection = Connection::new("1".to_owned());
     connection.client = Some(view);
@@ -47,7 +42,7 @@ fn only_a_reset_refuses() {
         mono_ns: 0,
         sent: false,
     };
-    connection.client.as_mut().unwrap().resets.push(reset);
+    connection.client.as_mut().unwrap().note_reset(reset);
     assert_eq!(failure(&connection), Some(Failure::Refused));
 }
 

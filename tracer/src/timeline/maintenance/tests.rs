@@ -20,12 +20,9 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
     let mut view = View::new(cookie, addresses);
     view.transitions = states
         .iter()
-        .map(|&(mono_ns, old, new)| Transition {
-            mono_ns,
-            old,
-            new,
-            counters: Box::new(Counters::new_zeroed()),
-            error: 0,
+        .map(|&(mono_ns, old, new)| {
+            let counters = Box::new(Counters::new_zeroed());
+            Transition::new(mono_ns, (old, new), counters, 0)
         })
         .collect();
     view
