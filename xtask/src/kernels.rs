@@ -44,9 +44,9 @@ pub(crate) struct Arguments {
     /// Every test, not only the choice
     #[arg(long)]
     all: bool,
-    /// Every test whose name contains this
+    /// Every test whose name contains this; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    test: Option<String>,
+    test: Vec<String>,
 }
 
 /// See the module.
@@ -55,10 +55,10 @@ pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
     setup::for_kernels()?;
     let binaries = Binaries::build()?;
     let names = binaries.tests()?;
-    let tests = match &arguments.test {
-        Some(part) => choice::containing(&names, part)?,
-        None if arguments.all => choice::all(&names),
-        None => choice::of_ci(&names)?,
+    let tests = match arguments.test.as_slice() {
+        [] if arguments.all => choice::all(&names),
+        [] => choice::of_ci(&names)?,
+        parts => choice::containing(&names, parts)?,
     };
     let job = Job {
         binary: binaries.kernel.clone(),
