@@ -167,13 +167,14 @@ pub(crate) fn is_worth_a_look(old: u8, new: u8) -> bool {
     FILTER_BY.load() == 0 || is_birth(old, new) || new == state::LISTEN || old == state::LISTEN
 }
 
-/// A connection is opened. Its local port is known from ESTABLISHED on only.
+/// A connection is opened. Its local port is known from ESTABLISHED on only; a passive one's peer,
+/// before Linux 6.15, when it leaves SYN_RECV, even if that is its end.
 #[inline(always)]
 const fn is_birth(old: u8, new: u8) -> bool {
     match new {
         state::SYN_SENT | state::SYN_RECV => true,
         state::ESTABLISHED => matches!(old, state::SYN_SENT | state::SYN_RECV),
-        _ => false,
+        _ => old == state::SYN_RECV,
     }
 }
 
