@@ -87,7 +87,7 @@ fn type_information() -> Vec<Finding> {
     )];
     for part in lacking {
         let text = format!("no {}; unknown stays: {}", part.what, part.lost);
-        findings.push(Finding::degraded("struct member", text));
+        findings.push(Finding::degraded("type information", text));
     }
     for (name, lost) in tracepoints {
         findings.push(match lost {

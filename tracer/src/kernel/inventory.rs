@@ -17,7 +17,7 @@ pub struct Inventory {
     pub tracepoints: Vec<(&'static str, Option<String>)>,
     /// How many struct members are there.
     pub members: usize,
-    /// The members that are not.
+    /// The members that are not, and arguments of tracepoints.
     pub lacking: Vec<Missing>,
 }
 
@@ -39,10 +39,9 @@ pub fn inventory() -> Result<Inventory, AttachError> {
         let lost = (!has(name)).then(|| Missing::tracepoint(name).lost);
         (name, lost)
     });
-    let lacking: Vec<Missing> = layout.missing().map(Missing::member).collect();
     Ok(Inventory {
         tracepoints: std::iter::once((GROUND, None)).chain(others).collect(),
-        members: layout.globals().count() - lacking.len(),
-        lacking,
+        members: layout.globals().count() - layout.missing().count(),
+        lacking: layout.lacking(),
     })
 }

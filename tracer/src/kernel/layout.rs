@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use btf_rs::{Btf, Member as BtfMember, Type};
 use tracer_ebpf::member::{MEMBERS, Member, Place};
 
+use crate::input::Missing;
+
 /// The running kernel's type information.
 pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -51,6 +53,15 @@ impl Layout {
             .iter()
             .filter(|(_, place)| !place.exists())
             .map(|(member, _)| *member)
+    }
+
+    /// The same with what rests on each, and what tracepoints do not say.
+    pub(super) fn lacking(&self) -> Vec<Missing> {
+        let mut lacking: Vec<Missing> = self.missing().map(Missing::member).collect();
+        if !self.retransmit_has_error {
+            lacking.push(Missing::failed_retransmits());
+        }
+        lacking
     }
 }
 

@@ -112,6 +112,16 @@ impl Missing {
         }
     }
 
+    /// The third argument of `tcp_retransmit_skb`: before Linux 6.17 (commit ad892e912b84) that tells
+    /// only of segments that left.
+    pub(super) fn failed_retransmits() -> Self {
+        Self {
+            what: "argument err of tracepoint tcp_retransmit_skb (Linux 6.17)".to_owned(),
+            lost: "which segments this machine did not let out when they were to be sent again"
+                .to_owned(),
+        }
+    }
+
     pub(super) fn tracepoint(tracepoint: &str) -> Self {
         let program = look_up(OF_TRACEPOINTS, tracepoint).unwrap_or_default();
         Self {

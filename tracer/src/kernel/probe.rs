@@ -68,11 +68,7 @@ impl Probe {
             ),
             logger: kernel_logger(&mut ebpf),
             attached: programs,
-            missing: layout
-                .missing()
-                .map(Missing::member)
-                .chain(missing)
-                .collect(),
+            missing: missing.into_iter().chain(layout.lacking()).collect(),
             ebpf,
         })
     }

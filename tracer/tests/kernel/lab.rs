@@ -518,10 +518,19 @@ pub(crate) fn wait_until(done: impl Fn() -> bool) {
 /// (commit a3a128f611a9) the kernel tells that of a socket without a peer, which bears the
 /// listener's cookie.
 pub(crate) fn is_told_from_listen_on() -> bool {
+    is_linux((6, 15))
+}
+
+/// Whether the kernel tells of retransmissions that did not leave (commit ad892e912b84).
+pub(crate) fn is_failed_retransmit_told() -> bool {
+    is_linux((6, 17))
+}
+
+fn is_linux(at_least: (u32, u32)) -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     let mut next = || -> u32 { numbers.next().unwrap().parse().unwrap() };
-    (next(), next()) >= (6, 15)
+    (next(), next()) >= at_least
 }
 
 /// Whether this is one of the machines of `cargo xtask kernels`, which emulate their processor.
