@@ -18,7 +18,12 @@ fn a_small_ring_under_churn() {
     let lab = Lab::new();
     let tracer = Listened::start(&lab, &["--ring-size", "65536"]);
     paced(&lab, &tracer, 0..UNTOUCHED);
-    assert_eq!(tracer.said(|said| said.whole), u64::from(UNTOUCHED));
+    let reasons = tracer.said(|said| said.reasons.clone());
+    assert_eq!(
+        tracer.said(|said| said.whole),
+        u64::from(UNTOUCHED),
+        "{reasons:?}"
+    );
     churn(&lab, &(0..EACH), 2);
     tracer.wait_until_told(&lab);
     // The kernel is asked for those whose end was lost.
