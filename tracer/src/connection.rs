@@ -244,17 +244,14 @@ impl View {
     }
 
     /// Notes whose socket it is, unless something better is known.
-    pub fn learn_owner(&mut self, task: Task, learned: Learned) {
+    pub fn learn_owner(&mut self, task: Arc<Task>, learned: Learned) {
         let is_better = self
             .owner
             .as_ref()
             .is_none_or(|known| learned < known.learned);
         let is_new = self.holders.len() < MOST_HOLDERS
             && self.holders.iter().all(|known| known.task.pid != task.pid);
-        let owner = Owner {
-            task: Arc::new(task),
-            learned,
-        };
+        let owner = Owner { task, learned };
         if is_new {
             // There are seldom more than one.
             self.holders.reserve_exact(1);
@@ -379,6 +376,10 @@ impl Connection {
     /// Notes how full the accept queue was when a SYN came.
     pub(crate) fn note_accept_queue(&mut self, mono_ns: u64, queue: AcceptQueue) {
         if self.accept_queues.len() < MOST_SYN_RETRANSMITS {
+            if self.accept_queues.is_empty() {
+                // A SYN is seldom sent again.
+                self.accept_queues.reserve_exact(1);
+            }
             self.accept_queues.push((mono_ns, queue));
         }
     }

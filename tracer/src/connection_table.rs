@@ -1,12 +1,14 @@
 //! All connections that are open or were closed a moment ago: finds the one that an event belongs
 //! to, and pairs the two ends of a conversation.
 
+mod already;
 mod early;
 mod excess;
 mod listeners;
 mod loss;
 mod pairing;
 mod roles;
+mod tasks;
 
 use std::net::SocketAddr;
 
@@ -16,14 +18,14 @@ use self::{
     early::Early,
     listeners::Listeners,
     pairing::{Numbers, Pair, Pairing},
+    tasks::Tasks,
 };
 use crate::{
     connection::{Connection, Learned, Reset, RolesFrom, Transition, View},
     dialogue::{Sighting, Told},
     end::End,
-    event::{Addresses, Aside, Event, State, Task, What},
+    event::{Addresses, Aside, Event, State, What},
     segment::Segment,
-    sockets::OpenSocket,
 };
 
 /// See the module.
@@ -36,6 +38,7 @@ pub struct ConnectionTable {
     pairing: Pairing,
     listeners: Listeners,
     early: Early,
+    tasks: Tasks,
     /// Connections with segments that are not told yet, each once.
     unsettled: Vec<Key>,
     next: u64,
@@ -65,40 +68,6 @@ impl ConnectionTable {
         Some(found)
     }
 
-    /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
-    pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
-        if socket.is_listening() {
-            self.listeners.note(socket.addresses);
-            return;
-        }
-        let OpenSocket {
-            cookie,
-            addresses,
-            state,
-            ..
-        } = socket;
-        let is_new = !self.sockets.contains_key(&cookie);
-        let (key, end) = self.socket(cookie, addresses, state, state);
-        if let Some(connection) = self.connections.get_mut(&key) {
-            connection.last_ns = connection.last_ns.max(mono_ns);
-        }
-        let Some(view) = self.view_mut(key, end) else {
-            return;
-        };
-        if is_new {
-            view.found_ns = Some(mono_ns);
-        }
-        for holder in socket.holders {
-            let task = Task {
-                pid: holder.pid,
-                uid: holder.uid,
-                comm: holder.comm,
-                cgroup: socket.cgroup_id.unwrap_or_default(),
-            };
-            view.learn_owner(task, Learned::Proc);
-        }
-    }
-
     fn apply_to_view(&mut self, event: Event) -> Option<(Key, End)> {
         let (mono_ns, cookie) = (event.mono_ns, event.cookie);
         match event.what {
@@ -110,6 +79,7 @@ impl ConnectionTable {
                 error,
             } => {
                 let addresses = event.addresses?;
+                let task = task.map(|task| self.tasks.share(task));
                 let (key, end) = self.socket(cookie, addresses, old, new);
                 self.complete_addresses(key, end, addresses);
                 let view = self.view_mut(key, end)?;
@@ -147,11 +117,14 @@ impl ConnectionTable {
                 self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
             }
             What::Error(error) => self.with_view(cookie, |view| view.note_error(error)),
-            What::Held(how, task) => self.with_view(cookie, |view| {
-                if let Some(task) = task {
-                    view.learn_owner(task, Learned::by(how));
-                }
-            }),
+            What::Held(how, task) => {
+                let task = task.map(|task| self.tasks.share(task));
+                self.with_view(cookie, |view| {
+                    if let Some(task) = task {
+                        view.learn_owner(task, Learned::by(how));
+                    }
+                })
+            }
         }
     }
 

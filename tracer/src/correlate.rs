@@ -1,5 +1,7 @@
 //! Joins uploads with connections, by the cookie of the accepted socket.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
 
 use upload_server::record::{ConnectionEnd, FeedLine, Server, Upload};
@@ -88,7 +90,7 @@ impl Correlator {
                 comm: server.comm.clone(),
                 cgroup: 0,
             };
-            view.learn_owner(task, Learned::Cookie);
+            view.learn_owner(Arc::new(task), Learned::Cookie);
         }
     }
 

@@ -25,7 +25,8 @@ use crate::{
 pub struct Dialogue {
     client: Side,
     server: Side,
-    under_way: UnderWay,
+    /// None most of the time.
+    under_way: Option<Box<UnderWay>>,
     syn_ns: Option<u64>,
     first_rtt_ns: Option<u64>,
     /// Segments that open or close the connection.
@@ -107,18 +108,28 @@ const fn is_zero(ecn: &u8) -> bool {
 
 /// A connection is opened and closed with a handful; more are retransmitted ones.
 const MOST_STEPS: usize = 64;
+/// SYN, SYN-ACK, ACK.
+const HANDSHAKE: usize = 3;
 
 impl Dialogue {
     /// Takes a segment in as it was seen; it is told by [`settle`](Self::settle).
     pub fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
-        self.under_way.hear(from, receiver_is_here, sighting);
+        let under_way = self.under_way.get_or_insert_default();
+        under_way.hear(from, receiver_is_here, sighting);
     }
 
     /// Goes through the segments that were seen before `before_ns`, in the order in which they were
     /// sent. Tells each of them where they are `wanted`.
     pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<Told> {
         let mut told = Vec::new();
-        for seen in self.under_way.take(before_ns) {
+        let Some(under_way) = &mut self.under_way else {
+            return told;
+        };
+        let taken = under_way.take(before_ns);
+        if under_way.is_over() {
+            self.under_way = None;
+        }
+        for seen in taken {
             let place = self.place(&seen);
             if wanted {
                 told.push(Told::of(seen, place));
@@ -130,7 +141,7 @@ impl Dialogue {
     /// Whether something waits to be told.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.under_way.is_empty()
+        self.under_way.as_ref().is_none_or(|found| found.is_empty())
     }
 
     fn place(&mut self, seen: &Seen) -> Place {
@@ -181,6 +192,10 @@ impl Dialogue {
             .into_iter()
             .any(|flag| segment.flags.has(flag));
         if (is_step || self.is_answer(&milestone)) && self.steps.len() < MOST_STEPS {
+            if self.steps.is_empty() {
+                // Most have no more before they are closed.
+                self.steps.reserve_exact(HANDSHAKE);
+            }
             self.steps.push(milestone);
         }
         place

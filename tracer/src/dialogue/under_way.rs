@@ -136,6 +136,11 @@ impl UnderWay {
         self.seen.is_empty() && self.frames.is_empty()
     }
 
+    /// Whether nothing waits, and nothing may arrive that is known already.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_empty() && self.left.is_empty()
+    }
+
     fn hear_arriving(&mut self, mut seen: Seen) {
         let mark = Mark::of(&seen);
         if let Some(at) = self.left.iter().position(|left| *left == mark) {

@@ -1,0 +1,42 @@
+//! Sockets that were there before the tracer.
+
+use std::sync::Arc;
+
+use super::ConnectionTable;
+use crate::{connection::Learned, event::Task, sockets::OpenSocket};
+
+impl ConnectionTable {
+    /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
+    pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
+        if socket.is_listening() {
+            self.listeners.note(socket.addresses);
+            return;
+        }
+        let OpenSocket {
+            cookie,
+            addresses,
+            state,
+            ..
+        } = socket;
+        let is_new = !self.sockets.contains_key(&cookie);
+        let (key, end) = self.socket(cookie, addresses, state, state);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.last_ns = connection.last_ns.max(mono_ns);
+        }
+        let Some(view) = self.view_mut(key, end) else {
+            return;
+        };
+        if is_new {
+            view.found_ns = Some(mono_ns);
+        }
+        for holder in socket.holders {
+            let task = Task {
+                pid: holder.pid,
+                uid: holder.uid,
+                comm: holder.comm,
+                cgroup: socket.cgroup_id.unwrap_or_default(),
+            };
+            view.learn_owner(Arc::new(task), Learned::Proc);
+        }
+    }
+}
