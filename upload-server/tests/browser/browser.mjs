@@ -27,7 +27,7 @@ const LOOKS = [
 ];
 
 /** A browser of its own, with an empty profile; `close` it. */
-export async function launch(modules, options = {}) {
+async function launch(modules, options = {}) {
   const require = createRequire(join(modules, "playwright-core/"));
   const { chromium } = require("playwright-core");
   const axe = readFileSync(join(modules, "axe-core/node_modules/axe-core/axe.min.js"), "utf8");
@@ -53,6 +53,19 @@ export async function launch(modules, options = {}) {
     assert.deepEqual(faults, [], "the page's script has faults");
   };
   return { context, page, axe, close };
+}
+
+/** Does one scenario; what was to be seen when it failed stays in `shots`. */
+export async function run(scenario, name, { modules, shots, options }) {
+  const browser = await launch(modules, options);
+  try {
+    await scenario(browser);
+  } catch (error) {
+    await browser.page.screenshot({ path: join(shots, `failed-${name}.png`), fullPage: true });
+    throw error;
+  } finally {
+    await browser.close();
+  }
 }
 
 /** A file to upload, of so many bytes that are not all alike. */

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { drop, file as fileIn, item, launch, look, throttle } from "./browser.mjs";
+import { drop, file as fileIn, item, look, run, throttle } from "./browser.mjs";
 
 const [modules, shots, directory, url, scenario] = process.argv.slice(2);
 
@@ -180,12 +180,4 @@ const options = {
   needs_no_script: { javaScriptEnabled: false },
 };
 
-const browser = await launch(modules, options[scenario]);
-try {
-  await scenarios[scenario](browser);
-} catch (error) {
-  await browser.page.screenshot({ path: join(shots, `failed-${scenario}.png`), fullPage: true });
-  throw error;
-} finally {
-  await browser.close();
-}
+await run(scenarios[scenario], scenario, { modules, shots, options: options[scenario] });

@@ -4,10 +4,9 @@
 //
 // What it says on stdout is for its caller, one JSON object a line; `ask` waits for the caller's turn.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-import { drop, file, item, launch, look, throttle } from "./browser.mjs";
+import { drop, file, item, look, run, throttle } from "./browser.mjs";
 
 const [modules, shots, directory, url, scenario] = process.argv.slice(2);
 
@@ -224,13 +223,5 @@ const scenarios = {
   },
 };
 
-const browser = await launch(modules);
-try {
-  await scenarios[scenario](browser);
-} catch (error) {
-  await browser.page.screenshot({ path: join(shots, `failed-${scenario}.png`), fullPage: true });
-  throw error;
-} finally {
-  await browser.close();
-}
+await run(scenarios[scenario], scenario, { modules, shots });
 process.exit();
