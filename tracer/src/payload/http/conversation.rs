@@ -247,7 +247,7 @@ impl Conversation {
                         },
                         Found::End => {
                             let passed = (piece.bytes.len() - bytes.len()) as u64;
-                            self.end_head(from, mono_ns, piece.offset + passed);
+                            self.end_head(from, mono_ns, piece.offset.saturating_add(passed));
                         }
                         Found::NoHead => return self.no_head(from),
                     }

@@ -1,9 +1,9 @@
 //! Bytes that lie about what they are.
 
-use super::{captured, complaints, hear_whole, text};
+use super::{captured, complaints, hear, hear_head, hear_whole, text};
 use crate::{
     end::End::{Client, Server},
-    payload::Protocol,
+    payload::{Payload, Protocol},
 };
 
 const HELLO: &str = include_str!("captured/tls13.hex");
@@ -122,4 +122,17 @@ fn http() {
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         "a chunk without a size",
     );
+}
+
+/// Only a recording can say that so much passed before.
+#[test]
+fn at_the_end_of_all_numbers() {
+    let mut payload = Payload::default();
+    let head = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n";
+    hear(&mut payload, 1, Client, 0, head);
+    let body = u64::MAX - 3;
+    hear_head(&mut payload, 2, Client, head.len() as u64, 9, b"");
+    hear(&mut payload, 3, Server, body, b"HTTP/1.1 200 OK\r\n\r\n");
+    hear(&mut payload, 4, Client, body, b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(payload.protocol(), Protocol::Http1);
 }
