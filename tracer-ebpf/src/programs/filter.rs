@@ -200,6 +200,14 @@ pub(crate) fn note_holder_in(remembered: *mut Remembered) -> bool {
     }
 }
 
+/// Who acted on a socket in SYN_RECV (after a fast open) was told of one that, before Linux 6.15,
+/// nothing was known of: the next to act is told again.
+#[inline(always)]
+pub(crate) fn forget_holder_in(remembered: *mut Remembered) {
+    // SAFETY: a value of `SOCKETS`.
+    unsafe { (*remembered).holder = 0 };
+}
+
 /// A traced client's SYN leaves with this sequence number.
 #[inline(always)]
 pub(crate) fn expect_number(seq: u32) {

@@ -6,7 +6,7 @@
 #![cfg_attr(
     target_arch = "bpf",
     allow(internal_features, reason = "the target's AtomicU64 cannot add"),
-    feature(core_intrinsics)
+    feature(asm_experimental_arch, core_intrinsics)
 )]
 #![expect(
     unsafe_code,

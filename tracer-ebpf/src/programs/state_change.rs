@@ -46,9 +46,12 @@ fn observe(ctx: &BtfTracePointContext) {
         filter::forget_listener(socket);
     }
     // A listening socket has no peer. Neither has a child before Linux 6.15 on its way to
-    // SYN_RECV, when it still bears the listener's cookie (commit a3a128f611a9): its record starts
-    // at SYN_RECV→ESTABLISHED.
+    // SYN_RECV, when it still bears the listener's cookie (commit a3a128f611a9): its first record is
+    // of SYN_RECV→ESTABLISHED, and what passes it before is seen.
     if socket.remote_port() == 0 {
+        if old == state::LISTEN && new == state::SYN_RECV {
+            filter::admits(sock, socket, old, new);
+        }
         return;
     }
     let known = if known.is_some() {
@@ -68,10 +71,12 @@ fn observe(ctx: &BtfTracePointContext) {
     if new == state::ESTABLISHED && old == state::SYN_SENT {
         filter::expect_peer_of_socket(socket);
     }
-    if is_system_call(new)
-        && let Some(remembered) = known
-    {
-        filter::note_holder_in(remembered);
+    if let Some(remembered) = known {
+        if is_system_call(new) {
+            filter::note_holder_in(remembered);
+        } else if old == state::SYN_RECV {
+            filter::forget_holder_in(remembered);
+        }
     }
     send(socket, old, new);
     if new == state::CLOSE
