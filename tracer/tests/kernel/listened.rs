@@ -1,7 +1,7 @@
 //! A tracer of so many connections that what it says is counted rather than kept.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, TcpListener},
@@ -49,7 +49,8 @@ pub(crate) struct Said {
     wrong: Vec<String>,
     /// Changes of state, until the connection's timeline.
     states: HashMap<String, u64>,
-    marked: u64,
+    /// The ports of the marks' clients.
+    marks: HashSet<u16>,
     lost: Vec<Value>,
     summary: Option<Value>,
 }
@@ -86,16 +87,19 @@ impl Listened {
 
     /// Waits until what happened so far was told.
     pub(crate) fn wait_until_told(&self, lab: &Lab) {
-        let before = self.said(|said| said.marked);
         within(lab, || {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.marked)).unwrap();
             wait_until(|| {
-                drop(pair(&listener));
+                let mark = pair(&listener);
+                // Marks that were told too late for those who waited say nothing here.
+                let port = mark.0.local_addr().unwrap().port();
                 let (said, marked) = &*self.said;
-                let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                let untold = |said: &mut Said| said.marked <= before;
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                said.marks.remove(&port);
+                drop(mark);
+                let untold = |said: &mut Said| !said.marks.contains(&port);
                 let (said, _) = marked.wait_timeout_while(said, AGAIN, untold).unwrap();
-                said.marked > before
+                said.marks.contains(&port)
             });
         });
     }
@@ -169,7 +173,8 @@ impl Said {
         let connection = timeline["connection"].as_str().unwrap();
         let states = self.states.remove(connection).unwrap_or_default();
         if timeline["server"]["port"] == port() + 1 {
-            self.marked += 1;
+            let port = timeline["client"]["port"].as_u64().unwrap();
+            self.marks.insert(port.try_into().unwrap());
             return;
         }
         self.timelines += 1;
