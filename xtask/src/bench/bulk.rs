@@ -20,7 +20,7 @@ use super::{
     Bench,
     ratio::{Runs, interleave},
     report::{Asked, Row},
-    tracing::{Ended, Summary, Tracing},
+    tracing::{Summary, Tracing},
 };
 use crate::command::say;
 
@@ -82,7 +82,14 @@ fn compare(
         let before = tracing.process().cpu()?;
         let Transfer { took, cpu } = uploads()?;
         let tracer = tracing.process().cpu()?.saturating_sub(before);
-        let lost = lost(tracing.end_losing(&bench.stop)?)?;
+        let Summary {
+            connections, lost, ..
+        } = tracing.end(&bench.stop)?;
+        if lost == 0 && connections < UPLOADS.into() {
+            bail!(
+                "the tracer told of {connections} connections of {UPLOADS}: what it cost says nothing"
+            );
+        }
         Ok([
             speed(took),
             milliseconds(cpu),
@@ -98,21 +105,6 @@ fn compare(
     Ok(())
 }
 
-/// What a tracer lost of the uploads; one that lost nothing must have seen them.
-fn lost(ended: Ended) -> Result<u64> {
-    match ended {
-        Ended::Lost(lines) => Ok(lines),
-        Ended::Summary(Summary {
-            connections,
-            lost: 0,
-            ..
-        }) if connections < UPLOADS.into() => bail!(
-            "the tracer told of {connections} connections of {UPLOADS}: what it cost says nothing"
-        ),
-        Ended::Summary(summary) => Ok(summary.lost),
-    }
-}
-
 fn tell(bench: &mut Bench, case: &str, what: &str, runs: &Runs<4>, asked: Option<Asked>) {
     let row = |unit, n| Row::new(PART, case, what, unit, runs.number(n));
     let ratio = |row: Row, n| row.beside("traced ÷ untraced", runs.ratio(n));
@@ -120,7 +112,7 @@ fn tell(bench: &mut Bench, case: &str, what: &str, runs: &Runs<4>, asked: Option
     bench.found(row("ms of CPU each, both ends", 1).map(|row| ratio(row, 1)));
     if !runs.ratios.is_empty() {
         bench.found(row("ms of CPU each, the tracer's own", 2));
-        bench.found(row("records and lines lost, as it says", 3));
+        bench.found(row("records lost, as it says", 3));
     }
 }
 

@@ -65,30 +65,31 @@ pub(super) fn loss(bench: &mut Bench) -> Result<()> {
 
 /// What became of the records, and of the lines, some of which may not have been written.
 fn tell_records(bench: &mut Bench, heard: &Heard, unwritten: u64) -> Result<()> {
+    let Summary {
+        events,
+        emitted,
+        lost,
+    } = heard.summary.context("the tracer gave no summary")?;
+    let emitted = emitted.context("the tracer did not count what was made")?;
+    let at = |hop: &str| heard.lost.get(hop).copied().unwrap_or_default();
+    let unaccounted = emitted.abs_diff(events + at("ring") + at("decode"));
     let none = Some(Asked::AtMost(0.0));
-    if let Some(summary) = heard.summary {
-        let Summary { events, lost, .. } = summary;
-        let emitted = summary
-            .emitted
-            .context("the tracer did not count what was made")?;
-        let at = |hop: &str| heard.lost.get(hop).copied().unwrap_or_default();
-        let unaccounted = emitted.abs_diff(events + at("ring") + at("decode"));
-        for (measure, number, asked) in [
-            ("made in the kernel", emitted, None),
-            ("received", events, None),
-            ("lost, at whatever hop", lost + unwritten, none),
-            ("made, and neither received nor lost", unaccounted, none),
-        ] {
-            found(bench, measure, "records", number as f64, asked);
-        }
-    } else {
-        let measure = "lost by the output, with the summary";
-        found(bench, measure, "lines", unwritten as f64, none);
-        bench.absent("how many records there were: the summary was not written".to_owned());
+    for (measure, number, asked) in [
+        ("made in the kernel", emitted, None),
+        ("received", events, None),
+        ("lost, at whatever hop", lost + unwritten, none),
+        ("made, and neither received nor lost", unaccounted, none),
+    ] {
+        found(bench, measure, "records", number as f64, asked);
     }
     for (hop, count) in &heard.lost {
-        let measure = format!("lost at {hop}");
-        found(bench, &measure, "records", *count as f64, None);
+        found(
+            bench,
+            &format!("lost at {hop}"),
+            "records",
+            *count as f64,
+            None,
+        );
     }
     Ok(())
 }

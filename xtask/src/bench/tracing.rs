@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::{
@@ -38,28 +38,6 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
 }
 
-/// What is known of a tracer that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Its summary, with the lines that it could not write among what was lost.
-    Summary(Summary),
-    /// So many lines could not be written, the summary among them.
-    Lost(u64),
-}
-
-impl Ended {
-    fn of(summary: Option<Summary>, unwritten: u64) -> Result<Self> {
-        match (summary, unwritten) {
-            (Some(mut summary), unwritten) => {
-                summary.lost += unwritten;
-                Ok(Self::Summary(summary))
-            }
-            (None, 0) => bail!("the tracer gave no summary"),
-            (None, lines) => Ok(Self::Lost(lines)),
-        }
-    }
-}
-
 impl Tracing {
     /// Starts the tracer and waits until it misses nothing any more.
     pub(crate) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
@@ -80,19 +58,13 @@ impl Tracing {
 
     /// Ends it.
     pub(crate) fn end(self, stop: &Stop) -> Result<Summary> {
-        match self.end_losing(stop)? {
-            Ended::Summary(summary) => Ok(summary),
-            Ended::Lost(lines) => bail!("the tracer lost {lines} lines, and its summary with them"),
-        }
-    }
-
-    /// Ends it, where its output may not keep up.
-    pub(crate) fn end_losing(self, stop: &Stop) -> Result<Ended> {
         let stdout = self.drain.stop()?;
         self.process.interrupt()?;
         let tail = read_tail(stdout, PATIENCE, stop)?;
         explained(self.process.finish(PATIENCE, stop), &self.said, stop)?;
-        Ended::of(Summary::find(&tail), unwritten(&self.said.text()?))
+        let mut summary = Summary::find(&tail).context("the tracer gave no summary")?;
+        summary.lost += unwritten(&self.said.text()?);
+        Ok(summary)
     }
 }
 
@@ -205,17 +177,6 @@ mod tests {
         };
         check("1 connection, 1 upload, 1 event, nothing lost", Some(one));
         check("1 connection, 1 upload, 1 event", None);
-    }
-
-    #[test]
-    fn a_summary_may_be_among_the_lines_that_were_lost() {
-        let with_more = Summary { lost: 5, ..SUMMARY };
-        assert_eq!(
-            Ended::of(Some(SUMMARY), 3).unwrap(),
-            Ended::Summary(with_more)
-        );
-        assert_eq!(Ended::of(None, 3).unwrap(), Ended::Lost(3));
-        assert!(Ended::of(None, 0).is_err());
     }
 
     #[test]
