@@ -81,15 +81,16 @@ fn a_ring_that_is_too_small() {
     }
     let trace = tracer.stop();
 
-    let lost: u64 = trace
-        .of("lost")
-        .iter()
-        .map(|line| number(&line["count"]))
-        .sum();
-    assert!(lost > 0, "the ring was large enough");
+    let lines = trace.of("lost");
+    let lost: u64 = lines.iter().map(|line| number(&line["count"])).sum();
+    assert!(
+        lines.iter().any(|line| line["hop"] == "ring"),
+        "the ring was large enough"
+    );
     assert_eq!(number(&trace.summary()["lost"]), lost);
-    for line in trace.of("lost") {
-        assert_eq!(line["hop"], "ring");
+    for line in lines {
+        // Where much is interrupted, a program may be by itself.
+        assert!(line["hop"] == "ring" || line["hop"] == "recursion");
         assert!(number(&line["from_ns"]) < number(&line["to_ns"]));
     }
     for timeline in trace.timelines() {
