@@ -75,7 +75,8 @@ pub struct SinkThread {
     waiting: Arc<AtomicUsize>,
     broken: Arc<AtomicBool>,
     when_behind: WhenBehind,
-    lost: Option<LostLine>,
+    /// What is to be told of losses as soon as there is room, a line for each hop.
+    lost: Vec<LostLine>,
     lost_total: u64,
 }
 
@@ -110,7 +111,7 @@ impl SinkThread {
             waiting,
             broken,
             when_behind,
-            lost: None,
+            lost: Vec::new(),
             lost_total: 0,
         })
     }
@@ -124,19 +125,16 @@ impl SinkThread {
 
     /// Hands a batch over, or counts it as lost. `at` is now.
     pub fn send(&mut self, batch: &Batch, at: Moment) {
-        let wanted = batch.iter().filter(|output| (self.wants)(output)).count();
-        if wanted == 0 && self.lost.is_none() {
+        if self.lost.is_empty() && !batch.iter().any(self.wants) {
             return;
         }
         let behind = self.waiting.load(Ordering::Relaxed) >= MOST_WAITING;
         if behind && self.when_behind == WhenBehind::Drop {
-            self.count_lost(wanted as u64, at);
+            self.count_lost(batch, at);
             return;
         }
-        if let Some(lost) = self.lost.take() {
-            self.hand_over(Arc::new(vec![Output::Lost(lost)]), at);
-        }
-        self.hand_over(Arc::clone(batch), at);
+        self.tell_lost(at);
+        self.hand_over(batch, at);
     }
 
     /// What comes now comes at the end, and is not dropped, however far the sink is behind.
@@ -157,9 +155,8 @@ impl SinkThread {
     /// What the destination said. A closed pipe is no error.
     pub fn finish(mut self) -> Result<u64> {
         self.wait_from_now_on();
-        if let Some(lost) = self.lost.take() {
-            let at = lost.at;
-            self.hand_over(Arc::new(vec![Output::Lost(lost)]), at);
+        if let Some(at) = self.lost.last().map(|lost| lost.at) {
+            self.tell_lost(at);
         }
         drop(self.batches.take());
         match self.thread.join() {
@@ -173,39 +170,64 @@ impl SinkThread {
         }
     }
 
-    fn hand_over(&mut self, batch: Batch, at: Moment) {
+    fn hand_over(&mut self, batch: &Batch, at: Moment) {
         let Some(batches) = &self.batches else {
             return;
         };
         let count = batch.len();
-        let wanted = batch.iter().filter(|output| (self.wants)(output)).count();
         self.waiting.fetch_add(count, Ordering::Relaxed);
         let accepted = match self.when_behind {
-            WhenBehind::Wait => batches.send(batch).is_ok(),
-            WhenBehind::Drop => batches.try_send(batch).is_ok(),
+            WhenBehind::Wait => batches.send(Arc::clone(batch)).is_ok(),
+            WhenBehind::Drop => batches.try_send(Arc::clone(batch)).is_ok(),
         };
         if !accepted {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
-            self.count_lost(wanted as u64, at);
+            self.count_lost(batch, at);
         }
     }
 
-    fn count_lost(&mut self, count: u64, at: Moment) {
-        if count == 0 {
+    fn tell_lost(&mut self, at: Moment) {
+        if self.lost.is_empty() {
             return;
         }
-        self.lost_total += count;
-        let lost = self.lost.get_or_insert(LostLine {
-            at,
-            count: 0,
-            at_most: false,
-            hop: Hop::Sink,
-            from_ns: at.mono_ns,
-            to_ns: at.mono_ns,
-        });
-        lost.at = at;
-        lost.to_ns = at.mono_ns;
-        lost.count += count;
+        let lost = std::mem::take(&mut self.lost);
+        let lost = lost.into_iter().map(Output::Lost).collect();
+        self.hand_over(&Arc::new(lost), at);
+    }
+
+    /// Counts what is dropped; what it says of other losses is told later.
+    fn count_lost(&mut self, batch: &[Output], at: Moment) {
+        let mut count = 0;
+        let wants = self.wants;
+        for output in batch.iter().filter(|output| wants(output)) {
+            match output {
+                Output::Lost(line) => self.hold(line.clone()),
+                _ => count += 1,
+            }
+        }
+        if count > 0 {
+            self.lost_total += count;
+            self.hold(LostLine {
+                at,
+                count,
+                at_most: false,
+                hop: Hop::Sink,
+                from_ns: at.mono_ns,
+                to_ns: at.mono_ns,
+            });
+        }
+    }
+
+    fn hold(&mut self, line: LostLine) {
+        match self.lost.iter_mut().find(|held| held.hop == line.hop) {
+            Some(held) => {
+                held.at = line.at;
+                held.count += line.count;
+                held.at_most |= line.at_most;
+                held.to_ns = line.to_ns;
+            }
+            None => self.lost.push(line),
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::{
 
 use super::{Batch, MOST_WAITING, Sink, SinkThread, WhenBehind};
 use crate::{
+    end::End,
+    event::State,
     moment::Clock,
-    output::{Hop, LostLine, Output},
+    output::{Hop, LostLine, Output, StateLine},
 };
 
 /// Writes nothing before it may.
@@ -43,7 +45,7 @@ fn line(count: u64) -> Output {
 }
 
 #[test]
-fn what_comes_last_is_never_dropped() {
+fn neither_losses_nor_what_comes_last_are_dropped() {
     let (allow, may) = mpsc::channel();
     let written = Arc::default();
     let slow = Slow {
@@ -53,9 +55,19 @@ fn what_comes_last_is_never_dropped() {
     let mut thread = SinkThread::start(Box::new(slow), WhenBehind::Drop).unwrap();
     let at = Clock::default().moment(0);
     thread.send(&Batch::new(vec![line(1); MOST_WAITING]), at);
-    thread.send(&Batch::new(vec![line(2)]), at);
-    thread.wait_from_now_on();
+    let state = Output::State(StateLine {
+        at,
+        connection: "1".to_owned(),
+        end: End::Client,
+        old: State::Close,
+        new: State::SynSent,
+        pid: None,
+        comm: None,
+    });
+    thread.send(&Batch::new(vec![state, line(2)]), at);
     thread.send(&Batch::new(vec![line(3)]), at);
+    thread.wait_from_now_on();
+    thread.send(&Batch::new(vec![line(4)]), at);
     drop(allow);
     assert_eq!(thread.finish().unwrap(), 1);
     let written = written.lock().unwrap();
@@ -66,5 +78,6 @@ fn what_comes_last_is_never_dropped() {
             _ => unreachable!(),
         })
         .collect();
-    assert_eq!(last, [(Hop::Sink, 1), (Hop::Ring, 3)]);
+    // What the dropped ones said of other losses, and that they were dropped.
+    assert_eq!(last, [(Hop::Ring, 5), (Hop::Sink, 1), (Hop::Ring, 4)]);
 }

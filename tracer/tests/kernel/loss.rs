@@ -36,9 +36,10 @@ fn a_small_ring_under_churn() {
     let said = tracer.stop();
     let lost = said.lost("ring");
     eprintln!(
-        "{} connections: {lost} of {} records lost; {} told, {} of them whole; {:?}",
+        "{} connections: {lost} of {} records lost, {} lines; {} told, {} of them whole; {:?}",
         2 * (EACH + UNTOUCHED),
         said.summary()["emitted"],
+        said.lost("sink"),
         said.timelines,
         said.whole,
         said.reasons,

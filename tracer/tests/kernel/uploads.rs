@@ -169,7 +169,11 @@ s.close()",
 #[test]
 fn a_thousand_in_a_row_and_a_hundred_at_once() {
     // An emulated processor takes a hundred times as long.
-    let (in_a_row, at_once) = if is_emulated() { (200, 50) } else { (1000, 100) };
+    let (in_a_row, at_once) = if is_emulated() {
+        (200, 50)
+    } else {
+        (1000, 100)
+    };
     let lab = Lab::new();
     let server = lab.server(&[]);
     let mut tracer = lab.tracer(&[]);
