@@ -1,16 +1,19 @@
 //! One conversation: what each of its two sockets went through, as far as it was seen. Facts only;
 //! what they mean is the [`timeline`](crate::timeline)'s business.
 
+mod owner;
+
 use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use tracer_ebpf::record::{Counters, Passed};
 use zerocopy::FromZeros as _;
 
+pub use self::owner::{Learned, Owner};
 use crate::{
     dialogue::Dialogue,
     end::End,
-    event::{AcceptQueue, Addresses, Holding, State, Task},
+    event::{AcceptQueue, Addresses, State, Task},
 };
 
 /// A TCP connection as this machine saw it.
@@ -124,45 +127,6 @@ pub struct Reset {
     pub mono_ns: u64,
     /// Whether this socket sent it; else it received it.
     pub sent: bool,
-}
-
-/// The process that a socket belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The process.
-    pub task: Arc<Task>,
-    /// What it did when it was seen.
-    pub learned: Learned,
-}
-
-/// How an owner was learned, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Learned {
-    /// It called `connect`.
-    Connect,
-    /// The upload server said that the socket with this cookie is its own.
-    Cookie,
-    /// It read from the socket.
-    Read,
-    /// It sent on the socket.
-    Send,
-    /// It held the socket when `/proc` was read.
-    Proc,
-    /// It closed the socket.
-    Close,
-}
-
-impl Learned {
-    /// How an owner is learned from what it did.
-    #[must_use]
-    pub const fn by(holding: Holding) -> Self {
-        match holding {
-            Holding::Read => Self::Read,
-            Holding::Send => Self::Send,
-            Holding::Release => Self::Close,
-        }
-    }
 }
 
 /// How it is known which end of a connection is the client, the best first.

@@ -261,7 +261,7 @@ async fn time_is_up(duration: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
-/// The kernel's type information took some 40 MB, and the allocator would keep them until it is called
+/// The kernel's type information took some 30 MB, and the allocator would keep them until it is called
 /// again: where nothing happens, never.
 #[expect(
     unsafe_code,

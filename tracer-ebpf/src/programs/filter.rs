@@ -2,59 +2,39 @@
 //! passive open), and remembered with the socket itself (`bpf_sk_storage`, for tracing programs from
 //! Linux 5.11 on): what is not traced costs a look at a pointer, and what is gone is forgotten.
 
+mod process;
+
 use core::ptr::{addr_of, null_mut};
 
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
-    helpers::generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_ktime_get_ns, bpf_sk_storage_get,
-    },
+    helpers::generated::{bpf_ktime_get_ns, bpf_sk_storage_get},
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap},
 };
 use tracer_ebpf::{
-    filter::{
-        BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, BY_PROCESS, FAMILY, HAS_EXPECTED,
-        HAS_NAMED, Listener, Remembered,
-    },
+    filter::{BY_COOKIE, BY_PORT, BY_PROCESS, HAS_EXPECTED, HAS_NAMED, Listener, Remembered},
     record::{Addresses, UNTRACKED, state},
 };
 
+use self::process::is_process_wanted;
+pub(crate) use self::process::{forget_process, note_child};
 use crate::{
     ring,
     sock::{Sock, Traced},
     socket::Socket,
-    task::{current_comm, current_pid},
+    task::current_pid,
 };
 
 /// The kinds of condition that are set; none traces every connection.
 #[unsafe(no_mangle)]
 static FILTER_BY: Global<u32> = Global::new(0);
 
-/// The depths in the cgroup hierarchy at which a wanted cgroup stands, a bit each.
-#[unsafe(no_mangle)]
-static CGROUP_LEVELS: Global<u32> = Global::new(0);
-
-/// Deeper cgroups are not looked for.
-const DEEPEST: i32 = 32;
-
 /// Wanted ports, of either end.
 #[map]
 static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
-
-/// Wanted processes (thread groups).
-#[map]
-static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 15, 0);
-
-/// Wanted process names.
-#[map]
-static COMMS: HashMap<[u64; 2], u8> = HashMap::with_max_entries(256, 0);
-
-/// Wanted cgroups.
-#[map]
-static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
 
 /// Where wanted processes listen, and with how many sockets.
 #[map]
@@ -297,24 +277,6 @@ pub(crate) fn forget_listener(socket: Socket) {
     }
 }
 
-/// A process has a child.
-#[inline(always)]
-pub(crate) fn note_child(parent: u32, child: u32) {
-    let is_family = PIDS.get_ptr(parent).is_some_and(|wanted| {
-        // SAFETY: an element of the map.
-        unsafe { *wanted == FAMILY }
-    });
-    if is_family && PIDS.insert(child, FAMILY, 0).is_err() {
-        ring::count_lost(UNTRACKED);
-    }
-}
-
-/// A process is gone: its id may be another's next.
-#[inline(always)]
-pub(crate) fn forget_process(pid: u32) {
-    let _ = PIDS.remove(pid);
-}
-
 #[inline(always)]
 fn matches(socket: Socket, new: u8) -> bool {
     let by = FILTER_BY.load();
@@ -338,37 +300,6 @@ fn matches(socket: Socket, new: u8) -> bool {
         return is_process_wanted();
     }
     is_filled(HAS_EXPECTED) && is_listener(socket.netns(), socket.local_port())
-}
-
-/// Whether the process that runs now meets every condition on processes.
-#[inline(always)]
-fn is_process_wanted() -> bool {
-    let by = FILTER_BY.load();
-    if by & BY_PID != 0 && PIDS.get_ptr(current_pid()).is_none() {
-        return false;
-    }
-    if by & BY_COMM != 0 && COMMS.get_ptr(current_comm()).is_none() {
-        return false;
-    }
-    by & BY_CGROUP == 0 || is_cgroup_wanted()
-}
-
-/// Whether the current process's cgroup, or one that it stands in, is wanted.
-#[inline(always)]
-fn is_cgroup_wanted() -> bool {
-    let levels = CGROUP_LEVELS.load();
-    let mut level = 0;
-    while level < DEEPEST {
-        if levels >> level & 1 != 0 {
-            // SAFETY: a helper from Linux 5.7; 0 where the cgroup does not stand that deep.
-            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
-            if CGROUPS.get_ptr(id).is_some() {
-                return true;
-            }
-        }
-        level += 1;
-    }
-    false
 }
 
 #[inline(always)]

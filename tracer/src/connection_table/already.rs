@@ -1,7 +1,5 @@
 //! Sockets that were there before the tracer.
 
-use std::sync::Arc;
-
 use super::ConnectionTable;
 use crate::{connection::Learned, event::Task, sockets::OpenSocket};
 
@@ -16,6 +14,8 @@ impl ConnectionTable {
             cookie,
             addresses,
             state,
+            holders,
+            cgroup_id,
             ..
         } = socket;
         let is_new = !self.sockets.contains_key(&cookie);
@@ -23,20 +23,25 @@ impl ConnectionTable {
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.last_ns = connection.last_ns.max(mono_ns);
         }
+        let holders: Vec<_> = holders
+            .into_iter()
+            .map(|holder| {
+                self.tasks.share(Task {
+                    pid: holder.pid,
+                    uid: holder.uid,
+                    comm: holder.comm,
+                    cgroup: cgroup_id.unwrap_or_default(),
+                })
+            })
+            .collect();
         let Some(view) = self.view_mut(key, end) else {
             return;
         };
         if is_new {
             view.found_ns = Some(mono_ns);
         }
-        for holder in socket.holders {
-            let task = Task {
-                pid: holder.pid,
-                uid: holder.uid,
-                comm: holder.comm,
-                cgroup: socket.cgroup_id.unwrap_or_default(),
-            };
-            view.learn_owner(Arc::new(task), Learned::Proc);
+        for task in holders {
+            view.learn_owner(task, Learned::Proc);
         }
     }
 }

@@ -168,7 +168,7 @@ s.close()",
 
 #[test]
 fn a_thousand_in_a_row_and_a_hundred_at_once() {
-    // An emulated processor takes a hundred times as long.
+    // An emulated processor is slow.
     let (in_a_row, at_once) = if is_emulated() {
         (200, 50)
     } else {

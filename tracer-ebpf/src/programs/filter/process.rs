@@ -1,0 +1,83 @@
+//! Which processes are wanted: by id, by name, by cgroup.
+
+use aya_ebpf::{
+    Global, helpers::generated::bpf_get_current_ancestor_cgroup_id, macros::map, maps::HashMap,
+};
+use tracer_ebpf::{
+    filter::{BY_CGROUP, BY_COMM, BY_PID, FAMILY},
+    record::UNTRACKED,
+};
+
+use super::FILTER_BY;
+use crate::{
+    ring,
+    task::{current_comm, current_pid},
+};
+
+/// The depths in the cgroup hierarchy at which a wanted cgroup stands, a bit each.
+#[unsafe(no_mangle)]
+static CGROUP_LEVELS: Global<u32> = Global::new(0);
+
+/// Deeper cgroups are not looked for.
+const DEEPEST: i32 = 32;
+
+/// Wanted processes (thread groups).
+#[map]
+static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 15, 0);
+
+/// Wanted process names.
+#[map]
+static COMMS: HashMap<[u64; 2], u8> = HashMap::with_max_entries(256, 0);
+
+/// Wanted cgroups.
+#[map]
+static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
+
+/// A process has a child.
+#[inline(always)]
+pub(crate) fn note_child(parent: u32, child: u32) {
+    let is_family = PIDS.get_ptr(parent).is_some_and(|wanted| {
+        // SAFETY: an element of the map.
+        unsafe { *wanted == FAMILY }
+    });
+    if is_family && PIDS.insert(child, FAMILY, 0).is_err() {
+        ring::count_lost(UNTRACKED);
+    }
+}
+
+/// A process is gone: its id may be another's next.
+#[inline(always)]
+pub(crate) fn forget_process(pid: u32) {
+    let _ = PIDS.remove(pid);
+}
+
+/// Whether the process that runs now meets every condition on processes.
+#[inline(always)]
+pub(super) fn is_process_wanted() -> bool {
+    let by = FILTER_BY.load();
+    if by & BY_PID != 0 && PIDS.get_ptr(current_pid()).is_none() {
+        return false;
+    }
+    if by & BY_COMM != 0 && COMMS.get_ptr(current_comm()).is_none() {
+        return false;
+    }
+    by & BY_CGROUP == 0 || is_cgroup_wanted()
+}
+
+/// Whether the current process's cgroup, or one that it stands in, is wanted.
+#[inline(always)]
+fn is_cgroup_wanted() -> bool {
+    let levels = CGROUP_LEVELS.load();
+    let mut level = 0;
+    while level < DEEPEST {
+        if levels >> level & 1 != 0 {
+            // SAFETY: a helper from Linux 5.7; 0 where the cgroup does not stand that deep.
+            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+            if CGROUPS.get_ptr(id).is_some() {
+                return true;
+            }
+        }
+        level += 1;
+    }
+    false
+}
