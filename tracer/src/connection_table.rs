@@ -57,7 +57,7 @@ pub struct Key(u64);
 impl ConnectionTable {
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
     /// connection whose states are not traced, or not yet.
-    pub fn apply(&mut self, event: Event) -> Option<(Key, End)> {
+    pub fn apply(&mut self, event: Event<'_>) -> Option<(Key, End)> {
         let mono_ns = event.mono_ns;
         self.now_ns = mono_ns;
         let found = self.apply_to_view(event)?;
@@ -68,7 +68,7 @@ impl ConnectionTable {
         Some(found)
     }
 
-    fn apply_to_view(&mut self, event: Event) -> Option<(Key, End)> {
+    fn apply_to_view(&mut self, event: Event<'_>) -> Option<(Key, End)> {
         let (mono_ns, cookie) = (event.mono_ns, event.cookie);
         match event.what {
             What::State {
@@ -196,27 +196,25 @@ impl ConnectionTable {
         &mut self,
         cookie: u64,
         mono_ns: u64,
-        segment: Box<Segment>,
+        segment: Segment<&[u8]>,
         aside: Aside,
     ) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
             Some((key, end)) => {
-                let from = if segment.leaving { end } else { end.other() };
-                let (local, remote) = if segment.leaving {
-                    (segment.source, segment.destination)
+                let (from, local, remote) = if segment.leaving {
+                    (end, segment.source, segment.destination)
                 } else {
-                    (segment.destination, segment.source)
+                    (end.other(), segment.destination, segment.source)
                 };
-                let netns = self.view_mut(key, end)?.addresses.netns;
-                self.complete_addresses(
-                    key,
-                    end,
-                    Addresses {
+                let known = self.view_mut(key, end)?.addresses;
+                if known.local.port() == 0 {
+                    let addresses = Addresses {
                         local,
                         remote,
-                        netns,
-                    },
-                );
+                        netns: known.netns,
+                    };
+                    self.complete_addresses(key, end, addresses);
+                }
                 (key, from)
             }
             None => {
@@ -227,23 +225,33 @@ impl ConnectionTable {
                 } else if let Some(key) = self.tuples.get(&from_server) {
                     (*key, End::Server)
                 } else {
-                    self.early.note_segment(mono_ns, segment, aside);
+                    self.early.note_segment(mono_ns, segment.keep(), aside);
                     return None;
                 }
             }
         };
-        self.hear(key, from, mono_ns, segment, aside);
+        if self.is_news(key, from, mono_ns, &segment, aside) {
+            self.hear(key, from, mono_ns, segment.keep(), aside);
+        }
         Some((key, from))
     }
 
-    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
+    /// Notes what a segment says beside its place in the dialogue; whether it has one: an arrival of
+    /// what was seen to leave has none.
+    fn is_news<Packet>(
+        &mut self,
+        key: Key,
+        from: End,
+        mono_ns: u64,
+        segment: &Segment<Packet>,
+        aside: Aside,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(&key) else {
-            return;
+            return false;
         };
-        let receiver_is_here = connection.view(from.other()).is_some();
         if from == End::Server
             && !segment.leaving
-            && let Some(numbers) = Numbers::of_syn_ack(&segment)
+            && let Some(numbers) = Numbers::of_syn_ack(segment)
             && connection.view(End::Server).is_none()
         {
             self.pairing.note_numbers(numbers, key);
@@ -251,6 +259,14 @@ impl ConnectionTable {
         if let Some(queue) = aside.accept_queue {
             connection.note_accept_queue(mono_ns, queue);
         }
+        segment.leaving || !connection.dialogue.arrives(from, segment)
+    }
+
+    fn hear(&mut self, key: Key, from: End, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let receiver_is_here = connection.view(from.other()).is_some();
         let sighting = Sighting {
             mono_ns,
             segment,
@@ -353,7 +369,9 @@ impl ConnectionTable {
         }
         let handshake = self.early.take_segments(pair.client, pair.server);
         for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
-            self.hear(key, from, mono_ns, segment, aside);
+            if self.is_news(key, from, mono_ns, &segment, aside) {
+                self.hear(key, from, mono_ns, segment, aside);
+            }
         }
     }
 

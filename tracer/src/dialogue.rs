@@ -118,6 +118,18 @@ impl Dialogue {
         under_way.hear(from, receiver_is_here, sighting);
     }
 
+    /// Whether this is the arrival of a segment that was seen to leave: it is awaited no more.
+    pub fn arrives<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
+        let Some(under_way) = &mut self.under_way else {
+            return false;
+        };
+        let is_known = under_way.arrives(from, segment);
+        if under_way.is_over() {
+            self.under_way = None;
+        }
+        is_known
+    }
+
     /// Goes through the segments that were seen before `before_ns`, in the order in which they were
     /// sent. Tells each of them where they are `wanted`.
     pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<Told> {

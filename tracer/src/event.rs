@@ -13,7 +13,7 @@ use crate::segment::{NoSegment, Segment};
 
 /// Something that happened to a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<'a> {
     /// CLOCK_MONOTONIC in nanoseconds.
     pub mono_ns: u64,
     /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
@@ -22,12 +22,12 @@ pub struct Event {
     /// [`What::Flow`] and for [`Holding::Release`].
     pub addresses: Option<Addresses>,
     /// What happened.
-    pub what: What,
+    pub what: What<'a>,
 }
 
 /// The kinds of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum What<'a> {
     /// The socket changed state.
     State {
         /// The state it left.
@@ -59,7 +59,7 @@ pub enum What {
     /// The socket received a RST.
     ResetReceived,
     /// A segment passed the socket.
-    Segment(Box<Segment>, Aside),
+    Segment(Segment<&'a [u8]>, Aside),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
     /// The socket has this error, an errno, to report to its process; 0 for an ICMP message, which
@@ -197,12 +197,12 @@ pub enum Malformed {
     Segment(#[from] NoSegment),
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// Decodes one record.
     ///
     /// # Errors
     /// [`Malformed`] for anything that the programs do not send.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) =
             record::Header::read_from_prefix(bytes).map_err(|_| Malformed::Length {
                 kind: 0,
@@ -240,7 +240,7 @@ impl Event {
         })
     }
 
-    fn from_segment(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn from_segment(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (record, packet) =
             record::Segment::read_from_prefix(bytes).map_err(|_| Malformed::Length {
                 kind: record::SEGMENT,
@@ -260,7 +260,7 @@ impl Event {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
             addresses: None,
-            what: What::Segment(Box::new(segment), Aside::from_record(&record)),
+            what: What::Segment(segment, Aside::from_record(&record)),
         })
     }
 

@@ -8,9 +8,9 @@ use std::{
 
 use serde::Serialize;
 
-/// A segment as it passed a socket.
+/// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
+pub struct Segment<Packet = Arc<[u8]>> {
     /// Whether it left the socket; else it reached it.
     pub leaving: bool,
     /// Whether it stands for several on the wire (segmentation offload).
@@ -36,7 +36,7 @@ pub struct Segment {
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
     /// As much of the packet as was captured, from the IP header on.
-    pub packet: Arc<[u8]>,
+    pub packet: Packet,
     /// Where its payload starts.
     headers: usize,
 }
@@ -98,13 +98,13 @@ const IPPROTO_TCP: u8 = 6;
 const IP: &str = "the IP header";
 const TCP: &str = "the TCP header";
 
-impl Segment {
+impl<'a> Segment<&'a [u8]> {
     /// Parses a packet's first bytes; `length` is the whole packet's.
     ///
     /// # Errors
     /// [`NoSegment`].
     pub fn parse(
-        packet: &[u8],
+        packet: &'a [u8],
         length: u32,
         leaving: bool,
         merged: bool,
@@ -137,15 +137,38 @@ impl Segment {
             len: length.saturating_sub(u32::try_from(headers).unwrap_or(u32::MAX)),
             options: Options::parse(options),
             packet_len: length,
-            packet: packet.into(),
+            packet,
             headers,
         })
     }
 
+    /// The same, for as long as it is wanted.
+    #[must_use]
+    pub fn keep(self) -> Box<Segment> {
+        Box::new(Segment {
+            leaving: self.leaving,
+            merged: self.merged,
+            source: self.source,
+            destination: self.destination,
+            ecn: self.ecn,
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            len: self.len,
+            options: self.options,
+            packet_len: self.packet_len,
+            packet: self.packet.into(),
+            headers: self.headers,
+        })
+    }
+}
+
+impl<Packet: AsRef<[u8]>> Segment<Packet> {
     /// As much of the payload as was captured.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.packet.get(self.headers..).unwrap_or_default()
+        self.packet.as_ref().get(self.headers..).unwrap_or_default()
     }
 
     /// The sequence numbers that it takes: its payload, and one each for SYN and FIN.

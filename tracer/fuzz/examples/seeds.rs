@@ -99,7 +99,7 @@ fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
     Ok(())
 }
 
-fn kind(segment: &Segment) -> String {
+fn kind(segment: &Segment<&[u8]>) -> String {
     let mut words: Vec<&str> = segment.flags.names().collect();
     let version = if segment.source.is_ipv6() { "6" } else { "4" };
     words.insert(0, version);

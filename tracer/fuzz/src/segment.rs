@@ -16,7 +16,7 @@ pub fn check(bytes: &[u8]) {
     let (leaving, merged) = (flags & LEAVING != 0, flags & MERGED != 0);
     let length = u32::from_le_bytes(*length);
     if let Ok(segment) = Segment::parse(packet, length, leaving, merged) {
-        assert_eq!(segment.packet[..], *packet);
+        assert_eq!(segment.packet, packet);
         assert_eq!((segment.leaving, segment.merged), (leaving, merged));
         check_segment(&segment);
     }
@@ -24,16 +24,16 @@ pub fn check(bytes: &[u8]) {
 
 /// A segment as input of [`check`].
 #[must_use]
-pub fn input(segment: &Segment) -> Vec<u8> {
+pub fn input(segment: &Segment<&[u8]>) -> Vec<u8> {
     let mut input = segment.packet_len.to_le_bytes().to_vec();
     let leaving = if segment.leaving { LEAVING } else { 0 };
     let merged = if segment.merged { MERGED } else { 0 };
     input.push(leaving | merged);
-    input.extend_from_slice(&segment.packet);
+    input.extend_from_slice(segment.packet);
     input
 }
 
-pub(crate) fn check_segment(segment: &Segment) {
+pub(crate) fn check_segment(segment: &Segment<&[u8]>) {
     assert!(segment.len <= segment.packet_len);
     assert!(segment.sequence_length() >= segment.len);
     assert!(segment.packet.ends_with(segment.payload()));

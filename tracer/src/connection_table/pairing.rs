@@ -59,7 +59,7 @@ impl Pair {
 
 impl Numbers {
     /// The numbers of a SYN-ACK; `None` for another segment.
-    pub(super) fn of_syn_ack(segment: &Segment) -> Option<Self> {
+    pub(super) fn of_syn_ack<Packet>(segment: &Segment<Packet>) -> Option<Self> {
         let is_one = segment.flags.has(Flags::SYN | Flags::ACK);
         is_one.then(|| Self {
             client: segment.ack.wrapping_sub(1),

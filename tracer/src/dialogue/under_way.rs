@@ -85,7 +85,7 @@ impl UnderWay {
                 arrived: 0,
             });
         } else if let Some(arrived) = self.seen.iter_mut().find(|known| {
-            !known.segment.leaving && Mark::of(known) == Mark::of(&seen) && known.mono_ns >= mono_ns
+            !known.segment.leaving && known.mark() == seen.mark() && known.mono_ns >= mono_ns
         }) {
             // It was seen to arrive before it was known whose it is.
             *arrived = seen;
@@ -98,9 +98,19 @@ impl UnderWay {
             while self.left.len() >= most {
                 self.left.pop_front();
             }
-            self.left.push_back(Mark::of(&seen));
+            self.left.push_back(seen.mark());
             self.seen.push(seen);
         }
+    }
+
+    /// Whether this is the arrival of a segment that left whole: it is awaited no more.
+    pub(super) fn arrives<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
+        let mark = Mark::of(from, segment);
+        let Some(at) = self.left.iter().position(|left| *left == mark) else {
+            return false;
+        };
+        self.left.remove(at);
+        true
     }
 
     /// What was seen before `before_ns`, in the order in which it was sent.
@@ -142,11 +152,6 @@ impl UnderWay {
     }
 
     fn hear_arriving(&mut self, mut seen: Seen) {
-        let mark = Mark::of(&seen);
-        if let Some(at) = self.left.iter().position(|left| *left == mark) {
-            self.left.remove(at);
-            return;
-        }
         if let Some(at) = self.frames.iter().position(|frame| frame.contains(&seen)) {
             let frame = &mut self.frames[at];
             seen.mono_ns = frame.whole.mono_ns;
@@ -172,11 +177,16 @@ impl Frame {
     }
 }
 
+impl Seen {
+    fn mark(&self) -> Mark {
+        Mark::of(self.from, &self.segment)
+    }
+}
+
 impl Mark {
-    const fn of(seen: &Seen) -> Self {
-        let segment = &seen.segment;
+    const fn of<Packet>(from: End, segment: &Segment<Packet>) -> Self {
         Self {
-            from: seen.from,
+            from,
             seq: segment.seq,
             ack: segment.ack,
             len: segment.len,

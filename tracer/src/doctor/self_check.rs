@@ -75,7 +75,7 @@ fn attach(listener: &TcpListener) -> Result<(u16, Probe)> {
 
 /// What the tracer decoded of the connection, and what sock_diag said while it was open.
 struct Seen {
-    events: Vec<Event>,
+    records: Vec<Box<[u8]>>,
     client: u64,
     server: u64,
     open: Result<Vec<OpenSocket>>,
@@ -90,7 +90,7 @@ fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
     server.write_all(&RESPONSE)?;
     client.read_exact(&mut [0; RESPONSE.len()])?;
     let mut seen = Seen {
-        events: Vec::new(),
+        records: Vec::new(),
         client: socket_cookie(&client)?,
         server: socket_cookie(&server)?,
         open: sockets::of_own_namespace(),
@@ -102,7 +102,7 @@ fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
     loop {
         let mut malformed = Ok(());
         probe.drain(|record| match Event::decode(record) {
-            Ok(event) => seen.events.push(event),
+            Ok(_) => seen.records.push(record.into()),
             Err(error) => malformed = Err(error),
         });
         malformed.context("a record of the tracer's own programs")?;
@@ -121,8 +121,13 @@ fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
 }
 
 impl Seen {
+    fn events(&self) -> impl Iterator<Item = Event<'_>> {
+        let decoded = self.records.iter().map(|record| Event::decode(record));
+        decoded.filter_map(Result::ok)
+    }
+
     fn closed(&self, cookie: u64) -> bool {
-        let mut of_socket = self.events.iter().filter(|event| event.cookie == cookie);
+        let mut of_socket = self.events().filter(|event| event.cookie == cookie);
         of_socket.any(|event| {
             matches!(
                 event.what,
@@ -136,8 +141,8 @@ impl Seen {
 
     /// The changes of state, as the kernel would print them.
     fn changes(&self) -> Vec<Change> {
-        let changes = self.events.iter().filter_map(|event| {
-            let What::State { old, new, .. } = &event.what else {
+        let changes = self.events().filter_map(|event| {
+            let What::State { old, new, .. } = event.what else {
                 return None;
             };
             let ends = event.addresses?;
@@ -156,8 +161,8 @@ impl Seen {
     }
 
     fn segments(&self) -> usize {
-        let is_segment = |event: &&Event| matches!(event.what, What::Segment(..));
-        self.events.iter().filter(is_segment).count()
+        let is_segment = |event: &Event<'_>| matches!(event.what, What::Segment(..));
+        self.events().filter(is_segment).count()
     }
 }
 
@@ -247,13 +252,13 @@ fn against_sock_diag(seen: &Seen) -> Finding {
 fn same(seen: &Seen, open: &[OpenSocket], cookie: u64, received: usize) -> Result<()> {
     let open = open.iter().find(|socket| socket.cookie == cookie);
     let open = open.context("sock_diag does not have it")?;
-    let closing = seen.events.iter().find_map(|event| match &event.what {
+    let closing = seen.events().find_map(|event| match event.what {
         What::State {
             old: State::Established,
             new,
             counters,
             ..
-        } if event.cookie == cookie => Some((event.addresses?, *new, counters)),
+        } if event.cookie == cookie => Some((event.addresses?, new, counters)),
         _ => None,
     });
     let (addresses, new, counters) = closing.context("its end was not seen")?;

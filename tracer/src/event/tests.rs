@@ -96,7 +96,7 @@ proptest! {
             let What::Segment(segment, _) = event.what else {
                 panic!("{event:?}");
             };
-            prop_assert_eq!(&segment.packet[..], &packet[..captured as usize]);
+            prop_assert_eq!(segment.packet, &packet[..captured as usize]);
             prop_assert!(segment.len <= length);
         }
     }

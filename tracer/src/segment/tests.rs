@@ -18,13 +18,14 @@ fn packet(options: &[u8], payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn parse(packet: &[u8]) -> Result<Segment, NoSegment> {
+fn parse(packet: &[u8]) -> Result<Segment<&[u8]>, NoSegment> {
     Segment::parse(packet, u32::try_from(packet.len()).unwrap(), true, false)
 }
 
 #[test]
 fn a_segment_field_by_field() {
-    let segment = parse(&packet(&[2, 4, 0x05, 0xb4], b"hello")).unwrap();
+    let packet = packet(&[2, 4, 0x05, 0xb4], b"hello");
+    let segment = parse(&packet).unwrap();
     assert_eq!(segment.source, "10.0.0.1:32768".parse().unwrap());
     assert_eq!(segment.destination, "10.0.0.2:5000".parse().unwrap());
     assert_eq!((segment.seq, segment.ack, segment.window), (7, 9, 512));

@@ -33,7 +33,7 @@ fn remarks(lines: &[Line]) -> Vec<Vec<Remark>> {
         let (mono_ns, from, leaving, flags, seq, ack, len, window) = *line;
         let sighting = Sighting {
             mono_ns,
-            segment: Box::new(segment(from, leaving, flags, (seq, ack), len, window)),
+            segment: segment(from, leaving, flags, (seq, ack), len, window),
             before_bytes: 0,
             turned_ns: None,
         };
@@ -51,7 +51,7 @@ fn segment(
     (seq, ack): (u32, u32),
     len: u32,
     window: u16,
-) -> Segment {
+) -> Box<Segment> {
     let (source, destination) = match from {
         End::Client => (1_u8, 2_u8),
         End::Server => (2, 1),
@@ -64,7 +64,9 @@ fn segment(
     packet.extend((5 << 12 | flags).to_be_bytes());
     packet.extend(window.to_be_bytes());
     packet.extend([0; 4]);
-    Segment::parse(&packet, 40 + len, leaving, false).unwrap()
+    Segment::parse(&packet, 40 + len, leaving, false)
+        .unwrap()
+        .keep()
 }
 
 fn check(lines: &[Line], expected: &[&[Remark]]) {
