@@ -43,9 +43,10 @@ pub const EGRESS: u8 = 0;
 /// `Segment::direction`: the packet reached the socket.
 pub const INGRESS: u8 = 1;
 
-/// Room for the packet's first bytes: headers alone (IPv6 and TCP take 40 to 100), a request head,
-/// or the first flight of a TLS handshake.
-pub const CAPTURES: [usize; 3] = [128, 640, 2176];
+/// Room for the packet's first bytes: headers alone (IPv4 and TCP take 40 to 60 as a rule, IPv6 and TCP
+/// up to 100), a short request head, a longer one, or the first flight of a TLS handshake. What a
+/// record takes in the ring buffer is written by one CPU and read by another: the less, the cheaper.
+pub const CAPTURES: [usize; 5] = [64, 128, 384, 1024, 2176];
 
 /// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`: part of the kernel's ABI.
 pub mod state {
@@ -191,7 +192,7 @@ wire! {
         /// Who did it: set on CLOSE→SYN_SENT (`connect`) and on the way to FIN_WAIT1 and LAST_ACK
         /// (`close`, `shutdown`).
         pub task: Task,
-        /// The socket's counters.
+        /// The socket's counters; all zero on the way to SYN_SENT and SYN_RECV.
         pub counters: Counters,
         /// The state it leaves.
         pub old: u8,

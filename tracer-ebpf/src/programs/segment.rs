@@ -31,6 +31,8 @@ const FIRST_BURST: u32 = 6 * 1024;
 const LATER_BURST: u32 = 1024;
 /// An orderly termination has four segments; a half-closed connection may go on for long.
 const MOST_CLOSING: u32 = 8;
+/// Room for the headers of any segment.
+const HEADERS: usize = CAPTURES[1];
 /// No more than the largest record has room for, of one segment.
 const MOST_OF_ONE: u64 = 2048;
 /// The packet is always let through.
@@ -123,7 +125,7 @@ fn observe_early(packet: Packet, direction: u8, listener: Socket, sock: OfPacket
         (aside.accept_queue, aside.accept_queue_limit) = listener.accept_queue();
     }
     let wanted = u64::from(packet.headers);
-    send_in::<{ CAPTURES[0] }>(packet, direction, sock.cookie(), wanted, aside);
+    send_headers(packet, direction, sock.cookie(), wanted, aside);
 }
 
 #[inline(always)]
@@ -160,11 +162,11 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     let every = EVERY_SEGMENT.load() != 0;
     if is_step || head > 0 || every {
         let mut wanted = u64::from(packet.headers) + head;
-        if every && wanted < CAPTURES[0] as u64 {
-            // The smallest record has room for that much in any case.
+        if every && wanted < HEADERS as u64 {
+            // The record has room for that much in any case.
             wanted = u64::from(packet.length);
-            if wanted > CAPTURES[0] as u64 {
-                wanted = CAPTURES[0] as u64;
+            if wanted > HEADERS as u64 {
+                wanted = HEADERS as u64;
             }
         }
         send(packet, direction, sock.cookie(), wanted, aside);
@@ -285,12 +287,24 @@ unsafe fn head_bytes(remembered: *mut Remembered, direction: u8, payload: u32) -
 /// wide, so that the bounds stay with the register that the verifier knows them of.
 #[inline(always)]
 fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64, aside: Aside) {
+    if wanted <= HEADERS as u64 {
+        send_headers(packet, direction, cookie, wanted, aside);
+    } else if wanted <= CAPTURES[2] as u64 {
+        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted, aside);
+    } else if wanted <= CAPTURES[3] as u64 {
+        send_in::<{ CAPTURES[3] }>(packet, direction, cookie, wanted, aside);
+    } else {
+        send_in::<{ CAPTURES[4] }>(packet, direction, cookie, wanted, aside);
+    }
+}
+
+/// The same of no more than the headers.
+#[inline(always)]
+fn send_headers(packet: Packet, direction: u8, cookie: u64, wanted: u64, aside: Aside) {
     if wanted <= CAPTURES[0] as u64 {
         send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted, aside);
-    } else if wanted <= CAPTURES[1] as u64 {
-        send_in::<{ CAPTURES[1] }>(packet, direction, cookie, wanted, aside);
     } else {
-        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted, aside);
+        send_in::<HEADERS>(packet, direction, cookie, wanted, aside);
     }
 }
 

@@ -100,7 +100,11 @@ fn send(socket: Socket, old: u8, new: u8) {
         } else {
             words::zero(addr_of_mut!((*record).task));
         }
-        socket.write_counters(addr_of_mut!((*record).counters));
+        if is_counted(new) {
+            socket.write_counters(addr_of_mut!((*record).counters));
+        } else {
+            words::zero(addr_of_mut!((*record).counters));
+        }
         addr_of_mut!((*record).old).write(old);
         addr_of_mut!((*record).new).write(new);
         addr_of_mut!((*record).padding).write(0);
@@ -123,6 +127,12 @@ fn send_flow(sock: Traced, remembered: *mut Remembered) {
         );
     }
     ring::send(entry);
+}
+
+/// On the way to these states, nothing was counted yet.
+#[inline(always)]
+const fn is_counted(new: u8) -> bool {
+    !matches!(new, state::SYN_SENT | state::SYN_RECV)
 }
 
 /// Only `connect`, `close` and `shutdown` lead to these states.
