@@ -5,6 +5,7 @@ mod bulk;
 mod churn;
 mod drain;
 mod events;
+mod hooks;
 mod lines;
 mod listening;
 mod load;

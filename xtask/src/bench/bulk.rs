@@ -18,6 +18,7 @@ use self::{
 };
 use super::{
     Bench,
+    hooks::{self, Hooks},
     ratio::{Runs, interleave},
     report::{Asked, Row},
     tracing::{Summary, Tracing},
@@ -29,21 +30,35 @@ const BYTES: u64 = 1 << 30;
 /// So many one after another: over loopback, one is over in a moment.
 const UPLOADS: u32 = 3;
 /// The tracer's ways that are measured, and the speed traced ÷ untraced that is asked for.
-const CASES: [Case; 2] = [
+const CASES: [Case; 3] = [
     Case {
-        arguments: &["--all"],
+        arguments: Some(&["--all"]),
         asked: Some(Asked::RatioAtLeast(0.98)),
     },
     Case {
-        arguments: &["--all", "--segments", "-o", "ndjson"],
+        arguments: Some(&["--all", "--segments", "-o", "ndjson"]),
+        asked: None,
+    },
+    Case {
+        arguments: None,
         asked: None,
     },
 ];
 
 struct Case {
-    arguments: &'static [&'static str],
+    /// The tracer's; without, programs that do nothing stand where its own are.
+    arguments: Option<&'static [&'static str]>,
     /// Of the speed, traced ÷ untraced.
     asked: Option<Asked>,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        match self.arguments {
+            Some(arguments) => format!("tracer {}", arguments.join(" ")),
+            None => hooks::NAME.to_owned(),
+        }
+    }
 }
 
 /// See the module.
@@ -78,7 +93,13 @@ fn compare(
             let Transfer { took, cpu } = uploads()?;
             return Ok([speed(took), milliseconds(cpu), 0.0, 0.0]);
         };
-        let tracing = Tracing::start(bench, case.arguments)?;
+        let Some(arguments) = case.arguments else {
+            let hooks = Hooks::attach()?;
+            let Transfer { took, cpu } = uploads()?;
+            hooks.detach();
+            return Ok([speed(took), milliseconds(cpu), 0.0, 0.0]);
+        };
+        let tracing = Tracing::start(bench, arguments)?;
         let before = tracing.process().cpu()?;
         let Transfer { took, cpu } = uploads()?;
         let tracer = tracing.process().cpu()?.saturating_sub(before);
@@ -99,8 +120,7 @@ fn compare(
     })?;
     tell(bench, "untraced", what, &base, None);
     for (case, runs) in CASES.iter().zip(&runs) {
-        let name = format!("tracer {}", case.arguments.join(" "));
-        tell(bench, &name, what, runs, case.asked);
+        tell(bench, &case.name(), what, runs, case.asked);
     }
     Ok(())
 }

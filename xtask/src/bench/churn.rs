@@ -20,13 +20,14 @@ const SECONDS: u32 = 2;
 const WARM_UP: u32 = 500;
 
 /// The tracer, and what is asked of connections per second, traced ÷ untraced. The first one is held
-/// against the peers.
-const OURS: [(Subject, Option<f64>); 5] = [
+/// against the peers; the last one is what its hooks cost by themselves.
+const OURS: [(Subject, Option<f64>); 6] = [
     (DEFAULT, Some(0.95)),
     (Subject::Tracer(&["--all", "-o", "ndjson"]), None),
     (SEGMENTS, Some(0.85)),
     (NOTHING, Some(0.98)),
     (Subject::Tracer(&["--comm", "nosuch"]), Some(0.98)),
+    (Subject::Hooks, None),
 ];
 
 /// See the module.
@@ -62,10 +63,10 @@ fn measure(bench: &Bench, load: &Load, subject: Option<&Subject>) -> Result<[f64
     };
     let running = subject.start(bench, load)?;
     load.connect(WARM_UP)?;
-    let before = running.process().cpu()?;
+    let before = running.cpu()?;
     let churned = load.run(SECONDS, &bench.stop)?;
-    running.process().check()?;
-    let cpu = running.process().cpu()?.saturating_sub(before);
+    running.check()?;
+    let cpu = running.cpu()?.saturating_sub(before);
     let ended = running.end(&bench.stop)?;
     subject.hold_to(&ended, churned.connections)?;
     Ok([

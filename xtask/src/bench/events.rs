@@ -129,10 +129,10 @@ fn counted<T>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<((Vec<Cost>, T), Ended)> {
     let running = subject.start(bench, load)?;
-    let pid = running.process().id();
+    let pid = running.process().context("it has a process")?.id();
     let before = costs(pid)?;
     let done = work()?;
-    running.process().check()?;
+    running.check()?;
     let costs = between(&before, costs(pid)?);
     Ok(((costs, done), running.end(&bench.stop)?))
 }

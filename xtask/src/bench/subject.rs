@@ -1,9 +1,12 @@
-//! Who traces: the tracer with some arguments, or a peer.
+//! Who traces: the tracer with some arguments, a peer, or programs that do nothing.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::{
     Bench,
+    hooks::{self, Hooks},
     load::Load,
     peer::{Peer, RunningPeer},
     process::Process,
@@ -18,6 +21,8 @@ pub(crate) enum Subject {
     Tracer(&'static [&'static str]),
     /// A peer.
     Peer(Peer),
+    /// See [`Hooks`].
+    Hooks,
 }
 
 /// The tracer's default; nothing else answers, whatever servers this machine has.
@@ -31,6 +36,7 @@ pub(crate) const NOTHING: Subject = Subject::Tracer(&["--port", "9"]);
 pub(crate) enum Running {
     Tracer(Tracing),
     Peer(RunningPeer),
+    Hooks(Hooks),
 }
 
 /// What one says at its end.
@@ -47,6 +53,7 @@ impl Subject {
         match self {
             Self::Tracer(arguments) => format!("tracer {}", arguments.join(" ")),
             Self::Peer(peer) => peer.name().to_owned(),
+            Self::Hooks => hooks::NAME.to_owned(),
         }
     }
 
@@ -55,6 +62,7 @@ impl Subject {
         Ok(match self {
             Self::Tracer(arguments) => Running::Tracer(Tracing::start(bench, arguments)?),
             Self::Peer(peer) => Running::Peer(peer.start(bench, load)?),
+            Self::Hooks => Running::Hooks(Hooks::attach()?),
         })
     }
 
@@ -79,12 +87,23 @@ impl Subject {
 }
 
 impl Running {
-    /// Its process.
-    pub(crate) fn process(&self) -> &Process {
+    /// Its process, where it has one.
+    pub(crate) fn process(&self) -> Option<&Process> {
         match self {
-            Self::Tracer(tracing) => tracing.process(),
-            Self::Peer(peer) => peer.process(),
+            Self::Tracer(tracing) => Some(tracing.process()),
+            Self::Peer(peer) => Some(peer.process()),
+            Self::Hooks(_) => None,
         }
+    }
+
+    /// The CPU time that its process took.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        self.process().map_or(Ok(Duration::ZERO), Process::cpu)
+    }
+
+    /// An error where its process has ended.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.process().map_or(Ok(()), Process::check)
     }
 
     /// Ends it as by Ctrl-C.
@@ -101,6 +120,13 @@ impl Running {
                 lost: peer.end(stop)?,
                 summary: None,
             },
+            Self::Hooks(hooks) => {
+                hooks.detach();
+                Ended {
+                    lost: 0,
+                    summary: None,
+                }
+            }
         })
     }
 }
