@@ -70,7 +70,7 @@ fn write(
         }
     }
     let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
-    transaction.execute(forget, [keep])?;
+    transaction.prepare_cached(forget)?.execute([keep])?;
     transaction.commit()?;
     Ok(told)
 }
@@ -93,6 +93,7 @@ fn write_timeline(
     let insert = "INSERT OR REPLACE INTO timelines (upload, connection, timeline)
         SELECT id, ?2, ?3 FROM uploads WHERE id = ?1";
     let id = id.cast_signed();
-    let inserted = transaction.execute(insert, params![id, connection, timeline])?;
+    let mut insert = transaction.prepare_cached(insert)?;
+    let inserted = insert.execute(params![id, connection, timeline])?;
     Ok(inserted > 0)
 }
