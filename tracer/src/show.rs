@@ -1,14 +1,9 @@
 //! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
 //! files.
 
-use std::{
-    io::{self, BufWriter, Write},
-    net::SocketAddr,
-    os::fd::AsFd,
-    path::PathBuf,
-};
+use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
 
-use anstream::{AutoStream, ColorChoice, StripStream};
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
@@ -20,7 +15,7 @@ use crate::{
     output_file::OutputFile,
     pipeline::Pipeline,
     say,
-    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Text, Web, WhenBehind},
+    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Styles, Text, Web, WhenBehind},
     source::recording::Scope,
 };
 
@@ -56,7 +51,10 @@ impl Show {
                 let stdout = Box::new(io::stdout());
                 Box::new(Ndjson::new(stdout, scope.segments, output.explain))
             }
-            Format::Text => Box::new(Text::new(text_stdout(), scope, output.explain)),
+            Format::Text => {
+                let stdout = Box::new(io::stdout());
+                Box::new(Text::new(stdout, styles(), scope, output.explain))
+            }
         };
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
@@ -176,15 +174,11 @@ impl Show {
     }
 }
 
-/// Standard output for text: without colour unless it is a terminal or colour was asked for.
-fn text_stdout() -> Box<dyn Write + Send> {
+/// Text on standard output has no colour unless that is a terminal or colour was asked for.
+fn styles() -> Styles {
     match AutoStream::choice(&io::stdout()) {
-        // Stripped of its colours, a line comes in pieces.
-        ColorChoice::Never => {
-            let stdout: Box<dyn Write + Send> = Box::new(BufWriter::new(io::stdout()));
-            Box::new(StripStream::new(stdout))
-        }
-        choice => Box::new(AutoStream::new(io::stdout(), choice)),
+        ColorChoice::Never => Styles::default(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Styles::COLOURED,
     }
 }
 

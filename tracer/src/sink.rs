@@ -22,7 +22,12 @@ use anyhow::{Context as _, Result};
 use rustix::thread::CapabilitySet;
 use tracing::error;
 
-pub use self::{ndjson::Ndjson, pcapng::Pcapng, text::Text, web::Web};
+pub use self::{
+    ndjson::Ndjson,
+    pcapng::Pcapng,
+    text::{Styles, Text},
+    web::Web,
+};
 use crate::{
     moment::Moment,
     output::{Hop, LostLine, Output},

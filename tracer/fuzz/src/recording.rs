@@ -15,7 +15,7 @@ use tracer::{
     input::Input,
     output::Output,
     pipeline::Pipeline,
-    sink::{Ndjson, Pcapng, Sink, Text},
+    sink::{Ndjson, Pcapng, Sink, Styles, Text},
     source::recording::{Frame, Recording, Scope},
 };
 
@@ -98,7 +98,7 @@ fn check_lines(outputs: &[Output], scope: Scope) {
 fn show(outputs: &[Output], scope: Scope) {
     for explain in [false, true] {
         write_all(
-            &mut Text::new(Box::new(io::sink()), scope, explain),
+            &mut Text::new(Box::new(io::sink()), Styles::default(), scope, explain),
             outputs,
         );
     }

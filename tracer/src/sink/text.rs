@@ -4,6 +4,7 @@ mod chart;
 mod explain;
 mod packets;
 mod phases;
+mod styles;
 
 use std::{
     collections::HashSet,
@@ -12,10 +13,10 @@ use std::{
     net::SocketAddr,
 };
 
-use anstyle::{AnsiColor, Style};
 use upload_server::record::Outcome;
 
 use self::packets::PacketList;
+pub use self::styles::Styles;
 use super::{
     Sink,
     units::{bytes_or_unknown, duration, plain, status_text},
@@ -28,13 +29,10 @@ use crate::{
     timeline::{Certainty, Endpoint, Timeline, UploadSummary},
 };
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-
 /// See the module.
 pub struct Text {
     destination: BufWriter<Box<dyn Write + Send>>,
+    styles: Styles,
     /// Uploads shown while their connection was still open.
     shown: HashSet<String>,
     packets: PacketList,
@@ -46,11 +44,17 @@ pub struct Text {
 }
 
 impl Text {
-    /// Writes to `destination`. With `explain`, each step is explained.
+    /// Writes to `destination`, in these styles. With `explain`, each step is explained.
     #[must_use]
-    pub fn new(destination: Box<dyn Write + Send>, scope: Scope, explain: bool) -> Self {
+    pub fn new(
+        destination: Box<dyn Write + Send>,
+        styles: Styles,
+        scope: Scope,
+        explain: bool,
+    ) -> Self {
         Self {
             destination: super::buffered(destination),
+            styles,
             shown: HashSet::new(),
             packets: PacketList::default(),
             scope,
@@ -59,47 +63,47 @@ impl Text {
     }
 
     fn timeline(&mut self, timeline: &Timeline) -> io::Result<()> {
-        let out = &mut self.destination;
+        let (out, styles) = (&mut self.destination, self.styles);
         let told_before = !timeline.uploads.is_empty()
             && timeline
                 .uploads
                 .iter()
                 .all(|upload| self.shown.contains(&upload.id));
         if told_before && !timeline.open {
-            return write_ending(out, timeline);
+            return write_ending(out, styles, timeline);
         }
         let failed = timeline
             .initiation()
             .is_some_and(|initiation| initiation.failure.is_some());
         if self.scope.uploads_only && timeline.uploads.is_empty() && !failed {
-            return write_brief(out, timeline);
+            return write_brief(out, styles, timeline);
         }
         for upload in &timeline.uploads {
             if !self.shown.contains(&upload.id) {
-                write_upload_heading(out, upload, timeline)?;
+                write_upload_heading(out, styles, upload, timeline)?;
             }
         }
         if timeline.uploads.is_empty() {
-            write_heading(out, "connection", timeline, "")?;
+            write_heading(out, styles, "connection", timeline, "")?;
         }
         write_others(out, timeline)?;
         let whole = whole_ns(timeline);
         if let Some(initiation) = timeline.initiation() {
-            phases::initiation(out, initiation, timeline, whole)?;
+            phases::initiation(out, styles, initiation, timeline, whole)?;
             if self.explain {
-                explain::initiation(out, initiation, timeline)?;
+                explain::initiation(out, styles, initiation, timeline)?;
             }
         }
         if let Some(maintenance) = timeline.maintenance() {
-            phases::maintenance(out, maintenance, timeline, &self.shown, whole)?;
+            phases::maintenance(out, styles, maintenance, timeline, &self.shown, whole)?;
             if self.explain {
-                explain::maintenance(out, maintenance, timeline)?;
+                explain::maintenance(out, styles, maintenance, timeline)?;
             }
         }
         if let Some(termination) = timeline.termination() {
-            phases::termination(out, termination, timeline, whole)?;
+            phases::termination(out, styles, termination, timeline, whole)?;
             if self.explain {
-                explain::termination(out, termination, timeline)?;
+                explain::termination(out, styles, termination, timeline)?;
             }
         }
         match timeline.roles_from {
@@ -112,9 +116,10 @@ impl Text {
                 writeln!(out, "  which end is the client is inferred from the ports")?;
             }
         }
+        let bad = styles.bad;
         for reason in &timeline.incomplete {
             if *reason != "it was still open" {
-                writeln!(out, "  {BAD}incomplete{BAD:#}   {reason}")?;
+                writeln!(out, "  {bad}incomplete{bad:#}   {reason}")?;
             }
         }
         writeln!(out)
@@ -138,7 +143,7 @@ impl Sink for Text {
             Output::Segment(_) if !self.scope.segments => Ok(()),
             Output::Segment(segment) => self.packets.write(&mut self.destination, segment),
             Output::Upload(upload) if upload.connection.is_none() => {
-                write_lone_upload(&mut self.destination, upload)
+                write_lone_upload(&mut self.destination, self.styles, upload)
             }
             Output::Upload(_) => Ok(()),
             Output::Progress(timeline) => {
@@ -152,8 +157,8 @@ impl Sink for Text {
                 self.packets.forget(&timeline.connection);
                 Ok(())
             }
-            Output::Lost(lost) => write_lost(&mut self.destination, lost),
-            Output::Summary(summary) => write_summary(&mut self.destination, summary),
+            Output::Lost(lost) => write_lost(&mut self.destination, self.styles, lost),
+            Output::Summary(summary) => write_summary(&mut self.destination, self.styles, summary),
         }
     }
 
@@ -164,14 +169,16 @@ impl Sink for Text {
 
 fn write_upload_heading(
     out: &mut impl Write,
+    styles: Styles,
     upload: &UploadSummary,
     timeline: &Timeline,
 ) -> io::Result<()> {
+    let bad = styles.bad;
     let name = upload.name.as_deref().map_or_else(String::new, plain);
     let status = status_text(upload.status);
     let outcome = match upload.outcome {
         Some(Outcome::Complete) | None => String::new(),
-        Some(outcome) => format!("  {BAD}{outcome}{BAD:#}"),
+        Some(outcome) => format!("  {bad}{outcome}{bad:#}"),
     };
     let rest = match upload.certainty {
         Certainty::Inferred if upload.status.is_none() && upload.outcome.is_none() => {
@@ -186,20 +193,22 @@ fn write_upload_heading(
         Certainty::Inferred => "upload (inferred)".to_owned(),
         _ => format!("upload {}", upload.id),
     };
-    write_heading(out, &what, timeline, &rest)
+    write_heading(out, styles, &what, timeline, &rest)
 }
 
 fn write_heading(
     out: &mut impl Write,
+    styles: Styles,
     what: &str,
     timeline: &Timeline,
     rest: &str,
 ) -> io::Result<()> {
+    let Styles { bold, dim, .. } = styles;
     let took = took(timeline);
     let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
     writeln!(
         out,
-        "{BOLD}{what}{BOLD:#}{rest}  {took}    {DIM}{client} → {server}{DIM:#}"
+        "{bold}{what}{bold:#}{rest}  {took}    {dim}{client} → {server}{dim:#}"
     )
 }
 
@@ -230,7 +239,8 @@ fn write_others(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
 }
 
 /// The end of a connection whose uploads were shown while it was open.
-fn write_ending(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
+fn write_ending(out: &mut impl Write, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+    let bold = styles.bold;
     let ids: Vec<&str> = timeline
         .uploads
         .iter()
@@ -246,14 +256,15 @@ fn write_ending(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
     );
     writeln!(
         out,
-        "{BOLD}upload {}{BOLD:#}  its connection closed after {}\n  termination  {took}   {}\n",
+        "{bold}upload {}{bold:#}  its connection closed after {}\n  termination  {took}   {}\n",
         ids.join(", "),
         duration(whole_ns(timeline)),
         phases::termination_text(phase, timeline)
     )
 }
 
-fn write_brief(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
+fn write_brief(out: &mut impl Write, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+    let dim = styles.dim;
     let took = took(timeline);
     let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
     let exchanges = timeline
@@ -273,14 +284,15 @@ fn write_brief(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
     }
     writeln!(
         out,
-        "{DIM}connection without upload{requests}  {took}    {client} → {server}{DIM:#}"
+        "{dim}connection without upload{requests}  {took}    {client} → {server}{dim:#}"
     )
 }
 
-fn write_lone_upload(out: &mut impl Write, upload: &UploadLine) -> io::Result<()> {
+fn write_lone_upload(out: &mut impl Write, styles: Styles, upload: &UploadLine) -> io::Result<()> {
+    let Styles { bold, bad, .. } = styles;
     writeln!(
         out,
-        "{BOLD}upload {}{BOLD:#}  {}  {}  {}  {BAD}{}{BAD:#}  its connection was not seen\n",
+        "{bold}upload {}{bold:#}  {}  {}  {}  {bad}{}{bad:#}  its connection was not seen\n",
         upload.id,
         upload.name.as_deref().map_or_else(String::new, plain),
         bytes_or_unknown(upload.bytes),
@@ -289,26 +301,28 @@ fn write_lone_upload(out: &mut impl Write, upload: &UploadLine) -> io::Result<()
     )
 }
 
-fn write_lost(out: &mut impl Write, lost: &LostLine) -> io::Result<()> {
+fn write_lost(out: &mut impl Write, styles: Styles, lost: &LostLine) -> io::Result<()> {
+    let bad = styles.bad;
     let within = duration(lost.to_ns.saturating_sub(lost.from_ns));
     let up_to = if lost.at_most { "up to " } else { "" };
     writeln!(
         out,
-        "{BAD}lost{BAD:#}  {up_to}{} within {within}: {}\n",
+        "{bad}lost{bad:#}  {up_to}{} within {within}: {}\n",
         counted(lost.count, "record"),
         lost.hop.describe()
     )
 }
 
-fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> {
+fn write_summary(out: &mut impl Write, styles: Styles, summary: &SummaryLine) -> io::Result<()> {
+    let Styles { dim, bad, .. } = styles;
     let lost = match summary.lost {
         0 => "nothing lost".to_owned(),
-        lost if summary.lost_at_most => format!("{BAD}up to {lost} lost{BAD:#}"),
-        lost => format!("{BAD}{lost} lost{BAD:#}"),
+        lost if summary.lost_at_most => format!("{bad}up to {lost} lost{bad:#}"),
+        lost => format!("{bad}{lost} lost{bad:#}"),
     };
     writeln!(
         out,
-        "{DIM}{}, {}, {}, {lost}{DIM:#}",
+        "{dim}{}, {}, {}, {lost}{dim:#}",
         counted(summary.connections, "connection"),
         counted(summary.uploads, "upload"),
         counted(summary.events, "event")
@@ -316,7 +330,7 @@ fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> 
     for Missing { what, lost } in &summary.missing {
         writeln!(
             out,
-            "{DIM}  not on this kernel: {what}; unknown stays: {lost}{DIM:#}"
+            "{dim}  not on this kernel: {what}; unknown stays: {lost}{dim:#}"
         )?;
     }
     for program in &summary.programs {
@@ -324,7 +338,7 @@ fn write_summary(out: &mut impl Write, summary: &SummaryLine) -> io::Result<()> 
         let runs = counted(program.runs, "run");
         writeln!(
             out,
-            "{DIM}  {:<16} {cost} per run, {runs}{DIM:#}",
+            "{dim}  {:<16} {cost} per run, {runs}{dim:#}",
             program.name
         )?;
     }

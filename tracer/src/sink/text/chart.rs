@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 
 use crate::sink::units::duration;
 
@@ -18,10 +18,10 @@ pub(super) struct Row {
 
 impl Row {
     /// A phase.
-    pub(super) fn phase(label: &str, colour: AnsiColor) -> Self {
+    pub(super) fn phase(label: &str, style: Style) -> Self {
         Self {
             label: format!("  {label}"),
-            style: colour.on_default(),
+            style,
             span: None,
         }
     }

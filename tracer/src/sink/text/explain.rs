@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::DIM;
+use super::Styles;
 use crate::{
     end::End,
     payload::Protocol,
@@ -22,12 +22,13 @@ const MOST_EXCHANGES: usize = 8;
 /// The handshake.
 pub(super) fn initiation(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Initiation,
     timeline: &Timeline,
 ) -> io::Result<()> {
     for step in &phase.steps {
         let sentence = explain::initiation_step(step, phase, timeline);
-        write_step(out, step, timeline, &sentence)?;
+        write_step(out, styles, step, timeline, &sentence)?;
     }
     match explain::initiation(phase) {
         Some(sentence) => note(out, &sentence),
@@ -38,25 +39,27 @@ pub(super) fn initiation(
 /// The open connection.
 pub(super) fn maintenance(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Maintenance,
     timeline: &Timeline,
 ) -> io::Result<()> {
     note(out, &explain::maintenance(timeline))?;
     if let Some(handshake) = &phase.tls {
-        write_tls(out, handshake)?;
+        write_tls(out, styles, handshake)?;
     }
     if let Some(sentence) = explain::rtt(phase) {
         note(out, &sentence)?;
     }
     for exchange in phase.exchanges.iter().take(MOST_EXCHANGES) {
         note(out, &explain::exchange(exchange))?;
-        write_source(out, exchange, phase.protocol)?;
+        write_source(out, styles, exchange, phase.protocol)?;
     }
     Ok(())
 }
 
 /// The TLS handshake within the open connection.
-fn write_tls(out: &mut impl Write, handshake: &TlsHandshake) -> io::Result<()> {
+fn write_tls(out: &mut impl Write, styles: Styles, handshake: &TlsHandshake) -> io::Result<()> {
+    let dim = styles.dim;
     for step in &handshake.steps {
         let (from, to) = (step.from.name(), step.from.other().name());
         let at = duration(step.at_ns);
@@ -67,13 +70,19 @@ fn write_tls(out: &mut impl Write, handshake: &TlsHandshake) -> io::Result<()> {
             Certainty::Observed => "seen in the clear",
             _ => "inferred: encrypted, told by its record's place and length",
         };
-        writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")?;
+        writeln!(out, "             {dim}{known}   tshark: {filter}{dim:#}")?;
     }
     Ok(())
 }
 
 /// How a request and its response are known.
-fn write_source(out: &mut impl Write, exchange: &Exchange, protocol: Protocol) -> io::Result<()> {
+fn write_source(
+    out: &mut impl Write,
+    styles: Styles,
+    exchange: &Exchange,
+    protocol: Protocol,
+) -> io::Result<()> {
+    let dim = styles.dim;
     let (known, filter) = match (exchange.known_by, protocol) {
         (KnownBy::Segments, _) => ("seen in the clear, segment by segment", "http"),
         (KnownBy::Server, Protocol::Tls) => (
@@ -86,17 +95,18 @@ fn write_source(out: &mut impl Write, exchange: &Exchange, protocol: Protocol) -
         ),
         (KnownBy::Server, _) => ("told by the upload server, by its own clock", "http"),
     };
-    writeln!(out, "             {DIM}{known}   tshark: {filter}{DIM:#}")
+    writeln!(out, "             {dim}{known}   tshark: {filter}{dim:#}")
 }
 
 /// The close.
 pub(super) fn termination(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Termination,
     timeline: &Timeline,
 ) -> io::Result<()> {
     for (step, sentence) in phase.steps.iter().zip(explain::termination_steps(phase)) {
-        write_step(out, step, timeline, &sentence)?;
+        write_step(out, styles, step, timeline, &sentence)?;
     }
     match explain::termination(phase) {
         Some(sentence) => note(out, &sentence),
@@ -106,10 +116,12 @@ pub(super) fn termination(
 
 fn write_step(
     out: &mut impl Write,
+    styles: Styles,
     step: &Step,
     timeline: &Timeline,
     sentence: &str,
 ) -> io::Result<()> {
+    let dim = styles.dim;
     let at = step.at_ns.map_or_else(
         || "at an unknown time".to_owned(),
         |at| format!("+{}", duration(at)),
@@ -133,7 +145,7 @@ fn write_step(
     };
     writeln!(
         out,
-        "             {DIM}{known}: {}   tshark: {tshark}{DIM:#}",
+        "             {dim}{known}: {}   tshark: {tshark}{dim:#}",
         step.known_by
     )
 }

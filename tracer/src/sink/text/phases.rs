@@ -6,9 +6,7 @@ use std::{
     io::{self, Write},
 };
 
-use anstyle::AnsiColor;
-
-use super::{BAD, chart::Row, counted};
+use super::{Styles, chart::Row, counted};
 use crate::{
     payload::{Frames, Http2Frames},
     sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
@@ -20,10 +18,12 @@ use crate::{
 
 pub(super) fn initiation(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Initiation,
     timeline: &Timeline,
     whole: u64,
 ) -> io::Result<()> {
+    let bad = styles.bad;
     let mut agreed = Vec::new();
     agreed.extend(phase.rtt_ns.map(|rtt| format!("RTT {}", duration(rtt))));
     if let Some(options) = &phase.options {
@@ -38,7 +38,7 @@ pub(super) fn initiation(
     }
     if let Some(failure) = phase.failure {
         detail.push(format!(
-            "{BAD}{}{BAD:#}",
+            "{bad}{}{bad:#}",
             failure_text(failure, &phase.steps)
         ));
     } else if timeline.began_before() {
@@ -51,7 +51,7 @@ pub(super) fn initiation(
         Certainty::Unknown => None,
         _ => phase.end_ns.map(|end| (phase.start_ns, end)),
     };
-    Row::phase("initiation", AnsiColor::Cyan)
+    Row::phase("initiation", styles.initiation)
         .span(span)
         .write(out, whole, &detail)?;
     if let Some(wait) = phase.accept_wait_ns {
@@ -67,6 +67,7 @@ pub(super) fn initiation(
 
 pub(super) fn maintenance(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Maintenance,
     timeline: &Timeline,
     shown: &HashSet<String>,
@@ -93,18 +94,19 @@ pub(super) fn maintenance(
         format!("{up} to the server, {down} back, {retransmits}")
     };
     let end = phase.end_ns.or(timeline.open_for_ns);
-    Row::phase("maintenance", AnsiColor::Green)
+    Row::phase("maintenance", styles.maintenance)
         .span(phase.start_ns.zip(end))
         .write(out, whole, &detail)?;
     if let Some(tls) = &phase.tls {
-        write_tls(out, tls, whole)?;
+        write_tls(out, styles, tls, whole)?;
     }
     if let Some(frames) = &phase.http2 {
         write_http2(out, frames)?;
     }
+    let bad = styles.bad;
     for malformed in &phase.malformed {
         let (from, what) = (malformed.from.name(), malformed.what);
-        writeln!(out, "    {BAD}malformed{BAD:#}  from the {from}: {what}")?;
+        writeln!(out, "    {bad}malformed{bad:#}  from the {from}: {what}")?;
     }
     for exchange in &phase.exchanges {
         let is_shown = exchange
@@ -134,7 +136,13 @@ fn write_http2(out: &mut impl Write, frames: &Http2Frames) -> io::Result<()> {
     Ok(())
 }
 
-fn write_tls(out: &mut impl Write, tls: &TlsHandshake, whole: u64) -> io::Result<()> {
+fn write_tls(
+    out: &mut impl Write,
+    styles: Styles,
+    tls: &TlsHandshake,
+    whole: u64,
+) -> io::Result<()> {
+    let bad = styles.bad;
     let mut line = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
     for (name, value) in [
         ("", tls.cipher_suite.as_deref()),
@@ -152,7 +160,7 @@ fn write_tls(out: &mut impl Write, tls: &TlsHandshake, whole: u64) -> io::Result
         let from = alert.from.name();
         let _ = write!(
             line,
-            ", {BAD}alert{BAD:#} from the {from}: {}",
+            ", {bad}alert{bad:#} from the {from}: {}",
             plain(&alert.description)
         );
     }
@@ -215,12 +223,13 @@ fn write_exchange(
 
 pub(super) fn termination(
     out: &mut impl Write,
+    styles: Styles,
     phase: &Termination,
     timeline: &Timeline,
     whole: u64,
 ) -> io::Result<()> {
     let detail = termination_text(phase, timeline);
-    Row::phase("termination", AnsiColor::Yellow)
+    Row::phase("termination", styles.termination)
         .span(phase.start_ns.zip(phase.end_ns))
         .write(out, whole, &detail)
 }
