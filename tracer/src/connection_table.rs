@@ -10,8 +10,6 @@ mod pairing;
 mod roles;
 mod tasks;
 
-use std::net::SocketAddr;
-
 use foldhash::HashMap;
 
 use self::{
@@ -24,7 +22,7 @@ use crate::{
     connection::{Connection, Learned, Reset, RolesFrom, Transition, View},
     dialogue::{Sighting, Told},
     end::End,
-    event::{Addresses, Aside, Event, State, What},
+    event::{Address, Addresses, Aside, Event, State, What},
     segment::Segment,
 };
 
@@ -34,7 +32,7 @@ pub struct ConnectionTable {
     connections: HashMap<Key, Box<Connection>>,
     sockets: HashMap<u64, (Key, End)>,
     /// The newest connection between two addresses, whatever its network namespace.
-    tuples: HashMap<(SocketAddr, SocketAddr), Key>,
+    tuples: HashMap<(Address, Address), Key>,
     pairing: Pairing,
     listeners: Listeners,
     early: Early,
@@ -201,28 +199,29 @@ impl ConnectionTable {
     ) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
             Some((key, end)) => {
-                let (from, local, remote) = if segment.leaving {
-                    (end, segment.source, segment.destination)
-                } else {
-                    (end.other(), segment.destination, segment.source)
-                };
+                let from = if segment.leaving { end } else { end.other() };
                 let known = self.view_mut(key, end)?.addresses;
                 if known.local.port() == 0 {
+                    let (source, destination) = segment_ends(&segment);
+                    let (local, remote) = if segment.leaving {
+                        (source, destination)
+                    } else {
+                        (destination, source)
+                    };
                     let addresses = Addresses {
                         local,
                         remote,
-                        netns: known.netns,
+                        ..known
                     };
                     self.complete_addresses(key, end, addresses);
                 }
                 (key, from)
             }
             None => {
-                let from_client = (segment.source, segment.destination);
-                let from_server = (segment.destination, segment.source);
-                if let Some(key) = self.tuples.get(&from_client) {
+                let (source, destination) = segment_ends(&segment);
+                if let Some(key) = self.tuples.get(&(source, destination)) {
                     (*key, End::Client)
-                } else if let Some(key) = self.tuples.get(&from_server) {
+                } else if let Some(key) = self.tuples.get(&(destination, source)) {
                     (*key, End::Server)
                 } else {
                     self.early.note_segment(mono_ns, segment.keep(), aside);
@@ -384,4 +383,9 @@ impl ConnectionTable {
     fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
         self.connections.get_mut(&key)?.view_mut(end).as_mut()
     }
+}
+
+/// Where a segment comes from, and where it goes.
+fn segment_ends<Packet>(segment: &Segment<Packet>) -> (Address, Address) {
+    (segment.source.into(), segment.destination.into())
 }

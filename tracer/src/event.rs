@@ -1,14 +1,14 @@
 //! Kernel bytes to events: checks everything, interprets nothing.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-};
+mod addresses;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use zerocopy::FromBytes as _;
 
+pub use self::addresses::{Address, Addresses};
 use crate::segment::{NoSegment, Segment};
 
 /// Something that happened to a socket.
@@ -107,17 +107,6 @@ impl AcceptQueue {
     pub const fn is_full(self) -> bool {
         self.waiting > self.limit
     }
-}
-
-/// The two sides of a socket, and the network namespace in which they mean something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Addresses {
-    /// This end; port 0 before `connect` has chosen one.
-    pub local: SocketAddr,
-    /// The peer.
-    pub remote: SocketAddr,
-    /// Inode number of the network namespace.
-    pub netns: u32,
 }
 
 /// A process in the act.
@@ -311,21 +300,6 @@ fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed>
         found: bytes.len(),
         expected: size_of::<T>(),
     })
-}
-
-impl Addresses {
-    fn from_record(record: &record::Addresses) -> Self {
-        Self {
-            local: socket_address(record.local, record.local_port),
-            remote: socket_address(record.remote, record.remote_port),
-            netns: record.netns,
-        }
-    }
-}
-
-fn socket_address(bytes: [u8; 16], port: u16) -> SocketAddr {
-    let address = IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical();
-    SocketAddr::new(address, port)
 }
 
 impl Task {

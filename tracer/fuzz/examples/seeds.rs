@@ -257,7 +257,7 @@ fn tuples(frames: &[Frame]) -> Vec<Tuple> {
 
 fn tuple_of(event: &Event) -> Option<Tuple> {
     let mut tuple = match (&event.addresses, &event.what) {
-        (Some(addresses), _) => [addresses.local, addresses.remote],
+        (Some(addresses), _) => [addresses.local, addresses.remote].map(SocketAddr::from),
         (None, What::Segment(segment, _)) => [segment.source, segment.destination],
         _ => return None,
     };

@@ -1,17 +1,14 @@
 //! What is seen of a connection before it has a socket on this machine: the handshake runs under
 //! the listener. Bounded, because anybody may send a SYN; what is dropped before its time is counted.
 
-use std::{
-    collections::{VecDeque, vec_deque},
-    net::SocketAddr,
-};
+use std::collections::{VecDeque, vec_deque};
 
 use foldhash::HashMap;
 
-use super::pairing::Numbers;
+use super::{pairing::Numbers, segment_ends};
 use crate::{
     end::End,
-    event::Aside,
+    event::{Address, Aside},
     segment::{Flags, Segment},
 };
 
@@ -23,13 +20,13 @@ const MOST: usize = 4096;
 pub(super) const STALE_NS: u64 = 64_000_000_000;
 
 /// Two addresses, in an order that does not depend on who sends.
-type Ends = (SocketAddr, SocketAddr);
+type Ends = (Address, Address);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     /// SYN-ACKs sent again: client, server, when.
-    syn_acks: VecDeque<(SocketAddr, SocketAddr, u64)>,
+    syn_acks: VecDeque<(Address, Address, u64)>,
     segments: HashMap<Ends, Handshake>,
     /// The number of each segment and between whom it is, the oldest first; those taken stand here
     /// for a while.
@@ -54,7 +51,7 @@ struct Unclaimed {
 }
 
 impl Early {
-    pub(super) fn note_syn_ack(&mut self, client: SocketAddr, server: SocketAddr, mono_ns: u64) {
+    pub(super) fn note_syn_ack(&mut self, client: Address, server: Address, mono_ns: u64) {
         if self.syn_acks.len() == MOST
             && let Some((_, _, seen_ns)) = self.syn_acks.pop_front()
         {
@@ -67,7 +64,8 @@ impl Early {
         while self.held >= MOST {
             self.drop_oldest(mono_ns);
         }
-        let ends = ends(segment.source, segment.destination);
+        let (source, destination) = segment_ends(&segment);
+        let ends = ends(source, destination);
         let number = self.next;
         self.next += 1;
         self.held += 1;
@@ -87,7 +85,7 @@ impl Early {
         }
     }
 
-    pub(super) fn take_syn_acks(&mut self, client: SocketAddr, server: SocketAddr) -> Vec<u64> {
+    pub(super) fn take_syn_acks(&mut self, client: Address, server: Address) -> Vec<u64> {
         let mut taken = Vec::new();
         self.syn_acks.retain(|(of, to, mono_ns)| {
             let is_its = (*of, *to) == (client, server);
@@ -101,15 +99,15 @@ impl Early {
 
     /// The initial sequence numbers of a connection, from its third ACK: where addresses are
     /// translated, the SYN-ACK is seen with the translated ones.
-    pub(super) fn numbers(&self, client: SocketAddr, server: SocketAddr) -> Option<Numbers> {
+    pub(super) fn numbers(&self, client: Address, server: Address) -> Option<Numbers> {
         let handshake = self.segments.get(&ends(client, server))?;
         handshake.0.iter().find_map(|Unclaimed { segment, .. }| {
-            let is_its = (segment.source, segment.destination) == (client, server);
+            let is_its = segment_ends(segment) == (client, server);
             Numbers::of_third_ack(segment).filter(|_| is_its)
         })
     }
 
-    pub(super) fn take_segments(&mut self, client: SocketAddr, server: SocketAddr) -> Handshake {
+    pub(super) fn take_segments(&mut self, client: Address, server: Address) -> Handshake {
         let taken = self.segments.remove(&ends(client, server));
         let taken = taken.unwrap_or_default();
         self.held -= taken.0.len();
@@ -117,11 +115,11 @@ impl Early {
     }
 
     /// Whether the client's SYN is known.
-    pub(super) fn has_syn(&self, client: SocketAddr, server: SocketAddr) -> bool {
+    pub(super) fn has_syn(&self, client: Address, server: Address) -> bool {
         let handshake = self.segments.get(&ends(client, server));
         handshake.is_some_and(|handshake| {
             handshake.0.iter().any(|Unclaimed { segment, .. }| {
-                segment.source == client && segment.flags.has(Flags::SYN)
+                Address::from(segment.source) == client && segment.flags.has(Flags::SYN)
             })
         })
     }
@@ -177,11 +175,11 @@ impl Handshake {
     /// Each segment, and the end that sent it.
     pub(super) fn of(
         self,
-        client: SocketAddr,
+        client: Address,
     ) -> impl Iterator<Item = (End, u64, Box<Segment>, Aside)> + use<> {
         let segments: vec_deque::IntoIter<Unclaimed> = self.0.into_iter();
         segments.map(move |unclaimed| {
-            let from = if unclaimed.segment.source == client {
+            let from = if Address::from(unclaimed.segment.source) == client {
                 End::Client
             } else {
                 End::Server
@@ -191,7 +189,7 @@ impl Handshake {
     }
 }
 
-fn ends(one: SocketAddr, other: SocketAddr) -> Ends {
+fn ends(one: Address, other: Address) -> Ends {
     if one < other {
         (one, other)
     } else {

@@ -2,11 +2,14 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use crate::{end::End, event::Addresses};
+use crate::{
+    end::End,
+    event::{Address, Addresses},
+};
 
 /// See the module. By network namespace.
 #[derive(Debug, Default)]
-pub(super) struct Listeners(HashSet<(u32, SocketAddr)>);
+pub(super) struct Listeners(HashSet<(u32, Address)>);
 
 impl Listeners {
     pub(super) fn note(&mut self, listener: Addresses) {
@@ -32,12 +35,12 @@ impl Listeners {
         }
     }
 
-    fn is_at(&self, address: SocketAddr, netns: u32) -> bool {
+    fn is_at(&self, address: Address, netns: u32) -> bool {
         let any = [
             SocketAddr::from(([0, 0, 0, 0], address.port())),
             SocketAddr::from(([0_u16; 8], address.port())),
         ];
-        let listens = |at: SocketAddr| self.0.contains(&(netns, at));
-        listens(address) || any.into_iter().any(listens)
+        let listens = |at: Address| self.0.contains(&(netns, at));
+        listens(address) || any.map(Address::from).into_iter().any(listens)
     }
 }

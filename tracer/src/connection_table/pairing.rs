@@ -2,14 +2,12 @@
 //! where these differ because something on the way translates them (NAT), by the initial sequence
 //! numbers, which nothing on the way changes but a proxy.
 
-use std::net::SocketAddr;
-
 use foldhash::HashMap;
 
 use super::Key;
 use crate::{
     end::End,
-    event::Addresses,
+    event::{Address, Addresses},
     segment::{Flags, Segment},
 };
 
@@ -26,8 +24,8 @@ pub(super) struct Pairing {
 /// namespace only; others may be the same conversation seen from two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
-    pub(super) client: SocketAddr,
-    pub(super) server: SocketAddr,
+    pub(super) client: Address,
+    pub(super) server: Address,
     netns: u32,
 }
 

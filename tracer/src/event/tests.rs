@@ -1,5 +1,7 @@
 //! Records that the programs would never send.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::{
     Strategy as _, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -27,7 +29,8 @@ fn a_change_of_state() {
     let event = Event::decode(change.as_bytes()).unwrap();
     assert_eq!(event.cookie, 42);
     let addresses = event.addresses.unwrap();
-    assert_eq!(addresses.remote, "10.0.0.2:443".parse().unwrap());
+    let remote: SocketAddr = "10.0.0.2:443".parse().unwrap();
+    assert_eq!(SocketAddr::from(addresses.remote), remote);
     let What::State { old, new, task, .. } = event.what else {
         panic!("{event:?}");
     };

@@ -148,8 +148,8 @@ fn open_socket(response: &InetResponse, netns: u32) -> Result<Option<OpenSocket>
     Ok(counters.map(|counters| OpenSocket {
         cookie: u64::from(high) << 32 | u64::from(low),
         addresses: Addresses {
-            local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
-            remote: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
+            local: SocketAddr::new(id.source_address, id.source_port).into(),
+            remote: SocketAddr::new(id.destination_address, id.destination_port).into(),
             netns,
         },
         state,

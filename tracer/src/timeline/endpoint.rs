@@ -73,7 +73,9 @@ impl Endpoint {
             netns: view
                 .map(|view| view.addresses.netns)
                 .filter(|netns| *netns != 0),
-            seen_as: seen_by_peer.filter(|seen| *seen != address && address.port() != 0),
+            seen_as: seen_by_peer
+                .filter(|seen| *seen != address && address.port() != 0)
+                .map(SocketAddr::from),
             cookie: view.map(|view| Cookie(view.cookie)),
         })
     }

@@ -16,7 +16,7 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use tracer::{
-    event::{Addresses, State},
+    event::{Address, Addresses, State},
     sockets::{self, Dump, OpenSocket},
 };
 
@@ -79,8 +79,16 @@ fn check(found: &[OpenSocket], socket: impl AsFd, state: State, ends: [SocketAdd
         .unwrap_or_else(|| panic!("no {cookie:#x} among {found:?}"));
     let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
     assert_eq!(one.state, state);
-    assert_eq!(one.addresses.local, canonical(ends[0]), "{one:?}");
-    assert_eq!(one.addresses.remote, canonical(ends[1]), "{one:?}");
+    assert_eq!(
+        SocketAddr::from(one.addresses.local),
+        canonical(ends[0]),
+        "{one:?}"
+    );
+    assert_eq!(
+        SocketAddr::from(one.addresses.remote),
+        canonical(ends[1]),
+        "{one:?}"
+    );
     let holders: Vec<u32> = one.holders.iter().map(|holder| holder.pid).collect();
     assert_eq!(holders, [std::process::id()], "{one:?}");
     let comm = fs::read_to_string("/proc/self/comm").unwrap();
@@ -218,7 +226,7 @@ fn as_ss(sockets: &[OpenSocket]) -> BTreeSet<(String, String, String, u64, u32)>
     sockets
         .iter()
         .map(|socket| {
-            let port = |end: SocketAddr| match end.port() {
+            let port = |end: Address| match end.port() {
                 0 => format!("{}:*", end.ip()),
                 port => format!("{}:{port}", end.ip()),
             };

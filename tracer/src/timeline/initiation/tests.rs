@@ -1,17 +1,19 @@
 //! What the kernel would never send, or seldom.
 
+use std::net::SocketAddr;
+
 use tracer_ebpf::record::Counters;
 use zerocopy::FromZeros as _;
 
 use super::{Failure, WindowScale, failure, options};
 use crate::{
     connection::{Connection, Reset, Transition, View},
-    event::{Addresses, State},
+    event::{Address, Addresses, State},
 };
 
 /// A client that went to SYN_SENT, and from there to this.
 fn went_to(state: State, counters: Counters, error: u32) -> Connection {
-    let address = "10.0.0.1:5000".parse().unwrap();
+    let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
     let mut view = View::new(
         1,
         Addresses {

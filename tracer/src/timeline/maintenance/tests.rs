@@ -1,17 +1,19 @@
 //! Changes of state that cross.
 
+use std::net::SocketAddr;
+
 use tracer_ebpf::record::Counters;
 use zerocopy::FromZeros as _;
 
 use super::Maintenance;
 use crate::{
     connection::{Connection, Transition, View},
-    event::{Addresses, State},
+    event::{Address, Addresses, State},
     timeline::Origin,
 };
 
 fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
-    let address = "10.0.0.1:5000".parse().unwrap();
+    let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
     let addresses = Addresses {
         local: address,
         remote: address,
