@@ -4,13 +4,13 @@ mod body;
 mod conversation;
 mod head;
 
-use serde::Serialize;
+use std::borrow::Cow;
 
 pub(super) use self::{conversation::Conversation, head::looks_like_head};
 
 /// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing
 /// where it lay in a hole or was never sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpExchange {
     /// The request.
     pub request: Option<HttpRequest>,
@@ -21,16 +21,14 @@ pub struct HttpExchange {
 }
 
 /// A request, told once its first line was seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpRequest {
     /// The method (RFC 9110, section 9).
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The target (RFC 9112, section 3.2).
     pub target: String,
     /// `HTTP/1.1` or `HTTP/1.0`.
     pub version: &'static str,
-    /// The field Host (RFC 9110, section 7.2).
-    pub host: Option<String>,
     /// The field Content-Length (RFC 9110, section 8.6).
     pub content_length: Option<u64>,
     /// Whether the body comes in chunks (RFC 9112, section 7.1).
@@ -59,14 +57,10 @@ pub struct HttpRequest {
 }
 
 /// A response, told once its first line was seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpResponse {
     /// The status (RFC 9110, section 15).
     pub status: u16,
-    /// The words after it.
-    pub reason: String,
-    /// `HTTP/1.1` or `HTTP/1.0`.
-    pub version: &'static str,
     /// When the segment with its first byte was sent.
     pub start_ns: u64,
     /// When the last segment with some of it was sent, so far as it was looked at; from the client's

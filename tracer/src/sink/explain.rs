@@ -102,7 +102,7 @@ pub(super) fn exchange(exchange: &Exchange) -> String {
     );
     let mut text = format!("The client sends the request {method} {target}");
     if exchange.sequence > 1 {
-        let reason = match exchange.request.version.as_str() {
+        let reason = match &*exchange.request.version {
             "HTTP/2.0" => "HTTP/2 carries many on one connection",
             _ => "keep-alive",
         };

@@ -1,6 +1,8 @@
 //! A request and its response: from the segments where these show both in the clear, else from the
 //! server's own clock readings. Uploads that the server reported are put to theirs.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use tracer_ebpf::record::{EGRESS, INGRESS};
 use upload_server::record::Upload;
@@ -58,11 +60,11 @@ pub struct Request {
     #[serde(flatten)]
     pub span: Span,
     /// The method.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The target.
     pub target: String,
     /// The protocol version.
-    pub version: String,
+    pub version: Cow<'static, str>,
     /// The field Content-Length.
     pub content_length: Option<u64>,
     /// When the server said `100 Continue`, which the client waited for.
@@ -183,11 +185,8 @@ pub(super) fn exchanges(
 
 /// Whether a request that was seen is the one that these files came in.
 fn is_of(files: &[&Upload], http: &HttpExchange) -> bool {
-    files.first().is_some_and(|file| {
-        http.request
-            .as_ref()
-            .is_some_and(|seen| (&seen.method, &seen.target) == (&file.method, &file.target))
-    })
+    let both = files.first().zip(http.request.as_ref());
+    both.is_some_and(|(file, seen)| seen.method == file.method && seen.target == file.target)
 }
 
 /// What the segments show, with what only the server knows; what the server tells where the segments
@@ -278,7 +277,7 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
             span: Span::new(Some(request.start_ns), request.head_end_ns, origin),
             method: request.method.clone(),
             target: request.target.clone(),
-            version: request.version.to_owned(),
+            version: request.version.into(),
             content_length: request.content_length,
             continue_ns: http.continue_ns.map(|at| origin.since(at)),
         },
@@ -349,9 +348,9 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
     Some(Exchange {
         request: Request {
             span: span(first.times.first_byte_ns, Some(first.times.head_ns)),
-            method: first.method.clone(),
+            method: first.method.clone().into(),
             target: first.target.clone(),
-            version: first.version.clone(),
+            version: first.version.clone().into(),
             content_length: first.content_length,
             continue_ns: None,
         },

@@ -84,7 +84,7 @@ impl Timeline {
 /// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
 fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadSummary> {
     let request = &exchange.request;
-    if !matches!(request.method.as_str(), "PUT" | "POST" | "PATCH") {
+    if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
         return None;
     }
     let announced = request.content_length;

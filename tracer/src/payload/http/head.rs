@@ -1,5 +1,7 @@
 //! The head of a request or a response: its start line and its fields (RFC 9112, sections 2 to 5).
 
+use std::borrow::Cow;
+
 use httparse::{EMPTY_HEADER, Request, Response};
 
 use super::body::Body;
@@ -11,8 +13,8 @@ pub(super) struct Head {
     bytes: Vec<u8>,
     /// When the first was sent.
     pub(super) start_ns: u64,
-    /// Whether the start line has ended.
-    pub(super) started: bool,
+    /// Length of the start line; 0 as long as that has not ended.
+    start_line: usize,
     /// Where the current line begins.
     line: usize,
 }
@@ -34,21 +36,18 @@ pub(super) enum Found {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum StartLine {
     Request {
-        method: String,
+        method: Cow<'static, str>,
         target: String,
         version: &'static str,
     },
     Response {
         status: u16,
-        reason: String,
-        version: &'static str,
     },
 }
 
 /// The fields that matter here.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Fields {
-    pub(super) host: Option<String>,
     pub(super) content_length: Option<u64>,
     pub(super) transfer_encoding: bool,
     pub(super) chunked: bool,
@@ -59,16 +58,8 @@ const MOST_BYTES: usize = 16 * 1024;
 const MOST_FIELDS: usize = 64;
 const MOST_METHOD: usize = 32;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"HEAD ",
-    b"POST ",
-    b"PUT ",
-    b"DELETE ",
-    b"CONNECT ",
-    b"OPTIONS ",
-    b"TRACE ",
-    b"PATCH ",
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
 /// Whether a segment begins with a whole start line.
@@ -81,36 +72,55 @@ pub(in crate::payload) fn looks_like_head(from: End, segment: &[u8]) -> bool {
 impl Head {
     /// Takes its bytes from the front of `bytes`, up to the next thing found.
     pub(super) fn take(&mut self, mono_ns: u64, bytes: &mut &[u8]) -> Found {
-        while let Some((byte, rest)) = bytes.split_first() {
+        if self.bytes.is_empty() {
+            let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+            let empty_lines = bytes.iter().take_while(is_line_end).count();
+            *bytes = bytes.split_at(empty_lines).1;
+            self.start_ns = mono_ns;
+            self.bytes.reserve_exact(bytes.len().min(MOST_BYTES));
+        }
+        while !bytes.is_empty() {
+            let stop = bytes.iter().position(|byte| ends_text(*byte));
+            let (part, rest) = bytes.split_at(stop.map_or(bytes.len(), |at| at + 1));
             *bytes = rest;
-            if self.bytes.is_empty() {
-                if matches!(byte, b'\r' | b'\n') {
-                    continue;
-                }
-                self.start_ns = mono_ns;
-            }
-            if self.bytes.len() == MOST_BYTES || !is_text(*byte) {
+            self.bytes.extend_from_slice(part);
+            let has_ended = part.ends_with(b"\n");
+            let is_text = has_ended || stop.is_none();
+            if !is_text || self.bytes.len() > MOST_BYTES || self.lacks_method() {
                 return Found::NoHead;
             }
-            self.bytes.push(*byte);
-            let is_method = !self.bytes.contains(&b' ');
-            if !self.started && is_method && self.bytes.len() > MOST_METHOD {
-                return Found::NoHead;
+            if !has_ended {
+                break;
             }
-            if *byte == b'\n' {
-                let line = self.bytes.get(self.line..).unwrap_or_default();
-                let is_last = matches!(line, b"\n" | b"\r\n");
-                self.line = self.bytes.len();
-                if !self.started {
-                    self.started = true;
-                    return Found::StartLine;
-                }
-                if is_last {
-                    return Found::End;
-                }
+            let line = self.bytes.get(self.line..).unwrap_or_default();
+            let is_last = matches!(line, b"\n" | b"\r\n");
+            self.line = self.bytes.len();
+            if !self.has_started() {
+                self.start_line = self.line;
+                return Found::StartLine;
+            }
+            if is_last {
+                return Found::End;
             }
         }
         Found::More
+    }
+
+    /// Whether its start line has ended.
+    pub(super) const fn has_started(&self) -> bool {
+        self.start_line > 0
+    }
+
+    /// Whether it does not even begin with a word that may be a method, or a version.
+    fn lacks_method(&self) -> bool {
+        let lacks_blank = |first: &[u8]| !first.contains(&b' ');
+        !self.has_started() && self.bytes.get(..=MOST_METHOD).is_some_and(lacks_blank)
+    }
+
+    /// Ends it after its last whole line.
+    pub(super) fn cut_off(&mut self) {
+        self.bytes.truncate(self.line);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Whether it says that HTTP/2 follows (RFC 9113, section 3.4).
@@ -120,50 +130,50 @@ impl Head {
 
     /// Whether it began like HTTP/1.x, whatever follows.
     pub(super) fn begins_like_http(&self, from: End) -> bool {
-        let line = self.bytes.split(|byte| *byte == b'\n').next();
-        let line = line.unwrap_or_default();
+        let line = self.bytes.as_slice();
         match from {
             End::Server => line.starts_with(b"HTTP/1."),
-            End::Client if self.started => line.windows(7).any(|part| part == b" HTTP/1"),
-            End::Client => METHODS.iter().any(|method| line.starts_with(method)),
+            End::Client if self.has_started() => {
+                let line = line.get(..self.start_line).unwrap_or(line);
+                line.windows(7).any(|part| part == b" HTTP/1")
+            }
+            End::Client => METHODS.iter().any(|method| {
+                let rest = line.strip_prefix(method.as_bytes());
+                rest.is_some_and(|rest| rest.starts_with(b" "))
+            }),
         }
     }
 
-    /// Reads its start line.
+    /// Reads its start line, once that has ended.
     pub(super) fn start_line(&self, from: End) -> Option<StartLine> {
-        let line = self.bytes.split_inclusive(|byte| *byte == b'\n').next()?;
-        let alone = [line, b"\r\n"].concat();
+        // That no fields follow makes it `Status::Partial`, which is no error.
+        let line = self.bytes.get(..self.start_line)?;
         match from {
             End::Client => {
                 let mut request = Request::new(&mut []);
-                request.parse(&alone).ok()?;
+                request.parse(line).ok()?;
                 Some(StartLine::Request {
-                    method: request.method?.to_owned(),
+                    method: method(request.method?),
                     target: escape(request.path?.as_bytes()),
                     version: version(request.version)?,
                 })
             }
             End::Server => {
                 let mut response = Response::new(&mut []);
-                response.parse(&alone).ok()?;
-                let reason = line.splitn(3, |byte| *byte == b' ').nth(2);
+                response.parse(line).ok()?;
+                version(response.version)?;
                 Some(StartLine::Response {
                     status: response.code?,
-                    reason: escape(reason.unwrap_or_default().trim_ascii()),
-                    version: version(response.version)?,
                 })
             }
         }
     }
 
-    /// Reads its fields, those of whole lines where it was cut off.
+    /// Reads its fields, once it has ended or was [cut off](Self::cut_off).
     pub(super) fn fields(&self) -> Result<Fields, &'static str> {
-        let whole = self.bytes.get(..self.line).unwrap_or_default();
-        let start = whole.iter().position(|byte| *byte == b'\n');
-        let lines = whole.get(start.map_or(0, |end| end + 1)..);
-        let block = [lines.unwrap_or_default(), b"\r\n"].concat();
+        let lines = self.bytes.get(self.start_line..).unwrap_or_default();
         let mut headers = [EMPTY_HEADER; MOST_FIELDS];
-        let headers = match httparse::parse_headers(&block, &mut headers) {
+        let headers = match httparse::parse_headers(lines, &mut headers) {
             Ok(httparse::Status::Complete((_, headers))) => headers,
             Ok(httparse::Status::Partial) => return Err("an HTTP head that does not end"),
             Err(httparse::Error::TooManyHeaders) => return Err("more than 64 HTTP fields"),
@@ -179,9 +189,7 @@ impl Head {
 
 impl Fields {
     fn read(&mut self, name: &str, value: &[u8]) -> Result<(), &'static str> {
-        if name.eq_ignore_ascii_case("host") {
-            self.host = Some(escape(value.trim_ascii()));
-        } else if name.eq_ignore_ascii_case("content-length") {
+        if name.eq_ignore_ascii_case("content-length") {
             for number in value.split(|byte| *byte == b',') {
                 let length = decimal(number.trim_ascii()).ok_or("Content-Length not a number")?;
                 if self.content_length.is_some_and(|known| known != length) {
@@ -211,10 +219,15 @@ impl Fields {
     }
 }
 
-/// Whether a head may hold a byte: visible ones, blanks, and those of other alphabets (RFC 9110,
-/// section 5.5).
-const fn is_text(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n' | 0x80..)
+/// Whether a byte is none of a line's: these are visible ones, blanks, and those of other alphabets
+/// (RFC 9110, section 5.5), and the CR before the LF that ends it.
+const fn ends_text(byte: u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r')
+}
+
+fn method(name: &str) -> Cow<'static, str> {
+    let known = METHODS.into_iter().find(|known| *known == name);
+    known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
 }
 
 fn version(minor: Option<u8>) -> Option<&'static str> {

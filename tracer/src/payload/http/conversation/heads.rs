@@ -37,16 +37,14 @@ impl Conversation {
 
     /// The rest of a head lies in a hole, and with it where its body begins.
     pub(super) fn cut_head(&mut self, from: End) {
-        let Place::Head(head) = &self.half(from).place else {
+        let Place::Head(head) = &mut self.half(from).place else {
             return;
         };
-        let started = head.started;
-        self.confirmed |= head.begins_like_http(from);
-        let fields = if started {
-            self.read_fields(from)
-        } else {
-            None
-        };
+        let begins_like_http = head.begins_like_http(from);
+        let has_started = head.has_started();
+        head.cut_off();
+        self.confirmed |= begins_like_http;
+        let fields = has_started.then(|| self.read_fields(from)).flatten();
         self.half(from).place = Place::Lost;
         let Some(fields) = fields else {
             return;
@@ -82,7 +80,6 @@ impl Conversation {
         if from == End::Client {
             self.client.expects = fields.expect_continue;
             if let Some(request) = self.request() {
-                request.host.clone_from(&fields.host);
                 request.content_length = fields.content_length;
                 request.chunked = fields.chunked;
                 request.expect_continue = fields.expect_continue;
@@ -97,7 +94,7 @@ impl Conversation {
         let Place::Head(head) = &half.place else {
             return Verdict::Ours;
         };
-        let start_line_is_one = head.started && head.start_line(from).is_some();
+        let start_line_is_one = head.has_started() && head.start_line(from).is_some();
         let what = match (start_line_is_one, from) {
             (true, _) => "an HTTP head that is not text, or too long",
             (false, End::Client) => "something else where an HTTP request should begin",

@@ -47,14 +47,8 @@ impl Conversation {
                     ..HttpExchange::default()
                 });
             }
-            Some(StartLine::Response {
+            Some(StartLine::Response { status }) => self.begin_response(HttpResponse {
                 status,
-                reason,
-                version,
-            }) => self.begin_response(HttpResponse {
-                status,
-                reason,
-                version,
                 start_ns,
                 last_ns: mono_ns,
             }),
