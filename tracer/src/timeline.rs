@@ -90,6 +90,19 @@ pub struct Bytes {
     pub server_to_client: Option<u64>,
 }
 
+impl Bytes {
+    /// The counters are those of the last change of state, and so say nothing of a connection that is
+    /// open.
+    fn of(connection: &Connection, closed_ns: Option<u64>) -> Self {
+        let is_closed = closed_ns.is_some();
+        let from = |end| is_closed.then(|| payload(connection, end)).flatten();
+        Self {
+            client_to_server: from(End::Client),
+            server_to_client: from(End::Server),
+        }
+    }
+}
+
 /// Segments retransmitted, by end; `null` where unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Retransmits {
@@ -107,6 +120,15 @@ pub enum Phase {
     Initiation(Initiation),
     Maintenance(Box<Maintenance>),
     Termination(Termination),
+}
+
+impl Phase {
+    fn maintenance_mut(&mut self) -> Option<&mut Maintenance> {
+        match self {
+            Self::Maintenance(found) => Some(found),
+            Self::Initiation(_) | Self::Termination(_) => None,
+        }
+    }
 }
 
 /// The beginning of a connection, from which a timeline's times count.
@@ -134,18 +156,21 @@ impl Timeline {
         let uploads = reported.unwrap_or_default();
         let first_ns = first_known(connection.first_ns()?, uploads);
         let origin = Origin(first_ns);
+        let closed_ns = connection.closed_ns();
+        let bytes = Bytes::of(connection, closed_ns);
         let initiation = Initiation::of(connection, uploads, origin);
         let mut phases = Vec::with_capacity(3);
         let opened = initiation.failure.is_none();
         phases.push(Phase::Initiation(initiation));
         if opened {
-            let maintenance = Maintenance::of(connection, uploads, origin);
+            let maintenance = Maintenance::of(connection, uploads, bytes, origin);
             phases.push(Phase::Maintenance(Box::new(maintenance)));
-            phases.push(Phase::Termination(Termination::of(connection, origin)));
+            let termination = Termination::of(connection, closed_ns, origin);
+            phases.push(Phase::Termination(termination));
         }
-        let incomplete = why_incomplete(connection);
+        let incomplete = why_incomplete(connection, closed_ns);
         let is_gone = connection.unfinished == Some(Unfinished::Gone);
-        let is_open = connection.closed_ns().is_none() && !is_gone;
+        let is_open = closed_ns.is_none() && !is_gone;
         let mut timeline = Self {
             at: machine.clock.moment(first_ns),
             connection: connection.id.clone(),
@@ -153,10 +178,7 @@ impl Timeline {
             server: Endpoint::of(connection, End::Server, machine)?,
             phases,
             uploads: uploads.iter().map(UploadSummary::reported).collect(),
-            bytes: Bytes {
-                client_to_server: payload(connection, End::Client),
-                server_to_client: payload(connection, End::Server),
-            },
+            bytes,
             retransmits_by: Retransmits {
                 client: connection.client.as_ref().map(retransmits),
                 server: connection.server.as_ref().map(retransmits),
@@ -210,13 +232,6 @@ impl Timeline {
         })
     }
 
-    fn maintenance_mut(&mut self) -> Option<&mut Maintenance> {
-        self.phases.iter_mut().find_map(|phase| match phase {
-            Phase::Maintenance(found) => Some(&mut **found),
-            _ => None,
-        })
-    }
-
     /// Its termination, if it opened.
     #[must_use]
     pub fn termination(&self) -> Option<&Termination> {
@@ -253,7 +268,7 @@ fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
     resets.min_by_key(|(_, at, _)| *at)
 }
 
-fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
+fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if connection.views().any(|(_, view)| !view.began()) {
         reasons.push(if connection.after_loss || connection.lost > 0 {
@@ -262,11 +277,7 @@ fn why_incomplete(connection: &Connection) -> Vec<&'static str> {
             BEGAN_BEFORE
         });
     }
-    match (
-        connection.closed_ns(),
-        connection.unfinished,
-        connection.lost,
-    ) {
+    match (closed_ns, connection.unfinished, connection.lost) {
         (Some(_), ..) => {}
         (None, Some(Unfinished::Dropped), _) => {
             reasons.push("it was idle, and there were too many connections");
@@ -294,10 +305,8 @@ fn retransmits(view: &View) -> u64 {
 }
 
 /// Payload that `from` sent and the other end received in order: by the receiver's count where its
-/// socket was seen, else by what the sender saw acknowledged. The counters are those of the last
-/// change of state, and so say nothing of a connection that is open.
+/// socket was seen, else by what the sender saw acknowledged.
 fn payload(connection: &Connection, from: End) -> Option<u64> {
-    connection.closed_ns()?;
     let to = from.other();
     if let Some(receiver) = connection.view(to) {
         let last = receiver.last()?;

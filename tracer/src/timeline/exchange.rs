@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracer_ebpf::record::{EGRESS, INGRESS};
 use upload_server::record::Upload;
 
-use super::{Certainty, Origin};
+use super::{Bytes, Certainty, Origin};
 use crate::{
     connection::Connection,
     end::End,
@@ -140,6 +140,7 @@ impl Span {
 pub(super) fn exchanges(
     connection: &Connection,
     uploads: &[Upload],
+    bytes: Bytes,
     origin: Origin,
 ) -> Vec<Exchange> {
     let mut uploads: Vec<&Upload> = uploads.iter().collect();
@@ -161,7 +162,7 @@ pub(super) fn exchanges(
     let last = seen.len().saturating_sub(1);
     for (number, (http, files)) in seen.iter().zip(reports).enumerate() {
         let flow = if number == last {
-            Flow::of(connection)
+            Flow::of(connection, bytes)
         } else {
             Flow::default()
         };
@@ -232,7 +233,7 @@ struct Flow {
 }
 
 impl Flow {
-    fn of(connection: &Connection) -> Self {
+    fn of(connection: &Connection, bytes: Bytes) -> Self {
         let last_by = |end: End| {
             let (view, direction) = match (connection.view(end), connection.view(end.other())) {
                 (Some(view), _) => (view, EGRESS),
@@ -244,7 +245,7 @@ impl Flow {
         Self {
             client_last: last_by(End::Client),
             server_last: last_by(End::Server),
-            client_bytes: super::payload(connection, End::Client),
+            client_bytes: bytes.client_to_server,
         }
     }
 }

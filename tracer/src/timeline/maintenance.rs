@@ -4,7 +4,7 @@ use serde::Serialize;
 use upload_server::record::Upload;
 
 use super::{
-    Certainty, Origin,
+    Bytes, Certainty, Origin,
     exchange::{Exchange, exchanges},
     tls::TlsHandshake,
 };
@@ -54,7 +54,12 @@ const fn is_zero(count: &usize) -> bool {
 }
 
 impl Maintenance {
-    pub(super) fn of(connection: &Connection, uploads: &[Upload], origin: Origin) -> Self {
+    pub(super) fn of(
+        connection: &Connection,
+        uploads: &[Upload],
+        bytes: Bytes,
+        origin: Origin,
+    ) -> Self {
         let established = connection
             .views()
             .filter_map(|(_, view)| view.entered(State::Established))
@@ -80,7 +85,7 @@ impl Maintenance {
             protocol: payload.protocol(),
             tls: payload.tls().map(|tls| TlsHandshake::of(tls, origin)),
             http2: payload.http2_frames().cloned(),
-            exchanges: exchanges(connection, uploads, origin),
+            exchanges: exchanges(connection, uploads, bytes, origin),
             exchanges_left_out: payload.exchanges_left_out(),
             malformed: payload.malformed().to_vec(),
             rtt_ns: last

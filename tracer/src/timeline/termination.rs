@@ -52,18 +52,18 @@ pub enum How {
 }
 
 impl Termination {
-    pub(super) fn of(connection: &Connection, origin: Origin) -> Self {
+    pub(super) fn of(connection: &Connection, closed_ns: Option<u64>, origin: Origin) -> Self {
         let mut steps = seen_steps(connection, origin);
         if steps.is_empty() {
             steps = inferred_steps(connection, origin);
         }
         let reset = steps.iter().find(|step| step.name == "RST");
         let is_reset = reset.is_some();
+        let is_closed = closed_ns.is_some();
         let gave_up = gave_up_before_reset(connection);
         let closed_first = first_closer(connection)
             .or(gave_up)
             .or(reset.map(|step| step.from));
-        let closed = connection.closed_ns();
         let start = connection
             .views()
             .flat_map(|(_, view)| &view.transitions)
@@ -72,14 +72,22 @@ impl Termination {
             .min();
         Self {
             start_ns: start.map(|at| origin.since(at)),
-            end_ns: closed.map(|at| origin.since(at)),
-            certainty: if start.is_some() && closed.is_some() {
+            end_ns: closed_ns.map(|at| origin.since(at)),
+            certainty: if start.is_some() && is_closed {
                 Certainty::Observed
             } else {
                 Certainty::Unknown
             },
-            missing: missing(connection, &steps, is_reset),
-            how: how(connection, &steps, is_reset && gave_up.is_none()),
+            missing: if is_reset {
+                Vec::new()
+            } else {
+                missing(connection, &steps, is_closed)
+            },
+            how: if is_reset && gave_up.is_none() {
+                Some(How::Rst)
+            } else {
+                is_closed.then(|| how(connection, &steps))
+            },
             half_close: closed_first.is_some_and(|end| received_after_fin(connection, end)),
             closed_first,
             simultaneous: connection
@@ -212,19 +220,13 @@ fn describe(end: End, seen: &Transition) -> String {
     format!("{} {}→{}", end.name(), seen.old, seen.new)
 }
 
-fn how(connection: &Connection, steps: &[Step], reset: bool) -> Option<How> {
-    if reset {
-        return Some(How::Rst);
-    }
-    connection.closed_ns()?;
+/// How a closed connection ended that was not reset.
+fn how(connection: &Connection, steps: &[Step]) -> How {
     let is_orderly = (fins(steps) == 2 || was_let_go(connection)) && !gave_up(connection);
-    Some(if is_orderly { How::Fin } else { How::Error })
+    if is_orderly { How::Fin } else { How::Error }
 }
 
-fn missing(connection: &Connection, steps: &[Step], reset: bool) -> Vec<&'static str> {
-    if reset {
-        return Vec::new();
-    }
+fn missing(connection: &Connection, steps: &[Step], is_closed: bool) -> Vec<&'static str> {
     let mut missing = Vec::new();
     match fins(steps) {
         0 => missing.push("no FIN and no RST"),
@@ -237,7 +239,7 @@ fn missing(connection: &Connection, steps: &[Step], reset: bool) -> Vec<&'static
     if gave_up(connection) {
         missing.push("a FIN was never acknowledged");
     }
-    if connection.closed_ns().is_none() {
+    if !is_closed {
         missing.push(match connection.lost {
             0 => "not closed yet",
             _ => "its end was not seen",

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use upload_server::record::{Outcome, Upload};
 
-use super::{Certainty, Exchange, How, Timeline};
+use super::{Certainty, Exchange, How, Phase, Timeline};
 
 /// An upload as a timeline lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,14 +49,15 @@ impl Timeline {
         let was_reset = self
             .termination()
             .is_some_and(|phase| phase.how == Some(How::Rst));
-        let connection = self.connection.clone();
-        let Some(maintenance) = self.maintenance_mut() else {
+        let Self {
+            connection, phases, ..
+        } = self;
+        let Some(maintenance) = phases.iter_mut().find_map(Phase::maintenance_mut) else {
             return;
         };
         for exchange in &mut maintenance.exchanges {
-            let id = format!("{connection}/{}", exchange.sequence);
-            if let Some(upload) = of_exchange(exchange, &id, was_reset) {
-                exchange.upload = Some(id);
+            if let Some(upload) = of_exchange(exchange, connection, was_reset) {
+                exchange.upload = Some(upload.id.clone());
                 found.push(upload);
             }
         }
@@ -82,7 +83,7 @@ impl Timeline {
 }
 
 /// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
-fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadSummary> {
+fn of_exchange(exchange: &Exchange, connection: &str, was_reset: bool) -> Option<UploadSummary> {
     let request = &exchange.request;
     if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
         return None;
@@ -93,7 +94,7 @@ fn of_exchange(exchange: &Exchange, id: &str, was_reset: bool) -> Option<UploadS
         return None;
     }
     Some(UploadSummary {
-        id: id.to_owned(),
+        id: format!("{connection}/{}", exchange.sequence),
         name: (request.method == "PUT")
             .then(|| last_segment(&request.target))
             .flatten(),

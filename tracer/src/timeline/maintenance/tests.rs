@@ -9,7 +9,7 @@ use super::Maintenance;
 use crate::{
     connection::{Connection, Transition, View},
     event::{Address, Addresses, State},
-    timeline::Origin,
+    timeline::{Bytes, Origin},
 };
 
 fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
@@ -47,7 +47,7 @@ fn a_client_that_closes_before_the_server_is_established() {
         2,
         &[(30, SynRecv, Established), (31, Established, CloseWait)],
     ));
-    let maintenance = Maintenance::of(&connection, &[], Origin(0));
+    let maintenance = Maintenance::of(&connection, &[], Bytes::of(&connection, None), Origin(0));
     assert_eq!(maintenance.start_ns, Some(30));
     assert_eq!(maintenance.end_ns, Some(30));
 }
