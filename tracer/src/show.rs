@@ -5,7 +5,10 @@ use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context as _, Result};
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::{
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
+    thread::CapabilitySet,
+};
 
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
@@ -14,8 +17,8 @@ use crate::{
     output::Output,
     output_file::OutputFile,
     pipeline::Pipeline,
-    say,
-    sink::{Batch, Ndjson, Pcapng, Sink, SinkThread, Styles, Text, Web, WhenBehind},
+    privileges, say,
+    sink::{Capture, Ndjson, Pcapng, Render, SinkThread, Styles, Text, Web, WebThread, WhenBehind},
     source::recording::Scope,
 };
 
@@ -26,7 +29,7 @@ pub struct Show {
     /// Outputs beside the one on stdout.
     files: Vec<SinkThread>,
     /// The upload server's page.
-    web: Option<SinkThread>,
+    web: Option<WebThread>,
     clock: Clock,
     now_ns: u64,
     outputs: Vec<Output>,
@@ -46,21 +49,24 @@ impl Show {
     ) -> Result<Self> {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         append(io::stdout()).context("stdout cannot be written")?;
-        let stdout: Box<dyn Sink> = match output.format {
-            Format::Ndjson => {
-                let stdout = Box::new(io::stdout());
-                Box::new(Ndjson::new(stdout, scope.segments, output.explain))
-            }
-            Format::Text => {
-                let stdout = Box::new(io::stdout());
-                Box::new(Text::new(stdout, styles(), scope, output.explain))
-            }
+        let render: Box<dyn Render> = match output.format {
+            Format::Ndjson => Box::new(Ndjson::new(scope.segments, output.explain)),
+            Format::Text => Box::new(Text::new(styles(), scope, output.explain)),
         };
+        let nothing = CapabilitySet::empty();
+        let stdout = SinkThread::start(render, Box::new(io::stdout()), nothing, when_behind)?;
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
             let file = OutputFile::create(path).with_context(unwritable)?;
-            let pcapng = Pcapng::new(Box::new(file)).with_context(unwritable)?;
-            sinks.push(SinkThread::start(Box::new(pcapng), when_behind)?);
+            let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
+            let file = Capture::begin(Box::new(file), header).with_context(unwritable)?;
+            let (pcapng, keeps) = (Box::new(pcapng), privileges::FOR_FILES);
+            sinks.push(SinkThread::start(
+                pcapng,
+                Box::new(file),
+                keeps,
+                when_behind,
+            )?);
         }
         let mut pipeline = Pipeline::new(scope.every_segment);
         if output.format == Format::Text && sinks.is_empty() {
@@ -69,7 +75,7 @@ impl Show {
         Ok(Self {
             web: None,
             pipeline,
-            stdout: SinkThread::start(stdout, when_behind)?,
+            stdout,
             files: sinks,
             clock: Clock::default(),
             now_ns: 0,
@@ -85,8 +91,7 @@ impl Show {
     pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
         if let Some((control, listen)) = server {
             let web = Web::new(control, listen).context("the output to the upload server")?;
-            let web = SinkThread::start(Box::new(web), WhenBehind::Drop)?;
-            self.web = Some(web.only(Web::wants));
+            self.web = Some(WebThread::start(web)?);
             self.pipeline = self.pipeline.with_snapshots();
         }
         Ok(self)
@@ -117,18 +122,19 @@ impl Show {
         }
         // The next turn's are about as many.
         let room = Vec::with_capacity(self.outputs.len());
-        let batch = Batch::new(std::mem::replace(&mut self.outputs, room));
+        let outputs = std::mem::replace(&mut self.outputs, room);
         let now = self.clock.moment(self.now_ns);
-        for sink in std::iter::once(&mut self.stdout)
-            .chain(&mut self.files)
-            .chain(&mut self.web)
-        {
+        for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
             if is_last {
                 sink.wait_from_now_on();
             }
-            sink.send(&batch, now);
+            sink.send(&outputs, now);
         }
-        if self.has_enough(&batch) || self.stdout.is_broken() {
+        let has_enough = self.has_enough(&outputs);
+        if let Some(web) = &mut self.web {
+            web.send(outputs, is_last);
+        }
+        if has_enough || self.stdout.is_broken() {
             return Flow::Enough;
         }
         if self.pipeline.has_open() {
@@ -143,29 +149,32 @@ impl Show {
     /// # Errors
     /// What the destination said; a closed pipe is no error.
     pub fn finish(self) -> Result<()> {
-        let mut lost = 0;
-        for sink in std::iter::once(self.stdout).chain(self.files) {
-            lost += sink.finish()?;
-        }
+        let sinks = std::iter::once(self.stdout).chain(self.files);
+        // One that failed keeps none from writing the rest.
+        let finished: Vec<Result<u64>> = sinks.map(SinkThread::finish).collect();
+        let lost: u64 = finished.iter().flatten().sum();
         if lost > 0 {
             say(&format!(
                 "{lost} lines were lost because the output could not keep up"
             ));
         }
-        let lost = self.web.map_or(Ok(0), SinkThread::finish)?;
+        let lost = self.web.map_or(0, WebThread::finish);
         if lost > 0 {
             say(&format!(
                 "{lost} timelines could not be handed to the upload server"
             ));
         }
-        Ok(())
+        finished
+            .into_iter()
+            .find_map(Result::err)
+            .map_or(Ok(()), Err)
     }
 
-    fn has_enough(&mut self, batch: &[Output]) -> bool {
+    fn has_enough(&mut self, outputs: &[Output]) -> bool {
         let Some(left) = &mut self.uploads_left else {
             return false;
         };
-        for output in batch {
+        for output in outputs {
             if let Output::Timeline(timeline) = output {
                 *left = left.saturating_sub(timeline.uploads.len());
             }

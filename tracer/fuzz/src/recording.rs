@@ -2,11 +2,7 @@
 
 mod timeline;
 
-use std::{
-    io::{self, Write},
-    mem,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -15,7 +11,7 @@ use tracer::{
     input::Input,
     output::Output,
     pipeline::Pipeline,
-    sink::{Ndjson, Pcapng, Sink, Styles, Text},
+    sink::{Ndjson, Pcapng, Render, Styles, Text},
     source::recording::{Frame, Recording, Scope},
 };
 
@@ -76,10 +72,8 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 fn check_lines(outputs: &[Output], scope: Scope) {
-    let lines = Shared::default();
-    let mut ndjson = Ndjson::new(Box::new(lines.clone()), scope.segments, false);
-    write_all(&mut ndjson, outputs);
-    let text = String::from_utf8(lines.take()).expect("the lines are UTF-8");
+    let lines = rendered(&mut Ndjson::new(scope.segments, false), outputs);
+    let text = String::from_utf8(lines).expect("the lines are UTF-8");
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).expect(line);
         if let Err(error) = SCHEMA.validate(&value) {
@@ -97,41 +91,17 @@ fn check_lines(outputs: &[Output], scope: Scope) {
 /// The other sinks have no form that could be checked here; they must not panic.
 fn show(outputs: &[Output], scope: Scope) {
     for explain in [false, true] {
-        write_all(
-            &mut Text::new(Box::new(io::sink()), Styles::default(), scope, explain),
-            outputs,
-        );
+        rendered(&mut Text::new(Styles::default(), scope, explain), outputs);
     }
-    let mut pcapng = Pcapng::new(Box::new(io::sink())).expect("nothing refuses the header");
-    write_all(&mut pcapng, outputs);
+    let (mut pcapng, _) = Pcapng::new().expect("the header has a form");
+    rendered(&mut pcapng, outputs);
 }
 
-fn write_all(sink: &mut dyn Sink, outputs: &[Output]) {
+fn rendered(sink: &mut dyn Render, outputs: &[Output]) -> Vec<u8> {
+    let mut bytes = Vec::new();
     for output in outputs {
-        sink.write(output).expect("memory takes what is written");
+        sink.render(output, &mut bytes)
+            .expect("each output has a form");
     }
-    sink.flush().expect("memory takes what is written");
-}
-
-/// Memory that a sink writes into.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Shared {
-    fn take(&self) -> Vec<u8> {
-        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    bytes
 }

@@ -1,13 +1,12 @@
 //! One JSON object a line. `schema.json` beside `Cargo.toml` describes them.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 
-use super::{Sink, explain::explained};
+use super::{Render, explain::explained};
 use crate::output::Output;
 
 /// See the module.
 pub struct Ndjson {
-    destination: BufWriter<Box<dyn Write + Send>>,
     /// Whether segments are shown.
     segments: bool,
     /// Whether each step is explained.
@@ -15,33 +14,39 @@ pub struct Ndjson {
 }
 
 impl Ndjson {
-    /// Writes to `destination`, with or without segments. With `explain`, each step is explained.
+    /// With or without segments. With `explain`, each step is explained.
     #[must_use]
-    pub fn new(destination: Box<dyn Write + Send>, segments: bool, explain: bool) -> Self {
-        Self {
-            destination: super::buffered(destination),
-            segments,
-            explain,
-        }
+    pub const fn new(segments: bool, explain: bool) -> Self {
+        Self { segments, explain }
     }
 }
 
-impl Sink for Ndjson {
+impl Render for Ndjson {
     /// A connection is told once, when it has ended: its progress is for who watches.
-    fn write(&mut self, output: &Output) -> io::Result<()> {
+    fn shows(&self, output: &Output) -> bool {
         match output {
-            Output::Progress(_) | Output::Snapshot(_) => return Ok(()),
-            Output::Segment(_) if !self.segments => return Ok(()),
-            Output::Timeline(timeline) if self.explain => {
-                let told = Output::Timeline(Box::new(explained(timeline)));
-                serde_json::to_writer(&mut self.destination, &told)?;
-            }
-            _ => serde_json::to_writer(&mut self.destination, output)?,
+            Output::Progress(_) | Output::Snapshot(_) => false,
+            Output::Segment(_) => self.segments,
+            Output::State(_)
+            | Output::Upload(_)
+            | Output::Timeline(_)
+            | Output::Lost(_)
+            | Output::Summary(_) => true,
         }
-        self.destination.write_all(b"\n")
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.destination.flush()
+    fn render(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()> {
+        if !self.shows(output) {
+            return Ok(());
+        }
+        match output {
+            Output::Timeline(timeline) if self.explain => {
+                let told = Output::Timeline(Box::new(explained(timeline)));
+                serde_json::to_writer(&mut *to, &told)?;
+            }
+            _ => serde_json::to_writer(&mut *to, output)?,
+        }
+        to.push(b'\n');
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
+    mem,
     time::{Duration, Instant},
 };
 
@@ -15,26 +16,21 @@ use pcap_file::{
         blocks::{
             enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
-            section_header::SectionHeaderBlock,
         },
     },
 };
 
-use rustix::thread::CapabilitySet;
-
-use super::Sink;
+use super::Render;
 use crate::{
     end::End,
     output::{Output, SegmentLine},
     output_file::Destination,
-    privileges,
 };
 
 /// See the module.
 pub struct Pcapng {
-    writer: PcapNgWriter<BufWriter<Box<dyn Destination>>>,
-    /// When the destination was last asked whether it begins anew.
-    asked: Instant,
+    /// Has the bytes only while an output is rendered.
+    writer: PcapNgWriter<Vec<u8>>,
     /// What is known of each open connection's owners and uploads.
     known: HashMap<String, Known>,
 }
@@ -52,22 +48,12 @@ const NANOSECONDS: u8 = 9;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Pcapng {
-    /// Writes the file's header, and one interface per end.
+    /// The sink, and what a file begins with: its header, and one interface per end.
     ///
     /// # Errors
-    /// When the destination refuses it.
-    pub fn new(destination: Box<dyn Destination>) -> io::Result<Self> {
-        let writer = PcapNgWriter::new(super::buffered(destination)).map_err(into_io)?;
-        let mut pcapng = Self {
-            writer,
-            asked: Instant::now(),
-            known: HashMap::new(),
-        };
-        pcapng.interfaces()?;
-        Ok(pcapng)
-    }
-
-    fn interfaces(&mut self) -> io::Result<()> {
+    /// When these have no form in pcapng.
+    pub fn new() -> io::Result<(Self, Vec<u8>)> {
+        let mut writer = PcapNgWriter::new(Vec::new()).map_err(into_io)?;
         for end in [End::Client, End::Server] {
             let interface = InterfaceDescriptionBlock {
                 linktype: DataLink::RAW,
@@ -77,25 +63,11 @@ impl Pcapng {
                     InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
                 ],
             };
-            self.writer.write_pcapng_block(interface).map_err(into_io)?;
+            writer.write_pcapng_block(interface).map_err(into_io)?;
         }
-        Ok(())
-    }
-
-    /// A file that begins anew is a file of its own.
-    fn follow_rotation(&mut self) -> io::Result<()> {
-        if self.asked.elapsed() < ASK_EVERY {
-            return Ok(());
-        }
-        self.asked = Instant::now();
-        if self.writer.get_mut().get_mut().renew()? {
-            self.writer
-                .write_pcapng_block(SectionHeaderBlock::default())
-                .map_err(into_io)?;
-            self.interfaces()?;
-            self.writer.get_mut().flush()?;
-        }
-        Ok(())
+        let header = mem::take(writer.get_mut());
+        let known = HashMap::new();
+        Ok((Self { writer, known }, header))
     }
 
     fn segment(&mut self, segment: &SegmentLine) -> io::Result<()> {
@@ -143,10 +115,19 @@ impl Pcapng {
     }
 }
 
-impl Sink for Pcapng {
-    fn write(&mut self, output: &Output) -> io::Result<()> {
+impl Render for Pcapng {
+    fn shows(&self, output: &Output) -> bool {
+        matches!(output, Output::Segment(_))
+    }
+
+    fn render(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()> {
         match output {
-            Output::Segment(segment) => return self.segment(segment),
+            Output::Segment(segment) => {
+                mem::swap(self.writer.get_mut(), to);
+                let rendered = self.segment(segment);
+                mem::swap(self.writer.get_mut(), to);
+                return rendered;
+            }
             Output::State(state) => {
                 let owner = state.comm.as_ref().zip(state.pid);
                 if let Some((comm, pid)) = owner {
@@ -170,14 +151,46 @@ impl Sink for Pcapng {
         }
         Ok(())
     }
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.get_mut().flush()?;
-        self.follow_rotation()
+/// The file, which begins with the header, also where it begins anew.
+pub struct Capture {
+    destination: Box<dyn Destination>,
+    header: Vec<u8>,
+    /// When the destination was last asked whether it begins anew.
+    asked: Instant,
+}
+
+impl Capture {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// When the destination refuses it.
+    pub fn begin(mut destination: Box<dyn Destination>, header: Vec<u8>) -> io::Result<Self> {
+        destination.write_all(&header)?;
+        Ok(Self {
+            destination,
+            header,
+            asked: Instant::now(),
+        })
+    }
+}
+
+impl Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.destination.write(bytes)
     }
 
-    fn keeps(&self) -> CapabilitySet {
-        privileges::FOR_FILES
+    fn flush(&mut self) -> io::Result<()> {
+        self.destination.flush()?;
+        if self.asked.elapsed() >= ASK_EVERY {
+            self.asked = Instant::now();
+            if self.destination.renew()? {
+                self.destination.write_all(&self.header)?;
+                self.destination.flush()?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ mod styles;
 use std::{
     collections::HashSet,
     fmt::Write as _,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     net::SocketAddr,
 };
 
@@ -18,7 +18,7 @@ use upload_server::record::Outcome;
 use self::packets::PacketList;
 pub use self::styles::Styles;
 use super::{
-    Sink,
+    Render,
     units::{bytes_or_unknown, duration, plain, status_text},
 };
 use crate::{
@@ -31,7 +31,6 @@ use crate::{
 
 /// See the module.
 pub struct Text {
-    destination: BufWriter<Box<dyn Write + Send>>,
     styles: Styles,
     /// Uploads shown while their connection was still open.
     shown: HashSet<String>,
@@ -44,16 +43,10 @@ pub struct Text {
 }
 
 impl Text {
-    /// Writes to `destination`, in these styles. With `explain`, each step is explained.
+    /// In these styles. With `explain`, each step is explained.
     #[must_use]
-    pub fn new(
-        destination: Box<dyn Write + Send>,
-        styles: Styles,
-        scope: Scope,
-        explain: bool,
-    ) -> Self {
+    pub fn new(styles: Styles, scope: Scope, explain: bool) -> Self {
         Self {
-            destination: super::buffered(destination),
             styles,
             shown: HashSet::new(),
             packets: PacketList::default(),
@@ -62,8 +55,8 @@ impl Text {
         }
     }
 
-    fn timeline(&mut self, timeline: &Timeline) -> io::Result<()> {
-        let (out, styles) = (&mut self.destination, self.styles);
+    fn timeline(&self, timeline: &Timeline, out: &mut Vec<u8>) -> io::Result<()> {
+        let styles = self.styles;
         let told_before = !timeline.uploads.is_empty()
             && timeline
                 .uploads
@@ -136,34 +129,40 @@ impl Text {
     }
 }
 
-impl Sink for Text {
-    fn write(&mut self, output: &Output) -> io::Result<()> {
+impl Render for Text {
+    fn shows(&self, output: &Output) -> bool {
+        match output {
+            Output::State(_) | Output::Snapshot(_) => false,
+            Output::Segment(_) => self.scope.segments,
+            Output::Upload(upload) => upload.connection.is_none(),
+            Output::Progress(_) | Output::Timeline(_) | Output::Lost(_) | Output::Summary(_) => {
+                true
+            }
+        }
+    }
+
+    fn render(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()> {
+        if !self.shows(output) {
+            return Ok(());
+        }
         match output {
             Output::State(_) | Output::Snapshot(_) => Ok(()),
-            Output::Segment(_) if !self.scope.segments => Ok(()),
-            Output::Segment(segment) => self.packets.write(&mut self.destination, segment),
-            Output::Upload(upload) if upload.connection.is_none() => {
-                write_lone_upload(&mut self.destination, self.styles, upload)
-            }
-            Output::Upload(_) => Ok(()),
+            Output::Segment(segment) => self.packets.write(to, segment),
+            Output::Upload(upload) => write_lone_upload(to, self.styles, upload),
             Output::Progress(timeline) => {
-                self.timeline(timeline)?;
+                self.timeline(timeline, to)?;
                 self.remember(timeline, false);
                 Ok(())
             }
             Output::Timeline(timeline) => {
-                self.timeline(timeline)?;
+                self.timeline(timeline, to)?;
                 self.remember(timeline, true);
                 self.packets.forget(&timeline.connection);
                 Ok(())
             }
-            Output::Lost(lost) => write_lost(&mut self.destination, self.styles, lost),
-            Output::Summary(summary) => write_summary(&mut self.destination, self.styles, summary),
+            Output::Lost(lost) => write_lost(to, self.styles, lost),
+            Output::Summary(summary) => write_summary(to, self.styles, summary),
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.destination.flush()
     }
 }
 

@@ -3,6 +3,7 @@
 //! What cannot be handed in is counted and not tried again: tracing goes on without the server.
 
 mod control;
+mod thread;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,15 +14,14 @@ use std::{
 };
 
 use hyper::body::Bytes;
-use rustix::thread::CapabilitySet;
 use tracing::{debug, warn};
 use upload_server::record::Cookie;
 
 use self::control::Control;
-use super::{Sink, explain::explained};
+pub use self::thread::WebThread;
+use super::explain::explained;
 use crate::{
     output::{Output, UploadLine},
-    privileges,
     timeline::{Certainty, Phase, Timeline, UploadSummary},
 };
 
@@ -68,12 +68,28 @@ impl Web {
     }
 
     /// Whether an output is for this sink.
-    #[must_use]
-    pub fn wants(output: &Output) -> bool {
+    fn wants(output: &Output) -> bool {
         match output {
             Output::Timeline(_) | Output::Snapshot(_) => true,
             Output::Upload(upload) => !upload.earlier.is_empty(),
-            _ => false,
+            Output::State(_)
+            | Output::Segment(_)
+            | Output::Progress(_)
+            | Output::Lost(_)
+            | Output::Summary(_) => false,
+        }
+    }
+
+    fn take(&mut self, output: &Output) {
+        match output {
+            Output::Snapshot(timeline) => self.snapshot(timeline),
+            Output::Timeline(timeline) => self.timeline(timeline),
+            Output::Upload(upload) => self.upload(upload),
+            Output::State(_)
+            | Output::Segment(_)
+            | Output::Progress(_)
+            | Output::Lost(_)
+            | Output::Summary(_) => {}
         }
     }
 
@@ -164,30 +180,6 @@ impl Web {
             self.hand_in(&upload, body.clone());
         }
         push_bounded(&mut self.remembered, (cookie, body));
-    }
-}
-
-impl Sink for Web {
-    fn write(&mut self, output: &Output) -> io::Result<()> {
-        match output {
-            Output::Snapshot(timeline) => self.snapshot(timeline),
-            Output::Timeline(timeline) => self.timeline(timeline),
-            Output::Upload(upload) => self.upload(upload),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    fn keeps(&self) -> CapabilitySet {
-        privileges::FOR_CONTROL_SOCKET
     }
 }
 

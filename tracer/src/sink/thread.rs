@@ -1,0 +1,272 @@
+//! A sink: outputs are rendered by whoever made them, while they are still in the processor's cache,
+//! and a thread writes the bytes, which may block. What will be dropped is not rendered.
+
+use std::{
+    io::{self, ErrorKind, Write},
+    sync::mpsc::{self, TryRecvError},
+    thread,
+};
+
+use anyhow::{Context as _, Result};
+use rustix::thread::CapabilitySet;
+use tracing::error;
+
+use super::{Render, losses::Losses};
+use crate::{moment::Moment, output::Output, privileges};
+
+/// What happens to outputs when the sink is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenBehind {
+    /// They are dropped and counted: live tracing does not wait.
+    Drop,
+    /// The caller waits: a recording can.
+    Wait,
+}
+
+/// See the module.
+pub struct SinkThread {
+    render: Box<dyn Render>,
+    /// What is rendered and not handed over yet.
+    chunk: Chunk,
+    chunks: Option<mpsc::Sender<Chunk>>,
+    /// Each chunk comes back once it is written.
+    written: mpsc::Receiver<Chunk>,
+    thread: thread::JoinHandle<io::Result<()>>,
+    waiting: Waiting,
+    /// Buffers that came back, for the next chunks.
+    spare: Vec<Vec<u8>>,
+    /// Whether the destination is gone.
+    broken: bool,
+    when_behind: WhenBehind,
+    lost: Losses,
+}
+
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+/// What was handed over and has not come back.
+#[derive(Default)]
+struct Waiting {
+    chunks: usize,
+    bytes: usize,
+    lines: u64,
+}
+
+/// Bytes that are handed over at once; fewer where the thread has nothing to do.
+const CHUNK: usize = 64 * 1024;
+/// Lines that may wait before more are dropped.
+pub(super) const MOST_LINES: u64 = 1 << 16;
+/// Bytes that may, a line more or less.
+pub(super) const MOST_BYTES: usize = 1 << 26;
+/// Buffers that are kept while nothing waits. Others are freed, as are those that one output made
+/// larger than all others.
+const MOST_SPARE: usize = 4;
+const MOST_SPARE_BYTES: usize = 4 * CHUNK;
+
+impl SinkThread {
+    /// Starts the thread, which lets go of all capabilities but these.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        render: Box<dyn Render>,
+        mut destination: Box<dyn Write + Send>,
+        keeps: CapabilitySet,
+        when_behind: WhenBehind,
+    ) -> Result<Self> {
+        let (chunks, to_write) = mpsc::channel();
+        let (come_back, written) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("sink".to_owned())
+            .spawn(move || {
+                privileges::keep(keeps);
+                write_all(&mut destination, &to_write, &come_back)
+            })
+            .context("starting the output's thread")?;
+        Ok(Self {
+            render,
+            chunk: Chunk::default(),
+            chunks: Some(chunks),
+            written,
+            thread,
+            waiting: Waiting::default(),
+            spare: Vec::new(),
+            broken: false,
+            when_behind,
+            lost: Losses::default(),
+        })
+    }
+
+    /// Renders a turn's outputs, or counts them as lost. `at` is now.
+    pub fn send(&mut self, outputs: &[Output], at: Moment) {
+        self.take_back();
+        self.tell_lost();
+        for output in outputs {
+            if self.has_room() {
+                self.render(output);
+            } else if self.render.shows(output) {
+                self.lost.note(output, at);
+            }
+        }
+        if self.waiting.chunks == 0 {
+            self.hand_over();
+        }
+    }
+
+    /// What comes now comes at the end, and is not dropped, however far the sink is behind.
+    pub const fn wait_from_now_on(&mut self) {
+        self.when_behind = WhenBehind::Wait;
+    }
+
+    /// Whether the destination is gone; nothing more can be written.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Waits until everything is written; gives the number of lines that were lost on somebody who
+    /// still reads.
+    ///
+    /// # Errors
+    /// What the destination said. A closed pipe is no error.
+    pub fn finish(mut self) -> Result<u64> {
+        self.wait_from_now_on();
+        self.tell_lost();
+        self.hand_over();
+        drop(self.chunks.take());
+        while !self.broken && self.waiting.chunks > 0 {
+            self.wait_for_one();
+        }
+        let lost = self.lost.total();
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(lost),
+            Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+            Ok(Err(error)) if lost == 0 => Err(error).context("writing the output"),
+            Ok(Err(error)) => {
+                Err(error).with_context(|| format!("writing the output, {lost} lines of it lost"))
+            }
+            Err(_) => {
+                error!("the output's thread ended abnormally");
+                Ok(lost)
+            }
+        }
+    }
+
+    /// Whether a line more may be rendered; where the caller can wait, waits for that.
+    fn has_room(&mut self) -> bool {
+        while self.is_behind() && self.when_behind == WhenBehind::Wait && !self.broken {
+            self.wait_for_one();
+        }
+        !self.broken && !self.is_behind()
+    }
+
+    const fn is_behind(&self) -> bool {
+        self.waiting.lines + self.chunk.lines >= MOST_LINES
+            || self.waiting.bytes + self.chunk.bytes.len() >= MOST_BYTES
+    }
+
+    fn tell_lost(&mut self) {
+        if self.has_room() {
+            for lost in self.lost.take() {
+                self.render(&lost);
+            }
+        }
+    }
+
+    fn render(&mut self, output: &Output) {
+        let before = self.chunk.bytes.len();
+        if let Err(error) = self.render.render(output, &mut self.chunk.bytes) {
+            error!("an output cannot be shown: {error}");
+            self.chunk.bytes.truncate(before);
+            self.lost.count(1);
+        }
+        self.chunk.lines += u64::from(self.chunk.bytes.len() > before);
+        if self.chunk.bytes.len() >= CHUNK || self.chunk.lines >= MOST_LINES {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.chunk.bytes.is_empty() {
+            return;
+        }
+        let next = Chunk {
+            bytes: self.spare.pop().unwrap_or_default(),
+            lines: 0,
+        };
+        let chunk = std::mem::replace(&mut self.chunk, next);
+        self.waiting.chunks += 1;
+        self.waiting.bytes += chunk.bytes.len();
+        self.waiting.lines += chunk.lines;
+        let sent = self.chunks.as_ref().map(|chunks| chunks.send(chunk));
+        if !matches!(sent, Some(Ok(()))) {
+            self.break_off();
+        }
+    }
+
+    /// Takes back what is written by now.
+    fn take_back(&mut self) {
+        loop {
+            match self.written.try_recv() {
+                Ok(chunk) => self.reuse(chunk),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.break_off(),
+            }
+        }
+    }
+
+    /// Waits until the thread has written a chunk, or has ended.
+    fn wait_for_one(&mut self) {
+        match self.written.recv() {
+            Ok(chunk) => self.reuse(chunk),
+            Err(_) => self.break_off(),
+        }
+    }
+
+    fn reuse(&mut self, mut chunk: Chunk) {
+        self.waiting.chunks -= 1;
+        self.waiting.bytes -= chunk.bytes.len();
+        self.waiting.lines -= chunk.lines;
+        if self.spare.len() < MOST_SPARE && chunk.bytes.capacity() <= MOST_SPARE_BYTES {
+            chunk.bytes.clear();
+            self.spare.push(chunk.bytes);
+        }
+    }
+
+    /// The destination is gone, with all that was not written.
+    fn break_off(&mut self) {
+        self.broken = true;
+        let waiting = std::mem::take(&mut self.waiting);
+        let chunk = std::mem::take(&mut self.chunk);
+        self.lost.count(waiting.lines + chunk.lines);
+    }
+}
+
+/// Writes what comes, and flushes when nothing waits.
+fn write_all(
+    destination: &mut dyn Write,
+    chunks: &mpsc::Receiver<Chunk>,
+    written: &mpsc::Sender<Chunk>,
+) -> io::Result<()> {
+    loop {
+        let chunk = match chunks.try_recv() {
+            Ok(chunk) => chunk,
+            Err(_) => {
+                destination.flush()?;
+                match chunks.recv() {
+                    Ok(chunk) => chunk,
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        destination.write_all(&chunk.bytes)?;
+        // Nobody waits for it any more where that fails.
+        let _ = written.send(chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests;
