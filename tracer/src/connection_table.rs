@@ -10,6 +10,8 @@ mod pairing;
 mod roles;
 mod tasks;
 
+use std::num::NonZeroU64;
+
 use foldhash::HashMap;
 
 use self::{
@@ -19,7 +21,7 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
-    connection::{Connection, Learned, Reset, RolesFrom, Transition, View},
+    connection::{Connection, ConnectionId, Learned, Reset, RolesFrom, View},
     dialogue::{Sighting, Told},
     end::End,
     event::{Address, Addresses, Aside, Event, State, What},
@@ -77,7 +79,7 @@ impl ConnectionTable {
                 error,
             } => {
                 let addresses = event.addresses?;
-                let task = task.map(|task| self.tasks.share(task));
+                let task = task.map(|task| self.tasks.of_record(&task));
                 let (key, end) = self.socket(cookie, addresses, old, new);
                 self.complete_addresses(key, end, addresses);
                 let view = self.view_mut(key, end)?;
@@ -89,7 +91,7 @@ impl ConnectionTable {
                     };
                     view.learn_owner(task, learned);
                 }
-                view.note_transition(Transition::new(mono_ns, (old, new), counters, error));
+                view.note_transition(mono_ns, (old, new), &counters, error);
                 Some((key, end))
             }
             What::SynAckRetransmit => {
@@ -116,7 +118,7 @@ impl ConnectionTable {
             }
             What::Error(error) => self.with_view(cookie, |view| view.note_error(error)),
             What::Held(how, task) => {
-                let task = task.map(|task| self.tasks.share(task));
+                let task = task.map(|task| self.tasks.of_record(&task));
                 self.with_view(cookie, |view| {
                     if let Some(task) = task {
                         view.learn_owner(task, Learned::by(how));
@@ -229,7 +231,7 @@ impl ConnectionTable {
                 }
             }
         };
-        if self.is_news(key, from, mono_ns, &segment, aside) {
+        if self.is_news(key, from, &segment, aside) {
             self.hear(key, from, mono_ns, segment.keep(), aside);
         }
         Some((key, from))
@@ -241,7 +243,6 @@ impl ConnectionTable {
         &mut self,
         key: Key,
         from: End,
-        mono_ns: u64,
         segment: &Segment<Packet>,
         aside: Aside,
     ) -> bool {
@@ -256,7 +257,7 @@ impl ConnectionTable {
             self.pairing.note_numbers(numbers, key);
         }
         if let Some(queue) = aside.accept_queue {
-            connection.note_accept_queue(mono_ns, queue);
+            connection.note_accept_queue(queue);
         }
         segment.leaving || !connection.dialogue.arrives(from, segment)
     }
@@ -333,13 +334,10 @@ impl ConnectionTable {
     fn open(&mut self, cookie: u64) -> Key {
         let key = Key(self.next);
         self.next += 1;
-        let id = if self.sockets.contains_key(&cookie) {
-            // The same socket, connected once more.
-            format!("{cookie}.{}", key.0)
-        } else {
-            cookie.to_string()
-        };
-        let mut connection = Connection::new(id);
+        // The same socket may be connected once more.
+        let is_known = self.sockets.contains_key(&cookie);
+        let again = NonZeroU64::new(key.0).filter(|_| is_known);
+        let mut connection = Connection::new(ConnectionId::new(cookie, again));
         connection.after_loss = self.lost_ns.is_some() || self.any_unfinished;
         self.connections.insert(key, Box::new(connection));
         key
@@ -368,7 +366,7 @@ impl ConnectionTable {
         }
         let handshake = self.early.take_segments(pair.client, pair.server);
         for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
-            if self.is_news(key, from, mono_ns, &segment, aside) {
+            if self.is_news(key, from, &segment, aside) {
                 self.hear(key, from, mono_ns, segment, aside);
             }
         }

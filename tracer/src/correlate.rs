@@ -7,8 +7,7 @@ use foldhash::HashMap;
 use upload_server::record::{ConnectionEnd, FeedLine, Server, Upload};
 
 use crate::{
-    connection::{Connection, Learned},
-    event::Task,
+    connection::{Connection, Learned, Task},
     input::Feed,
 };
 
@@ -87,7 +86,7 @@ impl Correlator {
             let task = Task {
                 pid: server.pid,
                 uid: 0,
-                comm: server.comm.clone(),
+                comm: server.comm.as_str().into(),
                 cgroup: 0,
             };
             view.learn_owner(Arc::new(task), Learned::Cookie);

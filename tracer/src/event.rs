@@ -35,9 +35,9 @@ pub enum What<'a> {
         /// The state it entered.
         new: State,
         /// Who did it, where a system call did.
-        task: Option<Task>,
+        task: Option<record::Task>,
         /// The socket's counters at that moment.
-        counters: Box<record::Counters>,
+        counters: record::Counters,
         /// `sk_err`, an errno; 0 for none.
         error: u32,
     },
@@ -66,7 +66,7 @@ pub enum What<'a> {
     /// is no error of the socket's yet.
     Error(u32),
     /// A process acted on the socket; no task where the record names none.
-    Held(Holding, Option<Task>),
+    Held(Holding, Option<record::Task>),
 }
 
 /// What a process did to a socket.
@@ -107,19 +107,6 @@ impl AcceptQueue {
     pub const fn is_full(self) -> bool {
         self.waiting > self.limit
     }
-}
-
-/// A process in the act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// Process id.
-    pub pid: u32,
-    /// User id.
-    pub uid: u32,
-    /// The process's name.
-    pub comm: String,
-    /// Its cgroup's id in the v2 hierarchy; 0 where unknown.
-    pub cgroup: u64,
 }
 
 /// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
@@ -222,8 +209,8 @@ impl<'a> Event<'a> {
             what: What::State {
                 old: State::from_kernel(record.old)?,
                 new: State::from_kernel(record.new)?,
-                task: Task::from_record(&record.task),
-                counters: Box::new(record.counters),
+                task: named(record.task),
+                counters: record.counters,
                 error: record.error,
             },
         })
@@ -269,9 +256,9 @@ impl<'a> Event<'a> {
             record::RESET_SENT => What::ResetSent,
             record::RESET_RECEIVED => What::ResetReceived,
             record::ERROR => What::Error(record.error),
-            record::READ => What::Held(Holding::Read, Task::from_record(&record.task)),
-            record::SEND => What::Held(Holding::Send, Task::from_record(&record.task)),
-            record::RELEASE => What::Held(Holding::Release, Task::from_record(&record.task)),
+            record::READ => What::Held(Holding::Read, named(record.task)),
+            record::SEND => What::Held(Holding::Send, named(record.task)),
+            record::RELEASE => What::Held(Holding::Release, named(record.task)),
             _ => return Err(Malformed::Kind(kind)),
         };
         Ok(Self {
@@ -302,20 +289,9 @@ fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed>
     })
 }
 
-impl Task {
-    fn from_record(record: &record::Task) -> Option<Self> {
-        if record.pid == 0 {
-            return None;
-        }
-        let length = record.comm.iter().position(|byte| *byte == 0);
-        let comm = &record.comm[..length.unwrap_or(record.comm.len())];
-        Some(Self {
-            pid: record.pid,
-            uid: record.uid,
-            comm: String::from_utf8_lossy(comm).into_owned(),
-            cgroup: record.cgroup,
-        })
-    }
+/// Whoever acted, where the record names somebody.
+fn named(task: record::Task) -> Option<record::Task> {
+    (task.pid != 0).then_some(task)
 }
 
 impl State {

@@ -1,5 +1,7 @@
 //! What is known of the machine and is no connection's own: its clocks, and the names of cgroups.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
 
 use crate::{input::CgroupName, moment::Clock};
@@ -9,9 +11,9 @@ use crate::{input::CgroupName, moment::Clock};
 pub struct Machine {
     /// The distance between its clocks.
     pub clock: Clock,
-    cgroups: HashMap<u64, String>,
+    cgroups: HashMap<u64, Arc<str>>,
     /// Those before. What is still seen was named once more since.
-    older_cgroups: HashMap<u64, String>,
+    older_cgroups: HashMap<u64, Arc<str>>,
 }
 
 impl Machine {
@@ -20,16 +22,14 @@ impl Machine {
         if self.cgroups.len() >= CgroupName::MOST {
             self.older_cgroups = std::mem::take(&mut self.cgroups);
         }
-        self.cgroups.insert(name.id, name.path);
+        self.cgroups.insert(name.id, name.path.into());
     }
 
     /// A cgroup's path below the root, where it is known.
     #[must_use]
-    pub fn cgroup(&self, id: u64) -> Option<&str> {
+    pub fn cgroup(&self, id: u64) -> Option<&Arc<str>> {
         let known = self.cgroups.get(&id);
-        known
-            .or_else(|| self.older_cgroups.get(&id))
-            .map(String::as_str)
+        known.or_else(|| self.older_cgroups.get(&id))
     }
 }
 
@@ -47,8 +47,11 @@ mod tests {
             machine.note_cgroup(CgroupName { id, path });
         }
         assert_eq!(machine.cgroup(0), None);
-        assert_eq!(machine.cgroup(most), Some("/16384"));
-        assert_eq!(machine.cgroup(3 * most - 1), Some("/49151"));
+        assert_eq!(machine.cgroup(most).map(|path| &**path), Some("/16384"));
+        assert_eq!(
+            machine.cgroup(3 * most - 1).map(|path| &**path),
+            Some("/49151")
+        );
         assert!(machine.cgroups.len() + machine.older_cgroups.len() <= 2 * CgroupName::MOST);
     }
 }

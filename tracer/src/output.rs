@@ -1,9 +1,12 @@
 //! What the core says: each variant is one line of NDJSON, told apart by `type`.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use upload_server::record::{Cookie, Outcome};
 
 use crate::{
+    connection::ConnectionId,
     dialogue::Told,
     end::End,
     event::State,
@@ -42,7 +45,7 @@ pub struct StateLine {
     #[serde(flatten)]
     pub at: Moment,
     /// The connection's name.
-    pub connection: String,
+    pub connection: ConnectionId,
     /// Which end of it.
     pub end: End,
     /// The state it left.
@@ -52,7 +55,7 @@ pub struct StateLine {
     /// The owner's process id, if it is known by now.
     pub pid: Option<u32>,
     /// The owner's process name, likewise.
-    pub comm: Option<String>,
+    pub comm: Option<Arc<str>>,
 }
 
 /// A segment passed: once, as its sender's socket let it go, or else as it arrived.
@@ -62,7 +65,7 @@ pub struct SegmentLine {
     #[serde(flatten)]
     pub at: Moment,
     /// The connection's name.
-    pub connection: String,
+    pub connection: ConnectionId,
     /// The segment.
     #[serde(flatten)]
     pub told: Told,
@@ -77,7 +80,7 @@ pub struct UploadLine {
     /// The server's name for it.
     pub id: String,
     /// The connection that carried it; `null` where the tracer did not see that connection.
-    pub connection: Option<String>,
+    pub connection: Option<ConnectionId>,
     /// The file's name.
     pub name: Option<String>,
     /// Bytes of the file that arrived; `null` where they were not counted.

@@ -4,7 +4,7 @@
 mod excess;
 mod loss;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use upload_server::record::{Cookie, Part, Upload};
 
@@ -149,12 +149,12 @@ impl Pipeline {
             let owner = connection.view(end).and_then(|view| view.owner.as_ref());
             out.push(Output::State(StateLine {
                 at: self.machine.clock.moment(mono_ns),
-                connection: connection.id.clone(),
+                connection: connection.id,
                 end,
                 old,
                 new,
                 pid: owner.map(|owner| owner.task.pid),
-                comm: owner.map(|owner| owner.task.comm.clone()),
+                comm: owner.map(|owner| Arc::clone(&owner.task.comm)),
             }));
         }
         if let Some(closed_ns) = connection.closed_ns() {
@@ -180,7 +180,7 @@ impl Pipeline {
         told.into_iter()
             .map(|told| SegmentLine {
                 at: self.machine.clock.moment(told.mono_ns),
-                connection: connection.id.clone(),
+                connection: connection.id,
                 told,
             })
             .collect()
@@ -219,7 +219,7 @@ impl Pipeline {
             let connection = key.and_then(|key| self.table.get(key));
             out.push(Output::Upload(Box::new(UploadLine {
                 at: self.machine.clock.moment(last_seen(&upload)),
-                connection: connection.map(|connection| connection.id.clone()),
+                connection: connection.map(|connection| connection.id),
                 id: upload.id,
                 name: upload.name,
                 bytes: Some(upload.bytes),
@@ -356,7 +356,7 @@ impl Pipeline {
             self.totals.uploads += 1;
             out.push(Output::Upload(Box::new(UploadLine {
                 at: self.machine.clock.moment(self.tick.mono_ns),
-                connection: Some(timeline.connection.clone()),
+                connection: Some(timeline.connection),
                 id: upload.id.clone(),
                 name: upload.name.clone(),
                 bytes: upload.bytes,

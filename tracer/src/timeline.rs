@@ -24,7 +24,7 @@ pub use self::{
     upload::UploadSummary,
 };
 use crate::{
-    connection::{Connection, RolesFrom, Transition, Unfinished, View},
+    connection::{Connection, ConnectionId, RolesFrom, Transition, Unfinished, View},
     end::End,
     machine::Machine,
     moment::Moment,
@@ -39,7 +39,7 @@ pub struct Timeline {
     #[serde(flatten)]
     pub at: Moment,
     /// The connection's name in every output.
-    pub connection: String,
+    pub connection: ConnectionId,
     /// Who opened it.
     pub client: Endpoint,
     /// Who was called.
@@ -173,7 +173,7 @@ impl Timeline {
         let is_open = closed_ns.is_none() && !is_gone;
         let mut timeline = Self {
             at: machine.clock.moment(first_ns),
-            connection: connection.id.clone(),
+            connection: connection.id,
             client: Endpoint::of(connection, End::Client, machine)?,
             server: Endpoint::of(connection, End::Server, machine)?,
             phases,
@@ -257,7 +257,7 @@ fn first_known(seen_ns: u64, uploads: &[Upload]) -> u64 {
 /// The first RST, who sent it, when, and the tracepoint it is known by.
 fn first_reset(connection: &Connection) -> Option<(End, u64, &'static str)> {
     let resets = connection.views().flat_map(|(end, view)| {
-        view.trouble().resets.iter().map(move |reset| {
+        view.rare().resets.iter().map(move |reset| {
             if reset.sent {
                 (end, reset.mono_ns, "tcp_send_reset")
             } else {
@@ -300,8 +300,8 @@ fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<&'stat
 
 /// The kernel's count at the last change of state, or what was seen of it since.
 fn retransmits(view: &View) -> u64 {
-    let counted = view.last().map_or(0, |last| last.counters().total_retrans);
-    view.retransmits.max(u64::from(counted))
+    let counted = view.counted.total_retrans;
+    u64::from(view.retransmits.max(counted))
 }
 
 /// Payload that `from` sent and the other end received in order: by the receiver's count where its
@@ -312,17 +312,16 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
         let last = receiver.last()?;
         let fin = u64::from(received_fin(connection, to));
         return last
-            .counters()
             .bytes_received
             .checked_sub(fin)
             .filter(|_| receiver.began());
     }
     let sender = connection.view(from)?;
-    let last = sender.last()?;
+    sender.last()?;
     let syn = u64::from(from == End::Client);
     let fin = u64::from(fin_was_acknowledged(sender));
-    last.counters()
-        .bytes_acked
+    let acknowledged = sender.counted.bytes_acked;
+    acknowledged
         .checked_sub(syn + fin)
         .filter(|_| sender.began())
 }
@@ -350,7 +349,7 @@ fn fin_after_fin_wait2(connection: &Connection, end: End) -> Option<&Transition>
     let last = view.last()?;
     let steps = &connection.dialogue.steps;
     let came = if steps.is_empty() {
-        last.counters().bytes_received > waiting.counters().bytes_received
+        last.bytes_received > waiting.bytes_received
     } else {
         steps.iter().any(|told| {
             told.from == end.other() && told.flags.has(Flags::FIN) && told.mono_ns <= last.mono_ns
@@ -373,5 +372,5 @@ fn fin_was_acknowledged(view: &View) -> bool {
 }
 
 fn was_reset(view: &View) -> bool {
-    !view.trouble().resets.is_empty()
+    !view.rare().resets.is_empty()
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tracer_ebpf::record;
 
-use crate::event::{Holding, Task};
+use crate::event::Holding;
 
 /// The process that a socket belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,19 @@ pub struct Owner {
     pub task: Arc<Task>,
     /// What it did when it was seen.
     pub learned: Learned,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Process id.
+    pub pid: u32,
+    /// User id.
+    pub uid: u32,
+    /// The process's name.
+    pub comm: Arc<str>,
+    /// Its cgroup's id in the v2 hierarchy; 0 where unknown.
+    pub cgroup: u64,
 }
 
 /// How an owner was learned, the best first.
@@ -43,4 +57,28 @@ impl Learned {
             Holding::Release => Self::Close,
         }
     }
+}
+
+impl From<&record::Task> for Task {
+    fn from(record: &record::Task) -> Self {
+        Self {
+            pid: record.pid,
+            uid: record.uid,
+            comm: String::from_utf8_lossy(name(record)).into(),
+            cgroup: record.cgroup,
+        }
+    }
+}
+
+impl PartialEq<record::Task> for Task {
+    fn eq(&self, record: &record::Task) -> bool {
+        (self.pid, self.uid, self.cgroup) == (record.pid, record.uid, record.cgroup)
+            && *self.comm == *String::from_utf8_lossy(name(record))
+    }
+}
+
+/// A record's process name, without the NULs at its end.
+fn name(record: &record::Task) -> &[u8] {
+    let length = record.comm.iter().position(|byte| *byte == 0);
+    &record.comm[..length.unwrap_or(record.comm.len())]
 }

@@ -1,7 +1,10 @@
 //! Sockets that were there before the tracer.
 
 use super::ConnectionTable;
-use crate::{connection::Learned, event::Task, sockets::OpenSocket};
+use crate::{
+    connection::{Learned, Task},
+    sockets::OpenSocket,
+};
 
 impl ConnectionTable {
     /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
@@ -29,7 +32,7 @@ impl ConnectionTable {
                 self.tasks.share(Task {
                     pid: holder.pid,
                     uid: holder.uid,
-                    comm: holder.comm,
+                    comm: holder.comm.into(),
                     cgroup: cgroup_id.unwrap_or_default(),
                 })
             })

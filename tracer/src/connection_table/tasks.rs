@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use tracer_ebpf::record;
 
-use crate::event::Task;
+use crate::connection::Task;
 
 /// With more, all are forgotten, and shared anew.
 const MOST: usize = 1024;
@@ -14,6 +15,14 @@ const MOST: usize = 1024;
 pub(super) struct Tasks(HashMap<u32, Arc<Task>>);
 
 impl Tasks {
+    /// The task that a record names.
+    pub(super) fn of_record(&mut self, record: &record::Task) -> Arc<Task> {
+        match self.0.get(&record.pid) {
+            Some(known) if **known == *record => Arc::clone(known),
+            _ => self.share(record.into()),
+        }
+    }
+
     /// The same task as one that is kept already, or this one.
     pub(super) fn share(&mut self, task: Task) -> Arc<Task> {
         if let Some(known) = self.0.get(&task.pid)

@@ -35,7 +35,7 @@ fn a_change_of_state() {
         panic!("{event:?}");
     };
     assert_eq!((old, new), (State::Close, State::SynSent));
-    assert_eq!(task.unwrap().comm, "curl");
+    assert_eq!(task.unwrap().comm, change.task.comm);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::Pipeline;
 use crate::{
+    connection::ConnectionId,
     input::{Feed, Input, Tick},
     output::{Hop, Output},
     sockets::Present,
@@ -299,8 +300,8 @@ fn connections_whose_end_was_lost() {
         cookies: vec![THERE],
     };
     let told = told_after(&mut pipeline, present);
-    let names: Vec<&str> = told.iter().map(|one| one.connection.as_str()).collect();
-    assert_eq!(names, [GONE.to_string()]);
+    let names: Vec<_> = told.iter().map(|one| one.connection).collect();
+    assert_eq!(names, [ConnectionId::new(GONE, None)]);
     assert!(!told[0].open);
     let why = [
         "its end was not seen",

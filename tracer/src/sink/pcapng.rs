@@ -22,6 +22,7 @@ use pcap_file::{
 
 use super::Render;
 use crate::{
+    connection::ConnectionId,
     end::End,
     output::{Output, SegmentLine},
     output_file::Destination,
@@ -32,7 +33,7 @@ pub struct Pcapng {
     /// Has the bytes only while an output is rendered.
     writer: PcapNgWriter<Vec<u8>>,
     /// What is known of each open connection's owners and uploads.
-    known: HashMap<String, Known>,
+    known: HashMap<ConnectionId, Known>,
 }
 
 #[derive(Default)]
@@ -110,8 +111,8 @@ impl Pcapng {
         comment
     }
 
-    fn known(&mut self, connection: &str) -> &mut Known {
-        self.known.entry(connection.to_owned()).or_default()
+    fn known(&mut self, connection: ConnectionId) -> &mut Known {
+        self.known.entry(connection).or_default()
     }
 }
 
@@ -131,7 +132,7 @@ impl Render for Pcapng {
             Output::State(state) => {
                 let owner = state.comm.as_ref().zip(state.pid);
                 if let Some((comm, pid)) = owner {
-                    let known = self.known(&state.connection);
+                    let known = self.known(state.connection);
                     let owner = Some(format!("{comm}[{pid}]"));
                     match state.end {
                         End::Client => known.client = owner,
@@ -140,7 +141,7 @@ impl Render for Pcapng {
                 }
             }
             Output::Upload(upload) => {
-                if let Some(connection) = &upload.connection {
+                if let Some(connection) = upload.connection {
                     self.known(connection).uploads.push(upload.id.clone());
                 }
             }

@@ -157,7 +157,7 @@ impl Render for Text {
             Output::Timeline(timeline) => {
                 self.timeline(timeline, to)?;
                 self.remember(timeline, true);
-                self.packets.forget(&timeline.connection);
+                self.packets.forget(timeline.connection);
                 Ok(())
             }
             Output::Lost(lost) => write_lost(to, self.styles, lost),

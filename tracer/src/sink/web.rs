@@ -21,6 +21,7 @@ use self::control::Control;
 pub use self::thread::WebThread;
 use super::explain::explained;
 use crate::{
+    connection::ConnectionId,
     output::{Output, UploadLine},
     timeline::{Certainty, Phase, Timeline, UploadSummary},
 };
@@ -41,7 +42,7 @@ pub struct Web {
     /// Where the server listens.
     listen: Vec<SocketAddr>,
     /// Uploads of open connections whose timelines were handed in as they stood.
-    told: HashMap<String, HashSet<String>>,
+    told: HashMap<ConnectionId, HashSet<String>>,
     /// What was told of connections that may turn out to have carried a part of an upload.
     remembered: VecDeque<(Cookie, Bytes)>,
     /// Connections that have, and of which nothing was told yet.
@@ -94,7 +95,7 @@ impl Web {
     }
 
     fn snapshot(&mut self, timeline: &Timeline) {
-        let told = self.told.entry(timeline.connection.clone()).or_default();
+        let told = self.told.entry(timeline.connection).or_default();
         let new: Vec<&str> = reported(timeline)
             .filter(|id| told.insert((*id).to_owned()))
             .collect();

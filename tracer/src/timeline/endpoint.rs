@@ -1,6 +1,9 @@
 //! One end of a connection: where it is, and whose.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use upload_server::record::Cookie;
@@ -41,11 +44,11 @@ pub struct Process {
     /// Process id.
     pub pid: Option<u32>,
     /// Process name.
-    pub comm: Option<String>,
+    pub comm: Option<Arc<str>>,
     /// User id.
     pub uid: Option<u32>,
     /// Path of its cgroup (v2) below the root.
-    pub cgroup: Option<String>,
+    pub cgroup: Option<Arc<str>>,
     /// Id of the container that the cgroup is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
@@ -60,7 +63,7 @@ impl Endpoint {
         let seen_by_peer = peer.map(|peer| peer.addresses.remote);
         let address = view.map(|view| view.addresses.local).or(seen_by_peer)?;
         let owner = view.and_then(|view| view.owner.as_ref());
-        let others = view.map_or(&[][..], |view| &view.holders);
+        let others = view.map_or(&[][..], |view| &view.rare().holders);
         Some(Self {
             addr: address.ip(),
             port: address.port(),
@@ -86,11 +89,13 @@ impl Process {
         let cgroup = machine.cgroup(owner.task.cgroup);
         Self {
             pid: Some(owner.task.pid),
-            comm: Some(owner.task.comm.clone()),
+            comm: Some(Arc::clone(&owner.task.comm)),
             // The server's word says nothing of the user.
             uid: Some(owner.task.uid).filter(|_| owner.learned != Learned::Cookie),
-            cgroup: cgroup.map(str::to_owned),
-            container: cgroup.and_then(container_id).map(str::to_owned),
+            cgroup: cgroup.map(Arc::clone),
+            container: cgroup
+                .and_then(|path| container_id(path))
+                .map(str::to_owned),
             owner_from: Some(owner.learned),
         }
     }

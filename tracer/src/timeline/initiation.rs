@@ -131,18 +131,14 @@ impl Initiation {
             steps: steps(connection, failure.is_some(), origin),
             options: options(connection),
             rtt_ns: client
-                .and_then(|view| view.entered(State::Established))
-                .map(|seen| u64::from(seen.counters().srtt_us_8) * 1000 / 8)
+                .and_then(|view| view.opened)
+                .map(|opened| u64::from(opened.srtt_us_8) * 1000 / 8)
                 .filter(|rtt| *rtt > 0),
             accepted_ns: accepted.map(|at| origin.since(at)),
             accept_wait_ns: accepted
                 .zip(queued)
                 .and_then(|(accepted, queued)| accepted.checked_sub(queued)),
-            accept_queue: connection
-                .accept_queues
-                .iter()
-                .map(|(_, queue)| *queue)
-                .max_by_key(|queue| queue.waiting),
+            accept_queue: connection.accept_queue.map(|queue| queue.longest),
             failure,
             explain: None,
         }
@@ -157,7 +153,7 @@ fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     let held_back = connection
         .client
         .iter()
-        .flat_map(|view| &view.trouble().held_back_syns);
+        .flat_map(|view| &view.rare().held_back_syns);
     for attempt in held_back {
         let at = origin.since(attempt.mono_ns);
         let syn = Step::observed("SYN", End::Client, at, "tcp_retransmit_skb");
@@ -218,7 +214,7 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
         at(sent),
         "client CLOSE→SYN_SENT",
     )];
-    for again in client.map_or(&[][..], |view| &view.trouble().syn_retransmits) {
+    for again in client.map_or(&[][..], |view| &view.rare().syn_retransmits) {
         let at = origin.since(*again);
         steps.push(Step::observed("SYN", End::Client, at, "tcp_retransmit_skb").again());
     }
@@ -255,23 +251,23 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
 }
 
 fn options(connection: &Connection) -> Option<Options> {
-    let (end, counters) = connection.views().find_map(|(end, view)| {
-        let seen = view.entered(State::Established)?;
-        Some((end, seen.counters()))
-    })?;
+    let mut views = connection.views();
+    let (end, opened) = views.find_map(|(end, view)| Some((end, view.opened?)))?;
     let (own, peer) = (
-        counters.rcv_wscale.min(MOST_SHIFT),
-        counters.snd_wscale.min(MOST_SHIFT),
+        opened.rcv_wscale.min(MOST_SHIFT),
+        opened.snd_wscale.min(MOST_SHIFT),
     );
     let (client, server) = match end {
         End::Client => (own, peer),
         End::Server => (peer, own),
     };
     Some(Options {
-        mss: counters.mss_clamp,
-        window_scale: (counters.window_scaling != 0).then_some(WindowScale { client, server }),
-        sack_permitted: counters.sack != 0,
-        timestamps: counters.timestamps != 0,
+        mss: opened.mss_clamp,
+        window_scale: opened
+            .window_scaling
+            .then_some(WindowScale { client, server }),
+        sack_permitted: opened.sack,
+        timestamps: opened.timestamps,
     })
 }
 
@@ -287,15 +283,15 @@ fn failure(connection: &Connection) -> Option<Failure> {
         .find_map(|(_, view)| view.entered(State::Close).map(|end| (view, end)))?;
     // A process that asked for the error has cleared it before it closed the socket.
     let error = match end.error {
-        0 => view.trouble().error.unwrap_or(0),
+        0 => view.rare().error.unwrap_or(0),
         error => error,
     };
-    let queues = &connection.accept_queues;
     let unanswered = matches!(error, 0 | errno::TIMED_OUT);
-    if unanswered && !queues.is_empty() && queues.iter().all(|(_, queue)| queue.is_full()) {
+    let queue = connection.accept_queue;
+    if unanswered && queue.is_some_and(|queue| queue.always_full) {
         return Some(Failure::AcceptQueueFull);
     }
-    if error == 0 && view.trouble().icmp_in_syn_sent {
+    if error == 0 && view.rare().icmp_in_syn_sent {
         return Some(Failure::Unreachable);
     }
     // An ICMP message that nobody is at the port makes the same error as a RST.

@@ -73,7 +73,8 @@ impl Maintenance {
             .min()
             .map(|left| left.max(established.unwrap_or(left)));
         let payload = &connection.dialogue.payload;
-        let last = connection.views().find_map(|(_, view)| view.last());
+        let mut changed = connection.views().filter(|(_, view)| view.last().is_some());
+        let counted = changed.next().map(|(_, view)| view.counted);
         Self {
             start_ns: established.map(|at| origin.since(at)),
             end_ns: left.map(|at| origin.since(at)),
@@ -88,11 +89,11 @@ impl Maintenance {
             exchanges: exchanges(connection, uploads, bytes, origin),
             exchanges_left_out: payload.exchanges_left_out(),
             malformed: payload.malformed().to_vec(),
-            rtt_ns: last
-                .map(|last| u64::from(last.counters().srtt_us_8) * 1000 / 8)
+            rtt_ns: counted
+                .map(|counted| u64::from(counted.srtt_us_8) * 1000 / 8)
                 .filter(|rtt| *rtt > 0),
-            min_rtt_ns: last
-                .map(|last| last.counters().min_rtt_us)
+            min_rtt_ns: counted
+                .map(|counted| counted.min_rtt_us)
                 .filter(|rtt| *rtt > 0 && *rtt < u32::MAX)
                 .map(|rtt| u64::from(rtt) * 1000),
             explain: None,

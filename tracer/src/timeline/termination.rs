@@ -191,7 +191,7 @@ fn fin_steps(connection: &Connection, first: End, origin: Origin) -> Vec<Step> {
     let second_ack = seen(second, |view| {
         let last = view.last()?;
         let orderly = matches!(last.old, State::LastAck | State::Closing);
-        (orderly && last.new == State::Close && view.trouble().resets.is_empty()).then_some(last)
+        (orderly && last.new == State::Close && view.rare().resets.is_empty()).then_some(last)
     })
     .or_else(|| match connection.view(second) {
         None => left_fin_wait2(),
@@ -268,7 +268,7 @@ fn gave_up_before_reset(connection: &Connection) -> Option<End> {
         .filter(|(_, view, last)| {
             let open = matches!(last.old, State::Established | State::CloseWait);
             let closed = open && last.new == State::Close && last.error != 0;
-            closed && view.trouble().resets.is_empty() && last.mono_ns < reset
+            closed && view.rare().resets.is_empty() && last.mono_ns < reset
         })
         .min_by_key(|(_, _, last)| last.mono_ns)
         .map(|(end, _, _)| end)
@@ -303,7 +303,7 @@ fn received_after_fin(connection: &Connection, end: End) -> bool {
         return false;
     };
     let peer_fin = u64::from(super::received_fin(connection, end));
-    last.counters().bytes_received > fin.counters().bytes_received.saturating_add(peer_fin)
+    last.bytes_received > fin.bytes_received.saturating_add(peer_fin)
 }
 
 fn time_wait(connection: &Connection) -> Option<End> {

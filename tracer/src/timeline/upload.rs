@@ -5,6 +5,7 @@ use serde::Serialize;
 use upload_server::record::{Outcome, Upload};
 
 use super::{Certainty, Exchange, How, Phase, Timeline};
+use crate::connection::ConnectionId;
 
 /// An upload as a timeline lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,10 +50,8 @@ impl Timeline {
         let was_reset = self
             .termination()
             .is_some_and(|phase| phase.how == Some(How::Rst));
-        let Self {
-            connection, phases, ..
-        } = self;
-        let Some(maintenance) = phases.iter_mut().find_map(Phase::maintenance_mut) else {
+        let connection = self.connection;
+        let Some(maintenance) = self.phases.iter_mut().find_map(Phase::maintenance_mut) else {
             return;
         };
         for exchange in &mut maintenance.exchanges {
@@ -83,7 +82,11 @@ impl Timeline {
 }
 
 /// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
-fn of_exchange(exchange: &Exchange, connection: &str, was_reset: bool) -> Option<UploadSummary> {
+fn of_exchange(
+    exchange: &Exchange,
+    connection: ConnectionId,
+    was_reset: bool,
+) -> Option<UploadSummary> {
     let request = &exchange.request;
     if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
         return None;

@@ -6,25 +6,21 @@ use std::{
     io::{self, Write},
 };
 
-use crate::{dialogue::Remark, end::End, output::SegmentLine, segment::Options};
+use crate::{
+    connection::ConnectionId, dialogue::Remark, end::End, output::SegmentLine, segment::Options,
+};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct PacketList {
     /// When the first segment of each connection passed.
-    beginnings: HashMap<String, u64>,
+    beginnings: HashMap<ConnectionId, u64>,
 }
 
 impl PacketList {
     pub(super) fn write(&mut self, out: &mut impl Write, segment: &SegmentLine) -> io::Result<()> {
         let now = segment.at.mono_ns;
-        let beginning = match self.beginnings.get(&segment.connection) {
-            Some(beginning) => *beginning,
-            None => *self
-                .beginnings
-                .entry(segment.connection.clone())
-                .or_insert(now),
-        };
+        let beginning = *self.beginnings.entry(segment.connection).or_insert(now);
         let since = now.saturating_sub(beginning);
         let (seconds, micros) = (since / 1_000_000_000, since % 1_000_000_000 / 1000);
         let connection = &segment.connection;
@@ -39,8 +35,8 @@ impl PacketList {
         )
     }
 
-    pub(super) fn forget(&mut self, connection: &str) {
-        self.beginnings.remove(connection);
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
+        self.beginnings.remove(&connection);
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{MOST_BYTES, MOST_LINES, Render, SinkThread, WhenBehind};
 use crate::{
+    connection::ConnectionId,
     end::End,
     event::State,
     moment::{Clock, Moment},
@@ -96,10 +97,10 @@ fn line(count: u64) -> Output {
     })
 }
 
-fn state(connection: &str) -> Output {
+fn state(connection: u64) -> Output {
     Output::State(StateLine {
         at: now(),
-        connection: connection.to_owned(),
+        connection: ConnectionId::new(connection, None),
         end: End::Client,
         old: State::Close,
         new: State::SynSent,
@@ -118,7 +119,7 @@ fn neither_losses_nor_what_comes_last_are_dropped() {
     });
     let most = usize::try_from(MOST_LINES).unwrap();
     thread.send(&vec![line(1); most], now());
-    thread.send(&[state("1"), line(2)], now());
+    thread.send(&[state(1), line(2)], now());
     thread.send(&[line(3)], now());
     drop(allow);
     thread.wait_from_now_on();
@@ -147,9 +148,9 @@ fn nothing_is_rendered_that_will_be_dropped() {
         written: Arc::default(),
     };
     let (mut thread, times) = start_padded(slow, MOST_BYTES / 16);
-    thread.send(&vec![state("1"); 20], now());
+    thread.send(&vec![state(1); 20], now());
     assert_eq!(times.get(), 16);
-    thread.send(&[state("2"), state("3")], now());
+    thread.send(&[state(2), state(3)], now());
     assert_eq!(times.get(), 16);
     drop(allow);
     assert_eq!(thread.finish().unwrap(), 6);
@@ -161,10 +162,10 @@ fn nothing_is_rendered_that_will_be_dropped() {
 fn lines_are_lost_with_a_destination_that_fails() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let (mut thread, times) = start(full);
-    thread.send(&[state("1"), state("2")], now());
+    thread.send(&[state(1), state(2)], now());
     thread.wait_for_one();
     assert!(thread.is_broken());
-    thread.send(&[state("3")], now());
+    thread.send(&[state(3)], now());
     assert_eq!(times.get(), 2);
     let error = thread.finish().unwrap_err();
     assert_eq!(
@@ -178,7 +179,7 @@ fn a_closed_pipe_ends_quietly() {
     let (reader, writer) = io::pipe().unwrap();
     let (mut thread, _) = start(writer);
     drop(reader);
-    thread.send(&[state("1")], now());
+    thread.send(&[state(1)], now());
     thread.wait_for_one();
     assert!(thread.is_broken());
     assert_eq!(thread.finish().unwrap(), 0);
@@ -187,10 +188,10 @@ fn a_closed_pipe_ends_quietly() {
 #[test]
 fn buffers_come_back() {
     let (mut thread, _) = start(io::sink());
-    thread.send(&[state("1")], now());
+    thread.send(&[state(1)], now());
     thread.wait_for_one();
     let buffer = thread.spare[0].as_ptr();
-    thread.send(&[state("2")], now());
+    thread.send(&[state(2)], now());
     assert!(thread.spare.is_empty());
     assert_eq!(thread.chunk.bytes.as_ptr(), buffer);
     assert_eq!(thread.finish().unwrap(), 0);

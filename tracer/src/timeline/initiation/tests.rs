@@ -7,7 +7,7 @@ use zerocopy::FromZeros as _;
 
 use super::{Failure, WindowScale, failure, options};
 use crate::{
-    connection::{Connection, Reset, Transition, View},
+    connection::{Connection, ConnectionId, Reset, View},
     event::{Address, Addresses, State},
 };
 
@@ -26,10 +26,9 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
         (State::Close, State::SynSent, Counters::new_zeroed(), 0),
         (State::SynSent, state, counters, error),
     ] {
-        let transition = Transition::new(0, (old, new), Box::new(counters), error);
-        view.note_transition(transition);
+        view.note_transition(0, (old, new), &counters, error);
     }
-    let mut connection = Connection::new("1".to_owned());
+    let mut connection = Connection::new(ConnectionId::new(1, None));
     connection.client = Some(view);
     connection
 }

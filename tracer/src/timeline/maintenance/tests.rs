@@ -7,7 +7,7 @@ use zerocopy::FromZeros as _;
 
 use super::Maintenance;
 use crate::{
-    connection::{Connection, Transition, View},
+    connection::{Connection, ConnectionId, View},
     event::{Address, Addresses, State},
     timeline::{Bytes, Origin},
 };
@@ -20,13 +20,9 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
         netns: 0,
     };
     let mut view = View::new(cookie, addresses);
-    view.transitions = states
-        .iter()
-        .map(|&(mono_ns, old, new)| {
-            let counters = Box::new(Counters::new_zeroed());
-            Transition::new(mono_ns, (old, new), counters, 0)
-        })
-        .collect();
+    for &(mono_ns, old, new) in states {
+        view.note_transition(mono_ns, (old, new), &Counters::new_zeroed(), 0);
+    }
     view
 }
 
@@ -34,7 +30,7 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
 #[test]
 fn a_client_that_closes_before_the_server_is_established() {
     use State::{Close, CloseWait, Established, FinWait1, SynRecv, SynSent};
-    let mut connection = Connection::new("1".to_owned());
+    let mut connection = Connection::new(ConnectionId::new(1, None));
     connection.client = Some(view(
         1,
         &[
