@@ -1,5 +1,6 @@
 //! Timelines for a terminal.
 
+mod apart;
 mod chart;
 mod explain;
 mod packets;
@@ -8,15 +9,15 @@ mod styles;
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
-    io::{self, Write},
+    fmt::{self, Display},
+    io::{self, Write as _},
     net::SocketAddr,
 };
 
 use upload_server::record::Outcome;
 
-use self::packets::PacketList;
 pub use self::styles::Styles;
+use self::{apart::Apart, chart::put, packets::PacketList};
 use super::{
     Render,
     units::{bytes_or_unknown, duration, plain, status_text},
@@ -77,7 +78,9 @@ impl Text {
             }
         }
         if timeline.uploads.is_empty() {
-            write_heading(out, styles, "connection", timeline, "")?;
+            let bold = styles.bold;
+            write!(out, "{bold}connection{bold:#}")?;
+            write_whose(out, styles, timeline)?;
         }
         write_others(out, timeline)?;
         let whole = whole_ns(timeline);
@@ -167,65 +170,59 @@ impl Render for Text {
 }
 
 fn write_upload_heading(
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
     styles: Styles,
     upload: &UploadSummary,
     timeline: &Timeline,
 ) -> io::Result<()> {
-    let bad = styles.bad;
-    let name = upload.name.as_deref().map_or_else(String::new, plain);
-    let status = status_text(upload.status);
-    let outcome = match upload.outcome {
-        Some(Outcome::Complete) | None => String::new(),
-        Some(outcome) => format!("  {bad}{outcome}{bad:#}"),
-    };
-    let rest = match upload.certainty {
-        Certainty::Inferred if upload.status.is_none() && upload.outcome.is_none() => {
-            format!("  {name}  {}", bytes_or_unknown(upload.bytes))
+    let Styles { bold, bad, .. } = styles;
+    match upload.certainty {
+        Certainty::Inferred => write!(out, "{bold}upload (inferred){bold:#}")?,
+        _ => write!(out, "{bold}upload {}{bold:#}", plain(&upload.id))?,
+    }
+    let name = upload.name.as_deref().map(plain).unwrap_or_default();
+    write!(out, "  {name}  {}", bytes_or_unknown(upload.bytes))?;
+    let is_untold = upload.status.is_none() && upload.outcome.is_none();
+    if upload.certainty != Certainty::Inferred || !is_untold {
+        write!(out, "  {}", status_text(upload.status))?;
+        match upload.outcome {
+            Some(Outcome::Complete) | None => {}
+            Some(outcome) => write!(out, "  {bad}{outcome}{bad:#}")?,
         }
-        _ => format!(
-            "  {name}  {}  {status}{outcome}",
-            bytes_or_unknown(upload.bytes)
-        ),
-    };
-    let what = match upload.certainty {
-        Certainty::Inferred => "upload (inferred)".to_owned(),
-        _ => format!("upload {}", upload.id),
-    };
-    write_heading(out, styles, &what, timeline, &rest)
+    }
+    write_whose(out, styles, timeline)
 }
 
-fn write_heading(
-    out: &mut impl Write,
-    styles: Styles,
-    what: &str,
-    timeline: &Timeline,
-    rest: &str,
-) -> io::Result<()> {
-    let Styles { bold, dim, .. } = styles;
-    let took = took(timeline);
-    let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
-    writeln!(
-        out,
-        "{bold}{what}{bold:#}{rest}  {took}    {dim}{client} → {server}{dim:#}"
-    )
+/// The heading's end: how long the connection lasted, and whose it is.
+fn write_whose(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+    let dim = styles.dim;
+    put(out, "  ");
+    write_took(out, timeline)?;
+    write!(out, "    {dim}")?;
+    write_ends(out, timeline)?;
+    writeln!(out, "{dim:#}")
+}
+
+fn write_ends(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
+    write_endpoint(out, &timeline.client)?;
+    put(out, " → ");
+    write_endpoint(out, &timeline.server)
 }
 
 /// How long the connection lasted, as far as that is known.
-fn took(timeline: &Timeline) -> String {
-    match (timeline.open_for_ns, timeline.lacks_begin()) {
-        (Some(so_far), false) if timeline.lost == 0 => format!("open for {}", duration(so_far)),
-        (Some(so_far), true) if timeline.lost == 0 => {
-            format!("open for more than {}", duration(so_far))
-        }
-        (Some(so_far), _) => format!("watched for {}", duration(so_far)),
-        (None, true) => format!("watched for {}", duration(whole_ns(timeline))),
-        (None, false) => duration(whole_ns(timeline)),
+fn write_took(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
+    let (lacks_begin, whole) = (timeline.lacks_begin(), duration(whole_ns(timeline)));
+    match timeline.open_for_ns.map(duration) {
+        Some(so_far) if timeline.lost > 0 => write!(out, "watched for {so_far}"),
+        Some(so_far) if lacks_begin => write!(out, "open for more than {so_far}"),
+        Some(so_far) => write!(out, "open for {so_far}"),
+        None if lacks_begin => write!(out, "watched for {whole}"),
+        None => write!(out, "{whole}"),
     }
 }
 
 /// Processes that used a socket beside its owner.
-fn write_others(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
+fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
     for (end, endpoint) in [("client", &timeline.client), ("server", &timeline.server)] {
         for other in &endpoint.also {
             if let (Some(comm), Some(pid)) = (&other.comm, other.pid) {
@@ -238,69 +235,66 @@ fn write_others(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
 }
 
 /// The end of a connection whose uploads were shown while it was open.
-fn write_ending(out: &mut impl Write, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+fn write_ending(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
     let bold = styles.bold;
-    let ids: Vec<&str> = timeline
-        .uploads
-        .iter()
-        .map(|upload| upload.id.as_str())
-        .collect();
     let Some(phase) = timeline.termination() else {
         return Ok(());
     };
-    let took = phase.start_ns.zip(phase.end_ns);
-    let took = took.map_or_else(
-        || "?".to_owned(),
-        |(start, end)| duration(end.saturating_sub(start)),
-    );
-    writeln!(
+    let mut ids = Apart::by(", ");
+    write!(out, "{bold}upload ")?;
+    for upload in &timeline.uploads {
+        ids.next(out);
+        put(out, &plain(&upload.id));
+    }
+    let whole = duration(whole_ns(timeline));
+    write!(
         out,
-        "{bold}upload {}{bold:#}  its connection closed after {}\n  termination  {took}   {}\n",
-        ids.join(", "),
-        duration(whole_ns(timeline)),
-        phases::termination_text(phase, timeline)
-    )
+        "{bold:#}  its connection closed after {whole}\n  termination  "
+    )?;
+    match phase.start_ns.zip(phase.end_ns) {
+        Some((start, end)) => write!(out, "{}", duration(end.saturating_sub(start)))?,
+        None => put(out, "?"),
+    }
+    put(out, "   ");
+    phases::closing(out, phase, timeline);
+    put(out, "\n\n");
+    Ok(())
 }
 
-fn write_brief(out: &mut impl Write, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+fn write_brief(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
     let dim = styles.dim;
-    let took = took(timeline);
-    let (client, server) = (endpoint(&timeline.client), endpoint(&timeline.server));
     let exchanges = timeline
         .maintenance()
         .map_or(&[][..], |phase| &phase.exchanges);
-    let mut requests = String::new();
+    write!(out, "{dim}connection without upload")?;
     for exchange in exchanges {
-        let (method, target) = (
-            plain(&exchange.request.method),
-            plain(&exchange.request.target),
-        );
-        let _ = write!(
-            requests,
-            "  {method} {target}  {}",
-            status_text(exchange.response.status)
-        );
+        put(out, "  ");
+        put(out, &plain(&exchange.request.method));
+        put(out, " ");
+        put(out, &plain(&exchange.request.target));
+        write!(out, "  {}", status_text(exchange.response.status))?;
     }
-    writeln!(
-        out,
-        "{dim}connection without upload{requests}  {took}    {client} → {server}{dim:#}"
-    )
+    put(out, "  ");
+    write_took(out, timeline)?;
+    put(out, "    ");
+    write_ends(out, timeline)?;
+    writeln!(out, "{dim:#}")
 }
 
-fn write_lone_upload(out: &mut impl Write, styles: Styles, upload: &UploadLine) -> io::Result<()> {
+fn write_lone_upload(out: &mut Vec<u8>, styles: Styles, upload: &UploadLine) -> io::Result<()> {
     let Styles { bold, bad, .. } = styles;
     writeln!(
         out,
         "{bold}upload {}{bold:#}  {}  {}  {}  {bad}{}{bad:#}  its connection was not seen\n",
-        upload.id,
-        upload.name.as_deref().map_or_else(String::new, plain),
+        plain(&upload.id),
+        upload.name.as_deref().map(plain).unwrap_or_default(),
         bytes_or_unknown(upload.bytes),
         status_text(upload.status),
         upload.outcome.unwrap_or(Outcome::Failed)
     )
 }
 
-fn write_lost(out: &mut impl Write, styles: Styles, lost: &LostLine) -> io::Result<()> {
+fn write_lost(out: &mut Vec<u8>, styles: Styles, lost: &LostLine) -> io::Result<()> {
     let bad = styles.bad;
     let within = duration(lost.to_ns.saturating_sub(lost.from_ns));
     let up_to = if lost.at_most { "up to " } else { "" };
@@ -312,7 +306,7 @@ fn write_lost(out: &mut impl Write, styles: Styles, lost: &LostLine) -> io::Resu
     )
 }
 
-fn write_summary(out: &mut impl Write, styles: Styles, summary: &SummaryLine) -> io::Result<()> {
+fn write_summary(out: &mut Vec<u8>, styles: Styles, summary: &SummaryLine) -> io::Result<()> {
     let Styles { dim, bad, .. } = styles;
     let lost = match summary.lost {
         0 => "nothing lost".to_owned(),
@@ -344,24 +338,24 @@ fn write_summary(out: &mut impl Write, styles: Styles, summary: &SummaryLine) ->
     Ok(())
 }
 
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
+fn counted(count: u64, what: &str) -> impl Display {
+    fmt::from_fn(move |f| {
+        let plural = if count == 1 { "" } else { "s" };
+        write!(f, "{count} {what}{plural}")
+    })
 }
 
-fn endpoint(endpoint: &Endpoint) -> String {
-    let mut address = SocketAddr::new(endpoint.addr, endpoint.port).to_string();
-    if endpoint.port == 0
-        && let Some(host) = address.strip_suffix(":0")
-    {
-        address = format!("{host}:?");
+fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
+    if let (Some(comm), Some(pid)) = (&endpoint.owner.comm, endpoint.owner.pid) {
+        put(out, &plain(comm));
+        write!(out, "[{pid}] ")?;
     }
-    match (&endpoint.owner.comm, endpoint.owner.pid) {
-        (Some(comm), Some(pid)) => format!("{}[{pid}] {address}", plain(comm)),
-        _ => address,
+    write!(out, "{}", SocketAddr::new(endpoint.addr, endpoint.port))?;
+    if endpoint.port == 0 {
+        out.pop();
+        out.push(b'?');
     }
+    Ok(())
 }
 
 /// From the beginning to the last thing that is known.

@@ -1,77 +1,103 @@
 //! Numbers and names as a person reads them.
 
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Formatter},
+};
+
 use hyper::StatusCode;
 
 /// Bytes with a decimal prefix, three digits or more.
-pub(super) fn bytes(count: u64) -> String {
-    scaled(
+pub(super) fn bytes(count: u64) -> impl Display {
+    Scaled::new(
         count,
         &[
             (1_000_000_000_000, "TB"),
             (1_000_000_000, "GB"),
             (1_000_000, "MB"),
             (1_000, "kB"),
-            (1, "B"),
         ],
+        "B",
     )
 }
 
 /// The same, or a question mark in its place.
-pub(super) fn bytes_or_unknown(count: Option<u64>) -> String {
-    count.map_or_else(|| "? B".to_owned(), bytes)
+pub(super) fn bytes_or_unknown(count: Option<u64>) -> impl Display {
+    fmt::from_fn(move |f| match count {
+        Some(count) => bytes(count).fmt(f),
+        None => f.write_str("? B"),
+    })
 }
 
 /// A duration in its natural unit.
-pub(super) fn duration(nanoseconds: u64) -> String {
-    scaled(
+pub(super) fn duration(nanoseconds: u64) -> impl Display {
+    Scaled::new(
         nanoseconds,
-        &[
-            (1_000_000_000, "s"),
-            (1_000_000, "ms"),
-            (1_000, "µs"),
-            (1, "ns"),
-        ],
+        &[(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")],
+        "ns",
     )
 }
 
-fn scaled(value: u64, units: &[(u64, &str)]) -> String {
-    let (unit, name) = units
-        .iter()
-        .find(|(unit, _)| value >= *unit)
-        .or(units.last())
-        .copied()
-        .unwrap_or((1, ""));
-    let whole = value / unit;
-    let tenth = value % unit * 10 / unit.max(1);
-    if unit == 1 || whole >= 100 {
-        format!("{whole} {name}")
-    } else {
-        format!("{whole}.{tenth} {name}")
+struct Scaled {
+    whole: u64,
+    tenth: Option<u64>,
+    unit: &'static str,
+}
+
+impl Scaled {
+    /// In the first of the larger units that it reaches, or else in the smallest.
+    fn new(value: u64, larger: &[(u64, &'static str)], smallest: &'static str) -> Self {
+        let Some((size, unit)) = larger.iter().find(|(size, _)| value >= *size) else {
+            return Self {
+                whole: value,
+                tenth: None,
+                unit: smallest,
+            };
+        };
+        let whole = value / size;
+        Self {
+            whole,
+            tenth: (whole < 100).then(|| value % size * 10 / size),
+            unit,
+        }
+    }
+}
+
+impl Display for Scaled {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { whole, unit, .. } = self;
+        match self.tenth {
+            Some(tenth) => write!(f, "{whole}.{tenth} {unit}"),
+            None => write!(f, "{whole} {unit}"),
+        }
     }
 }
 
 /// Foreign text without control characters: a process may be called anything.
-pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                '\u{fffd}'
-            } else {
-                character
-            }
-        })
-        .collect()
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
+    let replaced = text.chars().map(|character| {
+        if character.is_control() {
+            '\u{fffd}'
+        } else {
+            character
+        }
+    });
+    Cow::Owned(replaced.collect())
 }
 
 /// A status with its reason phrase.
-pub(super) fn status_text(status: Option<u16>) -> String {
-    let Some(status) = status else {
-        return "no response".to_owned();
-    };
-    let reason = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
-    format!("{status} {}", reason.unwrap_or_default())
+pub(super) fn status_text(status: Option<u16>) -> impl Display {
+    fmt::from_fn(move |f| {
+        let Some(status) = status else {
+            return f.write_str("no response");
+        };
+        let known = StatusCode::from_u16(status).ok();
+        let reason = known.and_then(|status| status.canonical_reason());
+        write!(f, "{status} {}", reason.unwrap_or_default())
+    })
 }
 
 #[cfg(test)]
@@ -80,19 +106,21 @@ mod tests {
 
     #[test]
     fn units() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(3_449_999), "3.4 MB");
-        assert_eq!(bytes(52_428_800), "52.4 MB");
-        assert_eq!(bytes(u64::MAX), "18446744 TB");
-        assert_eq!(duration(81_000), "81.0 µs");
-        assert_eq!(duration(41_234_567), "41.2 ms");
-        assert_eq!(duration(999), "999 ns");
-        assert_eq!(duration(123_456_789_012), "123 s");
+        assert_eq!(bytes(0).to_string(), "0 B");
+        assert_eq!(bytes(999).to_string(), "999 B");
+        assert_eq!(bytes(3_449_999).to_string(), "3.4 MB");
+        assert_eq!(bytes(52_428_800).to_string(), "52.4 MB");
+        assert_eq!(bytes(u64::MAX).to_string(), "18446744 TB");
+        assert_eq!(duration(81_000).to_string(), "81.0 µs");
+        assert_eq!(duration(41_234_567).to_string(), "41.2 ms");
+        assert_eq!(duration(999).to_string(), "999 ns");
+        assert_eq!(duration(123_456_789_012).to_string(), "123 s");
     }
 
     #[test]
     fn no_escape_sequences() {
         assert_eq!(plain("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+        assert_eq!(plain("é\u{9b}"), "é\u{fffd}");
+        assert_eq!(plain("plain"), "plain");
     }
 }

@@ -1,13 +1,17 @@
 //! The TLS handshake within the open connection.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use crate::{sink::units::plain, timeline::TlsHandshake};
 
 /// What a message means, and the display filter that shows it.
 pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
-    let or_unknown =
-        |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), plain);
+    let or_unknown = |value: &Option<String>| {
+        value
+            .as_deref()
+            .map_or_else(|| "?".into(), plain)
+            .into_owned()
+    };
     match name {
         "ClientHello" => {
             let mut text = "The client offers what it can do".to_owned();
@@ -23,7 +27,7 @@ pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String
                 );
             }
             if !handshake.alpn_offered.is_empty() {
-                let offered: Vec<String> = handshake
+                let offered: Vec<Cow<'_, str>> = handshake
                     .alpn_offered
                     .iter()
                     .map(|name| plain(name))

@@ -1,35 +1,45 @@
 //! One row of the chart: a label, a bar on the timeline's axis, a duration, a remark.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use anstyle::Style;
 
 use crate::sink::units::duration;
 
 /// Cells of the axis.
-const WIDTH: u64 = 36;
+const WIDTH: usize = 36;
+/// A bar that is as wide as the axis.
+const BAR: &str = "████████████████████████████████████";
+/// What is too short for a cell.
+const SLIVER: &str = "▏";
+/// Columns of the label, and of the duration.
+const LABEL: usize = 14;
+const DURATION: usize = 9;
 
 /// See the module.
 pub(super) struct Row {
-    label: String,
+    indent: &'static str,
+    label: &'static str,
     style: Style,
     span: Option<(u64, u64)>,
 }
 
 impl Row {
     /// A phase.
-    pub(super) fn phase(label: &str, style: Style) -> Self {
+    pub(super) const fn phase(label: &'static str, style: Style) -> Self {
         Self {
-            label: format!("  {label}"),
+            indent: "  ",
+            label,
             style,
             span: None,
         }
     }
 
     /// A part of a phase.
-    pub(super) fn part(label: &str) -> Self {
+    pub(super) const fn part(label: &'static str) -> Self {
         Self {
-            label: format!("    {label}"),
+            indent: "    ",
+            label,
             style: Style::new(),
             span: None,
         }
@@ -41,40 +51,78 @@ impl Row {
         self
     }
 
-    /// Writes the row on an axis that is `whole` nanoseconds long.
-    pub(super) fn write(&self, out: &mut impl Write, whole: u64, remark: &str) -> io::Result<()> {
-        let (style, label) = (self.style, &self.label);
-        let bar = self.span.map_or_else(String::new, |span| bar(span, whole));
-        let took = self.span.map_or_else(
-            || "?".to_owned(),
-            |(start, end)| match end.saturating_sub(start) {
-                // One segment, sent at once.
-                0 => "·".to_owned(),
-                took => duration(took),
-            },
-        );
-        let width = usize::try_from(WIDTH).unwrap_or_default();
-        let line = format!("{label:<14} {style}{bar:<width$}{style:#} {took:>9}   {remark}");
-        writeln!(out, "{}", line.trim_end())
+    /// Writes the row on an axis that is `whole` nanoseconds long, and has `remark` write the rest.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        whole: u64,
+        remark: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let style = self.style;
+        put(out, self.indent);
+        put(out, self.label);
+        blank(out, LABEL - self.indent.len() - self.label.len() + 1);
+        write!(out, "{style}")?;
+        match self.span {
+            Some(span) => bar(out, span, whole),
+            None => blank(out, WIDTH),
+        }
+        write!(out, "{style:#} ")?;
+        let at = out.len();
+        match self.span.map(|(start, end)| end.saturating_sub(start)) {
+            None => put(out, "?"),
+            // One segment, sent at once.
+            Some(0) => put(out, "·"),
+            Some(took) => write!(out, "{}", duration(took))?,
+        }
+        align_right(out, at, DURATION);
+        put(out, "   ");
+        remark(out)?;
+        out.truncate(out.trim_ascii_end().len());
+        out.push(b'\n');
+        Ok(())
     }
 }
 
-/// The bar, at least a sliver wide.
-fn bar((start, end): (u64, u64), whole: u64) -> String {
-    let cell = |at: u64| {
-        let scaled = u128::from(at) * u128::from(WIDTH) * 8 / u128::from(whole.max(1));
-        u64::try_from(scaled).map_or(WIDTH * 8, |eighths| eighths.min(WIDTH * 8))
-    };
-    let (from, to) = (cell(start), cell(end));
-    let first = (from / 8).min(WIDTH - 1);
-    let cells = (to / 8).saturating_sub(first);
-    let mut bar = " ".repeat(usize::try_from(first).unwrap_or_default());
+/// Appends a text as it is.
+pub(super) fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends blanks.
+fn blank(out: &mut Vec<u8>, count: usize) {
+    out.resize(out.len() + count, b' ');
+}
+
+/// Moves what was written since `at` to the right of so many columns.
+fn align_right(out: &mut Vec<u8>, at: usize, columns: usize) {
+    let is_character = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;
+    let taken = out[at..].iter().filter(is_character).count();
+    let missing = columns.saturating_sub(taken);
+    blank(out, missing);
+    out[at..].rotate_right(missing);
+}
+
+/// The bar, at least a sliver wide, and blanks up to the axis' end.
+fn bar(out: &mut Vec<u8>, span: (u64, u64), whole: u64) {
+    let (first, cells) = cells(span, whole);
+    blank(out, first);
     if cells == 0 {
-        bar.push('▏');
+        put(out, SLIVER);
     } else {
-        bar.push_str(&"█".repeat(usize::try_from(cells).unwrap_or_default()));
+        put(out, &BAR[..cells * SLIVER.len()]);
     }
-    bar
+    blank(out, WIDTH - first - cells.max(1));
+}
+
+/// How many cells are before the bar, and how many in it.
+fn cells((start, end): (u64, u64), whole: u64) -> (usize, usize) {
+    let cell = |at: u64| {
+        let scaled = u128::from(at) * WIDTH as u128 / u128::from(whole.max(1));
+        usize::try_from(scaled).map_or(WIDTH, |cell| cell.min(WIDTH))
+    };
+    let first = cell(start).min(WIDTH - 1);
+    (first, cell(end).saturating_sub(first))
 }
 
 #[cfg(test)]
@@ -82,9 +130,13 @@ mod tests {
     use super::{WIDTH, bar};
 
     fn check(span: (u64, u64), whole: u64, start: usize, length: usize) {
-        let drawn = bar(span, whole);
+        let mut drawn = Vec::new();
+        bar(&mut drawn, span, whole);
+        let drawn = String::from_utf8(drawn).unwrap();
+        assert_eq!(drawn.chars().count(), WIDTH, "{drawn:?}");
         let blank = drawn.chars().take_while(|cell| *cell == ' ').count();
-        assert_eq!((blank, drawn.chars().count() - blank), (start, length));
+        let cells = drawn.trim().chars().count();
+        assert_eq!((blank, cells), (start, length), "{drawn:?}");
     }
 
     #[test]
@@ -94,6 +146,6 @@ mod tests {
         check((0, 0), 36, 0, 1);
         check((36, 36), 36, 35, 1);
         check((0, 0), 0, 0, 1);
-        check((0, u64::MAX), u64::MAX, 0, usize::try_from(WIDTH).unwrap());
+        check((0, u64::MAX), u64::MAX, 0, WIDTH);
     }
 }

@@ -122,17 +122,18 @@ fn write_step(
     sentence: &str,
 ) -> io::Result<()> {
     let dim = styles.dim;
-    let at = step.at_ns.map_or_else(
-        || "at an unknown time".to_owned(),
-        |at| format!("+{}", duration(at)),
-    );
-    let numbers = match (step.seq, step.ack, step.len) {
-        (Some(seq), Some(ack), Some(len)) => format!("  Seq={seq} Ack={ack} Len={len}"),
-        (Some(seq), None, Some(len)) => format!("  Seq={seq} Len={len}"),
-        _ => String::new(),
-    };
     let (from, to) = (step.from.name(), step.from.other().name());
-    writeln!(out, "    {:<8} {from} → {to}  {at}{numbers}", step.name)?;
+    write!(out, "    {:<8} {from} → {to}  ", step.name)?;
+    match step.at_ns.map(duration) {
+        Some(at) => write!(out, "+{at}")?,
+        None => write!(out, "at an unknown time")?,
+    }
+    match (step.seq, step.ack, step.len) {
+        (Some(seq), Some(ack), Some(len)) => write!(out, "  Seq={seq} Ack={ack} Len={len}")?,
+        (Some(seq), None, Some(len)) => write!(out, "  Seq={seq} Len={len}")?,
+        _ => {}
+    }
+    writeln!(out)?;
     note(out, sentence)?;
     let known = match step.certainty {
         Certainty::Observed => "seen",

@@ -2,12 +2,16 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
-    io::{self, Write},
+    io::{self, Write as _},
 };
 
+use super::{apart::Apart, chart::put};
 use crate::{
-    connection::ConnectionId, dialogue::Remark, end::End, output::SegmentLine, segment::Options,
+    connection::ConnectionId,
+    dialogue::Remark,
+    end::End,
+    output::SegmentLine,
+    segment::{Flags, Options},
 };
 
 /// See the module.
@@ -18,7 +22,7 @@ pub(super) struct PacketList {
 }
 
 impl PacketList {
-    pub(super) fn write(&mut self, out: &mut impl Write, segment: &SegmentLine) -> io::Result<()> {
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
         let now = segment.at.mono_ns;
         let beginning = *self.beginnings.entry(segment.connection).or_insert(now);
         let since = now.saturating_sub(beginning);
@@ -28,11 +32,10 @@ impl PacketList {
             End::Client => "client → server",
             End::Server => "server → client",
         };
-        let line = describe(segment);
-        writeln!(
-            out,
-            "{connection:>6} {seconds:>4}.{micros:06}  {arrow}  {line}"
-        )
+        write!(out, "{connection:>6} {seconds:>4}.{micros:06}  {arrow}  ")?;
+        describe(out, segment)?;
+        out.push(b'\n');
+        Ok(())
     }
 
     pub(super) fn forget(&mut self, connection: ConnectionId) {
@@ -40,23 +43,25 @@ impl PacketList {
     }
 }
 
-fn describe(segment: &SegmentLine) -> String {
-    let flags: Vec<&str> = segment.told.flags.names().collect();
-    let mut line = format!("[{}] Seq={}", flags.join(", "), segment.told.seq);
-    if flags.contains(&"ACK") {
-        let _ = write!(line, " Ack={}", segment.told.ack);
+fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
+    let told = &segment.told;
+    let mut flags = Apart::by(", ");
+    put(out, "[");
+    for flag in told.flags.names() {
+        flags.next(out);
+        put(out, flag);
     }
-    let _ = write!(
-        line,
-        " Win={} Len={}",
-        segment.told.window, segment.told.len
-    );
-    describe_options(&mut line, &segment.told.options);
-    if segment.told.ecn == 3 {
-        line.push_str(" [congestion experienced]");
+    write!(out, "] Seq={}", told.seq)?;
+    if told.flags.has(Flags::ACK) {
+        write!(out, " Ack={}", told.ack)?;
     }
-    for remark in &segment.told.analysis {
-        line.push_str(match remark {
+    write!(out, " Win={} Len={}", told.window, told.len)?;
+    describe_options(out, &told.options)?;
+    if told.ecn == 3 {
+        put(out, " [congestion experienced]");
+    }
+    for remark in &told.analysis {
+        let remark = match remark {
             Remark::Retransmission => " [retransmission]",
             Remark::FastRetransmission => " [fast retransmission]",
             Remark::SpuriousRetransmission => " [spurious retransmission]",
@@ -65,31 +70,33 @@ fn describe(segment: &SegmentLine) -> String {
             Remark::ZeroWindow => " [zero window]",
             Remark::DuplicateAck => " [duplicate ACK]",
             Remark::KeepAlive => " [keep-alive]",
-        });
+        };
+        put(out, remark);
     }
-    line
+    Ok(())
 }
 
-fn describe_options(line: &mut String, options: &Options) {
+fn describe_options(out: &mut Vec<u8>, options: &Options) -> io::Result<()> {
     if let Some(mss) = options.mss {
-        let _ = write!(line, " MSS={mss}");
+        write!(out, " MSS={mss}")?;
     }
     if options.sack_permitted {
-        line.push_str(" SACK_PERM");
+        put(out, " SACK_PERM");
     }
     if let (Some(value), Some(echo)) = (options.tsval, options.tsecr) {
-        let _ = write!(line, " TSval={value} TSecr={echo}");
+        write!(out, " TSval={value} TSecr={echo}")?;
     }
     if let Some(shift) = options.window_scale {
-        let _ = write!(line, " WS={}", 1_u32 << shift.min(14));
+        write!(out, " WS={}", 1_u32 << shift.min(14))?;
     }
     for (left, right) in &options.sack {
-        let _ = write!(line, " SLE={left} SRE={right}");
+        write!(out, " SLE={left} SRE={right}")?;
     }
     if let Some(cookie) = &options.fast_open {
-        let _ = write!(line, " TFO={cookie}");
+        write!(out, " TFO={cookie}")?;
     }
     if options.malformed {
-        line.push_str(" [malformed options]");
+        put(out, " [malformed options]");
     }
+    Ok(())
 }

@@ -2,101 +2,133 @@
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
-    io::{self, Write},
+    io::{self, Write as _},
 };
 
-use super::{Styles, chart::Row, counted};
+use super::{
+    Styles,
+    apart::Apart,
+    chart::{Row, put},
+    counted,
+};
 use crate::{
     payload::{Frames, Http2Frames},
     sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
     timeline::{
-        Certainty, Exchange, Failure, How, Initiation, Maintenance, Options, Span, Step,
-        Termination, Timeline, TlsHandshake,
+        Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination,
+        Timeline, TlsHandshake,
     },
 };
 
+/// What groups of remarks are set apart by.
+const APART: &str = "    ";
+
 pub(super) fn initiation(
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
     styles: Styles,
     phase: &Initiation,
     timeline: &Timeline,
     whole: u64,
 ) -> io::Result<()> {
-    let bad = styles.bad;
-    let mut agreed = Vec::new();
-    agreed.extend(phase.rtt_ns.map(|rtt| format!("RTT {}", duration(rtt))));
-    if let Some(options) = &phase.options {
-        agreed.extend(options_text(options));
-    }
-    let mut detail = vec![steps(&phase.steps), agreed.join(", ")];
-    if let Some(queue) = phase.accept_queue.filter(|queue| queue.is_full()) {
-        let (waiting, limit) = (counted(queue.waiting.into(), "connection"), queue.limit);
-        detail.push(format!(
-            "{waiting} in the accept queue, more than {limit}: a SYN was dropped"
-        ));
-    }
-    if let Some(failure) = phase.failure {
-        detail.push(format!(
-            "{bad}{}{bad:#}",
-            failure_text(failure, &phase.steps)
-        ));
-    } else if timeline.began_before() {
-        detail.push("already open when the tracer began".to_owned());
-    } else if timeline.lacks_begin() {
-        detail.push("its beginning was not seen".to_owned());
-    }
-    let detail = apart(detail);
     let span = match phase.certainty {
         Certainty::Unknown => None,
         _ => phase.end_ns.map(|end| (phase.start_ns, end)),
     };
     Row::phase("initiation", styles.initiation)
         .span(span)
-        .write(out, whole, &detail)?;
+        .write(out, whole, |out| opening(out, styles, phase, timeline))?;
     if let Some(wait) = phase.accept_wait_ns {
         let accepted = phase.accepted_ns.map(|at| (at.saturating_sub(wait), at));
-        Row::part("accepted").span(accepted).write(
+        Row::part("accepted")
+            .span(accepted)
+            .write(out, whole, |out| {
+                put(out, "the server's accept() took it from the queue");
+                Ok(())
+            })?;
+    }
+    Ok(())
+}
+
+/// The handshake in a line, and what came of it.
+fn opening(
+    out: &mut Vec<u8>,
+    styles: Styles,
+    phase: &Initiation,
+    timeline: &Timeline,
+) -> io::Result<()> {
+    let mut groups = Apart::by(APART);
+    if !phase.steps.is_empty() {
+        groups.next(out);
+        steps(out, &phase.steps);
+    }
+    if phase.rtt_ns.is_some() || phase.options.is_some() {
+        groups.next(out);
+        agreed(out, phase)?;
+    }
+    if let Some(queue) = phase.accept_queue.filter(|queue| queue.is_full()) {
+        let (waiting, limit) = (counted(queue.waiting.into(), "connection"), queue.limit);
+        groups.next(out);
+        write!(
             out,
-            whole,
-            "the server's accept() took it from the queue",
+            "{waiting} in the accept queue, more than {limit}: a SYN was dropped"
         )?;
+    }
+    if let Some(failure) = phase.failure {
+        let (bad, failure) = (styles.bad, failure_text(failure, &phase.steps));
+        groups.next(out);
+        write!(out, "{bad}{failure}{bad:#}")?;
+    } else if timeline.began_before() {
+        groups.next(out);
+        put(out, "already open when the tracer began");
+    } else if timeline.lacks_begin() {
+        groups.next(out);
+        put(out, "its beginning was not seen");
+    }
+    Ok(())
+}
+
+fn agreed(out: &mut Vec<u8>, phase: &Initiation) -> io::Result<()> {
+    let mut agreed = Apart::by(", ");
+    if let Some(rtt) = phase.rtt_ns {
+        agreed.next(out);
+        write!(out, "RTT {}", duration(rtt))?;
+    }
+    let Some(options) = &phase.options else {
+        return Ok(());
+    };
+    agreed.next(out);
+    write!(out, "MSS {}", options.mss)?;
+    match options.window_scale {
+        Some(scale) if scale.client == scale.server => {
+            write!(out, ", window scale {}", scale.client)?;
+        }
+        Some(scale) => {
+            let (client, server) = (scale.client, scale.server);
+            write!(out, ", window scale {client} and {server}")?;
+        }
+        None => {}
+    }
+    if options.sack_permitted {
+        put(out, ", SACK");
+    }
+    if options.timestamps {
+        put(out, ", timestamps");
     }
     Ok(())
 }
 
 pub(super) fn maintenance(
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
     styles: Styles,
     phase: &Maintenance,
     timeline: &Timeline,
     shown: &HashSet<String>,
     whole: u64,
 ) -> io::Result<()> {
-    let up = bytes_or_unknown(timeline.bytes.client_to_server);
-    let down = bytes_or_unknown(timeline.bytes.server_to_client);
-    let mut retransmits = match timeline.retransmits {
-        0 => "no retransmit".to_owned(),
-        1 => "1 retransmit".to_owned(),
-        count => format!("{count} retransmits"),
-    };
-    for (end, count) in [
-        ("client", timeline.retransmits_by.client),
-        ("server", timeline.retransmits_by.server),
-    ] {
-        if count.is_none() {
-            let _ = write!(retransmits, " (the {end}'s are not seen)");
-        }
-    }
-    let detail = if timeline.open {
-        retransmits
-    } else {
-        format!("{up} to the server, {down} back, {retransmits}")
-    };
     let end = phase.end_ns.or(timeline.open_for_ns);
     Row::phase("maintenance", styles.maintenance)
         .span(phase.start_ns.zip(end))
-        .write(out, whole, &detail)?;
+        .write(out, whole, |out| carried(out, timeline))?;
     if let Some(tls) = &phase.tls {
         write_tls(out, styles, tls, whole)?;
     }
@@ -120,190 +152,212 @@ pub(super) fn maintenance(
     Ok(())
 }
 
-fn write_http2(out: &mut impl Write, frames: &Http2Frames) -> io::Result<()> {
-    for (from, count) in [("client", &frames.client), ("server", &frames.server)] {
-        let mut list: Vec<String> = Vec::with_capacity(count.types.len());
-        for (name, Frames { frames, bytes: sum }) in &count.types {
-            list.push(format!("{frames} {name} ({})", bytes(*sum)));
-        }
-        if count.more {
-            list.push("more in parts not looked at".to_owned());
-        }
-        if !list.is_empty() {
-            writeln!(out, "    HTTP/2     from the {from}: {}", list.join(", "))?;
+/// How much went each way, and how well.
+fn carried(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
+    if !timeline.open {
+        let up = bytes_or_unknown(timeline.bytes.client_to_server);
+        let down = bytes_or_unknown(timeline.bytes.server_to_client);
+        write!(out, "{up} to the server, {down} back, ")?;
+    }
+    match timeline.retransmits {
+        0 => put(out, "no retransmit"),
+        count => write!(out, "{}", counted(count, "retransmit"))?,
+    }
+    for (end, count) in [
+        ("client", timeline.retransmits_by.client),
+        ("server", timeline.retransmits_by.server),
+    ] {
+        if count.is_none() {
+            write!(out, " (the {end}'s are not seen)")?;
         }
     }
     Ok(())
 }
 
-fn write_tls(
-    out: &mut impl Write,
-    styles: Styles,
-    tls: &TlsHandshake,
-    whole: u64,
-) -> io::Result<()> {
-    let bad = styles.bad;
-    let mut line = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
-    for (name, value) in [
-        ("", tls.cipher_suite.as_deref()),
-        ("server name ", tls.server_name.as_deref()),
-        ("ALPN ", tls.alpn.as_deref()),
-    ] {
-        if let Some(value) = value {
-            let _ = write!(line, ", {name}{}", plain(value));
+fn write_http2(out: &mut Vec<u8>, frames: &Http2Frames) -> io::Result<()> {
+    for (from, count) in [("client", &frames.client), ("server", &frames.server)] {
+        if count.types.is_empty() && !count.more {
+            continue;
         }
+        let mut list = Apart::by(", ");
+        write!(out, "    HTTP/2     from the {from}: ")?;
+        for (name, Frames { frames, bytes: sum }) in &count.types {
+            list.next(out);
+            write!(out, "{frames} {name} ({})", bytes(*sum))?;
+        }
+        if count.more {
+            list.next(out);
+            put(out, "more in parts not looked at");
+        }
+        out.push(b'\n');
     }
-    if tls.session_resumed == Some(true) {
-        line.push_str(", resumed");
-    }
-    for alert in &tls.alerts {
-        let from = alert.from.name();
-        let _ = write!(
-            line,
-            ", {bad}alert{bad:#} from the {from}: {}",
-            plain(&alert.description)
-        );
-    }
-    Row::part("tls")
-        .span(tls.start_ns.zip(tls.end_ns))
-        .write(out, whole, &line)
+    Ok(())
+}
+
+fn write_tls(out: &mut Vec<u8>, styles: Styles, tls: &TlsHandshake, whole: u64) -> io::Result<()> {
+    let row = Row::part("tls").span(tls.start_ns.zip(tls.end_ns));
+    row.write(out, whole, |out| {
+        put(out, tls.version.as_deref().unwrap_or("TLS"));
+        for (name, value) in [
+            ("", tls.cipher_suite.as_deref()),
+            ("server name ", tls.server_name.as_deref()),
+            ("ALPN ", tls.alpn.as_deref()),
+        ] {
+            if let Some(value) = value {
+                write!(out, ", {name}{}", plain(value))?;
+            }
+        }
+        if tls.session_resumed == Some(true) {
+            put(out, ", resumed");
+        }
+        for alert in &tls.alerts {
+            let (bad, from) = (styles.bad, alert.from.name());
+            let description = plain(&alert.description);
+            write!(out, ", {bad}alert{bad:#} from the {from}: {description}")?;
+        }
+        Ok(())
+    })
 }
 
 fn write_exchange(
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
     exchange: &Exchange,
     timeline: &Timeline,
     whole: u64,
 ) -> io::Result<()> {
-    let request = &exchange.request;
-    let mut line = format!(
-        "{} {} {}",
-        plain(&request.method),
-        plain(&request.target),
-        request.version
-    );
-    if let Some((at, asked)) = request.continue_ns.zip(request.span.end_ns) {
-        let after = duration(at.saturating_sub(asked));
-        let _ = write!(line, "    100 Continue after {after}");
-    }
-    if exchange.sequence > 1 {
-        line.push_str("    handshake paid by an earlier request");
-    }
+    let (request, body, response) = (&exchange.request, &exchange.body, &exchange.response);
     let span = |span: &Span| span.start_ns.zip(span.end_ns);
     Row::part("request")
         .span(span(&request.span))
-        .write(out, whole, &line)?;
-    let mut line = match (exchange.body.bytes, request.content_length) {
-        (Some(arrived), _) => bytes(arrived),
-        (None, Some(announced)) => format!("{} announced", bytes(announced)),
-        (None, None) => "not counted".to_owned(),
-    };
-    if let Some(rate) = exchange.body.bytes_per_second {
-        let _ = write!(line, ", {}/s", bytes(rate));
-    }
-    if exchange.body.bytes.is_some() || exchange.body.span.start_ns.is_some() {
+        .write(out, whole, |out| requested(out, exchange))?;
+    if body.bytes.is_some() || body.span.start_ns.is_some() {
         Row::part("body")
-            .span(span(&exchange.body.span))
-            .write(out, whole, &line)?;
+            .span(span(&body.span))
+            .write(out, whole, |out| {
+                match (body.bytes, request.content_length) {
+                    (Some(arrived), _) => write!(out, "{}", bytes(arrived))?,
+                    (None, Some(announced)) => write!(out, "{} announced", bytes(announced))?,
+                    (None, None) => put(out, "not counted"),
+                }
+                match body.bytes_per_second {
+                    Some(rate) => write!(out, ", {}/s", bytes(rate)),
+                    None => Ok(()),
+                }
+            })?;
     }
-    let waits_for = if timeline.server.cookie.is_some() {
-        "the server works"
-    } else {
-        "the way there, the server's work, and the way back"
-    };
-    if exchange.response.status.is_some() {
+    if response.status.is_some() {
         Row::part("wait")
             .span(span(&exchange.wait))
-            .write(out, whole, waits_for)?;
+            .write(out, whole, |out| {
+                put(
+                    out,
+                    if timeline.server.cookie.is_some() {
+                        "the server works"
+                    } else {
+                        "the way there, the server's work, and the way back"
+                    },
+                );
+                Ok(())
+            })?;
     }
     Row::part("response")
-        .span(span(&exchange.response.span))
-        .write(out, whole, &status_text(exchange.response.status))
+        .span(span(&response.span))
+        .write(out, whole, |out| {
+            write!(out, "{}", status_text(response.status))
+        })
+}
+
+fn requested(out: &mut Vec<u8>, exchange: &Exchange) -> io::Result<()> {
+    let request = &exchange.request;
+    put(out, &plain(&request.method));
+    put(out, " ");
+    put(out, &plain(&request.target));
+    put(out, " ");
+    put(out, &request.version);
+    if let Some((at, asked)) = request.continue_ns.zip(request.span.end_ns) {
+        let after = duration(at.saturating_sub(asked));
+        write!(out, "    100 Continue after {after}")?;
+    }
+    if exchange.sequence > 1 {
+        put(out, "    handshake paid by an earlier request");
+    }
+    Ok(())
 }
 
 pub(super) fn termination(
-    out: &mut impl Write,
+    out: &mut Vec<u8>,
     styles: Styles,
     phase: &Termination,
     timeline: &Timeline,
     whole: u64,
 ) -> io::Result<()> {
-    let detail = termination_text(phase, timeline);
     Row::phase("termination", styles.termination)
         .span(phase.start_ns.zip(phase.end_ns))
-        .write(out, whole, &detail)
-}
-
-pub(super) fn termination_text(phase: &Termination, timeline: &Timeline) -> String {
-    if timeline.open && phase.steps.is_empty() {
-        return "the connection is still open".to_owned();
-    }
-    let mut remarks = Vec::new();
-    if phase.simultaneous && phase.how == Some(How::Fin) {
-        remarks.push("both closed at once".to_owned());
-    } else if let Some(end) = phase.closed_first {
-        let did = match (phase.how, phase.steps.first()) {
-            (Some(How::Rst), Some(step)) if step.name == "RST" => "reset it",
-            (Some(How::Error), None) => "gave up",
-            (Some(How::Error), Some(step)) if step.name == "RST" => "gave up",
-            _ => "closed first",
-        };
-        let mut remark = format!("{} {did}", end.name());
-        if phase.half_close {
-            remark.push_str(", then went on receiving (half-close)");
-        }
-        remarks.push(remark);
-    }
-    remarks.extend(phase.missing.iter().map(|missing| (*missing).to_owned()));
-    apart(vec![steps(&phase.steps), remarks.join(", ")])
-}
-
-/// What there is of these, set apart.
-fn apart(mut groups: Vec<String>) -> String {
-    groups.retain(|group| !group.is_empty());
-    groups.join("    ")
-}
-
-fn options_text(options: &Options) -> Vec<String> {
-    let mut agreed = vec![format!("MSS {}", options.mss)];
-    match options.window_scale {
-        Some(scale) if scale.client == scale.server => {
-            agreed.push(format!("window scale {}", scale.client));
-        }
-        Some(scale) => {
-            let (client, server) = (scale.client, scale.server);
-            agreed.push(format!("window scale {client} and {server}"));
-        }
-        None => {}
-    }
-    if options.sack_permitted {
-        agreed.push("SACK".to_owned());
-    }
-    if options.timestamps {
-        agreed.push("timestamps".to_owned());
-    }
-    agreed
-}
-
-fn steps(steps: &[Step]) -> String {
-    let names: Vec<String> = steps
-        .iter()
-        .map(|step| {
-            let again = if step.retransmit { " again" } else { "" };
-            let unknown = if step.certainty == Certainty::Unknown {
-                "?"
-            } else {
-                ""
-            };
-            let held_back = if step.held_back.is_some() {
-                " (did not leave)"
-            } else {
-                ""
-            };
-            format!("{}{again}{unknown}{held_back}", step.name)
+        .write(out, whole, |out| {
+            closing(out, phase, timeline);
+            Ok(())
         })
-        .collect();
-    names.join(" · ")
+}
+
+/// The close in a line.
+pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timeline) {
+    if timeline.open && phase.steps.is_empty() {
+        put(out, "the connection is still open");
+        return;
+    }
+    let mut groups = Apart::by(APART);
+    if !phase.steps.is_empty() {
+        groups.next(out);
+        steps(out, &phase.steps);
+    }
+    let both = phase.simultaneous && phase.how == Some(How::Fin);
+    let first = phase.closed_first.filter(|_| !both);
+    if both || first.is_some() || !phase.missing.is_empty() {
+        groups.next(out);
+    }
+    let mut remarks = Apart::by(", ");
+    if both {
+        remarks.next(out);
+        put(out, "both closed at once");
+    }
+    if let Some(end) = first {
+        remarks.next(out);
+        put(out, end.name());
+        put(
+            out,
+            match (phase.how, phase.steps.first()) {
+                (Some(How::Rst), Some(step)) if step.name == "RST" => " reset it",
+                (Some(How::Error), None) => " gave up",
+                (Some(How::Error), Some(step)) if step.name == "RST" => " gave up",
+                _ => " closed first",
+            },
+        );
+        if phase.half_close {
+            put(out, ", then went on receiving (half-close)");
+        }
+    }
+    for missing in &phase.missing {
+        remarks.next(out);
+        put(out, missing);
+    }
+}
+
+/// Appends the names of the steps.
+fn steps(out: &mut Vec<u8>, steps: &[Step]) {
+    let mut apart = Apart::by(" · ");
+    for step in steps {
+        apart.next(out);
+        put(out, step.name);
+        if step.retransmit {
+            put(out, " again");
+        }
+        if step.certainty == Certainty::Unknown {
+            put(out, "?");
+        }
+        if step.held_back.is_some() {
+            put(out, " (did not leave)");
+        }
+    }
 }
 
 fn failure_text(failure: Failure, steps: &[Step]) -> &'static str {
