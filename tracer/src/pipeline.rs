@@ -6,6 +6,7 @@ mod loss;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use foldhash::HashMap;
 use upload_server::record::{Cookie, Part, Upload};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     connection_table::{ConnectionTable, Key},
     correlate::{Correlator, last_seen},
     dialogue::Told,
-    event::{Event, What},
+    event::{Event, State, What},
     input::{Input, Missing, ProgramCost, Tick},
     machine::Machine,
     moment::Clock,
@@ -54,7 +55,7 @@ pub struct Pipeline {
     cost: Vec<ProgramCost>,
     tick: Tick,
     /// Closed connections and when they were, until they are told.
-    closed: BTreeMap<Key, u64>,
+    closed: HashMap<Key, u64>,
     /// Uploads that no line was written for yet.
     fresh: Vec<Upload>,
     /// Open connections with an upload to be told of, and from when.
@@ -136,13 +137,11 @@ impl Pipeline {
             What::State { old, new, .. } => Some((old, new)),
             _ => None,
         };
-        let Some((key, end)) = self.table.apply(event) else {
+        let Some(((key, end), (old, new))) = self.table.apply(event).zip(change) else {
             return;
         };
-        if change.is_some() {
-            self.make_room(out);
-        }
-        let Some((connection, (old, new))) = self.table.get(key).zip(change) else {
+        self.make_room(out);
+        let Some(connection) = self.table.get(key) else {
             return;
         };
         if !self.without_states {
@@ -157,7 +156,9 @@ impl Pipeline {
                 comm: owner.map(|owner| Arc::clone(&owner.task.comm)),
             }));
         }
-        if let Some(closed_ns) = connection.closed_ns() {
+        if new == State::Close
+            && let Some(closed_ns) = connection.closed_ns()
+        {
             self.closed.insert(key, closed_ns);
         } else {
             self.closed.remove(&key);
@@ -244,14 +245,9 @@ impl Pipeline {
 
     fn report_progress(&mut self, out: &mut Vec<Output>) {
         let now_ns = self.tick.mono_ns;
-        let due: Vec<Key> = self
-            .progress
-            .iter()
-            .filter(|(_, from_ns)| **from_ns <= now_ns)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in due {
-            self.progress.remove(&key);
+        let is_due = |_: &Key, from_ns: &mut u64| *from_ns <= now_ns;
+        let due: Vec<(Key, u64)> = self.progress.extract_if(.., is_due).collect();
+        for (key, _) in due {
             out.extend(self.so_far(key).map(Output::Progress));
         }
     }
@@ -285,19 +281,15 @@ impl Pipeline {
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
         let now_ns = self.tick.mono_ns;
-        let due: Vec<Key> = self
-            .closed
-            .iter()
-            .filter(|(_, closed_ns)| closed_ns.saturating_add(SETTLE_NS) <= now_ns)
-            .filter(|(key, closed_ns)| {
-                let connection = self.table.get(**key);
-                let awaited = connection.is_some_and(|found| self.correlator.awaits(found));
-                !awaited || closed_ns.saturating_add(PATIENCE_NS) <= now_ns
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        for key in due {
-            self.closed.remove(&key);
+        let (table, correlator) = (&self.table, &self.correlator);
+        let is_awaited = |key| table.get(key).is_some_and(|found| correlator.awaits(found));
+        let is_due = |key: &Key, closed_ns: &mut u64| {
+            let is_past = |patience_ns| closed_ns.saturating_add(patience_ns) <= now_ns;
+            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && !is_awaited(*key)
+        };
+        let mut due: Vec<(Key, u64)> = self.closed.extract_if(is_due).collect();
+        due.sort_unstable();
+        for (key, _) in due {
             self.tell(key, out);
         }
     }
