@@ -21,10 +21,11 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
+    address::Address,
     connection::{Connection, ConnectionId, Learned, Reset, RolesFrom, View},
     dialogue::{Sighting, Told},
     end::End,
-    event::{Address, Addresses, Aside, Event, State, What},
+    event::{Addresses, Aside, Event, State, What},
     segment::Segment,
 };
 
@@ -204,11 +205,10 @@ impl ConnectionTable {
                 let from = if segment.leaving { end } else { end.other() };
                 let known = self.view_mut(key, end)?.addresses;
                 if known.local.port() == 0 {
-                    let (source, destination) = segment_ends(&segment);
                     let (local, remote) = if segment.leaving {
-                        (source, destination)
+                        (segment.source, segment.destination)
                     } else {
-                        (destination, source)
+                        (segment.destination, segment.source)
                     };
                     let addresses = Addresses {
                         local,
@@ -220,7 +220,7 @@ impl ConnectionTable {
                 (key, from)
             }
             None => {
-                let (source, destination) = segment_ends(&segment);
+                let (source, destination) = (segment.source, segment.destination);
                 if let Some(key) = self.tuples.get(&(source, destination)) {
                     (*key, End::Client)
                 } else if let Some(key) = self.tuples.get(&(destination, source)) {
@@ -381,9 +381,4 @@ impl ConnectionTable {
     fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
         self.connections.get_mut(&key)?.view_mut(end).as_mut()
     }
-}
-
-/// Where a segment comes from, and where it goes.
-fn segment_ends<Packet>(segment: &Segment<Packet>) -> (Address, Address) {
-    (segment.source.into(), segment.destination.into())
 }

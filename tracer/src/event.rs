@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use zerocopy::FromBytes as _;
 
-pub use self::addresses::{Address, Addresses};
+pub use self::addresses::Addresses;
 use crate::segment::{NoSegment, Segment};
 
 /// Something that happened to a socket.

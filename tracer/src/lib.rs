@@ -4,6 +4,7 @@
 //! [`timeline`] → [`correlate`] → [`sink`], driven by [`pipeline`], which takes one closed
 //! [`input::Input`] and has no clock and no I/O of its own.
 
+pub mod address;
 pub mod cgroups;
 pub mod cli;
 pub mod command;

@@ -2,11 +2,13 @@
 //! payload. Every length is checked; what does not fit is said, not guessed.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
 use serde::Serialize;
+
+use crate::address::Address;
 
 /// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +18,9 @@ pub struct Segment<Packet = Arc<[u8]>> {
     /// Whether it stands for several on the wire (segmentation offload).
     pub merged: bool,
     /// Who sent it.
-    pub source: SocketAddr,
+    pub source: Address,
     /// To whom.
-    pub destination: SocketAddr,
+    pub destination: Address,
     /// The ECN bits of the IP header (RFC 3168): 0 for none, 3 for congestion experienced.
     pub ecn: u8,
     /// Sequence number, as on the wire.
@@ -127,8 +129,8 @@ impl<'a> Segment<&'a [u8]> {
         Ok(Self {
             leaving,
             merged,
-            source: SocketAddr::new(ip.source, half(0)),
-            destination: SocketAddr::new(ip.destination, half(2)),
+            source: Address::new(ip.source, half(0)),
+            destination: Address::new(ip.destination, half(2)),
             ecn: ip.ecn,
             seq: word(4),
             ack: word(8),
@@ -179,8 +181,10 @@ impl<Packet: AsRef<[u8]>> Segment<Packet> {
 }
 
 struct IpHeader {
-    source: IpAddr,
-    destination: IpAddr,
+    /// IPv4 as `::ffff:a.b.c.d`.
+    source: Ipv6Addr,
+    /// Likewise.
+    destination: Ipv6Addr,
     ecn: u8,
     length: usize,
 }
@@ -205,12 +209,8 @@ impl IpHeader {
             return Err(NoSegment::Protocol(fixed[9]));
         }
         let address = |at: usize| {
-            IpAddr::V4(Ipv4Addr::new(
-                fixed[at],
-                fixed[at + 1],
-                fixed[at + 2],
-                fixed[at + 3],
-            ))
+            let ip = Ipv4Addr::new(fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]);
+            ip.to_ipv6_mapped()
         };
         Ok(Self {
             source: address(12),
@@ -228,7 +228,7 @@ impl IpHeader {
         let address = |at: usize| {
             let mut bytes = [0; 16];
             bytes.copy_from_slice(&fixed[at..at + 16]);
-            IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
+            Ipv6Addr::from(bytes)
         };
         Ok(Self {
             source: address(8),

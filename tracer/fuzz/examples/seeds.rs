@@ -4,12 +4,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 use tracer::{
+    address::Address,
     end::End,
     event::{Event, What},
     input::{Feed, Input, Tick},
@@ -20,7 +20,7 @@ use tracer_fuzz::payload::Piece;
 use upload_server::record::FeedLine;
 
 /// The two addresses of a connection, in order.
-type Tuple = [SocketAddr; 2];
+type Tuple = [Address; 2];
 
 fn main() -> Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -101,7 +101,11 @@ fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
 
 fn kind(segment: &Segment<&[u8]>) -> String {
     let mut words: Vec<&str> = segment.flags.names().collect();
-    let version = if segment.source.is_ipv6() { "6" } else { "4" };
+    let version = if segment.source.ip().is_ipv6() {
+        "6"
+    } else {
+        "4"
+    };
     words.insert(0, version);
     if segment.len > 0 {
         words.push("payload");
@@ -237,7 +241,7 @@ fn capture(lines: &str) -> Result<Vec<u8>> {
     Ok(tracer_fuzz::payload::input(&pieces))
 }
 
-fn events(frames: &[Frame]) -> impl Iterator<Item = (&[u8], Event)> {
+fn events(frames: &[Frame]) -> impl Iterator<Item = (&[u8], Event<'_>)> {
     frames.iter().filter_map(|frame| match frame {
         Frame::Kernel(bytes) => Some((&bytes[..], Event::decode(bytes).ok()?)),
         _ => None,
@@ -255,9 +259,9 @@ fn tuples(frames: &[Frame]) -> Vec<Tuple> {
     tuples
 }
 
-fn tuple_of(event: &Event) -> Option<Tuple> {
+fn tuple_of(event: &Event<'_>) -> Option<Tuple> {
     let mut tuple = match (&event.addresses, &event.what) {
-        (Some(addresses), _) => [addresses.local, addresses.remote].map(SocketAddr::from),
+        (Some(addresses), _) => [addresses.local, addresses.remote],
         (None, What::Segment(segment, _)) => [segment.source, segment.destination],
         _ => return None,
     };

@@ -3,7 +3,10 @@
 use std::{num::NonZeroU64, sync::Arc};
 
 use super::{Connection, ConnectionId, Learned, Owner, Task, View};
-use crate::event::{AcceptQueue, Address, Addresses};
+use crate::{
+    address::Address,
+    event::{AcceptQueue, Addresses},
+};
 
 /// A tracer may keep a hundred thousand connections, and most of the time most of them are idle:
 /// what each of them takes is most of what the tracer takes.

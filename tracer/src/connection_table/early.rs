@@ -5,10 +5,11 @@ use std::collections::{VecDeque, vec_deque};
 
 use foldhash::HashMap;
 
-use super::{pairing::Numbers, segment_ends};
+use super::pairing::Numbers;
 use crate::{
+    address::Address,
     end::End,
-    event::{Address, Aside},
+    event::Aside,
     segment::{Flags, Segment},
 };
 
@@ -64,8 +65,7 @@ impl Early {
         while self.held >= MOST {
             self.drop_oldest(mono_ns);
         }
-        let (source, destination) = segment_ends(&segment);
-        let ends = ends(source, destination);
+        let ends = ends(segment.source, segment.destination);
         let number = self.next;
         self.next += 1;
         self.held += 1;
@@ -102,7 +102,7 @@ impl Early {
     pub(super) fn numbers(&self, client: Address, server: Address) -> Option<Numbers> {
         let handshake = self.segments.get(&ends(client, server))?;
         handshake.0.iter().find_map(|Unclaimed { segment, .. }| {
-            let is_its = segment_ends(segment) == (client, server);
+            let is_its = (segment.source, segment.destination) == (client, server);
             Numbers::of_third_ack(segment).filter(|_| is_its)
         })
     }
@@ -119,7 +119,7 @@ impl Early {
         let handshake = self.segments.get(&ends(client, server));
         handshake.is_some_and(|handshake| {
             handshake.0.iter().any(|Unclaimed { segment, .. }| {
-                Address::from(segment.source) == client && segment.flags.has(Flags::SYN)
+                segment.source == client && segment.flags.has(Flags::SYN)
             })
         })
     }
@@ -179,7 +179,7 @@ impl Handshake {
     ) -> impl Iterator<Item = (End, u64, Box<Segment>, Aside)> + use<> {
         let segments: vec_deque::IntoIter<Unclaimed> = self.0.into_iter();
         segments.map(move |unclaimed| {
-            let from = if Address::from(unclaimed.segment.source) == client {
+            let from = if unclaimed.segment.source == client {
                 End::Client
             } else {
                 End::Server

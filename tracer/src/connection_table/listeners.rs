@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use crate::{
-    end::End,
-    event::{Address, Addresses},
-};
+use crate::{address::Address, end::End, event::Addresses};
 
 /// See the module. By network namespace.
 #[derive(Debug, Default)]

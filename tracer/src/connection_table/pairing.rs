@@ -6,8 +6,9 @@ use foldhash::HashMap;
 
 use super::Key;
 use crate::{
+    address::Address,
     end::End,
-    event::{Address, Addresses},
+    event::Addresses,
     segment::{Flags, Segment},
 };
 

@@ -1,5 +1,7 @@
 //! Packets built by hand, cut off, and made of anything.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
 use super::{Flags, NoSegment, Options, Segment};
@@ -26,8 +28,11 @@ fn parse(packet: &[u8]) -> Result<Segment<&[u8]>, NoSegment> {
 fn a_segment_field_by_field() {
     let packet = packet(&[2, 4, 0x05, 0xb4], b"hello");
     let segment = parse(&packet).unwrap();
-    assert_eq!(segment.source, "10.0.0.1:32768".parse().unwrap());
-    assert_eq!(segment.destination, "10.0.0.2:5000".parse().unwrap());
+    let ends = [segment.source, segment.destination].map(SocketAddr::from);
+    assert_eq!(
+        ends,
+        ["10.0.0.1:32768", "10.0.0.2:5000"].map(|end| end.parse().unwrap())
+    );
     assert_eq!((segment.seq, segment.ack, segment.window), (7, 9, 512));
     assert!(segment.flags.has(Flags::PSH | Flags::ACK));
     assert_eq!(segment.ecn, 3);

@@ -16,7 +16,8 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use tracer::{
-    event::{Address, Addresses, State},
+    address::Address,
+    event::{Addresses, State},
     sockets::{self, Dump, OpenSocket},
 };
 

@@ -7,8 +7,9 @@ use zerocopy::FromZeros as _;
 
 use super::{Failure, WindowScale, failure, options};
 use crate::{
+    address::Address,
     connection::{Connection, ConnectionId, Reset, View},
-    event::{Address, Addresses, State},
+    event::{Addresses, State},
 };
 
 /// A client that went to SYN_SENT, and from there to this.

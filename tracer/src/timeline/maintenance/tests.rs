@@ -7,8 +7,9 @@ use zerocopy::FromZeros as _;
 
 use super::Maintenance;
 use crate::{
+    address::Address,
     connection::{Connection, ConnectionId, View},
-    event::{Address, Addresses, State},
+    event::{Addresses, State},
     timeline::{Bytes, Origin},
 };
 

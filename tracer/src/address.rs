@@ -1,0 +1,51 @@
+//! Where one end of a connection is.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// An IP address and a port. A [`SocketAddr`] is 32 bytes large, for what no record has; this is 18.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "SocketAddr", into = "SocketAddr")]
+pub struct Address {
+    /// IPv4 as `::ffff:a.b.c.d`.
+    ip: Ipv6Addr,
+    port: u16,
+}
+
+impl Address {
+    /// An IP address, IPv4 as `::ffff:a.b.c.d`, and a port.
+    #[must_use]
+    pub const fn new(ip: Ipv6Addr, port: u16) -> Self {
+        Self { ip, port }
+    }
+
+    /// The IP address; IPv4 as such.
+    #[must_use]
+    pub const fn ip(self) -> IpAddr {
+        self.ip.to_canonical()
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let port = address.port();
+        Self { ip, port }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        Self::new(address.ip(), address.port)
+    }
+}
