@@ -24,11 +24,9 @@ pub struct Connection {
     /// What it is called in every output.
     pub id: ConnectionId,
     /// The client's socket, if it is on this machine.
-    pub client: Option<View>,
+    pub client: Option<Box<View>>,
     /// The server's socket, if it is on this machine.
-    pub server: Option<View>,
-    /// When the listener sent the SYN-ACK again.
-    pub syn_ack_retransmits: Vec<u64>,
+    pub server: Option<Box<View>>,
     /// Whether anything was seen to happen on it, rather than that it was there.
     pub active: bool,
     /// The listener's accept queue whenever a SYN came.
@@ -81,9 +79,6 @@ pub enum RolesFrom {
     Ports,
 }
 
-/// `net.ipv4.tcp_syn_retries` and `net.ipv4.tcp_synack_retries` may be up to 127.
-const MOST_SYN_RETRANSMITS: usize = 127;
-
 impl Connection {
     /// A connection of which nothing is known but what it is called.
     #[must_use]
@@ -92,7 +87,6 @@ impl Connection {
             id,
             client: None,
             server: None,
-            syn_ack_retransmits: Vec::new(),
             active: false,
             accept_queue: None,
             roles_from: RolesFrom::Ports,
@@ -114,8 +108,8 @@ impl Connection {
 
     /// Notes that the listener sent the SYN-ACK again.
     pub(crate) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
-        if self.syn_ack_retransmits.len() < MOST_SYN_RETRANSMITS {
-            self.syn_ack_retransmits.push(mono_ns);
+        if let Some(view) = self.client.as_mut().or(self.server.as_mut()) {
+            view.note_syn_ack_retransmit(mono_ns);
         }
     }
 
@@ -133,14 +127,21 @@ impl Connection {
 
     /// The view of one end.
     #[must_use]
-    pub const fn view(&self, end: End) -> Option<&View> {
+    pub fn view(&self, end: End) -> Option<&View> {
         match end {
-            End::Client => self.client.as_ref(),
-            End::Server => self.server.as_ref(),
+            End::Client => self.client.as_deref(),
+            End::Server => self.server.as_deref(),
         }
     }
 
-    pub(crate) const fn view_mut(&mut self, end: End) -> &mut Option<View> {
+    /// The end that has this socket.
+    #[must_use]
+    pub fn end_of(&self, cookie: u64) -> Option<End> {
+        let (end, _) = self.views().find(|(_, view)| view.cookie == cookie)?;
+        Some(end)
+    }
+
+    pub(crate) const fn view_mut(&mut self, end: End) -> &mut Option<Box<View>> {
         match end {
             End::Client => &mut self.client,
             End::Server => &mut self.server,

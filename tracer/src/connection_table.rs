@@ -33,7 +33,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
     connections: HashMap<Key, Box<Connection>>,
-    sockets: HashMap<u64, (Key, End)>,
+    sockets: HashMap<u64, Key>,
     /// The newest connection between two addresses, whatever its network namespace.
     tuples: HashMap<(Address, Address), Key>,
     pairing: Pairing,
@@ -82,8 +82,11 @@ impl ConnectionTable {
                 let addresses = event.addresses?;
                 let task = task.map(|task| self.tasks.of_record(&task));
                 let (key, end) = self.socket(cookie, addresses, old, new);
-                self.complete_addresses(key, end, addresses);
-                let view = self.view_mut(key, end)?;
+                let mut view = self.view_mut(key, end)?;
+                if view.addresses.local.port() == 0 {
+                    self.complete_addresses(key, end, addresses);
+                    view = self.view_mut(key, end)?;
+                }
                 if let Some(task) = task {
                     let learned = if new == State::SynSent {
                         Learned::Connect
@@ -157,14 +160,14 @@ impl ConnectionTable {
     /// The connection that the socket belongs to.
     #[must_use]
     pub fn find(&self, cookie: u64) -> Option<Key> {
-        self.sockets.get(&cookie).map(|(key, _)| *key)
+        self.sockets.get(&cookie).copied()
     }
 
     /// Takes a connection out.
     pub fn remove(&mut self, key: Key) -> Option<Connection> {
         let connection = *self.connections.remove(&key)?;
         for (end, view) in connection.views() {
-            if self.sockets.get(&view.cookie).is_some_and(|at| at.0 == key) {
+            if self.sockets.get(&view.cookie) == Some(&key) {
                 self.sockets.remove(&view.cookie);
             }
             let pair = Pair::new(view.addresses, end);
@@ -201,9 +204,11 @@ impl ConnectionTable {
         aside: Aside,
     ) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
-            Some((key, end)) => {
+            Some(key) => {
+                let connection = self.get(key)?;
+                let end = connection.end_of(cookie)?;
                 let from = if segment.leaving { end } else { end.other() };
-                let known = self.view_mut(key, end)?.addresses;
+                let known = connection.view(end)?.addresses;
                 if known.local.port() == 0 {
                     let (local, remote) = if segment.leaving {
                         (segment.source, segment.destination)
@@ -284,8 +289,11 @@ impl ConnectionTable {
     /// end waits for it.
     fn socket(&mut self, cookie: u64, addresses: Addresses, old: State, new: State) -> (Key, End) {
         let reborn = old == State::Close && new == State::SynSent;
-        if !reborn && let Some(known) = self.sockets.get(&cookie) {
-            return *known;
+        if !reborn
+            && let Some(key) = self.find(cookie)
+            && let Some(end) = self.get(key).and_then(|known| known.end_of(cookie))
+        {
+            return (key, end);
         }
         let (end, from) = self.role(addresses, old, new);
         let pair = Pair::new(addresses, end);
@@ -297,9 +305,9 @@ impl ConnectionTable {
             }
             None => self.open(cookie),
         };
-        self.sockets.insert(cookie, (key, end));
+        self.sockets.insert(cookie, key);
         if let Some(connection) = self.connections.get_mut(&key) {
-            *connection.view_mut(end) = Some(View::new(cookie, addresses));
+            *connection.view_mut(end) = Some(Box::new(View::new(cookie, addresses)));
             connection.roles_from = connection.roles_from.min(from);
         }
         if waiting.is_none() && (end, from) == (End::Server, RolesFrom::Opening) {
@@ -348,7 +356,7 @@ impl ConnectionTable {
         let Some(view) = self.view_mut(key, end) else {
             return;
         };
-        if view.addresses.local.port() != 0 || addresses.local.port() == 0 {
+        if addresses.local.port() == 0 {
             return;
         }
         view.addresses = addresses;
@@ -362,7 +370,9 @@ impl ConnectionTable {
         self.tuples.insert((pair.client, pair.server), key);
         let syn_acks = self.early.take_syn_acks(pair.client, pair.server);
         if let Some(connection) = self.connections.get_mut(&key) {
-            connection.syn_ack_retransmits.extend(syn_acks);
+            for mono_ns in syn_acks {
+                connection.note_syn_ack_retransmit(mono_ns);
+            }
         }
         let handshake = self.early.take_segments(pair.client, pair.server);
         for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
@@ -373,12 +383,14 @@ impl ConnectionTable {
     }
 
     fn with_view(&mut self, cookie: u64, act: impl FnOnce(&mut View)) -> Option<(Key, End)> {
-        let (key, end) = *self.sockets.get(&cookie)?;
-        act(self.view_mut(key, end)?);
+        let key = self.find(cookie)?;
+        let connection = self.connections.get_mut(&key)?;
+        let end = connection.end_of(cookie)?;
+        act(connection.view_mut(end).as_deref_mut()?);
         Some((key, end))
     }
 
     fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
-        self.connections.get_mut(&key)?.view_mut(end).as_mut()
+        self.connections.get_mut(&key)?.view_mut(end).as_deref_mut()
     }
 }

@@ -27,12 +27,23 @@ pub struct Dialogue {
     server: Side,
     /// None most of the time.
     under_way: Option<Box<UnderWay>>,
-    syn_ns: Option<u64>,
-    first_rtt_ns: Option<u64>,
+    first_rtt: FirstRtt,
     /// Segments that open or close the connection.
     pub steps: Vec<Milestone>,
     /// What the payload says.
     pub payload: Payload,
+}
+
+/// The first round-trip time, as Wireshark takes it: from the SYN to the third ACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum FirstRtt {
+    /// No SYN was seen.
+    #[default]
+    Unknown,
+    /// A SYN was sent then.
+    Since(u64),
+    /// In nanoseconds.
+    Known(u64),
 }
 
 /// A segment as it was seen.
@@ -173,7 +184,7 @@ impl Dialogue {
         if segment.flags.has(Flags::SYN) {
             own.begin(segment);
         }
-        let place = own.place(seen, peer, self.first_rtt_ns);
+        let place = own.place(seen, peer, self.first_rtt.known());
         let milestone = Milestone {
             mono_ns: *mono_ns,
             seq: place.seq,
@@ -243,6 +254,15 @@ impl Told {
     }
 }
 
+impl FirstRtt {
+    const fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(ns) => Some(ns),
+            Self::Unknown | Self::Since(_) => None,
+        }
+    }
+}
+
 /// The place in a stream that has this number modulo 2^32 and is nearest to `about`.
 fn nearest(about: u64, number: u32) -> u64 {
     const MODULUS: u64 = 1 << 32;
@@ -269,15 +289,16 @@ impl Dialogue {
         told.ack.wrapping_sub(1 + u32::from(fin))
     }
 
-    /// The first round-trip time, as Wireshark takes it: from the SYN to the third ACK.
     fn note_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
-        match (flags.has(Flags::SYN), flags.has(Flags::ACK)) {
-            (true, false) => self.syn_ns = Some(mono_ns),
-            (false, true) if from == End::Client && self.first_rtt_ns.is_none() => {
-                self.first_rtt_ns = self.syn_ns.and_then(|syn_ns| mono_ns.checked_sub(syn_ns));
+        let is_syn = flags.has(Flags::SYN) && !flags.has(Flags::ACK);
+        let is_third = from == End::Client && flags.has(Flags::ACK) && !flags.has(Flags::SYN);
+        self.first_rtt = match self.first_rtt {
+            FirstRtt::Unknown | FirstRtt::Since(_) if is_syn => FirstRtt::Since(mono_ns),
+            FirstRtt::Since(syn_ns) if is_third && mono_ns >= syn_ns => {
+                FirstRtt::Known(mono_ns - syn_ns)
             }
-            _ => {}
-        }
+            known => known,
+        };
     }
 
     /// Whether an ACK is the handshake's third segment, or the first to acknowledge a FIN.

@@ -180,8 +180,8 @@ impl Timeline {
             uploads: uploads.iter().map(UploadSummary::reported).collect(),
             bytes,
             retransmits_by: Retransmits {
-                client: connection.client.as_ref().map(retransmits),
-                server: connection.server.as_ref().map(retransmits),
+                client: connection.client.as_deref().map(retransmits),
+                server: connection.server.as_deref().map(retransmits),
             },
             retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
             roles: match connection.roles_from {

@@ -12,6 +12,8 @@ pub struct Rare {
     pub syn_retransmits: Vec<u64>,
     /// When it could not, and why.
     pub held_back_syns: Vec<HeldBack>,
+    /// When the listener sent a SYN-ACK of the connection again.
+    pub syn_ack_retransmits: Vec<u64>,
     /// Each RST that it sent or received.
     pub resets: Vec<Reset>,
     /// The first error that it had to report to its process, an errno.
@@ -42,6 +44,7 @@ impl Rare {
     pub(super) const NOTHING: &Self = &Self {
         holders: Vec::new(),
         syn_retransmits: Vec::new(),
+        syn_ack_retransmits: Vec::new(),
         held_back_syns: Vec::new(),
         resets: Vec::new(),
         error: None,

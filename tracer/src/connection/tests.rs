@@ -13,7 +13,7 @@ use crate::{
 #[test]
 fn a_connection_is_small() {
     assert_eq!(size_of::<View>(), 160);
-    assert_eq!(size_of::<Connection>(), 640);
+    assert_eq!(size_of::<Connection>(), 248);
 }
 
 fn view() -> View {

@@ -36,7 +36,7 @@ pub struct View {
 const MOST_HOLDERS: usize = 16;
 /// A socket sends and receives a RST once; more are a broken peer's.
 const MOST_RESETS: usize = 8;
-/// `net.ipv4.tcp_syn_retries` may be up to 127.
+/// `net.ipv4.tcp_syn_retries` and `net.ipv4.tcp_synack_retries` may be up to 127.
 const MOST_SYN_RETRANSMITS: usize = 127;
 
 impl View {
@@ -155,6 +155,13 @@ impl View {
             if again.len() < MOST_SYN_RETRANSMITS {
                 again.push(mono_ns);
             }
+        }
+    }
+
+    pub(super) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
+        let again = &mut self.rare_mut().syn_ack_retransmits;
+        if again.len() < MOST_SYN_RETRANSMITS {
+            again.push(mono_ns);
         }
     }
 

@@ -42,7 +42,7 @@ impl ConnectionTable {
         let is_gone = |key: Key, view: &View| {
             let now = self.sockets.get(&view.cookie);
             // A socket that was connected once more is another connection's.
-            let is_its = now.is_some_and(|(of, _)| *of == key);
+            let is_its = now == Some(&key);
             let is_known = looked_at.contains(&view.addresses.netns);
             !is_its || is_known && !cookies.contains(&view.cookie)
         };

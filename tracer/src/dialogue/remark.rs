@@ -2,6 +2,8 @@
 //! Guide, "TCP Analysis"), but for one thing: what was seen to leave its socket is a retransmission
 //! for certain, and never merely out of order.
 
+use std::num::NonZeroU16;
+
 use serde::Serialize;
 
 use super::under_way::Seen;
@@ -44,18 +46,19 @@ impl Remark {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Progress {
     /// The sequence number after the highest seen, and when that was seen.
-    next: Option<(u32, u64)>,
+    next: Option<u32>,
+    next_ns: u64,
     /// The last acknowledgment and window it sent.
     last_ack: Option<Acknowledged>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Acknowledged {
+    mono_ns: u64,
     ack: u32,
     window: u16,
-    mono_ns: u64,
-    /// How often it was sent again.
-    duplicates: u32,
+    /// How often it was sent.
+    times: NonZeroU16,
 }
 
 /// A retransmission so soon after the duplicate acknowledgments is their doing.
@@ -76,12 +79,12 @@ impl Progress {
             .into_iter()
             .any(|flag| segment.flags.has(flag));
         let mut remarks = Vec::new();
-        if let Some((next, next_ns)) = self.next {
+        if let Some(next) = self.next {
             let ahead = segment.seq.wrapping_sub(next).cast_signed();
             if plain && segment.len <= 1 && ahead == -1 {
                 remarks.push(Remark::KeepAlive);
             } else if segment.sequence_length() > 0 && ahead < 0 {
-                let since_next = seen.mono_ns.saturating_sub(next_ns);
+                let since_next = seen.mono_ns.saturating_sub(self.next_ns);
                 let reordered_ns = first_rtt_ns.unwrap_or(REORDERED_NS);
                 let ends_at_next = segment.seq.wrapping_add(segment.sequence_length()) == next;
                 let may_be_reordered =
@@ -112,7 +115,7 @@ impl Progress {
                 Remark::SpuriousRetransmission
             }
             Some(known)
-                if known.duplicates >= 2
+                if known.times.get() > 2
                     && known.ack == segment.seq
                     && seen.mono_ns.saturating_sub(known.mono_ns) < FAST_NS =>
             {
@@ -124,7 +127,7 @@ impl Progress {
     }
 
     fn repeats_ack(&self, segment: &Segment) -> bool {
-        let at_next = self.next.is_none_or(|(next, _)| next == segment.seq);
+        let at_next = self.next.is_none_or(|next| next == segment.seq);
         at_next
             && segment.window != 0
             && self
@@ -137,17 +140,18 @@ impl Progress {
         let end = segment.seq.wrapping_add(segment.sequence_length());
         let is_ahead = self
             .next
-            .is_none_or(|(next, _)| end.wrapping_sub(next).cast_signed() > 0);
+            .is_none_or(|next| end.wrapping_sub(next).cast_signed() > 0);
         if is_ahead && !segment.flags.has(Flags::RST) {
-            self.next = Some((end, seen.mono_ns));
+            self.next = Some(end);
+            self.next_ns = seen.mono_ns;
         }
         if segment.flags.has(Flags::ACK) {
-            let before = self.last_ack.map_or(0, |known| known.duplicates);
+            let before = self.last_ack.filter(|_| is_duplicate);
             self.last_ack = Some(Acknowledged {
                 ack: segment.ack,
                 window: segment.window,
                 mono_ns: seen.mono_ns,
-                duplicates: if is_duplicate { before + 1 } else { 0 },
+                times: before.map_or(NonZeroU16::MIN, |known| known.times.saturating_add(1)),
             });
         }
     }

@@ -109,7 +109,7 @@ mod errno {
 
 impl Initiation {
     pub(super) fn of(connection: &Connection, uploads: &[Upload], origin: Origin) -> Self {
-        let client = connection.client.as_ref();
+        let client = connection.client.as_deref();
         let established = |view: &View| view.entered(State::Established).map(|seen| seen.mono_ns);
         let opened = connection.views().filter_map(|(_, view)| established(view));
         let failure = failure(connection);
@@ -119,7 +119,7 @@ impl Initiation {
         };
         let seen_from_start = client.is_some_and(View::began);
         let accepted = uploads.first().map(|upload| upload.times.accepted_ns);
-        let queued = connection.server.as_ref().and_then(established);
+        let queued = connection.server.as_deref().and_then(established);
         Self {
             start_ns: 0,
             end_ns: end_ns.map(|at| origin.since(at)),
@@ -193,8 +193,8 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
 }
 
 fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
-    let client = connection.client.as_ref();
-    let server = connection.server.as_ref();
+    let client = connection.client.as_deref();
+    let server = connection.server.as_deref();
     let at = |seen: Option<&Transition>| seen.map(|seen| origin.since(seen.mono_ns));
     let sent = client.and_then(|view| view.entered(State::SynSent));
     let answered = client
@@ -218,7 +218,10 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
         let at = origin.since(*again);
         steps.push(Step::observed("SYN", End::Client, at, "tcp_retransmit_skb").again());
     }
-    for again in &connection.syn_ack_retransmits {
+    let syn_acks = connection
+        .views()
+        .flat_map(|(_, view)| &view.rare().syn_ack_retransmits);
+    for again in syn_acks {
         let at = origin.since(*again);
         steps.push(Step::observed("SYN-ACK", End::Server, at, "tcp_retransmit_synack").again());
     }

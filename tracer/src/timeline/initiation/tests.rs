@@ -30,7 +30,7 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
         view.note_transition(0, (old, new), &counters, error);
     }
     let mut connection = Connection::new(ConnectionId::new(1, None));
-    connection.client = Some(view);
+    connection.client = Some(Box::new(view));
     connection
 }
 

@@ -13,7 +13,7 @@ use crate::{
     timeline::{Bytes, Origin},
 };
 
-fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
+fn view(cookie: u64, states: &[(u64, State, State)]) -> Box<View> {
     let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
     let addresses = Addresses {
         local: address,
@@ -24,7 +24,7 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> View {
     for &(mono_ns, old, new) in states {
         view.note_transition(mono_ns, (old, new), &Counters::new_zeroed(), 0);
     }
-    view
+    Box::new(view)
 }
 
 /// The third ACK is lost, and the FIN does its work.
