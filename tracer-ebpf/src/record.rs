@@ -33,10 +33,11 @@ pub const ERROR: u16 = 9;
 pub const SEGMENT: u16 = 10;
 /// `Header::kind` of a [`Flow`]: what a socket's segments came to.
 pub const FLOW: u16 = 11;
-/// No kind: where the loss counters count sockets that the map `SOCKETS` had no room for.
-pub const UNTRACKED: u16 = 0;
-/// One more than the highest kind.
-pub const KINDS: u32 = 12;
+
+/// Where the map `LOST` counts the records that found no room in the ring buffer …
+pub const LOST_RECORDS: u32 = 0;
+/// … and what the maps of sockets and of processes had no room for.
+pub const LOST_SOCKETS: u32 = 1;
 
 /// `Segment::direction`: the packet left the socket.
 pub const EGRESS: u8 = 0;

@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{
     filter::{BY_COOKIE, BY_PORT, BY_PROCESS, HAS_EXPECTED, HAS_NAMED, Listener, Remembered},
-    record::{Addresses, UNTRACKED, state},
+    record::{Addresses, state},
 };
 
 use self::process::is_process_wanted;
@@ -74,7 +74,7 @@ pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
     }
     // Changes of state are still told then; segments, resets, retransmits and owners are not.
     if remember(sock).is_none() {
-        ring::count_lost(UNTRACKED);
+        ring::count_lost_socket();
     }
     true
 }

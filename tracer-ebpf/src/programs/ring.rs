@@ -10,20 +10,20 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use tracer_ebpf::record::{Header, KINDS};
+use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS};
 
 /// Records on their way to the tracer; the loader may set another size.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Records that found no room, per CPU and per kind.
+/// What found no room, per CPU: [`LOST_RECORDS`] and [`LOST_SOCKETS`]. The reader asks for both
+/// whenever it has looked at the ring.
 #[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(KINDS, 0);
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
-/// Records that were made, those that found no room too, per CPU and per kind; where that is asked
-/// for.
+/// Records that were made, those that found no room too, per CPU; where that is asked for.
 #[map]
-static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(KINDS, 0);
+static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Whether records are counted when they are made.
 #[unsafe(no_mangle)]
@@ -38,10 +38,10 @@ static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
 #[inline(always)]
 pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry<T>> {
     if AUDIT.load() != 0 {
-        count(&EMITTED, kind);
+        count(&EMITTED, 0);
     }
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        count_lost(kind);
+        count(&LOST, LOST_RECORDS);
         return None;
     };
     let header = entry.as_mut_ptr().cast::<Header>();
@@ -68,17 +68,17 @@ pub(crate) fn send<T>(entry: RingBufEntry<T>) {
     entry.submit(u64::from(wake));
 }
 
-/// Counts a record of this kind as lost.
+/// Counts a socket, or a process, that a map had no room for.
 #[inline(always)]
-pub(crate) fn count_lost(kind: u16) {
-    count(&LOST, kind);
+pub(crate) fn count_lost_socket() {
+    count(&LOST, LOST_SOCKETS);
 }
 
 /// Adds one, atomically: on its own CPU, too, a program is interrupted by another that counts the
-/// same kind (a segment that leaves by one that arrives).
+/// same (a segment that leaves by one that arrives).
 #[inline(always)]
-fn count(counts: &PerCpuArray<u64>, kind: u16) {
-    if let Some(counted) = counts.get_ptr_mut(u32::from(kind)) {
+fn count(counts: &PerCpuArray<u64>, what: u32) {
+    if let Some(counted) = counts.get_ptr_mut(what) {
         // SAFETY: an element of this CPU's own array, aligned as the kernel aligns values.
         unsafe { add_one(counted) };
     }

@@ -63,7 +63,11 @@ const SEGMENT_PROGRAMS: &[(&str, CgroupSkbAttachType)] = &[
 
 /// What came of it.
 pub(super) struct Attached {
+    /// At tracepoints, and at functions: a program that is interrupted by what would call it once
+    /// more is not called.
     pub(super) programs: Vec<AttachedProgram>,
+    /// At the root cgroup: called each time.
+    pub(super) cgroup_programs: Vec<AttachedProgram>,
     pub(super) missing: Vec<Missing>,
 }
 
@@ -112,6 +116,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, follows_processes: bool) -> Result<Attache
         ebpf,
         attached: Attached {
             programs: Vec::new(),
+            cgroup_programs: Vec::new(),
             missing: Vec::new(),
         },
     };
@@ -248,7 +253,7 @@ impl Attaching<'_> {
     ) -> Result<(), AttachError> {
         match done {
             Ok(program) => {
-                self.attached.programs.push(program);
+                self.attached.cgroup_programs.push(program);
                 Ok(())
             }
             Err(error) => self.note_refused(name, &error),

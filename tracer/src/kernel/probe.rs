@@ -55,19 +55,23 @@ impl Probe {
         let layout = Layout::resolve(&read_layout_btf()?);
         let mut ebpf = load(&layout, filter, ring_bytes, every_segment, audit)?;
         filter.write(&mut ebpf)?;
-        let Attached { programs, missing } = attach(&mut ebpf, filter.follows_processes())?;
+        let Attached {
+            programs,
+            cgroup_programs,
+            missing,
+        } = attach(&mut ebpf, filter.follows_processes())?;
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         let emitted = take_map(&mut ebpf, "EMITTED")?;
         Ok(Self {
             ring: RingBuf::try_from(ring).context("opening the ring buffer")?,
-            counters: Counters::new(
+            counters: Counters::open(
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
                 PerCpuArray::try_from(emitted).context("opening the counters of records")?,
-                programs.iter().map(AttachedProgram::fdinfo).collect(),
-            ),
+                programs.iter().map(AttachedProgram::fdinfo),
+            )?,
             logger: kernel_logger(&mut ebpf),
-            attached: programs,
+            attached: programs.into_iter().chain(cgroup_programs).collect(),
             missing: missing.into_iter().chain(layout.lacking()).collect(),
             ebpf,
         })

@@ -1,7 +1,8 @@
 //! The names of cgroups, found when a record first bears an id: later the cgroup may be gone.
 
-use std::{collections::HashSet, mem::offset_of};
+use std::mem::offset_of;
 
+use foldhash::HashSet;
 use tracer_ebpf::record::{self, SocketEvent, StateChange, Task};
 use tracing::debug;
 
@@ -29,7 +30,7 @@ impl Names {
         });
         Self {
             names,
-            looked_up: HashSet::new(),
+            looked_up: HashSet::default(),
         }
     }
 

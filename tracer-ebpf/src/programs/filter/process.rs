@@ -3,10 +3,7 @@
 use aya_ebpf::{
     Global, helpers::generated::bpf_get_current_ancestor_cgroup_id, macros::map, maps::HashMap,
 };
-use tracer_ebpf::{
-    filter::{BY_CGROUP, BY_COMM, BY_PID, FAMILY},
-    record::UNTRACKED,
-};
+use tracer_ebpf::filter::{BY_CGROUP, BY_COMM, BY_PID, FAMILY};
 
 use super::FILTER_BY;
 use crate::{
@@ -41,7 +38,7 @@ pub(crate) fn note_child(parent: u32, child: u32) {
         unsafe { *wanted == FAMILY }
     });
     if is_family && PIDS.insert(child, FAMILY, 0).is_err() {
-        ring::count_lost(UNTRACKED);
+        ring::count_lost_socket();
     }
 }
 
