@@ -43,7 +43,7 @@ impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let time = Timestamp::from_nanosecond(self.unix_ns).unwrap_or_default();
         let mut fields = serializer.serialize_struct("Moment", 2)?;
-        fields.serialize_field("time", &format!("{time:.9}"))?;
+        fields.serialize_field("time", &format_args!("{time:.9}"))?;
         fields.serialize_field("mono_ns", &self.mono_ns)?;
         fields.end()
     }

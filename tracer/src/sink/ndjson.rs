@@ -1,6 +1,6 @@
 //! One JSON object a line. `schema.json` beside `Cargo.toml` describes them.
 
-use std::io;
+use std::io::{self, Write};
 
 use super::{Render, explain::explained};
 use crate::output::Output;
@@ -42,11 +42,34 @@ impl Render for Ndjson {
         match output {
             Output::Timeline(timeline) if self.explain => {
                 let told = Output::Timeline(Box::new(explained(timeline)));
-                serde_json::to_writer(&mut *to, &told)?;
+                serde_json::to_writer(Pieces(to), &told)?;
             }
-            _ => serde_json::to_writer(&mut *to, output)?,
+            _ => serde_json::to_writer(Pieces(to), output)?,
         }
         to.push(b'\n');
+        Ok(())
+    }
+}
+
+/// JSON is written in very small pieces, most of them one byte, which is cheaply told.
+struct Pieces<'a>(&'a mut Vec<u8>);
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
