@@ -12,7 +12,7 @@ use crate::{
 /// what each of them takes is most of what the tracer takes.
 #[test]
 fn a_connection_is_small() {
-    assert_eq!(size_of::<View>(), 160);
+    assert_eq!(size_of::<View>(), 192);
     assert_eq!(size_of::<Connection>(), 248);
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tracer_ebpf::record::{Counters, Passed};
 
 use super::{Counted, HeldBack, Learned, Opened, Owner, Rare, Reset, Task, Transition};
@@ -18,8 +19,8 @@ pub struct View {
     pub owner: Option<Owner>,
     /// When it was found to be there before the tracer, CLOCK_MONOTONIC.
     pub found_ns: Option<u64>,
-    /// Each change of state, in order.
-    pub transitions: Vec<Transition>,
+    /// Each change of state, in order. Of an open socket there are two.
+    pub transitions: SmallVec<[Transition; 2]>,
     /// What its counters said when it was ESTABLISHED first.
     pub opened: Option<Opened>,
     /// What they said at its last change of state.
@@ -42,13 +43,13 @@ const MOST_SYN_RETRANSMITS: usize = 127;
 impl View {
     /// A socket seen for the first time.
     #[must_use]
-    pub const fn new(cookie: u64, addresses: Addresses) -> Self {
+    pub fn new(cookie: u64, addresses: Addresses) -> Self {
         Self {
             cookie,
             addresses,
             owner: None,
             found_ns: None,
-            transitions: Vec::new(),
+            transitions: SmallVec::new(),
             opened: None,
             counted: Counted::NOTHING,
             retransmits: 0,
@@ -125,10 +126,6 @@ impl View {
         counters: &Counters,
         error: u32,
     ) {
-        if self.transitions.is_empty() {
-            // To be opened, and to be open.
-            self.transitions.reserve_exact(2);
-        }
         // Before it is open there is nothing to count.
         let counts = !matches!(new, State::SynSent | State::SynRecv);
         self.transitions.push(Transition {
