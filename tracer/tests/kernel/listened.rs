@@ -186,7 +186,9 @@ impl Said {
         }
         if timeline["complete"] == true {
             self.whole += 1;
-            if states != states_of_a_connection() || !is_right(timeline) {
+            // Lines that this reader was too slow for may have been among them.
+            let has_states = states == states_of_a_connection() || self.lost("sink") > 0;
+            if !has_states || !is_right(timeline) {
                 self.wrong.push(format!("{states} states; {timeline:#}"));
             }
         }
