@@ -32,6 +32,8 @@ use crate::{
 /// See the module.
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
+    /// Whether each segment is told.
+    segments: bool,
     connections: HashMap<Key, Box<Connection>>,
     sockets: HashMap<u64, Key>,
     /// The newest connection between two addresses, whatever its network namespace.
@@ -56,6 +58,15 @@ pub struct ConnectionTable {
 pub struct Key(u64);
 
 impl ConnectionTable {
+    /// A table that tells each segment, or not.
+    #[must_use]
+    pub fn new(segments: bool) -> Self {
+        Self {
+            segments,
+            ..Self::default()
+        }
+    }
+
     /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
     /// connection whose states are not traced, or not yet.
     pub fn apply(&mut self, event: Event<'_>) -> Option<(Key, End)> {
@@ -139,14 +150,14 @@ impl ConnectionTable {
     }
 
     /// Goes through the segments that were seen before `before_ns`; tells them by connection where
-    /// they are `wanted`.
-    pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<(Key, Vec<Told>)> {
+    /// they are to be told.
+    pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<Told>)> {
         let mut all = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
             let Some(connection) = self.connections.get_mut(&key) else {
                 continue;
             };
-            let told = connection.dialogue.settle(before_ns, wanted);
+            let told = connection.dialogue.settle(before_ns, self.segments);
             if !told.is_empty() {
                 all.push((key, told));
             }
@@ -231,13 +242,14 @@ impl ConnectionTable {
                 } else if let Some(key) = self.tuples.get(&(destination, source)) {
                     (*key, End::Server)
                 } else {
-                    self.early.note_segment(mono_ns, segment.keep(), aside);
+                    self.early
+                        .note_segment(mono_ns, segment.keep(self.segments), aside);
                     return None;
                 }
             }
         };
         if self.is_news(key, from, &segment, aside) {
-            self.hear(key, from, mono_ns, segment.keep(), aside);
+            self.hear(key, from, mono_ns, segment.keep(self.segments), aside);
         }
         Some((key, from))
     }

@@ -5,8 +5,6 @@ mod remark;
 mod side;
 mod under_way;
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 pub use self::remark::Remark;
@@ -93,7 +91,7 @@ pub struct Told {
     pub packet_len: u32,
     /// As much of the packet as was captured.
     #[serde(skip)]
-    pub packet: Arc<[u8]>,
+    pub packet: Box<[u8]>,
 }
 
 /// What is kept of a segment that opens or closes the connection: the fields of [`Told`] with these

@@ -81,6 +81,7 @@ impl Pipeline {
     pub fn new(segments: bool) -> Self {
         Self {
             segments,
+            table: ConnectionTable::new(segments),
             ..Self::default()
         }
     }
@@ -167,7 +168,7 @@ impl Pipeline {
 
     /// Segments in the order in which they were sent, whichever CPU saw them first.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
-        let settled = self.table.settle(before_ns, self.segments);
+        let settled = self.table.settle(before_ns);
         let mut lines: Vec<SegmentLine> = settled
             .into_iter()
             .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))

@@ -1,10 +1,7 @@
 //! A TCP segment out of a packet's first bytes: IPv4 or IPv6, TCP, its options, the head of its
 //! payload. Every length is checked; what does not fit is said, not guessed.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
@@ -12,7 +9,7 @@ use crate::address::Address;
 
 /// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment<Packet = Arc<[u8]>> {
+pub struct Segment<Packet = Box<[u8]>> {
     /// Whether it left the socket; else it reached it.
     pub leaving: bool,
     /// Whether it stands for several on the wire (segmentation offload).
@@ -37,7 +34,8 @@ pub struct Segment<Packet = Arc<[u8]>> {
     pub options: Options,
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
-    /// As much of the packet as was captured, from the IP header on.
+    /// As much of the packet as was captured, from the IP header on; or of its payload alone, where
+    /// that is all that was kept.
     pub packet: Packet,
     /// Where its payload starts.
     headers: usize,
@@ -144,9 +142,15 @@ impl<'a> Segment<&'a [u8]> {
         })
     }
 
-    /// The same, for as long as it is wanted.
+    /// The same, for as long as it is wanted: with its headers, or with its payload alone.
     #[must_use]
-    pub fn keep(self) -> Box<Segment> {
+    pub fn keep(self, with_headers: bool) -> Box<Segment> {
+        let (packet, headers) = if with_headers {
+            (self.packet, self.headers)
+        } else {
+            (self.payload(), 0)
+        };
+        let packet = packet.into();
         Box::new(Segment {
             leaving: self.leaving,
             merged: self.merged,
@@ -160,8 +164,8 @@ impl<'a> Segment<&'a [u8]> {
             len: self.len,
             options: self.options,
             packet_len: self.packet_len,
-            packet: self.packet.into(),
-            headers: self.headers,
+            packet,
+            headers,
         })
     }
 }

@@ -66,7 +66,7 @@ fn segment(
     packet.extend([0; 4]);
     Segment::parse(&packet, 40 + len, leaving, false)
         .unwrap()
-        .keep()
+        .keep(true)
 }
 
 fn check(lines: &[Line], expected: &[&[Remark]]) {
