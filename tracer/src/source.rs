@@ -4,5 +4,6 @@ pub mod attached;
 pub mod feed;
 pub mod live;
 mod names;
+mod period;
 pub mod recording;
 mod roll_call;

@@ -5,19 +5,16 @@ use std::{ops::ControlFlow, time::Duration};
 use anyhow::{Context as _, Result};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use super::{names::Names, roll_call::RollCall};
+use super::{names::Names, period, roll_call::RollCall};
 use crate::{
     input::{Feed, Input, Tick},
     kernel::{Probe, clock},
     say,
     sockets::OpenSocket,
 };
-
-/// The ring buffer is looked at this often, and when it is half full.
-const PERIOD: Duration = Duration::from_millis(20);
 
 /// At the end, the feed's news of what was just drained may still be under way.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -57,13 +54,13 @@ pub async fn run(
     let mut source = Source {
         probe,
         names: Names::new(),
+        period: period::LONGEST,
         counted: Tick::default(),
         roll_call: RollCall::start(),
         each,
     };
     let ring = source.probe.half_full()?;
-    let mut period = interval(PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause = std::pin::pin!(sleep(source.period));
     let mut open = std::pin::pin!(open);
     let mut stop = std::pin::pin!(stop);
     let mut feed_open = true;
@@ -100,7 +97,10 @@ pub async fn run(
                 flow = source.drain()?;
                 let _ = (source.each)(Input::Present(Box::new(present)));
             }
-            _ = period.tick() => flow = source.drain()?,
+            () = &mut pause => {
+                flow = source.drain()?;
+                pause.as_mut().reset(Instant::now() + source.period);
+            }
         }
     }
     // From here on nothing is added: what waits then is all, and so is what was lost.
@@ -122,6 +122,8 @@ pub async fn run(
 struct Source<Each> {
     probe: Probe,
     names: Names,
+    /// How long the ring buffer is left alone.
+    period: Duration,
     /// The loss counters as they were last read.
     counted: Tick,
     roll_call: RollCall,
@@ -134,15 +136,16 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     fn drain(&mut self) -> Result<ControlFlow<()>> {
         let now = clock::read();
         let (names, each) = (&mut self.names, &mut self.each);
-        let mut any = false;
+        let mut found = 0;
         self.probe.drain(|record| {
-            any = true;
+            found += 1;
             if let Some(name) = names.of_record(record) {
                 let _ = each(name);
             }
             let _ = each(Input::Kernel(record));
         });
-        if any {
+        self.period = period::after(self.period, found);
+        if found > 0 {
             // Nothing is lost where nothing is sent, or next to nothing: that is counted at the end.
             self.count()?;
         }
