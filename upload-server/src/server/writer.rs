@@ -6,7 +6,10 @@ use std::{
     fs::File,
     io::{self, IoSlice, Write},
     mem,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -17,8 +20,18 @@ use super::{
     store::Temporary,
 };
 
-/// A batch is written once it holds this many bytes.
-const BATCH_BYTES: usize = 512 * 1024;
+/// A batch is written once it holds this many bytes: the more, the fewer times one thread wakes
+/// another.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// The same where many files are received at once, whose batches take memory together.
+const SMALL_BATCH_BYTES: usize = 512 * 1024;
+
+/// So many are few.
+const FEW: usize = 8;
+
+/// How many files are being received, of all servers of this process.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 /// A batch is written once it has this many parts: the most that one `writev` takes (IOV_MAX).
 const BATCH_PARTS: usize = 1_024;
@@ -31,7 +44,11 @@ pub(crate) struct Writer {
     /// At rest while no batch is being written.
     digester: Digester,
     writing: Option<JoinHandle<io::Result<Digester>>>,
+    _counted: Counted,
 }
+
+/// Counts in [`UNDER_WAY`].
+struct Counted;
 
 impl Writer {
     pub(crate) fn new(file: Temporary, digester: Digester) -> Self {
@@ -41,6 +58,7 @@ impl Writer {
             batch_bytes: 0,
             digester,
             writing: None,
+            _counted: Counted::new(),
         }
     }
 
@@ -48,7 +66,7 @@ impl Writer {
     pub(crate) async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         self.batch_bytes += chunk.len();
         self.batch.push(chunk);
-        if self.batch_bytes >= BATCH_BYTES || self.batch.len() == BATCH_PARTS {
+        if self.batch_bytes >= batch_bytes() || self.batch.len() == BATCH_PARTS {
             self.write_batch().await?;
         }
         Ok(())
@@ -96,6 +114,26 @@ impl Writer {
             self.digester = writing.await??;
         }
         Ok(())
+    }
+}
+
+impl Counted {
+    fn new() -> Self {
+        UNDER_WAY.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Relaxed);
+    }
+}
+
+fn batch_bytes() -> usize {
+    match UNDER_WAY.load(Relaxed) {
+        ..=FEW => BATCH_BYTES,
+        _ => SMALL_BATCH_BYTES,
     }
 }
 
