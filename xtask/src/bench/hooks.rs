@@ -1,5 +1,5 @@
 //! Programs that do nothing, at the hooks where the tracer's are: the kernel's own price of these
-//! hooks, below which no tracer comes that sees what the tracer sees.
+//! hooks, below which nothing comes that is called there.
 
 use std::fs::{File, read_to_string};
 
