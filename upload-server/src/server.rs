@@ -144,11 +144,13 @@ pub async fn run(
     let limits = config.limits;
     let connections = limits.connections_that_fit();
     let finishing = TaskTracker::new();
+    let metrics = Arc::new(Metrics::new());
     let intake = Intake {
         store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
         max_size: limits.max_size,
         idle: limits.idle,
         digest: config.sha256.then_some(Algorithm::Sha256),
+        in_flight: metrics.uploads_in_flight.clone(),
         finishing: finishing.clone(),
     };
     let guard = Guard {
@@ -156,7 +158,6 @@ pub async fn run(
         trusted: config.tls.as_ref().is_some_and(|tls| !tls.is_self_signed()),
     };
     let (head, idle) = (limits.head, limits.idle);
-    let metrics = Arc::new(Metrics::new());
     let (journal_of_tus, metrics_of_tus) = (Arc::clone(&journal), Arc::clone(&metrics));
     let tus = Tus::new(
         intake.clone(),

@@ -4,6 +4,7 @@
 use std::{io, time::Duration};
 
 use axum::body::Bytes;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{task::spawn_blocking, time::timeout};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,8 @@ pub(crate) struct Intake {
     pub(crate) idle: Duration,
     /// What is computed of every file.
     pub(crate) digest: Option<Algorithm>,
+    /// How many uploads are under way.
+    pub(crate) in_flight: Gauge,
     /// Files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }
@@ -71,7 +74,7 @@ impl Intake {
             asked,
         } = arriving;
         let file = self.store.create(&name, length).await?;
-        let mut writer = Writer::new(file, asked.digester(self.digest));
+        let mut writer = Writer::new(file, asked.digester(self.digest), self.in_flight.clone());
         if let Err(error) = self.write(body, &mut writer, transfer).await {
             writer.discard().await;
             return Err(error);

@@ -6,13 +6,11 @@ use std::{
     fs::File,
     io::{self, IoSlice, Write},
     mem,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
@@ -28,10 +26,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 const SMALL_BATCH_BYTES: usize = 512 * 1024;
 
 /// So many are few.
-const FEW: usize = 8;
-
-/// How many files are being received, of all servers of this process.
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+const FEW: i64 = 8;
 
 /// A batch is written once it has this many parts: the most that one `writev` takes (IOV_MAX).
 const BATCH_PARTS: usize = 1_024;
@@ -44,21 +39,19 @@ pub(crate) struct Writer {
     /// At rest while no batch is being written.
     digester: Digester,
     writing: Option<JoinHandle<io::Result<Digester>>>,
-    _counted: Counted,
+    /// How many uploads are under way.
+    in_flight: Gauge,
 }
 
-/// Counts in [`UNDER_WAY`].
-struct Counted;
-
 impl Writer {
-    pub(crate) fn new(file: Temporary, digester: Digester) -> Self {
+    pub(crate) fn new(file: Temporary, digester: Digester, in_flight: Gauge) -> Self {
         Self {
             file: Arc::new(file),
             batch: Vec::new(),
             batch_bytes: 0,
             digester,
             writing: None,
-            _counted: Counted::new(),
+            in_flight,
         }
     }
 
@@ -66,7 +59,7 @@ impl Writer {
     pub(crate) async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         self.batch_bytes += chunk.len();
         self.batch.push(chunk);
-        if self.batch_bytes >= batch_bytes() || self.batch.len() == BATCH_PARTS {
+        if self.batch_bytes >= full_at(self.in_flight.get()) || self.batch.len() == BATCH_PARTS {
             self.write_batch().await?;
         }
         Ok(())
@@ -117,21 +110,9 @@ impl Writer {
     }
 }
 
-impl Counted {
-    fn new() -> Self {
-        UNDER_WAY.fetch_add(1, Relaxed);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Relaxed);
-    }
-}
-
-fn batch_bytes() -> usize {
-    match UNDER_WAY.load(Relaxed) {
+/// How many bytes fill a batch, with so many uploads under way.
+const fn full_at(in_flight: i64) -> usize {
+    match in_flight {
         ..=FEW => BATCH_BYTES,
         _ => SMALL_BATCH_BYTES,
     }

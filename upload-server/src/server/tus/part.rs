@@ -64,7 +64,11 @@ impl Tus {
         let rest = partial.description.length.saturating_sub(offset);
         let received = match body {
             Some(body) => {
-                let writer = Writer::new(partial.file()?, asked.digester(None));
+                let writer = Writer::new(
+                    partial.file()?,
+                    asked.digester(None),
+                    self.intake.in_flight.clone(),
+                );
                 let over = &partial.session.over;
                 self.write(body, rest, writer, &asked, over, &mut transfer)
                     .await
