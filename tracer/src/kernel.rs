@@ -4,6 +4,7 @@
 
 mod attach;
 mod attach_error;
+pub mod cgroups;
 pub mod clock;
 mod filter;
 mod inventory;
@@ -11,6 +12,7 @@ mod layout;
 mod loss;
 mod missing;
 mod probe;
+pub mod sockets;
 
 pub use attach_error::AttachError;
 pub use filter::Filter;

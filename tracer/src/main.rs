@@ -10,8 +10,8 @@ use clap::Parser as _;
 use mimalloc::MiMalloc;
 use tracer::{
     cli::{Cli, Command},
-    command::CannotStart,
-    doctor, trace,
+    doctor,
+    session::{self, command::CannotStart},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -38,13 +38,13 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
-        None => trace::trace(&cli.trace, &cli.output).await,
+        None => session::trace(&cli.trace, &cli.output).await,
         Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Record(record)) => {
-            trace::record(&record.file, &record.trace, &record.output).await
+            session::record(&record.file, &record.trace, &record.output).await
         }
         Some(Command::Replay { file, output }) => {
-            trace::replay(file, output).map(|()| ExitCode::SUCCESS)
+            session::replay(file, output).map(|()| ExitCode::SUCCESS)
         }
     }
 }

@@ -5,6 +5,7 @@
 mod explain;
 mod losses;
 mod ndjson;
+pub mod output_file;
 mod pcapng;
 mod text;
 mod thread;
@@ -20,7 +21,7 @@ pub use self::{
     thread::{SinkThread, WhenBehind},
     web::{Web, WebThread},
 };
-use crate::output::Output;
+use crate::core::output::Output;
 
 /// Shows outputs in its own way, as bytes.
 pub trait Render {

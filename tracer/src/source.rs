@@ -1,9 +1,9 @@
 //! Where inputs come from: the live kernel, the upload server's feed, a recording.
 
-pub mod attached;
+mod cgroup_names;
 pub mod feed;
 pub mod live;
-mod names;
-mod period;
+mod liveness;
+mod poll_interval;
+pub mod presence;
 pub mod recording;
-mod roll_call;

@@ -9,11 +9,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use tracer::{
-    address::Address,
-    end::End,
-    event::{Event, What},
-    input::{Feed, Input, Tick},
-    segment::Segment,
+    core::{
+        address::Address,
+        end::End,
+        event::{Event, What},
+        input::{Feed, Input, Tick},
+        segment::Segment,
+    },
     source::recording::{Frame, Recorder, Recording, Scope},
 };
 use tracer_fuzz::payload::Piece;

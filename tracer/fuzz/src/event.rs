@@ -1,6 +1,6 @@
 //! A record of the ring buffer.
 
-use tracer::event::{Event, What};
+use tracer::core::event::{Event, What};
 
 /// A record decodes to what it holds, or is refused.
 pub fn check(bytes: &[u8]) {

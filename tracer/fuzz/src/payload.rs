@@ -2,7 +2,7 @@
 //! the server), by how many bytes it is off its place in the stream (negative: a repetition), how
 //! many of its bytes were captured, how many follow those uncaptured, and the captured bytes.
 
-use tracer::{
+use tracer::core::{
     end::End,
     payload::{Burst, Payload},
 };

@@ -7,10 +7,7 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use serde_json::Value;
 use tracer::{
-    event::Event,
-    input::Input,
-    output::Output,
-    pipeline::Pipeline,
+    core::{event::Event, input::Input, output::Output, pipeline::Pipeline},
     sink::{Ndjson, Pcapng, Render, Styles, Text},
     source::recording::{Frame, Recording, Scope},
 };

@@ -10,9 +10,8 @@ use rustix::{
 
 use super::Finding;
 use crate::{
-    kernel::{Inventory, inventory},
+    kernel::{Inventory, cgroups::cgroup2_root, inventory},
     privileges,
-    process::cgroup2_root,
 };
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";

@@ -17,9 +17,11 @@ use super::{
     printed::{Change, Printed},
 };
 use crate::{
-    event::{Event, State, What},
-    kernel::{Filter, Probe},
-    sockets::{self, OpenSocket},
+    core::event::{Event, State, What},
+    kernel::{
+        Filter, Probe,
+        sockets::{self, OpenSocket},
+    },
 };
 
 /// More than such a connection makes.

@@ -20,7 +20,7 @@ use super::{
     attach_error::{AttachError, is_permission, refused, release},
     layout::BTF,
 };
-use crate::{input::Missing, process::cgroup2_root};
+use crate::{core::input::Missing, kernel::cgroups::cgroup2_root};
 
 /// Everything rests on this tracepoint; the others add to what is known and may be missing.
 pub(super) const GROUND: &str = "inet_sock_set_state";

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::cgroups::Cgroup;
+use crate::kernel::cgroups::Cgroup;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,

@@ -8,7 +8,7 @@ use super::{
     missing::tracepoints,
     probe::read_layout_btf,
 };
-use crate::input::Missing;
+use crate::core::input::Missing;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]

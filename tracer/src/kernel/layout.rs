@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use btf_rs::{Btf, Member as BtfMember, Type};
 use tracer_ebpf::member::{MEMBERS, Member, Place};
 
-use crate::input::Missing;
+use crate::core::input::Missing;
 
 /// The running kernel's type information.
 pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";

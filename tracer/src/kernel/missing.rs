@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use tracer_ebpf::member::Member;
 
-use crate::input::Missing;
+use crate::core::input::Missing;
 
 /// By the names of the programs: what rests on each.
 const OF_PROGRAMS: &[(&str, &str)] = &[

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::input::{Missing, ProgramCost};
+use crate::core::input::{Missing, ProgramCost};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,

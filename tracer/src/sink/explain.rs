@@ -6,7 +6,7 @@ use std::{fmt::Write as _, io};
 
 pub(super) use self::tls::tls_step;
 use super::units::{bytes, duration, plain, status_text};
-use crate::{
+use crate::core::{
     end::End,
     timeline::{Exchange, How, Initiation, Maintenance, Phase, Step, Termination, Timeline},
 };

@@ -1,6 +1,6 @@
 //! What a sink could not take, until there is room to say so.
 
-use crate::{
+use crate::core::{
     moment::Moment,
     output::{Hop, LostLine, Output},
 };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Render, explain::explained};
-use crate::output::Output;
+use crate::core::output::Output;
 
 /// See the module.
 pub struct Ndjson {

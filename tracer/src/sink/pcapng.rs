@@ -22,10 +22,12 @@ use pcap_file::{
 
 use super::Render;
 use crate::{
-    connection::ConnectionId,
-    end::End,
-    output::{Output, SegmentLine},
-    output_file::Destination,
+    core::{
+        connection::ConnectionId,
+        end::End,
+        output::{Output, SegmentLine},
+    },
+    sink::output_file::Destination,
 };
 
 /// See the module.

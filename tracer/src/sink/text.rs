@@ -1,10 +1,10 @@
 //! Timelines for a terminal.
 
-mod apart;
 mod chart;
 mod explain;
 mod packets;
 mod phases;
+mod separated;
 mod styles;
 
 use std::{
@@ -17,17 +17,19 @@ use std::{
 use upload_server::record::Outcome;
 
 pub use self::styles::Styles;
-use self::{apart::Apart, chart::put, packets::PacketList};
+use self::{chart::put, packets::PacketList, separated::Separated};
 use super::{
     Render,
     units::{bytes_or_unknown, duration, plain, status_text},
 };
 use crate::{
-    connection::RolesFrom,
-    input::Missing,
-    output::{LostLine, Output, SummaryLine, UploadLine},
+    core::{
+        connection::RolesFrom,
+        input::Missing,
+        output::{LostLine, Output, SummaryLine, UploadLine},
+        timeline::{Certainty, Endpoint, Timeline, UploadSummary},
+    },
     source::recording::Scope,
-    timeline::{Certainty, Endpoint, Timeline, UploadSummary},
 };
 
 /// See the module.
@@ -240,7 +242,7 @@ fn write_ending(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::R
     let Some(phase) = timeline.termination() else {
         return Ok(());
     };
-    let mut ids = Apart::by(", ");
+    let mut ids = Separated::by(", ");
     write!(out, "{bold}upload ")?;
     for upload in &timeline.uploads {
         ids.next(out);

@@ -12,7 +12,10 @@ use rustix::thread::CapabilitySet;
 use tracing::error;
 
 use super::{Render, losses::Losses};
-use crate::{moment::Moment, output::Output, privileges};
+use crate::{
+    core::{moment::Moment, output::Output},
+    privileges,
+};
 
 /// What happens to outputs when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

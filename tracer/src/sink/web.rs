@@ -20,7 +20,7 @@ use upload_server::record::Cookie;
 use self::control::Control;
 pub use self::thread::WebThread;
 use super::explain::explained;
-use crate::{
+use crate::core::{
     connection::ConnectionId,
     output::{Output, UploadLine},
     timeline::{Certainty, Phase, Timeline, UploadSummary},

@@ -10,7 +10,7 @@ use tokio::{net::UnixStream, sync::mpsc, time::sleep};
 use tracing::{info, warn};
 use upload_server::record::{FeedLine, Server};
 
-use crate::input::Feed;
+use crate::core::input::Feed;
 
 /// Between attempts to reach a server that went away.
 const RETRY: Duration = Duration::from_millis(250);

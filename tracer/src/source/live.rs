@@ -8,19 +8,18 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{names::Names, period, roll_call::RollCall};
+use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
 use crate::{
-    input::{Feed, Input, Tick},
-    kernel::{Probe, clock},
-    say,
-    sockets::OpenSocket,
+    core::input::{Feed, Input, Tick},
+    kernel::{Probe, clock, sockets::OpenSocket},
+    message,
 };
 
 /// At the end, the feed's news of what was just drained may still be under way.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What there is beside the kernel's records.
-pub struct Beside<Open, Stop> {
+pub struct LiveInputs<Open, Stop> {
     /// What the upload server says.
     pub feed: mpsc::Receiver<Feed>,
     /// The sockets that listened before anything was attached.
@@ -40,11 +39,11 @@ pub struct Beside<Open, Stop> {
 /// When the kernel's counters cannot be read.
 pub async fn run(
     probe: Probe,
-    beside: Beside<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
+    beside: LiveInputs<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
     ready: impl FnOnce(),
     each: impl FnMut(Input<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
-    let Beside {
+    let LiveInputs {
         mut feed,
         listening,
         audit,
@@ -53,10 +52,10 @@ pub async fn run(
     } = beside;
     let mut source = Source {
         probe,
-        names: Names::new(),
-        period: period::LONGEST,
+        names: CgroupLookup::new(),
+        period: poll_interval::LONGEST,
         counted: Tick::default(),
-        roll_call: RollCall::start(),
+        liveness: Liveness::start(),
         each,
     };
     let ring = source.probe.half_full()?;
@@ -92,7 +91,7 @@ pub async fn run(
                 Some(news) => flow = (source.each)(Input::Feed(news)),
                 None => feed_open = false,
             },
-            present = source.roll_call.answer() => {
+            present = source.liveness.answer() => {
                 // The end of what is gone may be among what waits.
                 flow = source.drain()?;
                 let _ = (source.each)(Input::Present(Box::new(present)));
@@ -121,12 +120,12 @@ pub async fn run(
 
 struct Source<Each> {
     probe: Probe,
-    names: Names,
+    names: CgroupLookup,
     /// How long the ring buffer is left alone.
     period: Duration,
     /// The loss counters as they were last read.
     counted: Tick,
-    roll_call: RollCall,
+    liveness: Liveness,
     each: Each,
 }
 
@@ -144,7 +143,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             }
             let _ = each(Input::Kernel(record));
         });
-        self.period = period::after(self.period, found);
+        self.period = poll_interval::after(self.period, found);
         if found > 0 {
             // Nothing is lost where nothing is sent, or next to nothing: that is counted at the end.
             self.count()?;
@@ -167,7 +166,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         let lost = self.probe.lost()?;
         let now = clock::read();
         if (lost.ring, lost.recursion) != (self.counted.lost_ring, self.counted.lost_recursion) {
-            self.roll_call.ask();
+            self.liveness.ask();
         }
         self.counted = Tick {
             mono_ns: now.mono_ns,
@@ -187,7 +186,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         let cookies: Vec<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let taken = self.probe.remember(&cookies)?;
         if taken < cookies.len() {
-            say(&format!(
+            message(&format!(
                 "{} of {} sockets that were open already are not followed: there is no room for more",
                 cookies.len() - taken,
                 cookies.len()

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
 use crate::{
-    input::{CgroupName, Feed, Input, Missing, ProgramCost, Tick},
-    output_file::Destination,
-    sockets::{OpenSocket, Present},
+    core::input::{CgroupName, Feed, Input, Missing, ProgramCost, Tick},
+    kernel::sockets::{OpenSocket, Present},
+    sink::output_file::Destination,
 };
 
 const MAGIC: &[u8; 8] = b"tcptrace";

@@ -7,9 +7,8 @@ use std::{
     process::Command,
 };
 
-use tracer::{
-    cgroups::{Cgroup, CgroupNames},
-    process::cgroup2_root,
+use tracer::kernel::{
+    cgroups::{Cgroup, CgroupNames, cgroup2_root},
     sockets,
 };
 

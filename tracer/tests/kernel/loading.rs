@@ -94,7 +94,7 @@ fn a_quarter_of_a_million_sockets_have_room() {
 #[test]
 fn what_is_missing_is_said() {
     let lab = Lab::new();
-    let root = tracer::process::cgroup2_root().unwrap().unwrap();
+    let root = tracer::kernel::cgroups::cgroup2_root().unwrap().unwrap();
     let script = format!(
         "umount -l {} && exec {} -o ndjson --port 4001 -- curl http://127.0.0.1:4001/",
         root.display(),
@@ -125,7 +125,7 @@ fn what_is_missing_is_said() {
 #[test]
 fn what_is_missing_is_recorded() {
     let lab = Lab::new();
-    let root = tracer::process::cgroup2_root().unwrap().unwrap();
+    let root = tracer::kernel::cgroups::cgroup2_root().unwrap().unwrap();
     let file = lab.dir.path().join("recording");
     let script = format!(
         "umount -l {} && exec {} record {} -o ndjson --port 4001 -- true",

@@ -16,9 +16,11 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use tracer::{
-    address::Address,
-    event::{Addresses, State},
-    sockets::{self, Dump, OpenSocket},
+    core::{
+        address::Address,
+        event::{Addresses, State},
+    },
+    kernel::sockets::{self, Dump, OpenSocket},
 };
 
 use crate::lab::{Lab, run};
@@ -364,7 +366,7 @@ fn what_may_not_be_looked_at_is_counted() {
     let lab = Lab::new();
     let _inside = within(&lab, || TcpListener::bind("127.0.0.1:0").unwrap());
     let others = Listening::start(Command::new("env"));
-    let nobody = tracer::command::User::from_ids(65534, None).unwrap();
+    let nobody = tracer::session::command::User::from_ids(65534, None).unwrap();
     let dump = nobody.act(|| Ok(sockets::dump())).unwrap().unwrap();
     assert!(dump.left_out.namespaces > 0, "{:?}", dump.left_out);
     assert!(dump.left_out.processes > 0, "{:?}", dump.left_out);

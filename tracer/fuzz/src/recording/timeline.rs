@@ -1,6 +1,6 @@
 //! What a timeline must not say of records that are in the order of time.
 
-use tracer::{
+use tracer::core::{
     output::Output,
     timeline::{Exchange, KnownBy, Phase, Step},
 };

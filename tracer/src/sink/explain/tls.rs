@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use crate::{sink::units::plain, timeline::TlsHandshake};
+use crate::{core::timeline::TlsHandshake, sink::units::plain};
 
 /// What a message means, and the display filter that shows it.
 pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {

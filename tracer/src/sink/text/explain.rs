@@ -7,13 +7,15 @@ use std::{
 
 use super::Styles;
 use crate::{
-    end::End,
-    payload::Protocol,
-    sink::{explain, units::duration},
-    timeline::{
-        Certainty, Exchange, Initiation, KnownBy, Maintenance, Step, Termination, Timeline,
-        TlsHandshake,
+    core::{
+        end::End,
+        payload::Protocol,
+        timeline::{
+            Certainty, Exchange, Initiation, KnownBy, Maintenance, Step, Termination, Timeline,
+            TlsHandshake,
+        },
     },
+    sink::{explain, units::duration},
 };
 
 /// What follows is much the same.

@@ -5,10 +5,10 @@ use std::{
     io::{self, Write as _},
 };
 
-use super::{apart::Apart, chart::put};
-use crate::{
+use super::{chart::put, separated::Separated};
+use crate::core::{
     connection::ConnectionId,
-    dialogue::Remark,
+    dialogue::Analysis,
     end::End,
     output::SegmentLine,
     segment::{Flags, Options},
@@ -45,7 +45,7 @@ impl PacketList {
 
 fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
     let told = &segment.told;
-    let mut flags = Apart::by(", ");
+    let mut flags = Separated::by(", ");
     put(out, "[");
     for flag in told.flags.names() {
         flags.next(out);
@@ -62,14 +62,14 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
     }
     for remark in &told.analysis {
         let remark = match remark {
-            Remark::Retransmission => " [retransmission]",
-            Remark::FastRetransmission => " [fast retransmission]",
-            Remark::SpuriousRetransmission => " [spurious retransmission]",
-            Remark::OutOfOrder => " [out of order]",
-            Remark::PreviousSegmentNotSeen => " [previous segment not seen]",
-            Remark::ZeroWindow => " [zero window]",
-            Remark::DuplicateAck => " [duplicate ACK]",
-            Remark::KeepAlive => " [keep-alive]",
+            Analysis::Retransmission => " [retransmission]",
+            Analysis::FastRetransmission => " [fast retransmission]",
+            Analysis::SpuriousRetransmission => " [spurious retransmission]",
+            Analysis::OutOfOrder => " [out of order]",
+            Analysis::PreviousSegmentNotSeen => " [previous segment not seen]",
+            Analysis::ZeroWindow => " [zero window]",
+            Analysis::DuplicateAck => " [duplicate ACK]",
+            Analysis::KeepAlive => " [keep-alive]",
         };
         put(out, remark);
     }

@@ -7,17 +7,19 @@ use std::{
 
 use super::{
     Styles,
-    apart::Apart,
     chart::{Row, put},
     counted,
+    separated::Separated,
 };
 use crate::{
-    payload::{Frames, Http2Frames},
-    sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
-    timeline::{
-        Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination,
-        Timeline, TlsHandshake,
+    core::{
+        payload::{Frames, Http2Frames},
+        timeline::{
+            Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination,
+            Timeline, TlsHandshake,
+        },
     },
+    sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
 };
 
 /// What groups of remarks are set apart by.
@@ -56,7 +58,7 @@ fn opening(
     phase: &Initiation,
     timeline: &Timeline,
 ) -> io::Result<()> {
-    let mut groups = Apart::by(APART);
+    let mut groups = Separated::by(APART);
     if !phase.steps.is_empty() {
         groups.next(out);
         steps(out, &phase.steps);
@@ -88,7 +90,7 @@ fn opening(
 }
 
 fn agreed(out: &mut Vec<u8>, phase: &Initiation) -> io::Result<()> {
-    let mut agreed = Apart::by(", ");
+    let mut agreed = Separated::by(", ");
     if let Some(rtt) = phase.rtt_ns {
         agreed.next(out);
         write!(out, "RTT {}", duration(rtt))?;
@@ -179,7 +181,7 @@ fn write_http2(out: &mut Vec<u8>, frames: &Http2Frames) -> io::Result<()> {
         if count.types.is_empty() && !count.more {
             continue;
         }
-        let mut list = Apart::by(", ");
+        let mut list = Separated::by(", ");
         write!(out, "    HTTP/2     from the {from}: ")?;
         for (name, Frames { frames, bytes: sum }) in &count.types {
             list.next(out);
@@ -305,7 +307,7 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
         put(out, "the connection is still open");
         return;
     }
-    let mut groups = Apart::by(APART);
+    let mut groups = Separated::by(APART);
     if !phase.steps.is_empty() {
         groups.next(out);
         steps(out, &phase.steps);
@@ -315,7 +317,7 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
     if both || first.is_some() || !phase.missing.is_empty() {
         groups.next(out);
     }
-    let mut remarks = Apart::by(", ");
+    let mut remarks = Separated::by(", ");
     if both {
         remarks.next(out);
         put(out, "both closed at once");
@@ -344,7 +346,7 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
 
 /// Appends the names of the steps.
 fn steps(out: &mut Vec<u8>, steps: &[Step]) {
-    let mut apart = Apart::by(" · ");
+    let mut apart = Separated::by(" · ");
     for step in steps {
         apart.next(out);
         put(out, step.name);

@@ -13,11 +13,13 @@ use serde_json::Value;
 
 use super::{MOST_BYTES, MOST_LINES, Render, SinkThread, WhenBehind};
 use crate::{
-    connection::ConnectionId,
-    end::End,
-    event::State,
-    moment::{Clock, Moment},
-    output::{Hop, LostLine, Output, StateLine},
+    core::{
+        connection::ConnectionId,
+        end::End,
+        event::State,
+        moment::{Clock, Moment},
+        output::{Hop, LostLine, Output, StateLine},
+    },
     sink::Ndjson,
 };
 

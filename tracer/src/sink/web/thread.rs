@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tracing::error;
 
 use super::Web;
-use crate::{output::Output, privileges};
+use crate::{core::output::Output, privileges};
 
 /// See the module.
 pub struct WebThread {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
 use super::{Frame, Recorder, Recording, Scope};
-use crate::{event::Event, input::Input};
+use crate::core::{event::Event, input::Input};
 
 /// The fuzzer sets out from nothing where it cannot read its seeds, and nobody would notice.
 #[test]

@@ -1,0 +1,83 @@
+//! What is kept of a connection, and what it takes.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use super::{Connection, ConnectionId, Learned, Owner, Task, View};
+use crate::core::{
+    address::Address,
+    event::{AcceptQueue, Addresses},
+};
+
+/// A tracer may keep a hundred thousand connections, and most of the time most of them are idle:
+/// what each of them takes is most of what the tracer takes.
+#[test]
+fn a_connection_is_small() {
+    assert_eq!(size_of::<View>(), 192);
+    assert_eq!(size_of::<Connection>(), 248);
+}
+
+fn view() -> View {
+    let address = Address::from(std::net::SocketAddr::from(([10, 0, 0, 1], 5000)));
+    let addresses = Addresses {
+        local: address,
+        remote: address,
+        netns: 0,
+    };
+    View::new(1, addresses)
+}
+
+fn acted(pid: u32, learned: Learned) -> Owner {
+    let task = Arc::new(Task {
+        pid,
+        uid: 0,
+        comm: "curl".into(),
+        cgroup: 0,
+    });
+    Owner { task, learned }
+}
+
+#[test]
+fn holders_are_those_that_acted_with_what_they_did_first() {
+    let check = |acts: &[(u32, Learned)], owner: (u32, Learned), holders: &[(u32, Learned)]| {
+        let mut view = view();
+        for (pid, learned) in acts {
+            let Owner { task, learned } = acted(*pid, *learned);
+            view.learn_owner(task, learned);
+        }
+        let short = |owner: &Owner| (owner.task.pid, owner.learned);
+        assert_eq!(view.owner.as_ref().map(short), Some(owner), "{acts:?}");
+        let found: Vec<_> = view.incidents().holders.iter().map(short).collect();
+        assert_eq!(found, holders, "{acts:?}");
+    };
+    let (connect, read, send) = (Learned::Connect, Learned::Read, Learned::Send);
+    check(&[(1, connect), (1, read), (1, send)], (1, connect), &[]);
+    check(&[(1, send), (1, read)], (1, read), &[(1, send)]);
+    check(&[(1, send), (2, send)], (1, send), &[(1, send), (2, send)]);
+    check(
+        &[(1, send), (1, read), (2, connect), (3, send), (1, connect)],
+        (2, connect),
+        &[(1, send), (2, connect), (3, send)],
+    );
+}
+
+#[test]
+fn of_accept_queues_the_longest_counts_and_whether_one_had_room() {
+    let queue = |waiting, limit| AcceptQueue { waiting, limit };
+    let mut connection = Connection::new(ConnectionId::new(1, None));
+    let mut check = |seen, longest, always_full| {
+        connection.note_accept_queue(seen);
+        let known = connection.accept_queue.unwrap();
+        assert_eq!((known.longest, known.always_full), (longest, always_full));
+    };
+    check(queue(3, 2), queue(3, 2), true);
+    check(queue(2, 1), queue(3, 2), true);
+    check(queue(3, 9), queue(3, 9), false);
+    check(queue(4, 2), queue(4, 2), false);
+}
+
+#[test]
+fn a_socket_that_is_connected_again_is_another_connection() {
+    let check = |id: ConnectionId, expected| assert_eq!(format!("{id:>6}"), expected);
+    check(ConnectionId::new(42, None), "    42");
+    check(ConnectionId::new(42, NonZeroU64::new(7)), "  42.7");
+}

@@ -1,0 +1,194 @@
+//! What one socket of a connection went through.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tracer_ebpf::record::{Counters, Passed};
+
+use super::{Counted, HeldBack, Incidents, Learned, Opened, Owner, Reset, Task, Transition};
+use crate::core::event::{Addresses, State};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Whose it is, once that is known: the best known of the processes that acted on it.
+    pub owner: Option<Owner>,
+    /// When it was found to be there before the tracer, CLOCK_MONOTONIC.
+    pub found_ns: Option<u64>,
+    /// Each change of state, in order. Of an open socket there are two.
+    pub transitions: SmallVec<[Transition; 2]>,
+    /// What its counters said when it was ESTABLISHED first.
+    pub opened: Option<Opened>,
+    /// What they said at its last change of state.
+    pub counted: Counted,
+    /// Segments retransmitted, SYNs included.
+    pub retransmits: u32,
+    /// What few sockets have, where it has any of that.
+    incidents: Option<Box<Incidents>>,
+    /// What passed it, sent and received, once it is closed.
+    pub passed: Option<Box<[Passed; 2]>>,
+}
+
+/// A socket may be inherited by any number of processes.
+const MOST_HOLDERS: usize = 16;
+/// A socket sends and receives a RST once; more are a broken peer's.
+const MOST_RESETS: usize = 8;
+/// `net.ipv4.tcp_syn_retries` and `net.ipv4.tcp_synack_retries` may be up to 127.
+const MOST_SYN_RETRANSMITS: usize = 127;
+
+impl View {
+    /// A socket seen for the first time.
+    #[must_use]
+    pub fn new(cookie: u64, addresses: Addresses) -> Self {
+        Self {
+            cookie,
+            addresses,
+            owner: None,
+            found_ns: None,
+            transitions: SmallVec::new(),
+            opened: None,
+            counted: Counted::NOTHING,
+            retransmits: 0,
+            incidents: None,
+            passed: None,
+        }
+    }
+
+    /// The first time it entered `state`.
+    #[must_use]
+    pub fn entered(&self, state: State) -> Option<&Transition> {
+        self.transitions.iter().find(|seen| seen.new == state)
+    }
+
+    /// Its last change of state.
+    #[must_use]
+    pub fn last(&self) -> Option<&Transition> {
+        self.transitions.last()
+    }
+
+    /// Whether it has entered CLOSE.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.last().is_some_and(|last| last.new == State::Close)
+    }
+
+    /// Whether its beginning was seen: `connect`, or the third ACK of a passive open.
+    #[must_use]
+    pub fn began(&self) -> bool {
+        self.found_ns.is_none()
+            && self.transitions.first().is_some_and(|first| {
+                first.new == State::SynSent
+                    || first.new == State::SynRecv
+                    || first.old == State::SynRecv
+            })
+    }
+
+    /// What few sockets have.
+    #[must_use]
+    pub fn incidents(&self) -> &Incidents {
+        self.incidents.as_deref().unwrap_or(Incidents::NOTHING)
+    }
+
+    /// Notes whose socket it is, unless something better is known.
+    pub fn learn_owner(&mut self, task: Arc<Task>, learned: Learned) {
+        let acted = Owner { task, learned };
+        let Some(owner) = &self.owner else {
+            self.owner = Some(acted);
+            return;
+        };
+        let is_better = acted.learned < owner.learned;
+        if !is_better && acted.task.pid == owner.task.pid {
+            return;
+        }
+        let owner = owner.clone();
+        let holders = &mut self.incidents_mut().holders;
+        if holders.is_empty() {
+            holders.push(owner);
+        }
+        let is_new = holders.iter().all(|known| known.task.pid != acted.task.pid);
+        if is_new && holders.len() < MOST_HOLDERS {
+            holders.push(acted.clone());
+        }
+        if is_better {
+            self.owner = Some(acted);
+        }
+    }
+
+    /// Notes a change of state at `mono_ns`, with the socket's counters and `sk_err`.
+    pub(crate) fn note_transition(
+        &mut self,
+        mono_ns: u64,
+        (old, new): (State, State),
+        counters: &Counters,
+        error: u32,
+    ) {
+        // Before it is open there is nothing to count.
+        let counts = !matches!(new, State::SynSent | State::SynRecv);
+        self.transitions.push(Transition {
+            mono_ns,
+            bytes_received: if counts { counters.bytes_received } else { 0 },
+            error,
+            old,
+            new,
+        });
+        self.counted = if counts {
+            Counted::of(counters)
+        } else {
+            Counted::NOTHING
+        };
+        if new == State::Established && self.opened.is_none() {
+            self.opened = Some(Opened::of(counters));
+        }
+    }
+
+    pub(crate) fn note_retransmit(&mut self, mono_ns: u64, state: State) {
+        self.retransmits = self.retransmits.saturating_add(1);
+        if state == State::SynSent {
+            let again = &mut self.incidents_mut().syn_retransmits;
+            if again.len() < MOST_SYN_RETRANSMITS {
+                again.push(mono_ns);
+            }
+        }
+    }
+
+    pub(super) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
+        let again = &mut self.incidents_mut().syn_ack_retransmits;
+        if again.len() < MOST_SYN_RETRANSMITS {
+            again.push(mono_ns);
+        }
+    }
+
+    pub(crate) fn note_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
+        if state == State::SynSent {
+            let held_back = &mut self.incidents_mut().held_back_syns;
+            if held_back.len() < MOST_SYN_RETRANSMITS {
+                held_back.push(HeldBack { mono_ns, error });
+            }
+        }
+    }
+
+    pub(crate) fn note_reset(&mut self, reset: Reset) {
+        let resets = &mut self.incidents_mut().resets;
+        if resets.len() < MOST_RESETS {
+            resets.push(reset);
+        }
+    }
+
+    /// An error, an errno, or 0 for an ICMP message that is none yet.
+    pub(crate) fn note_error(&mut self, error: u32) {
+        let opening = self.last().is_some_and(|last| last.new == State::SynSent);
+        let incidents = self.incidents_mut();
+        match error {
+            0 => incidents.icmp_in_syn_sent |= opening,
+            error => _ = incidents.error.get_or_insert(error),
+        }
+    }
+
+    fn incidents_mut(&mut self) -> &mut Incidents {
+        self.incidents.get_or_insert_default()
+    }
+}

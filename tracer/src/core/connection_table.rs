@@ -1,0 +1,296 @@
+//! All connections that are open or were closed a moment ago: finds the one that an event belongs
+//! to, and pairs the two ends of a conversation.
+
+mod eviction;
+mod listeners;
+mod loss;
+mod pairing;
+mod pending_handshakes;
+mod preexisting;
+mod roles;
+mod segments;
+mod tasks;
+
+use std::num::NonZeroU64;
+
+use foldhash::HashMap;
+
+use self::{
+    listeners::Listeners,
+    pairing::{Pair, Pairing},
+    pending_handshakes::PendingHandshakes,
+    tasks::Tasks,
+};
+use crate::core::{
+    address::Address,
+    connection::{Connection, ConnectionId, Learned, Reset, RolesFrom, View},
+    end::End,
+    event::{Addresses, Event, State, What},
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct ConnectionTable {
+    /// Whether each segment is told.
+    segments: bool,
+    connections: HashMap<Key, Box<Connection>>,
+    sockets: HashMap<u64, Key>,
+    /// The newest connection between two addresses, whatever its network namespace.
+    tuples: HashMap<(Address, Address), Key>,
+    pairing: Pairing,
+    listeners: Listeners,
+    pending: PendingHandshakes,
+    tasks: Tasks,
+    /// Connections with segments that are not told yet, each once.
+    unsettled: Vec<Key>,
+    next: u64,
+    /// When the event that was last applied happened.
+    now_ns: u64,
+    /// When anything was last lost.
+    lost_ns: Option<u64>,
+    /// Whether a connection was ever told without its end.
+    any_unfinished: bool,
+}
+
+/// Names a connection within the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(u64);
+
+impl ConnectionTable {
+    /// A table that tells each segment, or not.
+    #[must_use]
+    pub fn new(segments: bool) -> Self {
+        Self {
+            segments,
+            ..Self::default()
+        }
+    }
+
+    /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
+    /// connection whose states are not traced, or not yet.
+    pub fn apply(&mut self, event: Event<'_>) -> Option<(Key, End)> {
+        let mono_ns = event.mono_ns;
+        self.now_ns = mono_ns;
+        let found = self.apply_to_view(event)?;
+        if let Some(connection) = self.connections.get_mut(&found.0) {
+            connection.active = true;
+            connection.last_ns = mono_ns;
+        }
+        Some(found)
+    }
+
+    fn apply_to_view(&mut self, event: Event<'_>) -> Option<(Key, End)> {
+        let (mono_ns, cookie) = (event.mono_ns, event.cookie);
+        match event.what {
+            What::State {
+                old,
+                new,
+                task,
+                counters,
+                error,
+            } => {
+                let addresses = event.addresses?;
+                let task = task.map(|task| self.tasks.of_record(&task));
+                let (key, end) = self.socket(cookie, addresses, old, new);
+                let mut view = self.view_mut(key, end)?;
+                if view.addresses.local.port() == 0 {
+                    self.complete_addresses(key, end, addresses);
+                    view = self.view_mut(key, end)?;
+                }
+                if let Some(task) = task {
+                    let learned = if new == State::SynSent {
+                        Learned::Connect
+                    } else {
+                        Learned::Close
+                    };
+                    view.learn_owner(task, learned);
+                }
+                view.note_transition(mono_ns, (old, new), &counters, error);
+                Some((key, end))
+            }
+            What::SynAckRetransmit => {
+                let pair = Pair::new(event.addresses?, End::Server);
+                let known = self.tuples.get(&(pair.client, pair.server)).copied();
+                let connection = known.and_then(|key| self.connections.get_mut(&key));
+                match connection {
+                    Some(connection) => connection.note_syn_ack_retransmit(mono_ns),
+                    None => self.pending.note_syn_ack(pair.client, pair.server, mono_ns),
+                }
+                None
+            }
+            What::Segment(segment, aside) => self.segment(cookie, mono_ns, segment, aside),
+            What::Flow(passed) => {
+                self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
+            }
+            What::Retransmit { state, error, .. } => self.with_view(cookie, |view| match error {
+                0 => view.note_retransmit(mono_ns, state),
+                error => view.note_held_back(mono_ns, state, error),
+            }),
+            What::ResetSent | What::ResetReceived => {
+                let sent = event.what == What::ResetSent;
+                self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
+            }
+            What::Error(error) => self.with_view(cookie, |view| view.note_error(error)),
+            What::Held(how, task) => {
+                let task = task.map(|task| self.tasks.of_record(&task));
+                self.with_view(cookie, |view| {
+                    if let Some(task) = task {
+                        view.learn_owner(task, Learned::by(how));
+                    }
+                })
+            }
+        }
+    }
+
+    /// The connection called `key`.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&Connection> {
+        self.connections.get(&key).map(Box::as_ref)
+    }
+
+    /// The connection that the socket belongs to.
+    #[must_use]
+    pub fn find(&self, cookie: u64) -> Option<Key> {
+        self.sockets.get(&cookie).copied()
+    }
+
+    /// Takes a connection out.
+    pub fn remove(&mut self, key: Key) -> Option<Connection> {
+        let connection = *self.connections.remove(&key)?;
+        for (end, view) in connection.views() {
+            if self.sockets.get(&view.cookie) == Some(&key) {
+                self.sockets.remove(&view.cookie);
+            }
+            let pair = Pair::new(view.addresses, end);
+            self.pairing.forget(key, &pair);
+            let tuple = (pair.client, pair.server);
+            if self.tuples.get(&tuple) == Some(&key) {
+                self.tuples.remove(&tuple);
+            }
+        }
+        Some(connection)
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Every connection in the table, the oldest first.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.connections.keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The connection and end of a socket; a new connection where the socket is new and no other
+    /// end waits for it.
+    fn socket(&mut self, cookie: u64, addresses: Addresses, old: State, new: State) -> (Key, End) {
+        let reborn = old == State::Close && new == State::SynSent;
+        if !reborn
+            && let Some(key) = self.find(cookie)
+            && let Some(end) = self.get(key).and_then(|known| known.end_of(cookie))
+        {
+            return (key, end);
+        }
+        let (end, from) = self.role(addresses, old, new);
+        let pair = Pair::new(addresses, end);
+        let waiting = self.other_end_of(&pair, end);
+        let key = match waiting {
+            Some(key) => {
+                self.pairing.paired(key, &pair);
+                key
+            }
+            None => self.open(cookie),
+        };
+        self.sockets.insert(cookie, key);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            *connection.view_mut(end) = Some(Box::new(View::new(cookie, addresses)));
+            connection.roles_from = connection.roles_from.min(from);
+        }
+        if waiting.is_none() && (end, from) == (End::Server, RolesFrom::Opening) {
+            self.note_lost_syn(key, &pair);
+        }
+        if addresses.local.port() != 0 {
+            if waiting.is_none() {
+                self.pairing.note(pair, key);
+            }
+            self.file(key, pair);
+        }
+        (key, end)
+    }
+
+    /// The connection that waits for this end.
+    fn other_end_of(&self, pair: &Pair, end: End) -> Option<Key> {
+        let by_numbers = || {
+            let numbers = self.pending.numbers(pair.client, pair.server)?;
+            self.pairing.by_numbers(numbers)
+        };
+        let found = match (self.pairing.by_addresses(pair), end) {
+            (None, End::Server) => by_numbers(),
+            (found, _) => found,
+        };
+        found.filter(|key| {
+            self.connections
+                .get(key)
+                .is_some_and(|connection| connection.view(end).is_none())
+        })
+    }
+
+    fn open(&mut self, cookie: u64) -> Key {
+        let key = Key(self.next);
+        self.next += 1;
+        // The same socket may be connected once more.
+        let is_known = self.sockets.contains_key(&cookie);
+        let again = NonZeroU64::new(key.0).filter(|_| is_known);
+        let mut connection = Connection::new(ConnectionId::new(cookie, again));
+        connection.after_loss = self.lost_ns.is_some() || self.any_unfinished;
+        self.connections.insert(key, Box::new(connection));
+        key
+    }
+
+    /// `connect` chooses the local port after SYN_SENT: only now can the other end be found.
+    fn complete_addresses(&mut self, key: Key, end: End, addresses: Addresses) {
+        let Some(view) = self.view_mut(key, end) else {
+            return;
+        };
+        if addresses.local.port() == 0 {
+            return;
+        }
+        view.addresses = addresses;
+        let pair = Pair::new(addresses, end);
+        self.pairing.note(pair, key);
+        self.file(key, pair);
+    }
+
+    /// Makes a connection known by its addresses, and gives it what came before.
+    fn file(&mut self, key: Key, pair: Pair) {
+        self.tuples.insert((pair.client, pair.server), key);
+        let syn_acks = self.pending.take_syn_acks(pair.client, pair.server);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            for mono_ns in syn_acks {
+                connection.note_syn_ack_retransmit(mono_ns);
+            }
+        }
+        let handshake = self.pending.take_segments(pair.client, pair.server);
+        for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
+            if self.is_news(key, from, &segment, aside) {
+                self.hear(key, from, mono_ns, segment, aside);
+            }
+        }
+    }
+
+    fn with_view(&mut self, cookie: u64, act: impl FnOnce(&mut View)) -> Option<(Key, End)> {
+        let key = self.find(cookie)?;
+        let connection = self.connections.get_mut(&key)?;
+        let end = connection.end_of(cookie)?;
+        act(connection.view_mut(end).as_deref_mut()?);
+        Some((key, end))
+    }
+
+    fn view_mut(&mut self, key: Key, end: End) -> Option<&mut View> {
+        self.connections.get_mut(&key)?.view_mut(end).as_deref_mut()
+    }
+}

@@ -1,0 +1,43 @@
+//! Where sockets listened before the tracer began: what was accepted there was accepted by a server.
+
+use std::{collections::HashSet, net::SocketAddr};
+
+use crate::core::{address::Address, end::End, event::Addresses};
+
+/// See the module. By network namespace.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(HashSet<(u32, Address)>);
+
+impl Listeners {
+    pub(super) fn note(&mut self, listener: Addresses) {
+        self.0.insert((listener.netns, listener.local));
+    }
+
+    /// Which end a connected socket is; `None` where a socket listened at neither end or, which takes
+    /// a client that binds its port, at both.
+    pub(super) fn tell(&self, socket: Addresses) -> Option<End> {
+        let Addresses {
+            local,
+            remote,
+            netns,
+        } = socket;
+        // Only then the peer is certainly within the same network namespace.
+        let is_peer_here = remote.ip().is_loopback() || remote.ip() == local.ip();
+        let is_called = self.is_at(local, netns);
+        let calls = is_peer_here && self.is_at(remote, netns);
+        match (is_called, calls) {
+            (true, false) => Some(End::Server),
+            (false, true) => Some(End::Client),
+            _ => None,
+        }
+    }
+
+    fn is_at(&self, address: Address, netns: u32) -> bool {
+        let any = [
+            SocketAddr::from(([0, 0, 0, 0], address.port())),
+            SocketAddr::from(([0_u16; 8], address.port())),
+        ];
+        let listens = |at: Address| self.0.contains(&(netns, at));
+        listens(address) || any.map(Address::from).into_iter().any(listens)
+    }
+}

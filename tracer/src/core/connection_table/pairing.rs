@@ -1,0 +1,120 @@
+//! Connections of which one end was seen, and how the other end finds them: by their addresses, or,
+//! where these differ because something on the way translates them (NAT), by the initial sequence
+//! numbers, which nothing on the way changes but a proxy.
+
+use foldhash::HashMap;
+
+use super::Key;
+use crate::core::{
+    address::Address,
+    end::End,
+    event::Addresses,
+    segment::{Flags, Segment},
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pairing {
+    by_addresses: HashMap<Pair, Key>,
+    /// Connections of which the client was seen.
+    by_numbers: HashMap<Numbers, Key>,
+    numbers: HashMap<Key, Numbers>,
+}
+
+/// The 4-tuple as both ends agree on it. Loopback addresses are valid within their network
+/// namespace only; others may be the same conversation seen from two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pair {
+    pub(super) client: Address,
+    pub(super) server: Address,
+    netns: u32,
+}
+
+/// The initial sequence numbers of the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Numbers {
+    client: u32,
+    server: u32,
+}
+
+impl Pair {
+    pub(super) fn new(addresses: Addresses, end: End) -> Self {
+        let (client, server) = match end {
+            End::Client => (addresses.local, addresses.remote),
+            End::Server => (addresses.remote, addresses.local),
+        };
+        let netns = if client.ip().is_loopback() || server.ip().is_loopback() {
+            addresses.netns
+        } else {
+            0
+        };
+        Self {
+            client,
+            server,
+            netns,
+        }
+    }
+}
+
+impl Numbers {
+    /// The numbers of a SYN-ACK; `None` for another segment.
+    pub(super) fn of_syn_ack<Packet>(segment: &Segment<Packet>) -> Option<Self> {
+        let is_one = segment.flags.has(Flags::SYN | Flags::ACK);
+        is_one.then(|| Self {
+            client: segment.ack.wrapping_sub(1),
+            server: segment.seq,
+        })
+    }
+
+    /// The numbers of the client's first segment after its SYN; `None` for its SYN.
+    pub(super) fn of_third_ack(segment: &Segment) -> Option<Self> {
+        let is_one = segment.flags.has(Flags::ACK) && !segment.flags.has(Flags::SYN);
+        is_one.then(|| Self {
+            client: segment.seq.wrapping_sub(1),
+            server: segment.ack.wrapping_sub(1),
+        })
+    }
+}
+
+impl Pairing {
+    /// A connection waits for its other end.
+    pub(super) fn note(&mut self, pair: Pair, key: Key) {
+        self.by_addresses.insert(pair, key);
+    }
+
+    /// A connection's client received a SYN-ACK.
+    pub(super) fn note_numbers(&mut self, numbers: Numbers, key: Key) {
+        self.by_numbers.insert(numbers, key);
+        self.numbers.insert(key, numbers);
+    }
+
+    pub(super) fn by_addresses(&self, pair: &Pair) -> Option<Key> {
+        self.by_addresses.get(pair).copied()
+    }
+
+    pub(super) fn by_numbers(&self, numbers: Numbers) -> Option<Key> {
+        self.by_numbers.get(&numbers).copied()
+    }
+
+    /// The other end came.
+    pub(super) fn paired(&mut self, key: Key, pair: &Pair) {
+        self.by_addresses.remove(pair);
+        self.forget_numbers(key);
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, key: Key, pair: &Pair) {
+        if self.by_addresses.get(pair) == Some(&key) {
+            self.by_addresses.remove(pair);
+        }
+        self.forget_numbers(key);
+    }
+
+    fn forget_numbers(&mut self, key: Key) {
+        if let Some(numbers) = self.numbers.remove(&key)
+            && self.by_numbers.get(&numbers) == Some(&key)
+        {
+            self.by_numbers.remove(&numbers);
+        }
+    }
+}

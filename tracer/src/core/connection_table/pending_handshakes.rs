@@ -1,0 +1,198 @@
+//! What is seen of a connection before it has a socket on this machine: the handshake runs under
+//! the listener. Bounded, because anybody may send a SYN; what is dropped before its time is counted.
+
+use std::collections::{VecDeque, vec_deque};
+
+use foldhash::HashMap;
+
+use super::pairing::Numbers;
+use crate::core::{
+    address::Address,
+    end::End,
+    event::Aside,
+    segment::{Flags, Segment},
+};
+
+/// A listener under attack hears without end; the oldest are dropped.
+const MOST: usize = 4096;
+
+/// A listener gives a handshake up after 63 s (`net.ipv4.tcp_synack_retries` is 5): what is older
+/// has become no connection, and is no loss.
+pub(super) const STALE_NS: u64 = 64_000_000_000;
+
+/// Two addresses, in an order that does not depend on who sends.
+type Ends = (Address, Address);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct PendingHandshakes {
+    /// SYN-ACKs sent again: client, server, when.
+    syn_acks: VecDeque<(Address, Address, u64)>,
+    segments: HashMap<Ends, Handshake>,
+    /// The number of each segment and between whom it is, the oldest first; those taken stand here
+    /// for a while.
+    order: VecDeque<(u64, Ends)>,
+    next: u64,
+    held: usize,
+    dropped: u64,
+    dropped_ns: Option<u64>,
+}
+
+/// The segments between two addresses, in the order in which they were seen.
+#[derive(Debug, Default)]
+pub(super) struct Handshake(VecDeque<Unclaimed>);
+
+/// A segment that belongs to no socket yet.
+#[derive(Debug)]
+struct Unclaimed {
+    number: u64,
+    mono_ns: u64,
+    segment: Box<Segment>,
+    aside: Aside,
+}
+
+impl PendingHandshakes {
+    pub(super) fn note_syn_ack(&mut self, client: Address, server: Address, mono_ns: u64) {
+        if self.syn_acks.len() == MOST
+            && let Some((_, _, seen_ns)) = self.syn_acks.pop_front()
+        {
+            self.count_dropped(seen_ns, mono_ns);
+        }
+        self.syn_acks.push_back((client, server, mono_ns));
+    }
+
+    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
+        while self.held >= MOST {
+            self.drop_oldest(mono_ns);
+        }
+        let ends = ends(segment.source, segment.destination);
+        let number = self.next;
+        self.next += 1;
+        self.held += 1;
+        self.segments
+            .entry(ends)
+            .or_default()
+            .0
+            .push_back(Unclaimed {
+                number,
+                mono_ns,
+                segment,
+                aside,
+            });
+        self.order.push_back((number, ends));
+        if self.order.len() > 2 * MOST {
+            self.forget_taken();
+        }
+    }
+
+    pub(super) fn take_syn_acks(&mut self, client: Address, server: Address) -> Vec<u64> {
+        let mut taken = Vec::new();
+        self.syn_acks.retain(|(of, to, mono_ns)| {
+            let is_its = (*of, *to) == (client, server);
+            if is_its {
+                taken.push(*mono_ns);
+            }
+            !is_its
+        });
+        taken
+    }
+
+    /// The initial sequence numbers of a connection, from its third ACK: where addresses are
+    /// translated, the SYN-ACK is seen with the translated ones.
+    pub(super) fn numbers(&self, client: Address, server: Address) -> Option<Numbers> {
+        let handshake = self.segments.get(&ends(client, server))?;
+        handshake.0.iter().find_map(|Unclaimed { segment, .. }| {
+            let is_its = (segment.source, segment.destination) == (client, server);
+            Numbers::of_third_ack(segment).filter(|_| is_its)
+        })
+    }
+
+    pub(super) fn take_segments(&mut self, client: Address, server: Address) -> Handshake {
+        let taken = self.segments.remove(&ends(client, server));
+        let taken = taken.unwrap_or_default();
+        self.held -= taken.0.len();
+        taken
+    }
+
+    /// Whether the client's SYN is known.
+    pub(super) fn has_syn(&self, client: Address, server: Address) -> bool {
+        let handshake = self.segments.get(&ends(client, server));
+        handshake.is_some_and(|handshake| {
+            handshake.0.iter().any(|Unclaimed { segment, .. }| {
+                segment.source == client && segment.flags.has(Flags::SYN)
+            })
+        })
+    }
+
+    /// When one was last dropped.
+    pub(super) const fn dropped_ns(&self) -> Option<u64> {
+        self.dropped_ns
+    }
+
+    /// How many were dropped since this was asked last.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn drop_oldest(&mut self, now_ns: u64) {
+        let Some((number, ends)) = self.order.pop_front() else {
+            self.held = 0;
+            return;
+        };
+        let Some(handshake) = self.segments.get_mut(&ends) else {
+            return;
+        };
+        let Some(oldest) = handshake.0.pop_front_if(|oldest| oldest.number == number) else {
+            return;
+        };
+        if handshake.0.is_empty() {
+            self.segments.remove(&ends);
+        }
+        self.held -= 1;
+        // A segment without it belongs to a connection that was told already, or its SYN was counted.
+        if oldest.segment.flags.has(Flags::SYN) {
+            self.count_dropped(oldest.mono_ns, now_ns);
+        }
+    }
+
+    const fn count_dropped(&mut self, seen_ns: u64, now_ns: u64) {
+        if now_ns.saturating_sub(seen_ns) < STALE_NS {
+            self.dropped += 1;
+            self.dropped_ns = Some(now_ns);
+        }
+    }
+
+    fn forget_taken(&mut self) {
+        let segments = &self.segments;
+        self.order.retain(|(number, ends)| {
+            let first = segments.get(ends).and_then(|handshake| handshake.0.front());
+            first.is_some_and(|first| first.number <= *number)
+        });
+    }
+}
+
+impl Handshake {
+    /// Each segment, and the end that sent it.
+    pub(super) fn of(
+        self,
+        client: Address,
+    ) -> impl Iterator<Item = (End, u64, Box<Segment>, Aside)> + use<> {
+        let segments: vec_deque::IntoIter<Unclaimed> = self.0.into_iter();
+        segments.map(move |unclaimed| {
+            let from = if unclaimed.segment.source == client {
+                End::Client
+            } else {
+                End::Server
+            };
+            (from, unclaimed.mono_ns, unclaimed.segment, unclaimed.aside)
+        })
+    }
+}
+
+fn ends(one: Address, other: Address) -> Ends {
+    if one < other {
+        (one, other)
+    } else {
+        (other, one)
+    }
+}

@@ -1,0 +1,50 @@
+//! Sockets that were there before the tracer.
+
+use super::ConnectionTable;
+use crate::{
+    core::connection::{Learned, Task},
+    kernel::sockets::OpenSocket,
+};
+
+impl ConnectionTable {
+    /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
+    pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
+        if socket.is_listening() {
+            self.listeners.note(socket.addresses);
+            return;
+        }
+        let OpenSocket {
+            cookie,
+            addresses,
+            state,
+            holders,
+            cgroup_id,
+            ..
+        } = socket;
+        let is_new = !self.sockets.contains_key(&cookie);
+        let (key, end) = self.socket(cookie, addresses, state, state);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.last_ns = connection.last_ns.max(mono_ns);
+        }
+        let holders: Vec<_> = holders
+            .into_iter()
+            .map(|holder| {
+                self.tasks.share(Task {
+                    pid: holder.pid,
+                    uid: holder.uid,
+                    comm: holder.comm.into(),
+                    cgroup: cgroup_id.unwrap_or_default(),
+                })
+            })
+            .collect();
+        let Some(view) = self.view_mut(key, end) else {
+            return;
+        };
+        if is_new {
+            view.found_ns = Some(mono_ns);
+        }
+        for task in holders {
+            view.learn_owner(task, Learned::Proc);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Which end of a connection a socket is.
+
+use super::{ConnectionTable, pairing::Pair};
+use crate::core::{
+    connection::RolesFrom,
+    end::End,
+    event::{Addresses, State},
+};
+
+impl ConnectionTable {
+    /// Which end a socket is: its birth tells. Of one that began before the tracer did, the other
+    /// end may have been told apart already; then who listens tells; and where that says nothing,
+    /// the port that is not an ephemeral one (`net.ipv4.ip_local_port_range` starts at 32768) is
+    /// taken for the server's.
+    pub(super) fn role(&self, addresses: Addresses, old: State, new: State) -> (End, RolesFrom) {
+        match (old, new) {
+            (State::Close | State::SynSent, _) | (_, State::SynSent) => {
+                return (End::Client, RolesFrom::Opening);
+            }
+            (State::Listen | State::SynRecv | State::NewSynRecv, _) | (_, State::SynRecv) => {
+                return (End::Server, RolesFrom::Opening);
+            }
+            _ => {}
+        }
+        if let Some(known) = self.other_end_tells(addresses) {
+            return known;
+        }
+        if let Some(end) = self.listeners.tell(addresses) {
+            return (end, RolesFrom::Listener);
+        }
+        let end = if addresses.local.port() > addresses.remote.port() {
+            End::Client
+        } else {
+            End::Server
+        };
+        (end, RolesFrom::Ports)
+    }
+
+    /// What follows for a socket from the connection that waits for it.
+    fn other_end_tells(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
+        [End::Client, End::Server].into_iter().find_map(|end| {
+            let key = self.other_end_of(&Pair::new(addresses, end), end)?;
+            Some((end, self.get(key)?.roles_from))
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Joins uploads with connections, by the cookie of the accepted socket.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+
+use upload_server::record::{ConnectionEnd, FeedLine, Server, Upload};
+
+use crate::core::{
+    connection::{Connection, Learned, Task},
+    input::Feed,
+};
+
+/// What the upload server has said so far.
+#[derive(Debug, Default)]
+pub struct Correlator {
+    server: Option<Server>,
+    /// Uploads by the cookie that carried them, until their connection's timeline is told.
+    uploads: HashMap<u64, Vec<Upload>>,
+    /// Sockets that the server is done with, and since when.
+    ended: HashMap<u64, u64>,
+    /// Nothing before this is news: what a server still remembers from before the tracer.
+    since_ns: Option<u64>,
+}
+
+impl Correlator {
+    /// Records that end before `mono_ns` are the server's memory, not news.
+    pub fn begin(&mut self, mono_ns: u64) {
+        self.since_ns.get_or_insert(mono_ns);
+    }
+
+    /// Takes a piece of news in; gives the upload that it tells of, if it does.
+    pub fn hear(&mut self, feed: Feed) -> Option<Upload> {
+        match feed {
+            Feed::Line(line) => match *line {
+                FeedLine::Server(server) => self.server = Some(server),
+                FeedLine::Connection(end) => self.hear_end(&end),
+                FeedLine::Upload(upload) => return self.hear_upload(upload),
+                FeedLine::Part(_) | FeedLine::Unknown => {}
+            },
+            Feed::Gone => self.server = None,
+        }
+        None
+    }
+
+    /// The uploads that a connection carried, so far; `None` where nobody reports them.
+    #[must_use]
+    pub fn uploads(&self, connection: &Connection) -> Option<&[Upload]> {
+        let known = connection
+            .server
+            .as_ref()
+            .and_then(|view| self.uploads.get(&view.cookie))
+            .map(Vec::as_slice);
+        known.or_else(|| self.serves(connection).then_some(&[]))
+    }
+
+    /// Whether the server may still have something to say of a connection that TCP is done with.
+    #[must_use]
+    pub fn awaits(&self, connection: &Connection) -> bool {
+        self.serves(connection)
+            && connection
+                .server
+                .as_ref()
+                .is_some_and(|view| !self.ended.contains_key(&view.cookie))
+    }
+
+    /// Whether the server has said of a connection, or may, that it is its own.
+    fn serves(&self, connection: &Connection) -> bool {
+        let (Some(server), Some(view)) = (&self.server, &connection.server) else {
+            return false;
+        };
+        let local = view.addresses.local;
+        server.netns == u64::from(view.addresses.netns)
+            && server.listen.iter().any(|listen| {
+                listen.port() == local.port()
+                    && (listen.ip().is_unspecified() || listen.ip().to_canonical() == local.ip())
+            })
+    }
+
+    /// The server's process owns the sockets that it reported on.
+    pub fn name_owner(&self, connection: &mut Connection) {
+        let (Some(server), Some(view)) = (&self.server, &mut connection.server) else {
+            return;
+        };
+        if self.ended.contains_key(&view.cookie) || self.uploads.contains_key(&view.cookie) {
+            let task = Task {
+                pid: server.pid,
+                uid: 0,
+                comm: server.comm.as_str().into(),
+                cgroup: 0,
+            };
+            view.learn_owner(Arc::new(task), Learned::Cookie);
+        }
+    }
+
+    /// Forgets a connection that has been told.
+    pub fn forget(&mut self, connection: &Connection) {
+        if let Some(view) = &connection.server {
+            self.ended.remove(&view.cookie);
+            self.uploads.remove(&view.cookie);
+        }
+    }
+
+    /// Forgets what the server said of sockets that the tracer does not know, once it is clear that
+    /// no record of theirs is still under way.
+    pub fn forget_strangers(&mut self, before_ns: u64, is_known: impl Fn(u64) -> bool) {
+        self.ended
+            .retain(|cookie, at| *at >= before_ns || is_known(*cookie));
+        self.uploads.retain(|cookie, uploads| {
+            uploads.iter().any(|upload| last_seen(upload) >= before_ns) || is_known(*cookie)
+        });
+    }
+
+    fn hear_end(&mut self, end: &ConnectionEnd) {
+        if self.is_news(end.closed_ns) {
+            self.ended.insert(end.cookie.0, end.closed_ns);
+        }
+    }
+
+    fn hear_upload(&mut self, upload: Upload) -> Option<Upload> {
+        // Requests are counted from 1.
+        if upload.request == 0 || !self.is_news(last_seen(&upload)) {
+            return None;
+        }
+        let known = self.uploads.entry(upload.cookie.0).or_default();
+        if known.contains(&upload) {
+            return None;
+        }
+        known.push(upload.clone());
+        Some(upload)
+    }
+
+    fn is_news(&self, mono_ns: u64) -> bool {
+        self.since_ns.is_some_and(|since| mono_ns >= since)
+    }
+}
+
+/// The last thing that the server saw of an upload.
+#[must_use]
+pub fn last_seen(upload: &Upload) -> u64 {
+    let times = &upload.times;
+    [
+        Some(times.head_ns),
+        times.body_last_ns,
+        times.stored_ns,
+        times.response_ns,
+        times.sent_ns,
+    ]
+    .into_iter()
+    .flatten()
+    .max()
+    .unwrap_or(times.head_ns)
+}

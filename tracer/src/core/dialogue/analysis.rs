@@ -1,0 +1,161 @@
+//! What a segment is in the light of those before it, as Wireshark's analysis names it (its User's
+//! Guide, "TCP Analysis"), but for one thing: what was seen to leave its socket is a retransmission
+//! for certain, and never merely out of order.
+
+use std::num::NonZeroU16;
+
+use serde::Serialize;
+
+use super::in_flight::Seen;
+use crate::core::segment::{Flags, Segment};
+
+/// What a segment is in the light of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Analysis {
+    /// Sequence numbers that were sent before.
+    Retransmission,
+    /// A retransmission of what two duplicate acknowledgments asked for, within 20 ms.
+    FastRetransmission,
+    /// A retransmission of what the peer had acknowledged already.
+    SpuriousRetransmission,
+    /// It arrived after a segment that was sent later.
+    OutOfOrder,
+    /// Sequence numbers before it were not seen.
+    PreviousSegmentNotSeen,
+    /// The receiver's buffer is full.
+    ZeroWindow,
+    /// A window and an acknowledgment already sent.
+    DuplicateAck,
+    /// Nothing but the number before the next: it asks whether the peer is there.
+    KeepAlive,
+}
+
+impl Analysis {
+    /// Whether it says that the numbers were sent before.
+    #[must_use]
+    pub const fn is_retransmission(self) -> bool {
+        matches!(
+            self,
+            Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission
+        )
+    }
+}
+
+/// How far one end has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    /// The sequence number after the highest seen, and when that was seen.
+    next: Option<u32>,
+    next_ns: u64,
+    /// The last acknowledgment and window it sent.
+    last_ack: Option<Acknowledged>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Acknowledged {
+    mono_ns: u64,
+    ack: u32,
+    window: u16,
+    /// How often it was sent.
+    times: NonZeroU16,
+}
+
+/// A retransmission so soon after the duplicate acknowledgments is their doing.
+const FAST_NS: u64 = 20_000_000;
+/// How far apart segments may be swapped, where the handshake's round-trip time is not known.
+const REORDERED_NS: u64 = 3_000_000;
+
+impl Progress {
+    /// What `seen` is, and takes it in.
+    pub(super) fn analyse(
+        &mut self,
+        seen: &Seen,
+        peer: &Self,
+        first_rtt_ns: Option<u64>,
+    ) -> Vec<Analysis> {
+        let segment = &seen.segment;
+        let plain = ![Flags::SYN, Flags::FIN, Flags::RST]
+            .into_iter()
+            .any(|flag| segment.flags.has(flag));
+        let mut remarks = Vec::new();
+        if let Some(next) = self.next {
+            let ahead = segment.seq.wrapping_sub(next).cast_signed();
+            if plain && segment.len <= 1 && ahead == -1 {
+                remarks.push(Analysis::KeepAlive);
+            } else if segment.sequence_length() > 0 && ahead < 0 {
+                let since_next = seen.mono_ns.saturating_sub(self.next_ns);
+                let reordered_ns = first_rtt_ns.unwrap_or(REORDERED_NS);
+                let ends_at_next = segment.seq.wrapping_add(segment.sequence_length()) == next;
+                let may_be_reordered =
+                    !segment.leaving && since_next < reordered_ns && !ends_at_next;
+                remarks.push(peer.name_repetition(seen, may_be_reordered));
+            } else if ahead > 0 && !segment.flags.has(Flags::RST) {
+                remarks.push(Analysis::PreviousSegmentNotSeen);
+            }
+        }
+        if segment.window == 0 && plain {
+            remarks.push(Analysis::ZeroWindow);
+        }
+        let is_pure_ack = plain && segment.len == 0 && segment.flags.has(Flags::ACK);
+        let is_duplicate = is_pure_ack && remarks.is_empty() && self.repeats_ack(segment);
+        if is_duplicate {
+            remarks.push(Analysis::DuplicateAck);
+        }
+        self.advance(seen, is_duplicate);
+        remarks
+    }
+
+    /// What a segment is whose numbers this end's peer had passed.
+    fn name_repetition(&self, seen: &Seen, may_be_reordered: bool) -> Analysis {
+        let segment = &seen.segment;
+        let end = segment.seq.wrapping_add(segment.sequence_length());
+        match self.last_ack {
+            Some(known) if known.ack.wrapping_sub(end).cast_signed() >= 0 => {
+                Analysis::SpuriousRetransmission
+            }
+            Some(known)
+                if known.times.get() > 2
+                    && known.ack == segment.seq
+                    && seen.mono_ns.saturating_sub(known.mono_ns) < FAST_NS =>
+            {
+                Analysis::FastRetransmission
+            }
+            _ if may_be_reordered => Analysis::OutOfOrder,
+            _ => Analysis::Retransmission,
+        }
+    }
+
+    fn repeats_ack(&self, segment: &Segment) -> bool {
+        let at_next = self.next.is_none_or(|next| next == segment.seq);
+        at_next
+            && segment.window != 0
+            && self
+                .last_ack
+                .is_some_and(|known| (known.ack, known.window) == (segment.ack, segment.window))
+    }
+
+    fn advance(&mut self, seen: &Seen, is_duplicate: bool) {
+        let segment = &seen.segment;
+        let end = segment.seq.wrapping_add(segment.sequence_length());
+        let is_ahead = self
+            .next
+            .is_none_or(|next| end.wrapping_sub(next).cast_signed() > 0);
+        if is_ahead && !segment.flags.has(Flags::RST) {
+            self.next = Some(end);
+            self.next_ns = seen.mono_ns;
+        }
+        if segment.flags.has(Flags::ACK) {
+            let before = self.last_ack.filter(|_| is_duplicate);
+            self.last_ack = Some(Acknowledged {
+                ack: segment.ack,
+                window: segment.window,
+                mono_ns: seen.mono_ns,
+                times: before.map_or(NonZeroU16::MIN, |known| known.times.saturating_add(1)),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

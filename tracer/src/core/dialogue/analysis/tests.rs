@@ -1,0 +1,171 @@
+//! Conversations by hand, each segment with what Wireshark's User's Guide calls it.
+
+use super::{Analysis, Analysis::*};
+use crate::core::{
+    dialogue::{Dialogue, Sighting},
+    end::End,
+    segment::{Flags, Segment},
+};
+
+const MS: u64 = 1_000_000;
+
+/// A segment: when, from whom, seen leaving or not, flags, seq, ack, payload length, window.
+type Line = (u64, End, bool, u16, u32, u32, u32, u16);
+
+/// The remark on each of the segments, after a handshake that took 10 ms.
+fn remarks(lines: &[Line]) -> Vec<Vec<Analysis>> {
+    let handshake = [
+        (0, End::Client, true, Flags::SYN, 1000, 0, 0, 500),
+        (
+            9 * MS,
+            End::Server,
+            false,
+            Flags::SYN | Flags::ACK,
+            7000,
+            1001,
+            0,
+            500,
+        ),
+        (10 * MS, End::Client, true, Flags::ACK, 1001, 7001, 0, 500),
+    ];
+    let mut dialogue = Dialogue::default();
+    for line in handshake.iter().chain(lines) {
+        let (mono_ns, from, leaving, flags, seq, ack, len, window) = *line;
+        let sighting = Sighting {
+            mono_ns,
+            segment: segment(from, leaving, flags, (seq, ack), len, window),
+            before_bytes: 0,
+            turned_ns: None,
+        };
+        dialogue.hear(from, false, sighting);
+    }
+    let told = dialogue.settle(u64::MAX, true);
+    told.into_iter().skip(3).map(|told| told.analysis).collect()
+}
+
+/// An IPv4 packet, parsed as it comes from the kernel.
+fn segment(
+    from: End,
+    leaving: bool,
+    flags: u16,
+    (seq, ack): (u32, u32),
+    len: u32,
+    window: u16,
+) -> Box<Segment> {
+    let (source, destination) = match from {
+        End::Client => (1_u8, 2_u8),
+        End::Server => (2, 1),
+    };
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0];
+    packet.extend([10, 0, 0, source, 10, 0, 0, destination]);
+    packet.extend([0, source, 0, destination]);
+    packet.extend(seq.to_be_bytes());
+    packet.extend(ack.to_be_bytes());
+    packet.extend((5 << 12 | flags).to_be_bytes());
+    packet.extend(window.to_be_bytes());
+    packet.extend([0; 4]);
+    Segment::parse(&packet, 40 + len, leaving, false)
+        .unwrap()
+        .keep(true)
+}
+
+fn check(lines: &[Line], expected: &[&[Analysis]]) {
+    assert_eq!(remarks(lines), expected);
+}
+
+const ACK: u16 = Flags::ACK;
+
+#[test]
+fn a_segment_sent_again() {
+    let line = |at, ack| (at, End::Client, true, ACK, 1001, ack, 100, 500);
+    check(
+        &[line(11 * MS, 7001), line(300 * MS, 7001)],
+        &[&[], &[Retransmission]],
+    );
+}
+
+#[test]
+fn a_segment_overtaken_on_the_way() {
+    let server = |at, seq| (at, End::Server, false, ACK, seq, 1001, 100, 500);
+    check(
+        &[
+            server(11 * MS, 7101),
+            server(12 * MS, 7001),
+            server(13 * MS, 7201),
+        ],
+        &[&[PreviousSegmentNotSeen], &[OutOfOrder], &[]],
+    );
+}
+
+#[test]
+fn what_fills_a_hole_later_than_a_round_trip_was_sent_again() {
+    let server = |at, seq| (at, End::Server, false, ACK, seq, 1001, 100, 500);
+    check(
+        &[server(11 * MS, 7101), server(22 * MS, 7001)],
+        &[&[PreviousSegmentNotSeen], &[Retransmission]],
+    );
+}
+
+#[test]
+fn what_left_its_socket_out_of_order_was_sent_again() {
+    let client = |at, seq| (at, End::Client, true, ACK, seq, 7001, 100, 500);
+    check(
+        &[
+            client(11 * MS, 1001),
+            client(11 * MS + 1, 1101),
+            client(12 * MS, 1001),
+        ],
+        &[&[], &[], &[Retransmission]],
+    );
+}
+
+#[test]
+fn what_duplicate_acks_asked_for() {
+    let client = |at, seq| (at, End::Client, true, ACK, seq, 7001, 100, 500);
+    let server = |at, ack| (at, End::Server, false, ACK, 7001, ack, 0, 500);
+    check(
+        &[
+            client(11 * MS, 1001),
+            server(20 * MS, 1101),
+            client(21 * MS, 1101),
+            client(22 * MS, 1201),
+            client(23 * MS, 1301),
+            server(31 * MS, 1101),
+            server(32 * MS, 1101),
+            client(33 * MS, 1101),
+        ],
+        &[
+            &[],
+            &[],
+            &[],
+            &[],
+            &[],
+            &[DuplicateAck],
+            &[DuplicateAck],
+            &[FastRetransmission],
+        ],
+    );
+}
+
+#[test]
+fn what_was_acknowledged_is_sent_again() {
+    let client = |at| (at, End::Client, true, ACK, 1001, 7001, 100, 500);
+    let server = (20 * MS, End::Server, false, ACK, 7001, 1101, 0, 500);
+    check(
+        &[client(11 * MS), server, client(300 * MS)],
+        &[&[], &[], &[SpuriousRetransmission]],
+    );
+}
+
+#[test]
+fn a_full_receiver_and_who_asks_it() {
+    let full = (20 * MS, End::Server, false, ACK, 7001, 1101, 0, 0);
+    check(
+        &[
+            (11 * MS, End::Client, true, ACK, 1001, 7001, 100, 500),
+            full,
+            (300 * MS, End::Client, true, ACK, 1100, 7001, 0, 500),
+        ],
+        &[&[], &[ZeroWindow], &[KeepAlive]],
+    );
+}

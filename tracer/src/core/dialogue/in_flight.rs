@@ -1,0 +1,197 @@
+//! One segment out of its two sightings: as it left its sender, and as it reached the receiver.
+//!
+//! It counts as sent when it left. What a socket hands down as one frame may be cut up by the kernel
+//! or the network card; how, is seen where the pieces arrive, if that is on this machine. What a
+//! TIME_WAIT entry sends for a closed socket is seen only where it arrives.
+
+use std::collections::VecDeque;
+
+use super::Sighting;
+use crate::core::{
+    end::End,
+    segment::{Flags, Segment},
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct InFlight {
+    /// Seen, and not told yet.
+    seen: Vec<Seen>,
+    /// Left whole, and not seen to arrive.
+    left: VecDeque<Mark>,
+    /// Left as a frame that may be cut up, and not yet seen to arrive in full.
+    frames: VecDeque<Frame>,
+}
+
+/// A segment, and when and by whom it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) mono_ns: u64,
+    /// Its place among the pieces of one frame, which left together.
+    offset: u32,
+    pub(super) from: End,
+    pub(super) segment: Box<Segment>,
+    /// See [`Sighting`].
+    pub(super) before_bytes: u64,
+    /// See [`Sighting`].
+    pub(super) turned_ns: Option<u64>,
+}
+
+/// What a segment is recognised by when it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    from: End,
+    seq: u32,
+    ack: u32,
+    len: u32,
+    window: u16,
+    flags: Flags,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Frame {
+    whole: Seen,
+    arrived: u32,
+}
+
+/// With the peer on another machine nothing arrives here: the oldest are forgotten.
+const MOST_LEFT: usize = 256;
+/// On one machine, as many as may be in flight between two namespaces.
+const MOST_ARRIVING: usize = 1 << 14;
+/// A frame of which nothing has arrived by then is told as it left.
+const LOST_AFTER_NS: u64 = 200_000_000;
+
+impl InFlight {
+    pub(super) fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
+        let Sighting {
+            mono_ns,
+            segment,
+            before_bytes,
+            turned_ns,
+        } = sighting;
+        let seen = Seen {
+            mono_ns,
+            offset: 0,
+            from,
+            segment,
+            before_bytes,
+            turned_ns,
+        };
+        if !seen.segment.leaving {
+            self.hear_arriving(seen);
+        } else if seen.segment.merged && receiver_is_here {
+            self.frames.push_back(Frame {
+                whole: seen,
+                arrived: 0,
+            });
+        } else if let Some(arrived) = self.seen.iter_mut().find(|known| {
+            !known.segment.leaving && known.mark() == seen.mark() && known.mono_ns >= mono_ns
+        }) {
+            // It was seen to arrive before it was known whose it is.
+            *arrived = seen;
+        } else {
+            let most = if receiver_is_here {
+                MOST_ARRIVING
+            } else {
+                MOST_LEFT
+            };
+            while self.left.len() >= most {
+                self.left.pop_front();
+            }
+            self.left.push_back(seen.mark());
+            self.seen.push(seen);
+        }
+    }
+
+    /// Whether this is the arrival of a segment that left whole: it is awaited no more.
+    pub(super) fn arrives<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
+        let mark = Mark::of(from, segment);
+        let Some(at) = self.left.iter().position(|left| *left == mark) else {
+            return false;
+        };
+        self.left.remove(at);
+        true
+    }
+
+    /// What was seen before `before_ns`, in the order in which it was sent.
+    pub(super) fn take(&mut self, before_ns: u64) -> Vec<Seen> {
+        while let Some(frame) = self.frames.front()
+            && frame.whole.mono_ns.saturating_add(LOST_AFTER_NS) < before_ns
+        {
+            let lost = frame.arrived == 0;
+            self.seen.extend(
+                self.frames
+                    .pop_front()
+                    .map(|frame| frame.whole)
+                    .filter(|_| lost),
+            );
+        }
+        // What left after a frame waits for its pieces.
+        let before_ns = self
+            .frames
+            .front()
+            .map_or(before_ns, |frame| before_ns.min(frame.whole.mono_ns));
+        let mut taken = std::mem::take(&mut self.seen);
+        if taken.iter().any(|seen| seen.mono_ns >= before_ns) {
+            self.seen = taken
+                .extract_if(.., |seen| seen.mono_ns >= before_ns)
+                .collect();
+        }
+        taken.sort_by_key(|seen| (seen.mono_ns, seen.offset));
+        taken
+    }
+
+    /// Whether something waits to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.frames.is_empty()
+    }
+
+    /// Whether nothing waits, and nothing may arrive that is known already.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_empty() && self.left.is_empty()
+    }
+
+    fn hear_arriving(&mut self, mut seen: Seen) {
+        if let Some(at) = self.frames.iter().position(|frame| frame.contains(&seen)) {
+            let frame = &mut self.frames[at];
+            seen.mono_ns = frame.whole.mono_ns;
+            seen.offset = seen.segment.seq.wrapping_sub(frame.whole.segment.seq);
+            seen.segment.leaving = true;
+            seen.turned_ns = frame.whole.turned_ns.filter(|_| seen.offset == 0);
+            frame.arrived = frame.arrived.saturating_add(seen.segment.len);
+            if frame.arrived >= frame.whole.segment.len {
+                self.frames.remove(at);
+            }
+        }
+        self.seen.push(seen);
+    }
+}
+
+impl Frame {
+    fn contains(&self, piece: &Seen) -> bool {
+        let (whole, part) = (&self.whole.segment, &piece.segment);
+        let offset = part.seq.wrapping_sub(whole.seq);
+        self.whole.from == piece.from
+            && part.len > 0
+            && u64::from(offset) + u64::from(part.len) <= u64::from(whole.len)
+    }
+}
+
+impl Seen {
+    fn mark(&self) -> Mark {
+        Mark::of(self.from, &self.segment)
+    }
+}
+
+impl Mark {
+    const fn of<Packet>(from: End, segment: &Segment<Packet>) -> Self {
+        Self {
+            from,
+            seq: segment.seq,
+            ack: segment.ack,
+            len: segment.len,
+            window: segment.window,
+            flags: segment.flags,
+        }
+    }
+}

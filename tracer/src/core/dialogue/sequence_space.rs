@@ -1,0 +1,71 @@
+//! What is known of the segments that one end sends: numbers them from the initial sequence number,
+//! and scales their windows.
+
+use super::{
+    analysis::{Analysis, Progress},
+    in_flight::Seen,
+};
+use crate::core::segment::{Flags, Segment};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct SequenceSpace {
+    /// The number that its relative sequence numbers count from.
+    base: Option<u32>,
+    /// The shift that it announced in its SYN.
+    scale: Option<u8>,
+    /// Whether its SYN was seen, so that a missing scale means none.
+    syn_seen: bool,
+    progress: Progress,
+}
+
+/// A segment in relation to those before it: the fields of [`Told`](super::Told) with these names.
+pub(super) struct Position {
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    /// What acknowledgment numbers count from.
+    pub(super) ack_base: u32,
+    pub(super) window: u32,
+    pub(super) analysis: Vec<Analysis>,
+}
+
+impl SequenceSpace {
+    /// Its SYN: what is said of the connection counts from here.
+    pub(super) fn begin(&mut self, segment: &Segment) {
+        self.base = Some(segment.seq);
+        self.scale = segment.options.window_scale;
+        self.syn_seen = true;
+    }
+
+    /// Places a segment that it sent.
+    pub(super) fn place(&mut self, seen: &Seen, peer: &mut Self, rtt_ns: Option<u64>) -> Position {
+        let segment = &seen.segment;
+        // Without a SYN seen, the first byte seen is number 1, as Wireshark has it.
+        let base = *self.base.get_or_insert(segment.seq.wrapping_sub(1));
+        let has_ack = segment.flags.has(Flags::ACK);
+        let ack = if has_ack {
+            let peer_base = *peer.base.get_or_insert(segment.ack.wrapping_sub(1));
+            segment.ack.wrapping_sub(peer_base)
+        } else {
+            0
+        };
+        Position {
+            seq: segment.seq.wrapping_sub(base),
+            ack,
+            ack_base: peer.base.unwrap_or_default(),
+            window: self.scaled(segment, peer),
+            analysis: self.progress.analyse(seen, &peer.progress, rtt_ns),
+        }
+    }
+
+    /// A SYN's own window is never scaled, and others only if both ends announced a scale
+    /// (RFC 7323, section 2.2).
+    fn scaled(&self, segment: &Segment, peer: &Self) -> u32 {
+        let window = u32::from(segment.window);
+        let both = peer.scale.is_some() || !peer.syn_seen;
+        match self.scale {
+            Some(shift) if both && !segment.flags.has(Flags::SYN) => window << shift.min(14),
+            _ => window,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Kernel bytes to events: checks everything, interprets nothing.
+
+mod addresses;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tracer_ebpf::record::{self, SocketEvent, StateChange};
+use zerocopy::FromBytes as _;
+
+pub use self::addresses::Addresses;
+use crate::core::segment::{NoSegment, Segment};
+
+/// Something that happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// CLOCK_MONOTONIC in nanoseconds.
+    pub mono_ns: u64,
+    /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
+    pub cookie: u64,
+    /// Where the socket is bound and connected; absent for segments, which say it themselves, for
+    /// [`What::Flow`] and for [`Holding::Release`].
+    pub addresses: Option<Addresses>,
+    /// What happened.
+    pub what: What<'a>,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What<'a> {
+    /// The socket changed state.
+    State {
+        /// The state it left.
+        old: State,
+        /// The state it entered.
+        new: State,
+        /// Who did it, where a system call did.
+        task: Option<record::Task>,
+        /// The socket's counters at that moment.
+        counters: record::Counters,
+        /// `sk_err`, an errno; 0 for none.
+        error: u32,
+    },
+    /// A segment was sent again, or could not be.
+    Retransmit {
+        /// Its first sequence number.
+        seq: u32,
+        /// The sequence number after its last.
+        end_seq: u32,
+        /// The state the socket is in.
+        state: State,
+        /// Why it did not leave, an errno; 0 where it did.
+        error: u32,
+    },
+    /// The listener sent a SYN-ACK again.
+    SynAckRetransmit,
+    /// The socket sent a RST.
+    ResetSent,
+    /// The socket received a RST.
+    ResetReceived,
+    /// A segment passed the socket.
+    Segment(Segment<&'a [u8]>, Aside),
+    /// What the socket's segments came to: those that left and those that reached it.
+    Flow([record::Passed; 2]),
+    /// The socket has this error, an errno, to report to its process; 0 for an ICMP message, which
+    /// is no error of the socket's yet.
+    Error(u32),
+    /// A process acted on the socket; no task where the record names none.
+    Held(Holding, Option<record::Task>),
+}
+
+/// What a process did to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// It read from it.
+    Read,
+    /// It sent on it.
+    Send,
+    /// It let go of it, as the last that held it.
+    Release,
+}
+
+/// What a segment's record says beside the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Payload that passed the socket in this direction before it, retransmitted bytes included.
+    pub before_bytes: u64,
+    /// Where this is the first payload after some in the other direction: when the last of that
+    /// passed the socket.
+    pub turned_ns: Option<u64>,
+    /// Where this is a SYN that reached a listener: its accept queue then.
+    pub accept_queue: Option<AcceptQueue>,
+}
+
+/// A listener's accept queue (`sk_ack_backlog`, `sk_max_ack_backlog`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AcceptQueue {
+    /// Connections that waited for `accept`.
+    pub waiting: u32,
+    /// The most that may: with more, a SYN is dropped without an answer.
+    pub limit: u32,
+}
+
+impl AcceptQueue {
+    /// Whether a SYN that comes now is dropped (`sk_acceptq_is_full`).
+    #[must_use]
+    pub const fn is_full(self) -> bool {
+        self.waiting > self.limit
+    }
+}
+
+/// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names of RFC 9293")]
+pub enum State {
+    Established,
+    SynSent,
+    SynRecv,
+    #[serde(rename = "FIN_WAIT1")]
+    FinWait1,
+    #[serde(rename = "FIN_WAIT2")]
+    FinWait2,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+    NewSynRecv,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait1 => "FIN_WAIT1",
+            Self::FinWait2 => "FIN_WAIT2",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Closing => "CLOSING",
+            Self::NewSynRecv => "NEW_SYN_RECV",
+        })
+    }
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Fewer bytes than the header or the kind's record has, or more.
+    #[error("a record of kind {kind} has {found} bytes instead of {expected}")]
+    Length {
+        /// The kind, 0 where not even that could be read.
+        kind: u16,
+        /// How many bytes there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// No such kind.
+    #[error("unknown record kind {0}")]
+    Kind(u16),
+    /// No such TCP state.
+    #[error("unknown TCP state {0}")]
+    State(u8),
+    /// The packet is no segment.
+    #[error("a packet that is no segment: {0}")]
+    Segment(#[from] NoSegment),
+}
+
+impl<'a> Event<'a> {
+    /// Decodes one record.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything that the programs do not send.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (header, _) =
+            record::Header::read_from_prefix(bytes).map_err(|_| Malformed::Length {
+                kind: 0,
+                found: bytes.len(),
+                expected: size_of::<record::Header>(),
+            })?;
+        match header.kind {
+            record::STATE_CHANGE => Self::from_state_change(&read(header.kind, bytes)?),
+            record::SEGMENT => Self::from_segment(bytes),
+            record::FLOW => {
+                let flow: record::Flow = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: What::Flow(flow.passed),
+                })
+            }
+            kind => Self::from_socket_event(kind, bytes),
+        }
+    }
+
+    fn from_state_change(record: &StateChange) -> Result<Self, Malformed> {
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: Some(Addresses::from_record(&record.addresses)),
+            what: What::State {
+                old: State::from_kernel(record.old)?,
+                new: State::from_kernel(record.new)?,
+                task: named(record.task),
+                counters: record.counters,
+                error: record.error,
+            },
+        })
+    }
+
+    fn from_segment(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (record, packet) =
+            record::Segment::read_from_prefix(bytes).map_err(|_| Malformed::Length {
+                kind: record::SEGMENT,
+                found: bytes.len(),
+                expected: size_of::<record::Segment>(),
+            })?;
+        let captured = usize::try_from(record.captured).unwrap_or(usize::MAX);
+        let packet = packet.get(..captured).ok_or(Malformed::Length {
+            kind: record::SEGMENT,
+            found: packet.len(),
+            expected: captured,
+        })?;
+        let leaving = record.direction == record::EGRESS;
+        let merged = record.gso_segs > 1;
+        let segment = Segment::parse(packet, record.length, leaving, merged)?;
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: None,
+            what: What::Segment(segment, Aside::from_record(&record)),
+        })
+    }
+
+    fn from_socket_event(kind: u16, bytes: &[u8]) -> Result<Self, Malformed> {
+        if !(record::RETRANSMIT..=record::ERROR).contains(&kind) {
+            return Err(Malformed::Kind(kind));
+        }
+        let record: SocketEvent = read(kind, bytes)?;
+        let what = match kind {
+            record::RETRANSMIT => What::Retransmit {
+                seq: record.seq,
+                end_seq: record.end_seq,
+                state: State::from_kernel(record.state)?,
+                error: record.error,
+            },
+            record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
+            record::RESET_SENT => What::ResetSent,
+            record::RESET_RECEIVED => What::ResetReceived,
+            record::ERROR => What::Error(record.error),
+            record::READ => What::Held(Holding::Read, named(record.task)),
+            record::SEND => What::Held(Holding::Send, named(record.task)),
+            record::RELEASE => What::Held(Holding::Release, named(record.task)),
+            _ => return Err(Malformed::Kind(kind)),
+        };
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: (kind != record::RELEASE).then(|| Addresses::from_record(&record.addresses)),
+            what,
+        })
+    }
+}
+
+impl Aside {
+    fn from_record(record: &record::Segment) -> Self {
+        let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
+        Self {
+            before_bytes: record.before_bytes,
+            turned_ns: Some(record.turned_ns).filter(|at| *at > 0),
+            accept_queue: (waiting > 0 || limit > 0).then_some(AcceptQueue { waiting, limit }),
+        }
+    }
+}
+
+fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed> {
+    T::read_from_bytes(bytes).map_err(|_| Malformed::Length {
+        kind,
+        found: bytes.len(),
+        expected: size_of::<T>(),
+    })
+}
+
+/// Whoever acted, where the record names somebody.
+fn named(task: record::Task) -> Option<record::Task> {
+    (task.pid != 0).then_some(task)
+}
+
+impl State {
+    pub(crate) const fn from_kernel(state: u8) -> Result<Self, Malformed> {
+        use record::state;
+        Ok(match state {
+            state::ESTABLISHED => Self::Established,
+            state::SYN_SENT => Self::SynSent,
+            state::SYN_RECV => Self::SynRecv,
+            state::FIN_WAIT1 => Self::FinWait1,
+            state::FIN_WAIT2 => Self::FinWait2,
+            state::TIME_WAIT => Self::TimeWait,
+            state::CLOSE => Self::Close,
+            state::CLOSE_WAIT => Self::CloseWait,
+            state::LAST_ACK => Self::LastAck,
+            state::LISTEN => Self::Listen,
+            state::CLOSING => Self::Closing,
+            state::NEW_SYN_RECV => Self::NewSynRecv,
+            unknown => return Err(Malformed::State(unknown)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

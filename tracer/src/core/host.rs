@@ -1,0 +1,57 @@
+//! What is known of the machine and is no connection's own: its clocks, and the names of cgroups.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+
+use crate::core::{input::CgroupName, moment::Clock};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The distance between its clocks.
+    pub clock: Clock,
+    cgroups: HashMap<u64, Arc<str>>,
+    /// Those before. What is still seen was named once more since.
+    older_cgroups: HashMap<u64, Arc<str>>,
+}
+
+impl Host {
+    /// Takes in what a cgroup is called.
+    pub fn note_cgroup(&mut self, name: CgroupName) {
+        if self.cgroups.len() >= CgroupName::MOST {
+            self.older_cgroups = std::mem::take(&mut self.cgroups);
+        }
+        self.cgroups.insert(name.id, name.path.into());
+    }
+
+    /// A cgroup's path below the root, where it is known.
+    #[must_use]
+    pub fn cgroup(&self, id: u64) -> Option<&Arc<str>> {
+        let known = self.cgroups.get(&id);
+        known.or_else(|| self.older_cgroups.get(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Host;
+    use crate::core::input::CgroupName;
+
+    #[test]
+    fn names_of_cgroups_are_bounded() {
+        let most = u64::try_from(CgroupName::MOST).unwrap();
+        let mut host = Host::default();
+        for id in 0..3 * most {
+            let path = format!("/{id}");
+            host.note_cgroup(CgroupName { id, path });
+        }
+        assert_eq!(host.cgroup(0), None);
+        assert_eq!(host.cgroup(most).map(|path| &**path), Some("/16384"));
+        assert_eq!(
+            host.cgroup(3 * most - 1).map(|path| &**path),
+            Some("/49151")
+        );
+        assert!(host.cgroups.len() + host.older_cgroups.len() <= 2 * CgroupName::MOST);
+    }
+}

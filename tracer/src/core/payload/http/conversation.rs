@@ -1,0 +1,332 @@
+//! Both directions of HTTP/1.x: which request begins where, and which response is whose.
+//!
+//! A head is read where one is known to begin: at the start of a stream and where a body of known
+//! end has ended (RFC 9112, section 6.3). Where that lay in a hole, the next head is sought at the
+//! first segment of a burst, which is one that follows the peer's: a request moreover only once the
+//! one before was answered. After `101` or a `CONNECT` that succeeded nothing more is read.
+
+mod heads;
+mod pairing;
+
+use std::collections::VecDeque;
+
+use super::{
+    HttpExchange,
+    body::{Body, Progress},
+    head::{Found, Head, looks_like_head},
+};
+use crate::core::{
+    end::End,
+    payload::{Malformed, Verdict, note, stream::Piece},
+};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::core::payload) struct Conversation {
+    client: Half,
+    server: Half,
+    exchanges: Vec<HttpExchange>,
+    /// How many began, those left out included.
+    begun: usize,
+    /// The requests without a response.
+    waiting: VecDeque<Asked>,
+    /// The response whose head is being read.
+    answer: Option<Answer>,
+    last_from: Option<End>,
+    malformed: Vec<Malformed>,
+    confirmed: bool,
+}
+
+/// One direction.
+#[derive(Clone, Debug, PartialEq)]
+struct Half {
+    place: Place,
+    /// The exchange that its current message belongs to, if any.
+    exchange: Option<usize>,
+    /// Whether some of the body has passed.
+    body_begun: bool,
+    /// Whether the client waits to be told to send the body.
+    expects: bool,
+}
+
+/// Where in its messages a direction is.
+#[derive(Clone, Debug, PartialEq)]
+enum Place {
+    Head(Head),
+    Body(Body),
+    /// Where the next message begins is not known.
+    Lost,
+    /// No more messages are read.
+    Done,
+}
+
+/// A request as far as its response depends on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Asked {
+    exchange: usize,
+    /// Whether the response has no body.
+    head: bool,
+    connect: bool,
+}
+
+/// A response as far as its body depends on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Answer {
+    status: u16,
+    /// Whether HEAD or CONNECT asked for it.
+    head: bool,
+    connect: bool,
+}
+
+const MOST_EXCHANGES: usize = 1000;
+
+impl Conversation {
+    /// A conversation that begins with `piece`.
+    pub(in crate::core::payload) fn new(piece: &Piece<'_>, peer_silent: bool) -> Self {
+        let (client, server) = match piece.from {
+            End::Client => (piece.is_start, peer_silent),
+            End::Server => (peer_silent, piece.is_start),
+        };
+        Self {
+            client: Half::new(client),
+            server: Half::new(server),
+            exchanges: Vec::new(),
+            begun: 0,
+            waiting: VecDeque::new(),
+            answer: None,
+            last_from: None,
+            malformed: Vec::new(),
+            confirmed: false,
+        }
+    }
+
+    /// Whether a start line was seen.
+    pub(in crate::core::payload) const fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    pub(in crate::core::payload) fn exchanges(&self) -> &[HttpExchange] {
+        &self.exchanges
+    }
+
+    pub(in crate::core::payload) const fn left_out(&self) -> usize {
+        self.begun.saturating_sub(MOST_EXCHANGES)
+    }
+
+    pub(in crate::core::payload) fn malformed(&self) -> &[Malformed] {
+        &self.malformed
+    }
+
+    pub(in crate::core::payload) fn hear(&mut self, piece: &Piece<'_>) -> Verdict {
+        let Piece { mono_ns, from, .. } = *piece;
+        let turned = self.last_from.replace(from) != Some(from);
+        self.note_turn(piece);
+        self.skip(from, None, piece.gap);
+        self.resume(from, turned, piece.bytes);
+        let verdict = self.take(piece);
+        if verdict != Verdict::Ours {
+            return verdict;
+        }
+        self.skip(from, Some(mono_ns), piece.rest);
+        if !self.confirmed && self.half(from).place == Place::Lost {
+            return Verdict::Untold;
+        }
+        Verdict::Ours
+    }
+
+    const fn half(&mut self, from: End) -> &mut Half {
+        match from {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        }
+    }
+
+    /// The other end speaks: what came before has an end.
+    fn note_turn(&mut self, piece: &Piece<'_>) {
+        match piece.from {
+            End::Server => {
+                if let Some(request) = self.request()
+                    && request.body_first_ns.is_some()
+                {
+                    request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
+                }
+                if let Some(received) = piece.received {
+                    self.note_arrived(received);
+                }
+            }
+            End::Client => {
+                if let (Some(response), Some(turned_ns)) = (self.response(), piece.turned_ns) {
+                    response.last_ns = response.last_ns.max(turned_ns);
+                }
+            }
+        }
+    }
+
+    /// The server has received so much of the client's stream.
+    fn note_arrived(&mut self, received: u32) {
+        let unanswered = self.waiting.iter().map(|asked| asked.exchange);
+        for number in unanswered.chain(self.client.exchange) {
+            let exchange = self.exchanges.get_mut(number);
+            let Some(request) = exchange.and_then(|exchange| exchange.request.as_mut()) else {
+                continue;
+            };
+            request.body_acknowledged = request.acknowledged_by(received);
+            if let Some(beyond) = request.beyond(received) {
+                request.body_arrived = true;
+                if beyond > 0 && !request.body_sent {
+                    request.body_last_ns = None;
+                }
+            }
+        }
+    }
+
+    /// The client's or the server's body has ended.
+    fn end_body(&mut self, from: End) {
+        if from == End::Client
+            && let Some(request) = self.request()
+        {
+            request.body_sent = true;
+        }
+        self.half(from).next();
+    }
+
+    /// Finds the way again where a burst begins with a head.
+    fn resume(&mut self, from: End, turned: bool, bytes: &[u8]) {
+        let open = self.client.exchange;
+        let answered = !self
+            .waiting
+            .iter()
+            .any(|asked| Some(asked.exchange) == open);
+        let half = self.half(from);
+        let may = match (&half.place, from) {
+            (Place::Lost, _) | (Place::Body(Body::Open), End::Server) => turned,
+            (Place::Body(Body::Open), End::Client) => turned && answered,
+            (Place::Body(_), End::Client) => half.expects && !half.body_begun && answered,
+            _ => false,
+        };
+        if may && looks_like_head(from, bytes) {
+            half.next();
+        }
+    }
+
+    /// Takes captured bytes.
+    fn take(&mut self, piece: &Piece<'_>) -> Verdict {
+        let Piece {
+            mono_ns,
+            from,
+            mut bytes,
+            ..
+        } = *piece;
+        while !bytes.is_empty() {
+            let half = self.half(from);
+            match &mut half.place {
+                Place::Lost | Place::Done => break,
+                Place::Body(body) => {
+                    let progress = body.take(&mut bytes);
+                    self.body_passed(from, Some(mono_ns));
+                    match progress {
+                        Progress::GoesOn => {}
+                        Progress::Ended => self.end_body(from),
+                        Progress::Malformed => {
+                            note(&mut self.malformed, from, "a chunk without a size");
+                        }
+                    }
+                }
+                Place::Head(head) => {
+                    let found = head.take(mono_ns, &mut bytes);
+                    if from == End::Server
+                        && let Some(response) = self.response()
+                    {
+                        response.last_ns = mono_ns;
+                    }
+                    match found {
+                        Found::More => {}
+                        Found::StartLine => match self.begin(from, mono_ns) {
+                            Verdict::Ours => {}
+                            verdict => return verdict,
+                        },
+                        Found::End => {
+                            let passed = (piece.bytes.len() - bytes.len()) as u64;
+                            self.end_head(from, mono_ns, piece.offset.saturating_add(passed));
+                        }
+                        Found::NoHead => return self.no_head(from),
+                    }
+                }
+            }
+        }
+        Verdict::Ours
+    }
+
+    /// Takes a hole, in a segment sent at `mono_ns` or in one that was not seen.
+    fn skip(&mut self, from: End, mono_ns: Option<u64>, mut hole: u64) {
+        while hole > 0 {
+            match &mut self.half(from).place {
+                Place::Lost | Place::Done => return,
+                Place::Head(_) => {
+                    self.cut_head(from);
+                    return;
+                }
+                Place::Body(body) => {
+                    let progress = body.skip(&mut hole);
+                    self.body_passed(from, mono_ns);
+                    match progress {
+                        Progress::Ended => self.end_body(from),
+                        Progress::GoesOn | Progress::Malformed => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Some of a body was sent.
+    fn body_passed(&mut self, from: End, mono_ns: Option<u64>) {
+        let begun = std::mem::replace(&mut self.half(from).body_begun, true);
+        let Some(mono_ns) = mono_ns else {
+            return;
+        };
+        match from {
+            End::Client => {
+                if let Some(request) = self.request() {
+                    if !begun {
+                        request.body_first_ns = Some(mono_ns);
+                    }
+                    request.body_last_ns = Some(mono_ns);
+                }
+            }
+            End::Server => {
+                if let Some(response) = self.response() {
+                    response.last_ns = mono_ns;
+                }
+            }
+        }
+    }
+}
+
+impl Half {
+    fn new(from_start: bool) -> Self {
+        Self {
+            place: if from_start {
+                Place::Head(Head::default())
+            } else {
+                Place::Lost
+            },
+            exchange: None,
+            body_begun: false,
+            expects: false,
+        }
+    }
+
+    /// The next message begins.
+    fn next(&mut self) {
+        *self = Self::new(true);
+    }
+
+    /// A body begins.
+    fn begin(&mut self, body: Body) {
+        self.body_begun = false;
+        match body {
+            Body::Length(0) => self.next(),
+            body => self.place = Place::Body(body),
+        }
+    }
+}

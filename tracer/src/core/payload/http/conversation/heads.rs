@@ -1,0 +1,112 @@
+//! How a head ends: at its blank line, in a hole, or as something else.
+
+use super::{Conversation, Place};
+use crate::core::{
+    end::End,
+    payload::{
+        Verdict,
+        http::{body::Body, head::Fields},
+        note,
+    },
+};
+
+impl Conversation {
+    /// A head ended.
+    pub(super) fn end_head(&mut self, from: End, mono_ns: u64, offset: u64) {
+        let Some(fields) = self.read_fields(from) else {
+            self.half(from).place = Place::Lost;
+            return;
+        };
+        let announced = fields.body();
+        let connects = self.waiting.back().is_some_and(|asked| asked.connect);
+        match from {
+            End::Client => {
+                if let Some(request) = self.request() {
+                    request.head_end_ns = Some(mono_ns);
+                    request.body_offset = Some(offset);
+                }
+                if connects {
+                    self.client.place = Place::Lost;
+                } else {
+                    self.client.begin(announced.unwrap_or(Body::Length(0)));
+                }
+            }
+            End::Server => self.begin_response_body(announced.unwrap_or(Body::Open)),
+        }
+    }
+
+    /// The rest of a head lies in a hole, and with it where its body begins.
+    pub(super) fn cut_head(&mut self, from: End) {
+        let Place::Head(head) = &mut self.half(from).place else {
+            return;
+        };
+        let begins_like_http = head.begins_like_http(from);
+        let has_started = head.has_started();
+        head.cut_off();
+        self.confirmed |= begins_like_http;
+        let fields = has_started.then(|| self.read_fields(from)).flatten();
+        self.half(from).place = Place::Lost;
+        let Some(fields) = fields else {
+            return;
+        };
+        match from {
+            End::Client => {
+                if !matches!(fields.body(), None | Some(Body::Length(0))) {
+                    self.client.begin(Body::Open);
+                    self.client.body_begun = true;
+                }
+            }
+            End::Server => {
+                self.begin_response_body(Body::Open);
+                if matches!(self.server.place, Place::Head(_)) {
+                    self.server.place = Place::Lost;
+                }
+            }
+        }
+    }
+
+    /// Reads the fields of the current head, and tells those of a request.
+    fn read_fields(&mut self, from: End) -> Option<Fields> {
+        let Place::Head(head) = &self.half(from).place else {
+            return None;
+        };
+        let fields = match head.fields() {
+            Ok(fields) => fields,
+            Err(what) => {
+                note(&mut self.malformed, from, what);
+                return None;
+            }
+        };
+        if from == End::Client {
+            self.client.expects = fields.expect_continue;
+            if let Some(request) = self.request() {
+                request.content_length = fields.content_length;
+                request.chunked = fields.chunked;
+                request.expect_continue = fields.expect_continue;
+            }
+        }
+        Some(fields)
+    }
+
+    /// What stands where a head should is none.
+    pub(super) fn no_head(&mut self, from: End) -> Verdict {
+        let half = self.half(from);
+        let Place::Head(head) = &half.place else {
+            return Verdict::Ours;
+        };
+        let start_line_is_one = head.has_started() && head.start_line(from).is_some();
+        let what = match (start_line_is_one, from) {
+            (true, _) => "an HTTP head that is not text, or too long",
+            (false, End::Client) => "something else where an HTTP request should begin",
+            (false, End::Server) => "something else where an HTTP response should begin",
+        };
+        let begins_like_http = head.begins_like_http(from);
+        half.place = Place::Done;
+        if !self.confirmed && !begins_like_http {
+            return Verdict::NotOurs;
+        }
+        self.confirmed = true;
+        note(&mut self.malformed, from, what);
+        Verdict::Ours
+    }
+}

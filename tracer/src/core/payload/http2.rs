@@ -1,0 +1,162 @@
+//! HTTP/2 in clear text with prior knowledge (RFC 9113, section 3.3): its frames are counted by type
+//! as far as their headers were captured. What they say is compressed, and is not read.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::stream::Piece;
+use crate::core::end::End;
+
+/// Both directions of HTTP/2.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Conversation {
+    frames: Http2Frames,
+    client: Half,
+    server: Half,
+}
+
+/// The frames that each end sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Http2Frames {
+    /// By the client, after its preface.
+    pub client: FrameCount,
+    /// By the server.
+    pub server: FrameCount,
+}
+
+/// One end's frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FrameCount {
+    /// How many of each type, and their payload in bytes, by the names of RFC 9113, section 6.
+    pub types: BTreeMap<&'static str, Frames>,
+    /// Whether others were sent whose headers lay in a hole of the capture.
+    pub more: bool,
+}
+
+/// Frames of one type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Frames {
+    /// How many.
+    pub frames: u64,
+    /// Their payload as their headers announce it.
+    pub bytes: u64,
+}
+
+/// One direction.
+#[derive(Clone, Debug, PartialEq)]
+enum Half {
+    /// The client's preface is passing: bytes that are left of it.
+    Preface(u64),
+    /// In a frame's header: what was captured of it.
+    Header(Vec<u8>),
+    /// In a frame's payload: bytes that are left of it.
+    Payload(u64),
+    /// Where the next frame begins is not known.
+    Lost,
+}
+
+const PREFACE_BYTES: u64 = 24;
+const HEADER_BYTES: usize = 9;
+
+impl Default for Half {
+    fn default() -> Self {
+        Self::Header(Vec::new())
+    }
+}
+
+impl Conversation {
+    /// Frames, once the client's preface was recognised in `piece`.
+    pub(super) fn new(piece: &Piece<'_>) -> Self {
+        let mut conversation = Self {
+            client: Half::Preface(PREFACE_BYTES.saturating_sub(piece.offset)),
+            ..Self::default()
+        };
+        conversation.hear(piece);
+        conversation
+    }
+
+    pub(super) const fn frames(&self) -> &Http2Frames {
+        &self.frames
+    }
+
+    pub(super) fn hear(&mut self, piece: &Piece<'_>) {
+        let (half, count) = match piece.from {
+            End::Client => (&mut self.client, &mut self.frames.client),
+            End::Server => (&mut self.server, &mut self.frames.server),
+        };
+        half.skip(piece.gap, count);
+        half.take(piece.bytes, count);
+        half.skip(piece.rest, count);
+    }
+}
+
+impl Half {
+    fn take(&mut self, mut bytes: &[u8], count: &mut FrameCount) {
+        while !bytes.is_empty() {
+            match self {
+                Self::Lost => return,
+                Self::Preface(left) | Self::Payload(left) => {
+                    let passed = bytes
+                        .len()
+                        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    bytes = bytes.get(passed..).unwrap_or_default();
+                    *left -= passed as u64;
+                    if *left == 0 {
+                        *self = Self::default();
+                    }
+                }
+                Self::Header(header) => {
+                    let missing = HEADER_BYTES.saturating_sub(header.len()).min(bytes.len());
+                    let (more, rest) = bytes.split_at(missing);
+                    header.extend(more);
+                    bytes = rest;
+                    if let [a, b, c, kind, ..] = header[..]
+                        && header.len() == HEADER_BYTES
+                    {
+                        let length = u64::from(u32::from_be_bytes([0, a, b, c]));
+                        let known = count.types.entry(name(kind)).or_default();
+                        known.frames += 1;
+                        known.bytes += length;
+                        *self = if length == 0 {
+                            Self::default()
+                        } else {
+                            Self::Payload(length)
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, hole: u64, count: &mut FrameCount) {
+        if hole == 0 {
+            return;
+        }
+        match self {
+            Self::Preface(left) | Self::Payload(left) if *left > hole => *left -= hole,
+            Self::Preface(left) | Self::Payload(left) if *left == hole => *self = Self::default(),
+            _ => {
+                *self = Self::Lost;
+                count.more = true;
+            }
+        }
+    }
+}
+
+/// The name of a frame type; unknown ones are to be ignored (RFC 9113, section 4.1).
+const fn name(kind: u8) -> &'static str {
+    match kind {
+        0 => "DATA",
+        1 => "HEADERS",
+        2 => "PRIORITY",
+        3 => "RST_STREAM",
+        4 => "SETTINGS",
+        5 => "PUSH_PROMISE",
+        6 => "PING",
+        7 => "GOAWAY",
+        8 => "WINDOW_UPDATE",
+        9 => "CONTINUATION",
+        _ => "unknown",
+    }
+}

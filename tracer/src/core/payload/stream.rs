@@ -1,0 +1,69 @@
+//! One direction's byte stream: puts segments into their order by leaving out what was passed, and
+//! says where the holes are. It does not wait for what is missing.
+
+use super::Burst;
+use crate::core::end::End;
+
+/// How far a direction was passed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Stream {
+    position: u64,
+}
+
+/// The part of a segment that is new.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) mono_ns: u64,
+    pub(super) from: End,
+    /// Where it stands in its stream.
+    pub(super) offset: u64,
+    /// See [`Burst`].
+    pub(super) turned_ns: Option<u64>,
+    /// See [`Burst`].
+    pub(super) received: Option<u32>,
+    /// Whether it is the first of its stream.
+    pub(super) is_start: bool,
+    /// Bytes before it in segments that were not seen.
+    pub(super) gap: u64,
+    /// Its captured bytes.
+    pub(super) bytes: &'a [u8],
+    /// Bytes of it after those.
+    pub(super) rest: u64,
+}
+
+impl Stream {
+    /// Whether nothing was sent yet.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.position == 0
+    }
+
+    /// What is new in a segment, if anything is.
+    pub(super) fn take<'a>(&mut self, burst: &Burst<'a>) -> Option<Piece<'a>> {
+        let Burst {
+            offset, len, head, ..
+        } = *burst;
+        let end = offset.saturating_add(u64::from(len));
+        let new = end.checked_sub(self.position).filter(|new| *new > 0)?;
+        let repeated = self.position.saturating_sub(offset);
+        let length = usize::try_from(len).unwrap_or(usize::MAX);
+        let head = head.get(..length).unwrap_or(head);
+        let bytes = usize::try_from(repeated)
+            .ok()
+            .and_then(|repeated| head.get(repeated..))
+            .unwrap_or_default();
+        let gap = offset.saturating_sub(self.position);
+        let piece = Piece {
+            mono_ns: burst.mono_ns,
+            from: burst.from,
+            offset: offset + repeated,
+            turned_ns: burst.turned_ns,
+            received: burst.received,
+            is_start: end == new && gap == 0,
+            gap,
+            bytes,
+            rest: (new - gap).saturating_sub(bytes.len() as u64),
+        };
+        self.position = end;
+        Some(piece)
+    }
+}

@@ -1,0 +1,158 @@
+//! What the module tells of real and of lying bytes, cut in every way.
+
+mod cuts;
+mod holes;
+mod http;
+mod http2;
+mod lies;
+mod tls;
+
+use super::{Burst, Payload, Protocol};
+use crate::core::end::End;
+
+/// One end's bytes, all at once.
+type Turn = (End, Vec<u8>);
+
+/// A conversation of `openssl s_client` with `openssl s_server`, which a line per segment gives:
+/// who, the length, and the payload in hexadecimal; what is missing of it is encrypted, here zeroes.
+fn captured(lines: &str) -> Vec<Turn> {
+    lines.lines().filter_map(turn).collect()
+}
+
+fn turn(line: &str) -> Option<Turn> {
+    let mut words = line.split(' ');
+    let from = match words.next()? {
+        "C" => End::Client,
+        _ => End::Server,
+    };
+    let length = words.next()?.parse().ok()?;
+    let hex = words.next()?.as_bytes();
+    let mut bytes: Vec<u8> = hex
+        .chunks(2)
+        .filter_map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    bytes.resize(length, 0);
+    Some((from, bytes))
+}
+
+/// Hears a conversation; each turn comes in pieces that end where `cuts` says. The clock stands
+/// still, so that what is told does not depend on the cuts.
+fn hear_cut(turns: &[Turn], mut cuts: impl FnMut(usize) -> Vec<usize>) -> Payload {
+    let mut payload = Payload::default();
+    let mut sent = [0_u64; 2];
+    for (mono_ns, (from, bytes)) in (0..).zip(turns) {
+        let sent = &mut sent[usize::from(*from == End::Server)];
+        let mut ends = cuts(bytes.len());
+        ends.push(bytes.len());
+        ends.sort_unstable();
+        let mut start = 0;
+        for end in ends {
+            let piece = &bytes[start..end];
+            hear(&mut payload, mono_ns, *from, *sent, piece);
+            *sent += piece.len() as u64;
+            start = end;
+        }
+    }
+    payload
+}
+
+fn hear_whole(turns: &[Turn]) -> Payload {
+    hear_cut(turns, |_| Vec::new())
+}
+
+fn hear(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, bytes: &[u8]) {
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    hear_head(payload, mono_ns, from, offset, len, bytes);
+}
+
+/// Hears a segment of which `head` was captured.
+fn hear_head(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
+    payload.hear(&Burst {
+        mono_ns,
+        from,
+        offset,
+        len,
+        head,
+        turned_ns: None,
+        received: None,
+    });
+}
+
+fn text(from: End, text: &str) -> Turn {
+    (from, text.as_bytes().to_vec())
+}
+
+/// What is malformed, as text.
+fn complaints(payload: &Payload) -> Vec<&'static str> {
+    let complaints = payload.malformed().iter();
+    complaints.map(|malformed| malformed.what).collect()
+}
+
+#[test]
+fn first_bytes_tell_the_protocol() {
+    let check = |from: End, bytes: &[u8], expected: Protocol| {
+        let mut payload = Payload::default();
+        hear(&mut payload, 0, from, 0, bytes);
+        assert_eq!(payload.protocol(), expected, "{}", bytes.escape_ascii());
+        assert!(payload.malformed().is_empty(), "{}", bytes.escape_ascii());
+    };
+    let client = End::Client;
+    check(client, b"", Protocol::Unknown);
+    check(client, b"G", Protocol::Unknown);
+    check(client, b"GET / HTTP/1.1\r\n", Protocol::Http1);
+    check(client, b"\r\nGET / HTTP/1.0\n", Protocol::Other);
+    check(client, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Protocol::Http2);
+    check(client, b"PRI * HTTP/2.0", Protocol::Unknown);
+    check(client, b"OPTIONS rtsp://x/ RTSP/1.0\r\n", Protocol::Other);
+    check(client, b"EHLO there\r\n", Protocol::Other);
+    check(client, b"\x16\x03\x01", Protocol::Unknown);
+    check(client, b"\x16\x03\x01\x00\x05", Protocol::Tls);
+    check(client, b"\x16\x02\x01\x00\x05", Protocol::Other);
+    check(client, b"\x00\x00\x00\x08", Protocol::Other);
+    check(End::Server, b"SSH-2.0-OpenSSH_9.2\r\n", Protocol::Other);
+    check(End::Server, b"220 mail ESMTP\r\n", Protocol::Other);
+    check(
+        End::Server,
+        b"HTTP/1.1 408 Request Timeout\r\n",
+        Protocol::Http1,
+    );
+}
+
+#[test]
+fn an_unseen_client_may_speak_http2() {
+    let mut payload = Payload::default();
+    hear_head(&mut payload, 1, End::Client, 0, 24, b"");
+    hear(&mut payload, 2, End::Server, 0, b"\0\0\x12\x04\0\0\0\0\0");
+    assert_eq!(payload.protocol(), Protocol::Unknown);
+}
+
+#[test]
+fn a_stream_joined_late_is_found() {
+    let mut payload = Payload::default();
+    hear(
+        &mut payload,
+        1,
+        End::Client,
+        9000,
+        b"PUT /x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    );
+    hear(
+        &mut payload,
+        2,
+        End::Server,
+        500,
+        b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(payload.protocol(), Protocol::Http1);
+    assert_eq!(payload.exchanges().len(), 1);
+    let mut payload = Payload::default();
+    hear(
+        &mut payload,
+        1,
+        End::Server,
+        700,
+        b"\x15\x03\x03\x00\x1a01234567890123456789012345",
+    );
+    assert_eq!(payload.protocol(), Protocol::Tls);
+    assert!(payload.malformed().is_empty());
+}

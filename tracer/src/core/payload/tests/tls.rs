@@ -1,0 +1,198 @@
+//! Handshakes that OpenSSL had, as tshark tells them too.
+
+use super::{captured, complaints, hear_whole};
+use crate::core::payload::{Protocol, Tls};
+
+/// A line per step; `~` before what is inferred.
+fn steps(tls: &Tls) -> Vec<String> {
+    let line = |step: &crate::core::payload::TlsStep| {
+        let who = if step.from == crate::core::end::End::Client {
+            "C"
+        } else {
+            "S"
+        };
+        let mark = if step.inferred { "~" } else { "" };
+        format!("{who} {mark}{}", step.name)
+    };
+    tls.steps.iter().map(line).collect()
+}
+
+/// Version, cipher suite, whether resumed, the certificate's bytes, the records of each end.
+fn facts(tls: &Tls) -> String {
+    format!(
+        "{} {} resumed={:?} certificate={:?} records={}",
+        tls.version.as_deref().unwrap_or("?"),
+        tls.cipher_suite.as_deref().unwrap_or("?"),
+        tls.session_resumed,
+        tls.certificate_bytes,
+        tls.records.len()
+    )
+}
+
+fn check(lines: &str, expected_facts: &str, expected_steps: &[&str]) {
+    let payload = hear_whole(&captured(lines));
+    assert_eq!(payload.protocol(), Protocol::Tls);
+    assert_eq!(complaints(&payload), Vec::<&str>::new());
+    let tls = payload.tls().cloned().unwrap_or_default();
+    assert_eq!(facts(&tls), expected_facts);
+    assert_eq!(steps(&tls), expected_steps);
+}
+
+#[test]
+fn tls_1_3() {
+    let lines = include_str!("captured/tls13.hex");
+    let steps = [
+        "C ClientHello",
+        "S ServerHello",
+        "S ChangeCipherSpec",
+        "S ~Finished",
+        "C ChangeCipherSpec",
+        "C ~Finished",
+        "C ~ApplicationData",
+    ];
+    check(
+        lines,
+        "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(false) certificate=None records=15",
+        &steps,
+    );
+    let payload = hear_whole(&captured(lines));
+    let tls = payload.tls().cloned().unwrap_or_default();
+    assert_eq!(tls.server_name.as_deref(), Some("up.example"));
+    assert_eq!(tls.alpn_offered, ["h2", "http/1.1"]);
+    assert_eq!(tls.alpn, None);
+    assert_eq!(tls.versions_offered, ["TLS 1.3"]);
+    assert_eq!(tls.cipher_suites_offered, 4);
+}
+
+#[test]
+fn tls_1_3_resumed() {
+    check(
+        include_str!("captured/tls13_resumed.hex"),
+        "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(true) certificate=None records=12",
+        &[
+            "C ClientHello",
+            "S ServerHello",
+            "S ChangeCipherSpec",
+            "S ~Finished",
+            "C ChangeCipherSpec",
+            "C ~Finished",
+            "C ~ApplicationData",
+        ],
+    );
+}
+
+#[test]
+fn tls_1_3_with_a_retry() {
+    check(
+        include_str!("captured/tls13_retry.hex"),
+        "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(false) certificate=None records=17",
+        &[
+            "C ClientHello",
+            "S HelloRetryRequest",
+            "S ChangeCipherSpec",
+            "C ChangeCipherSpec",
+            "C ClientHello",
+            "S ServerHello",
+            "S ~Finished",
+            "C ~Finished",
+            "C ~ApplicationData",
+        ],
+    );
+}
+
+#[test]
+fn tls_1_3_with_a_client_certificate() {
+    check(
+        include_str!("captured/tls13_client_certificate.hex"),
+        "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(false) certificate=None records=18",
+        &[
+            "C ClientHello",
+            "S ServerHello",
+            "S ChangeCipherSpec",
+            "S ~Finished",
+            "C ChangeCipherSpec",
+            "C ~Finished",
+            "C ~ApplicationData",
+        ],
+    );
+}
+
+#[test]
+fn tls_1_3_refused() {
+    let lines = include_str!("captured/tls13_alert.hex");
+    check(
+        lines,
+        "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(false) certificate=None records=8",
+        &[
+            "C ClientHello",
+            "S ServerHello",
+            "S ChangeCipherSpec",
+            "C Alert",
+        ],
+    );
+    let payload = hear_whole(&captured(lines));
+    let alerts = payload
+        .tls()
+        .map(|tls| tls.alerts.clone())
+        .unwrap_or_default();
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0].level, Some("fatal"));
+    assert_eq!(alerts[0].description, "unknown_ca");
+}
+
+#[test]
+fn tls_1_2() {
+    let lines = include_str!("captured/tls12.hex");
+    check(
+        lines,
+        "TLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 resumed=Some(false) \
+         certificate=Some(392) records=15",
+        &[
+            "C ClientHello",
+            "S ServerHello",
+            "S Certificate",
+            "S ServerKeyExchange",
+            "S ServerHelloDone",
+            "C ClientKeyExchange",
+            "C ChangeCipherSpec",
+            "C ~Finished",
+            "S NewSessionTicket",
+            "S ChangeCipherSpec",
+            "S ~Finished",
+            "C ApplicationData",
+            "S ApplicationData",
+            "S Alert",
+            "C Alert",
+        ],
+    );
+    let payload = hear_whole(&captured(lines));
+    let tls = payload.tls().cloned().unwrap_or_default();
+    assert_eq!(tls.alpn.as_deref(), Some("h2"));
+    assert_eq!(tls.versions_offered, ["TLS 1.2"]);
+    assert!(
+        tls.alerts
+            .iter()
+            .all(|alert| alert.description == "encrypted")
+    );
+}
+
+#[test]
+fn tls_1_2_resumed() {
+    check(
+        include_str!("captured/tls12_resumed.hex"),
+        "TLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 resumed=Some(true) \
+         certificate=None records=10",
+        &[
+            "C ClientHello",
+            "S ServerHello",
+            "S ChangeCipherSpec",
+            "S ~Finished",
+            "C ChangeCipherSpec",
+            "C ~Finished",
+            "C ApplicationData",
+            "S ApplicationData",
+            "S Alert",
+            "C Alert",
+        ],
+    );
+}

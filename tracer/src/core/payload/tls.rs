@@ -1,0 +1,101 @@
+//! TLS as far as it is said in the clear: records, handshake messages, alerts (RFC 8446, RFC 5246).
+
+mod conversation;
+mod flight;
+mod handshake;
+mod hello;
+mod names;
+mod record;
+
+use serde::Serialize;
+
+pub(super) use self::{conversation::Conversation, record::looks_like_record};
+use crate::core::end::End;
+
+/// What TLS said on a connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Tls {
+    /// The handshake messages, in the order in which they were sent, and the first application data
+    /// of each end. In TLS 1.3 the server's first application data is left out: it looks like the
+    /// session tickets before it.
+    pub steps: Vec<TlsStep>,
+    /// The records whose headers were seen, at most 64 of each end.
+    pub records: Vec<TlsRecord>,
+    /// How many came after those.
+    pub records_left_out: u64,
+    /// The host that the client asked for (RFC 6066, section 3), what is not printable ASCII escaped.
+    pub server_name: Option<String>,
+    /// The application protocols that the client offered (RFC 7301).
+    pub alpn_offered: Vec<String>,
+    /// The one chosen, where it is in the clear: before TLS 1.3.
+    pub alpn: Option<String>,
+    /// The versions that the client offered (RFC 8446, section 4.2.1), or else its newest (RFC 5246,
+    /// section 7.4.1.2), without those that stand for nothing (RFC 8701).
+    pub versions_offered: Vec<String>,
+    /// The version chosen.
+    pub version: Option<String>,
+    /// How many cipher suites the client listed, those included that stand for nothing.
+    pub cipher_suites_offered: usize,
+    /// The one chosen, by IANA's name, or in hexadecimal.
+    pub cipher_suite: Option<String>,
+    /// Whether an earlier session went on: in TLS 1.3 whether the server took a pre-shared key (RFC
+    /// 8446, section 4.2.11), before that whether it repeated the client's session id or sent no
+    /// certificate before its ChangeCipherSpec (RFC 5246, section 7.3; RFC 5077, section 3.1).
+    pub session_resumed: Option<bool>,
+    /// Length of the server's Certificate message, where it is in the clear: before TLS 1.3.
+    pub certificate_bytes: Option<u64>,
+    /// The alerts in records of that type; in TLS 1.3 encrypted ones are not told from data.
+    pub alerts: Vec<TlsAlert>,
+}
+
+/// A handshake message, ChangeCipherSpec, the first application data of an end, or an alert.
+///
+/// Where it is encrypted, it is `inferred`: before TLS 1.3 Finished is the handshake record after a
+/// ChangeCipherSpec (RFC 5246, section 7.4.9); in TLS 1.3 the lengths of the records tell (RFC 8446,
+/// section 4.4.4). What they do not tell is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsStep {
+    /// Its name in the RFC.
+    pub name: &'static str,
+    /// When its first byte was sent.
+    pub mono_ns: u64,
+    /// Who sent it.
+    pub from: End,
+    /// Whether it is encrypted and only follows from its record's place and length.
+    pub inferred: bool,
+}
+
+/// A record's header (RFC 8446, section 5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsRecord {
+    /// When its first byte was sent.
+    pub mono_ns: u64,
+    /// Who sent it.
+    pub from: End,
+    /// The number of its type.
+    pub content_type: u8,
+    /// The name of that.
+    pub name: &'static str,
+    /// The version field, which says little: 0x0303 from TLS 1.2 on.
+    pub version: u16,
+    /// Bytes after the header.
+    pub length: u16,
+}
+
+/// An alert (RFC 8446, section 6; RFC 5246, section 7.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsAlert {
+    /// When its record began.
+    pub mono_ns: u64,
+    /// Who sent it.
+    pub from: End,
+    /// `warning` or `fatal`, where it is in the clear and was captured.
+    pub level: Option<&'static str>,
+    /// Its name, the number of one without, `encrypted`, or `not captured`.
+    pub description: String,
+}
+
+/// A record's most bytes in TLS 1.3 (RFC 8446, section 5.2), and in the clear.
+const LONGEST: u16 = 16_384 + 256;
+/// The same for encrypted ones before (RFC 5246, section 6.2.3).
+const LONGEST_BEFORE_1_3: u16 = 16_384 + 2048;

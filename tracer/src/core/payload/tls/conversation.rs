@@ -1,0 +1,298 @@
+//! Both directions of TLS, and what one says about the other: which version, whether encrypted.
+
+mod messages;
+mod record_log;
+
+use super::{
+    LONGEST, LONGEST_BEFORE_1_3, Tls, TlsAlert,
+    flight::{Flight, Inferred},
+    handshake::Messages,
+    names::TLS_1_3,
+    record::{Event, Header, Records},
+};
+use crate::core::{
+    end::End,
+    payload::{Malformed, Verdict, note, stream::Piece},
+};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::core::payload) struct Conversation {
+    tls: Tls,
+    client: Half,
+    server: Half,
+    version: Option<u16>,
+    session_id: Vec<u8>,
+    early_data: bool,
+    flight: Option<Flight>,
+    /// Whether the server's next message tells if the session is resumed.
+    resumption_open: bool,
+    malformed: Vec<Malformed>,
+    confirmed: bool,
+}
+
+/// One direction.
+#[derive(Clone, Debug, PartialEq)]
+struct Half {
+    records: Records,
+    messages: Messages,
+    content: Content,
+    /// Records whose headers were seen.
+    seen: usize,
+    /// Whether a hole or a late start may hide a ChangeCipherSpec.
+    lost: bool,
+    changed_cipher: bool,
+    /// Whether the record after this one holds Finished, if it is a handshake record.
+    finished_next: bool,
+    told_application_data: bool,
+}
+
+/// What the bytes of the current record are.
+#[derive(Clone, Debug, PartialEq)]
+enum Content {
+    Opaque,
+    Handshake,
+    /// An alert in the clear: what there is of it, and which alert of the list.
+    Alert(Vec<u8>, usize),
+}
+
+const MOST_ALERTS: usize = 16;
+const ALERT_LENGTH: u16 = 2;
+
+impl Conversation {
+    /// A conversation that begins with `piece`; a direction of which something went by before is
+    /// read from where a segment begins with a record.
+    pub(in crate::core::payload) fn new(piece: &Piece<'_>, peer_silent: bool) -> Self {
+        let (client, server) = match piece.from {
+            End::Client => (piece.is_start, peer_silent),
+            End::Server => (peer_silent, piece.is_start),
+        };
+        Self {
+            tls: Tls::default(),
+            client: Half::new(client),
+            server: Half::new(server),
+            version: None,
+            session_id: Vec::new(),
+            early_data: false,
+            flight: None,
+            resumption_open: false,
+            malformed: Vec::new(),
+            confirmed: false,
+        }
+    }
+
+    pub(in crate::core::payload) const fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    pub(in crate::core::payload) fn malformed(&self) -> &[Malformed] {
+        &self.malformed
+    }
+
+    /// Whether a whole record header was seen.
+    pub(in crate::core::payload) const fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    pub(in crate::core::payload) fn hear(&mut self, piece: &Piece<'_>) -> Verdict {
+        let Piece { from, mono_ns, .. } = *piece;
+        self.skip(from, piece.gap);
+        self.half(from).records.resume(piece.bytes);
+        let mut bytes = piece.bytes;
+        loop {
+            let most = self.longest(from);
+            let records = &mut self.half(from).records;
+            let Some(event) = records.next(mono_ns, &mut bytes, most) else {
+                break;
+            };
+            if matches!(event, Event::NoRecord) && !self.confirmed {
+                return Verdict::NotOurs;
+            }
+            self.take(mono_ns, from, event);
+        }
+        self.skip(from, piece.rest);
+        if !self.confirmed && self.half(from).records == Records::Lost {
+            return Verdict::Untold;
+        }
+        Verdict::Ours
+    }
+
+    fn skip(&mut self, from: End, mut hole: u64) {
+        while let Some(event) = self.half(from).records.skip(&mut hole) {
+            self.take(0, from, event);
+        }
+    }
+
+    const fn half(&mut self, from: End) -> &mut Half {
+        match from {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        }
+    }
+
+    fn is_1_3(&self) -> bool {
+        self.version == Some(TLS_1_3)
+    }
+
+    fn longest(&mut self, from: End) -> u16 {
+        let half = self.half(from);
+        let may_be_encrypted = half.changed_cipher || half.lost;
+        if may_be_encrypted && !self.is_1_3() {
+            LONGEST_BEFORE_1_3
+        } else {
+            LONGEST
+        }
+    }
+
+    fn take(&mut self, mono_ns: u64, from: End, event: Event<'_>) {
+        match event {
+            Event::Header(header) => self.record(from, header),
+            Event::Content(content) => self.content(mono_ns, from, content),
+            Event::Hole(length) => self.hole(from, length),
+            Event::Lost => self.lose(from),
+            Event::NoRecord => {
+                self.malform(from, "something else where a TLS record should begin");
+            }
+            Event::TooLong(header) => {
+                self.list(from, header);
+                self.malform(from, "a TLS record longer than one may be");
+            }
+        }
+    }
+
+    /// A record's header was read.
+    fn record(&mut self, from: End, header: Header) {
+        self.list(from, header);
+        let is_1_3 = self.is_1_3();
+        let version = self.version;
+        let half = self.half(from);
+        let finished = std::mem::take(&mut half.finished_next);
+        if header.content_type != 22 && half.messages.is_inside() {
+            self.malform(from, "a TLS handshake message cut off by another record");
+            return;
+        }
+        half.content = Content::Opaque;
+        let encrypted = half.changed_cipher && !is_1_3;
+        match header.content_type {
+            20 if !encrypted => {
+                if header.length != 1 && !half.lost {
+                    self.malform(from, "a ChangeCipherSpec that is not one byte");
+                    return;
+                }
+                half.changed_cipher = true;
+                half.finished_next = version.is_some() && !is_1_3;
+                self.step("ChangeCipherSpec", header.mono_ns, from, false);
+                self.settle_resumption(from, true);
+            }
+            21 => self.alert(from, header, encrypted),
+            22 if encrypted && finished => self.step("Finished", header.mono_ns, from, true),
+            22 if encrypted => {}
+            22 if header.length == 0 => self.malform(from, "an empty TLS handshake record"),
+            22 => {
+                half.content = Content::Handshake;
+                half.messages.begin_record(header.length);
+            }
+            23 => self.application_data(from, header),
+            _ => {}
+        }
+    }
+
+    fn alert(&mut self, from: End, header: Header, encrypted: bool) {
+        let clear = header.length == ALERT_LENGTH;
+        if !clear && !encrypted && !self.half(from).lost {
+            self.malform(from, "a TLS alert that is not two bytes");
+            return;
+        }
+        self.step("Alert", header.mono_ns, from, false);
+        if self.tls.alerts.len() == MOST_ALERTS {
+            return;
+        }
+        if clear {
+            self.half(from).content = Content::Alert(Vec::new(), self.tls.alerts.len());
+        }
+        let description = if clear { "not captured" } else { "encrypted" };
+        self.tls.alerts.push(TlsAlert {
+            mono_ns: header.mono_ns,
+            from,
+            level: None,
+            description: description.to_owned(),
+        });
+    }
+
+    fn application_data(&mut self, from: End, header: Header) {
+        let Header {
+            mono_ns, length, ..
+        } = header;
+        let first = match (self.version, &mut self.flight, from) {
+            (Some(TLS_1_3), Some(flight), End::Server) => {
+                flight.server(mono_ns, length);
+                false
+            }
+            (Some(TLS_1_3), Some(flight), End::Client) => match flight.client(length) {
+                Some(Inferred::Finished(server)) => {
+                    if let Some(server_ns) = server {
+                        self.step("Finished", server_ns, End::Server, true);
+                    }
+                    self.step("Finished", mono_ns, from, true);
+                    false
+                }
+                Some(Inferred::ApplicationData) => true,
+                None => false,
+            },
+            (Some(TLS_1_3) | None, ..) => false,
+            (Some(_), ..) => self.half(from).changed_cipher,
+        };
+        if first && !std::mem::replace(&mut self.half(from).told_application_data, true) {
+            self.step("ApplicationData", mono_ns, from, self.is_1_3());
+        }
+    }
+
+    /// A direction's next record is not known any more.
+    fn lose(&mut self, from: End) {
+        let half = self.half(from);
+        half.lost = true;
+        half.content = Content::Opaque;
+        half.finished_next = false;
+        if let Some(cut) = half.messages.lose() {
+            self.message(from, cut);
+        }
+        match (from, &mut self.flight) {
+            (End::Client, Some(flight)) => flight.client_lost(),
+            (End::Server, Some(flight)) => flight.server_lost(),
+            (_, None) => {}
+        }
+        if from == End::Server {
+            self.resumption_open = false;
+        }
+    }
+
+    /// Says what is malformed, and reads no more of that direction.
+    fn malform(&mut self, from: End, what: &'static str) {
+        note(&mut self.malformed, from, what);
+        self.lose(from);
+        self.half(from).records = Records::Stopped;
+    }
+}
+
+impl Half {
+    const fn new(from_start: bool) -> Self {
+        Self {
+            records: if from_start {
+                Records::new()
+            } else {
+                Records::Lost
+            },
+            messages: if from_start {
+                Messages::new()
+            } else {
+                Messages::Adrift
+            },
+            content: Content::Opaque,
+            seen: 0,
+            lost: !from_start,
+            changed_cipher: false,
+            finished_next: false,
+            told_application_data: false,
+        }
+    }
+}

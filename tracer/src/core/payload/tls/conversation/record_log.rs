@@ -1,0 +1,46 @@
+//! Puts records and steps down, as many as there is room for.
+
+use super::Conversation;
+use crate::core::{
+    end::End,
+    payload::tls::{TlsRecord, TlsStep, names, record::Header},
+};
+
+const MOST_STEPS: usize = 64;
+const MOST_RECORDS: usize = 64;
+
+impl Conversation {
+    pub(super) fn list(&mut self, from: End, header: Header) {
+        self.confirmed = true;
+        let half = self.half(from);
+        half.seen += 1;
+        if half.seen > MOST_RECORDS {
+            self.tls.records_left_out += 1;
+            return;
+        }
+        self.tls.records.push(TlsRecord {
+            mono_ns: header.mono_ns,
+            from,
+            content_type: header.content_type,
+            name: names::content_type(header.content_type).unwrap_or("unknown"),
+            version: header.version,
+            length: header.length,
+        });
+    }
+
+    /// Adds a step where its time belongs.
+    pub(super) fn step(&mut self, name: &'static str, mono_ns: u64, from: End, inferred: bool) {
+        let steps = &mut self.tls.steps;
+        if steps.len() == MOST_STEPS {
+            return;
+        }
+        let after = steps.iter().rposition(|step| step.mono_ns <= mono_ns);
+        let step = TlsStep {
+            name,
+            mono_ns,
+            from,
+            inferred,
+        };
+        steps.insert(after.map_or(0, |after| after + 1), step);
+    }
+}

@@ -1,0 +1,381 @@
+//! The core: inputs in, outputs out, no clock and no I/O of its own. The same inputs give the same
+//! outputs, live or from a recording.
+
+mod eviction;
+mod loss;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use foldhash::HashMap;
+use upload_server::record::{Cookie, Part, Upload};
+
+use crate::core::{
+    connection::Connection,
+    connection_table::{ConnectionTable, Key},
+    correlate::{Correlator, last_seen},
+    dialogue::Told,
+    event::{Event, State, What},
+    host::Host,
+    input::{Input, Missing, ProgramCost, Tick},
+    moment::Clock,
+    output::{Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
+    timeline::{Certainty, Timeline},
+};
+
+/// A RST may follow the change to CLOSE that it belongs to.
+const SETTLE_NS: u64 = 10_000_000;
+/// How long a closed connection waits for the server's word on it, and an upload for its connection.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// How long an upload's connection stays open before its timeline is told unfinished.
+const PROGRESS_AFTER_NS: u64 = 300_000_000;
+/// The same for whoever replaces what was told before: once no upload has followed for the first of
+/// these, and after the second in any case.
+const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
+/// When news of sockets that nobody knows is forgotten.
+const FORGET_AFTER_NS: u64 = 60_000_000_000;
+
+/// The clocks are read one after another: less is no suspend.
+const SUSPENDED_AT_LEAST_NS: u64 = 10_000_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    /// Whether each segment is told.
+    segments: bool,
+    /// Whether no change of state is.
+    without_states: bool,
+    /// How many connections may be kept; any number where nothing was said.
+    room: Option<usize>,
+    table: ConnectionTable,
+    /// Connections that were dropped since this was told last.
+    dropped: u64,
+    correlator: Correlator,
+    host: Host,
+    missing: Vec<Missing>,
+    cost: Vec<ProgramCost>,
+    tick: Tick,
+    /// Closed connections and when they were, until they are told.
+    closed: HashMap<Key, u64>,
+    /// Uploads that no line was written for yet.
+    fresh: Vec<Upload>,
+    /// Open connections with an upload to be told of, and from when.
+    progress: BTreeMap<Key, u64>,
+    /// The same for snapshots, where they are wanted, and when at the latest.
+    snapshots: Option<BTreeMap<Key, (u64, u64)>>,
+    malformed: u64,
+    totals: Totals,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    connections: u64,
+    uploads: u64,
+    events: u64,
+    lost: u64,
+    lost_at_most: bool,
+}
+
+impl Pipeline {
+    /// A pipeline that tells each segment, or not.
+    #[must_use]
+    pub fn new(segments: bool) -> Self {
+        Self {
+            segments,
+            table: ConnectionTable::new(segments),
+            ..Self::default()
+        }
+    }
+
+    /// The same, for whom changes of state need not be told.
+    #[must_use]
+    pub const fn without_states(mut self) -> Self {
+        self.without_states = true;
+        self
+    }
+
+    /// Also gives snapshots of connections that stay open.
+    #[must_use]
+    pub fn with_snapshots(mut self) -> Self {
+        self.snapshots = Some(BTreeMap::new());
+        self
+    }
+
+    /// Takes one input and appends what follows from it to `out`.
+    pub fn advance(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Kernel(bytes) => self.record(bytes, out),
+            Input::Feed(feed) => {
+                self.fresh.extend(self.correlator.hear(feed));
+            }
+            Input::Room(most) => self.room = Some(most),
+            Input::Socket(socket) => {
+                self.table.note_open(*socket, self.tick.mono_ns);
+                self.make_room(out);
+            }
+            Input::Present(present) => self.tell_gone(&present, out),
+            Input::Cgroup(name) => self.host.note_cgroup(name),
+            Input::Missing(missing) => self.missing = missing,
+            Input::Cost(cost) => self.cost = cost,
+            Input::Tick(tick) => self.tick(tick, out),
+            Input::Shutdown => self.shutdown(out),
+        }
+    }
+
+    /// Whether connections are under way, or closed and not told yet.
+    #[must_use]
+    pub fn has_open(&self) -> bool {
+        !self.table.is_empty()
+    }
+
+    fn record(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        let Ok(event) = Event::decode(bytes) else {
+            self.malformed += 1;
+            return;
+        };
+        self.totals.events += 1;
+        let mono_ns = event.mono_ns;
+        let change = match event.what {
+            What::State { old, new, .. } => Some((old, new)),
+            _ => None,
+        };
+        let Some(((key, end), (old, new))) = self.table.apply(event).zip(change) else {
+            return;
+        };
+        self.make_room(out);
+        let Some(connection) = self.table.get(key) else {
+            return;
+        };
+        if !self.without_states {
+            let owner = connection.view(end).and_then(|view| view.owner.as_ref());
+            out.push(Output::State(StateLine {
+                at: self.host.clock.moment(mono_ns),
+                connection: connection.id,
+                end,
+                old,
+                new,
+                pid: owner.map(|owner| owner.task.pid),
+                comm: owner.map(|owner| Arc::clone(&owner.task.comm)),
+            }));
+        }
+        if new == State::Close
+            && let Some(closed_ns) = connection.closed_ns()
+        {
+            self.closed.insert(key, closed_ns);
+        } else {
+            self.closed.remove(&key);
+        }
+    }
+
+    /// Segments in the order in which they were sent, whichever CPU saw them first.
+    fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
+        let settled = self.table.settle(before_ns);
+        let mut lines: Vec<SegmentLine> = settled
+            .into_iter()
+            .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
+            .flatten()
+            .collect();
+        lines.sort_by_key(|line| line.at.mono_ns);
+        out.extend(segments(lines));
+    }
+
+    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
+        told.into_iter()
+            .map(|told| SegmentLine {
+                at: self.host.clock.moment(told.mono_ns),
+                connection: connection.id,
+                told,
+            })
+            .collect()
+    }
+
+    fn tick(&mut self, tick: Tick, out: &mut Vec<Output>) {
+        let before = std::mem::replace(&mut self.tick, tick);
+        self.host.clock = Clock::at(&tick);
+        let slept_ns = tick.suspended_ns.saturating_sub(before.suspended_ns);
+        if before != Tick::default() && slept_ns >= SUSPENDED_AT_LEAST_NS {
+            self.table.note_suspend();
+        }
+        self.correlator.begin(tick.mono_ns);
+        self.report_lost(before, out);
+        self.report_segments(tick.mono_ns, out);
+        self.report_uploads(PATIENCE_NS, out);
+        self.report_progress(out);
+        self.report_snapshots(out);
+        self.report_closed(out);
+        let table = &self.table;
+        self.correlator
+            .forget_strangers(tick.mono_ns.saturating_sub(FORGET_AFTER_NS), |cookie| {
+                table.find(cookie).is_some()
+            });
+    }
+
+    fn report_uploads(&mut self, patience_ns: u64, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        for upload in std::mem::take(&mut self.fresh) {
+            let key = self.table.find(upload.cookie.0);
+            if key.is_none() && last_seen(&upload).saturating_add(patience_ns) > now_ns {
+                self.fresh.push(upload);
+                continue;
+            }
+            self.totals.uploads += 1;
+            let connection = key.and_then(|key| self.table.get(key));
+            out.push(Output::Upload(Box::new(UploadLine {
+                at: self.host.clock.moment(last_seen(&upload)),
+                connection: connection.map(|connection| connection.id),
+                id: upload.id,
+                name: upload.name,
+                bytes: Some(upload.bytes),
+                status: upload.status,
+                outcome: Some(upload.outcome),
+                certainty: Certainty::Observed,
+                error: upload.error,
+                earlier: earlier(upload.cookie, &upload.connections),
+            })));
+            if let Some(key) = key {
+                self.progress
+                    .insert(key, now_ns.saturating_add(PROGRESS_AFTER_NS));
+                if let Some(snapshots) = &mut self.snapshots {
+                    let (quiet, latest) = SNAPSHOT_AFTER_NS;
+                    let latest = now_ns.saturating_add(latest);
+                    let due = snapshots.entry(key).or_insert((0, latest));
+                    due.0 = now_ns.saturating_add(quiet);
+                }
+            }
+        }
+    }
+
+    fn report_progress(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let is_due = |_: &Key, from_ns: &mut u64| *from_ns <= now_ns;
+        let due: Vec<(Key, u64)> = self.progress.extract_if(.., is_due).collect();
+        for (key, _) in due {
+            out.extend(self.so_far(key).map(Output::Progress));
+        }
+    }
+
+    fn report_snapshots(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let Some(snapshots) = &mut self.snapshots else {
+            return;
+        };
+        let due: Vec<Key> = snapshots
+            .extract_if(.., |_, (quiet, latest)| {
+                *quiet <= now_ns || *latest <= now_ns
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in due {
+            out.extend(self.so_far(key).map(Output::Snapshot));
+        }
+    }
+
+    /// The timeline so far of a connection that is open.
+    fn so_far(&self, key: Key) -> Option<Box<Timeline>> {
+        if self.closed.contains_key(&key) {
+            return None;
+        }
+        let mut connection = self.table.get(key)?.clone();
+        self.correlator.name_owner(&mut connection);
+        let uploads = self.correlator.uploads(&connection);
+        Timeline::of(&connection, uploads, &self.host, self.tick.mono_ns).map(Box::new)
+    }
+
+    fn report_closed(&mut self, out: &mut Vec<Output>) {
+        let now_ns = self.tick.mono_ns;
+        let (table, correlator) = (&self.table, &self.correlator);
+        let is_awaited = |key| table.get(key).is_some_and(|found| correlator.awaits(found));
+        let is_due = |key: &Key, closed_ns: &mut u64| {
+            let is_past = |patience_ns| closed_ns.saturating_add(patience_ns) <= now_ns;
+            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && !is_awaited(*key)
+        };
+        let mut due: Vec<(Key, u64)> = self.closed.extract_if(is_due).collect();
+        due.sort_unstable();
+        for (key, _) in due {
+            self.tell(key, out);
+        }
+    }
+
+    fn shutdown(&mut self, out: &mut Vec<Output>) {
+        self.report_lost(self.tick, out);
+        self.report_segments(u64::MAX, out);
+        self.report_uploads(0, out);
+        for key in self.table.keys() {
+            self.tell(key, out);
+        }
+        out.push(Output::Summary(Box::new(SummaryLine {
+            at: self.host.clock.moment(self.tick.mono_ns),
+            connections: self.totals.connections,
+            uploads: self.totals.uploads,
+            events: self.totals.events,
+            emitted: self.tick.emitted,
+            lost: self.totals.lost,
+            lost_at_most: self.totals.lost_at_most,
+            missing: std::mem::take(&mut self.missing),
+            programs: std::mem::take(&mut self.cost)
+                .into_iter()
+                .map(ProgramLine::of)
+                .collect(),
+        })));
+    }
+
+    fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
+        self.progress.remove(&key);
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.remove(&key);
+        }
+        let Some(mut connection) = self.table.remove(key).filter(|found| found.active) else {
+            return;
+        };
+        self.totals.connections += 1;
+        let last = connection.dialogue.settle(u64::MAX, self.segments);
+        let last = self.segment_lines(&connection, last);
+        out.extend(segments(last));
+        self.correlator.name_owner(&mut connection);
+        let uploads = self.correlator.uploads(&connection);
+        let timeline = Timeline::of(&connection, uploads, &self.host, self.tick.mono_ns);
+        self.correlator.forget(&connection);
+        if let Some(timeline) = timeline {
+            self.report_inferred(&timeline, out);
+            out.push(Output::Timeline(Box::new(timeline)));
+        }
+    }
+
+    /// The uploads that nobody reported.
+    fn report_inferred(&mut self, timeline: &Timeline, out: &mut Vec<Output>) {
+        for upload in &timeline.uploads {
+            if upload.certainty != Certainty::Inferred {
+                continue;
+            }
+            self.totals.uploads += 1;
+            out.push(Output::Upload(Box::new(UploadLine {
+                at: self.host.clock.moment(self.tick.mono_ns),
+                connection: Some(timeline.connection),
+                id: upload.id.clone(),
+                name: upload.name.clone(),
+                bytes: upload.bytes,
+                status: upload.status,
+                outcome: upload.outcome,
+                certainty: upload.certainty,
+                error: None,
+                earlier: Vec::new(),
+            })));
+        }
+    }
+}
+
+fn segments(lines: Vec<SegmentLine>) -> impl Iterator<Item = Output> {
+    let boxed = lines.into_iter().map(Box::new);
+    boxed.map(Output::Segment)
+}
+
+/// The sockets that carried parts of an upload before the last one did.
+fn earlier(last: Cookie, parts: &[Part]) -> Vec<Cookie> {
+    let mut earlier: Vec<Cookie> = parts.iter().map(|part| part.cookie).collect();
+    earlier.retain(|cookie| *cookie != last);
+    earlier.sort_unstable();
+    earlier.dedup();
+    earlier
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Connections that leave the table before their end.
+
+use super::Pipeline;
+use crate::{
+    core::{connection::Unfinished, output::Output},
+    kernel::sockets::Present,
+};
+
+/// Of a full table, one connection in so many is dropped at once: finding the idlest takes a look at
+/// all.
+const DROP_ONE_IN: usize = 16;
+
+impl Pipeline {
+    /// Drops what was idle for the longest time where there are too many connections.
+    pub(super) fn make_room(&mut self, out: &mut Vec<Output>) {
+        let Some(room) = self.room else { return };
+        let excess = self.table.len().saturating_sub(room);
+        if excess == 0 {
+            return;
+        }
+        for key in self.table.idlest(excess + room / DROP_ONE_IN) {
+            if self.closed.remove(&key).is_none() {
+                self.table.leave_unfinished(key, Unfinished::Dropped);
+                self.dropped += 1;
+            }
+            self.tell(key, out);
+        }
+    }
+
+    /// Tells the connections whose CLOSE was lost.
+    pub(super) fn tell_gone(&mut self, present: &Present, out: &mut Vec<Output>) {
+        for key in self.table.absent(present) {
+            if !self.closed.contains_key(&key) {
+                self.table.leave_unfinished(key, Unfinished::Gone);
+                self.tell(key, out);
+            }
+        }
+    }
+}

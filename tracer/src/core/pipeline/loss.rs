@@ -1,0 +1,52 @@
+//! What was lost: at which hop, how much, when, and which connections it touches.
+
+use super::Pipeline;
+use crate::core::{
+    input::Tick,
+    output::{Hop, LostLine, Output},
+};
+
+impl Pipeline {
+    pub(super) fn report_lost(&mut self, before: Tick, out: &mut Vec<Output>) {
+        let now = self.tick;
+        let counts = [
+            (Hop::Ring, now.lost_ring.saturating_sub(before.lost_ring)),
+            (
+                Hop::Sockets,
+                now.lost_sockets.saturating_sub(before.lost_sockets),
+            ),
+            (
+                Hop::Recursion,
+                now.lost_recursion.saturating_sub(before.lost_recursion),
+            ),
+            (Hop::Decode, std::mem::take(&mut self.malformed)),
+        ];
+        for (hop, count) in counts {
+            if count > 0 {
+                self.table.note_lost(count, hop.is_at_most(), now.mono_ns);
+                self.tell_lost(hop, count, before, out);
+            }
+        }
+        // The connections that these touch know it.
+        let dropped = std::mem::take(&mut self.dropped);
+        self.tell_lost(Hop::Table, dropped, before, out);
+        let early = self.table.take_early_dropped();
+        self.tell_lost(Hop::Early, early, before, out);
+    }
+
+    fn tell_lost(&mut self, hop: Hop, count: u64, before: Tick, out: &mut Vec<Output>) {
+        if count == 0 {
+            return;
+        }
+        self.totals.lost = self.totals.lost.saturating_add(count);
+        self.totals.lost_at_most |= hop.is_at_most();
+        out.push(Output::Lost(LostLine {
+            at: self.host.clock.moment(self.tick.mono_ns),
+            count,
+            at_most: hop.is_at_most(),
+            hop,
+            from_ns: before.counted_ns,
+            to_ns: self.tick.counted_ns,
+        }));
+    }
+}

@@ -1,0 +1,398 @@
+//! Numbers at the end of their range, as only a damaged recording has them; and what was lost.
+
+use tracer_ebpf::record::{self, StateChange, state};
+use upload_server::record::FeedLine;
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::Pipeline;
+use crate::{
+    core::{
+        connection::ConnectionId,
+        input::{Feed, Input, Tick},
+        output::{Hop, Output},
+        timeline::Timeline,
+    },
+    kernel::sockets::Present,
+};
+
+const LAST: u64 = u64::MAX;
+
+fn change(old: u8, new: u8) -> StateChange {
+    let mut change = StateChange::new_zeroed();
+    change.header.kind = record::STATE_CHANGE;
+    change.header.mono_ns = LAST;
+    change.header.cookie = 7;
+    (change.old, change.new) = (old, new);
+    change.addresses.local_port = 5000;
+    change.addresses.remote_port = 40000;
+    change.counters.bytes_received = LAST;
+    change
+}
+
+/// Two files of one request.
+fn upload(id: u32, request: u32) -> serde_json::Result<FeedLine> {
+    serde_json::from_value(serde_json::json!({
+        "type": "upload", "id": id.to_string(), "cookie": "7", "request": request,
+        "client": "127.0.0.1:40000", "method": "POST", "target": "/", "version": "HTTP/1.1",
+        "name": null, "content_length": null, "bytes": LAST, "status": null,
+        "outcome": "aborted", "error": null, "accepted_ns": 0, "first_byte_ns": null,
+        "head_ns": LAST, "body_first_ns": null, "body_last_ns": null, "stored_ns": null,
+        "response_ns": null, "sent_ns": null,
+    }))
+}
+
+fn tick(mono_ns: u64, lost_ring: u64) -> Tick {
+    Tick {
+        mono_ns,
+        lost_ring,
+        realtime_ns: i64::MAX,
+        ..Tick::default()
+    }
+}
+
+#[test]
+fn the_last_moment_and_the_highest_counts() {
+    let mut pipeline = Pipeline::new(true);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, LAST)), &mut outputs);
+    for (old, new) in [
+        (state::SYN_RECV, state::ESTABLISHED),
+        (state::ESTABLISHED, state::FIN_WAIT1),
+        (state::FIN_WAIT1, state::CLOSING),
+    ] {
+        pipeline.advance(Input::Kernel(change(old, new).as_bytes()), &mut outputs);
+    }
+    for lost in [0, LAST, 0, LAST, 0] {
+        pipeline.advance(Input::Tick(tick(0, lost)), &mut outputs);
+    }
+    for id in [1, 2] {
+        let line = Box::new(upload(id, 1).unwrap());
+        pipeline.advance(Input::Feed(Feed::Line(line)), &mut outputs);
+    }
+    pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
+    let closed = change(state::CLOSING, state::CLOSE);
+    pipeline.advance(Input::Kernel(closed.as_bytes()), &mut outputs);
+    pipeline.advance(Input::Tick(tick(LAST, LAST)), &mut outputs);
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let timelines = outputs.iter().filter_map(|output| match output {
+        Output::Timeline(timeline) => Some(timeline.uploads.len()),
+        _ => None,
+    });
+    assert_eq!(timelines.collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn requests_are_counted_from_1() {
+    let check = |request: u32, uploads: usize| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        let line = Box::new(upload(1, request).unwrap());
+        pipeline.advance(Input::Feed(Feed::Line(line)), &mut outputs);
+        pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let told = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Upload(_)));
+        assert_eq!(told.count(), uploads, "request {request}");
+    };
+    check(0, 0);
+    check(1, 1);
+}
+
+/// What a skipped run of a program would have told, nobody knows: it may have been nothing.
+#[test]
+fn skipped_runs_are_an_upper_bound() {
+    let check = |ring: u64, recursion: u64, at_most: &[bool], whole: bool| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        let opened = change(state::SYN_RECV, state::ESTABLISHED);
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        let lost = Tick {
+            lost_recursion: recursion,
+            ..tick(1, ring)
+        };
+        pipeline.advance(Input::Tick(lost), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let mut told = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Lost(line) => told.push(line.at_most),
+                Output::Timeline(timeline) => {
+                    assert_eq!(timeline.lost, ring + recursion);
+                    assert_eq!(timeline.lost_at_most, whole);
+                }
+                Output::Summary(summary) => assert_eq!(summary.lost_at_most, recursion > 0),
+                _ => {}
+            }
+        }
+        assert_eq!(told, at_most, "{ring} {recursion}");
+    };
+    check(0, 3, &[true], true);
+    check(2, 0, &[false], false);
+    check(2, 3, &[false, true], false);
+}
+
+/// A SYN from this port, as it reaches the listener.
+fn syn(port: u16) -> Vec<u8> {
+    const FLAG_SYN: u8 = 2;
+    let mut packet = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
+    packet.extend([0; 32]);
+    packet.extend(port.to_be_bytes());
+    packet.extend(5000_u16.to_be_bytes());
+    packet.extend([0; 8]);
+    packet.extend([5 << 4, FLAG_SYN, 0, 0, 0, 0, 0, 0]);
+    let mut segment = record::Segment::new_zeroed();
+    segment.header.kind = record::SEGMENT;
+    segment.header.mono_ns = LAST;
+    segment.length = 60;
+    segment.captured = 60;
+    segment.direction = record::INGRESS;
+    [segment.as_bytes(), &packet].concat()
+}
+
+/// Handshakes without end: the oldest are dropped, counted, and missed by those that become
+/// connections after all.
+#[test]
+fn too_many_handshakes() {
+    const KEPT: u16 = 4096;
+    const DROPPED: u16 = 4;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for port in 0..KEPT + DROPPED {
+        pipeline.advance(Input::Kernel(&syn(port)), &mut outputs);
+    }
+    for (port, cookie) in [(DROPPED - 1, 7), (DROPPED, 8)] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.addresses.remote_port = port;
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let mut touched = Vec::new();
+    let mut dropped = 0;
+    for output in outputs {
+        match output {
+            Output::Lost(line) => {
+                assert_eq!((line.hop, line.at_most), (Hop::Early, true));
+                dropped += line.count;
+            }
+            Output::Timeline(timeline) => touched.push((timeline.client.port, timeline.lost)),
+            _ => {}
+        }
+    }
+    assert_eq!(dropped, u64::from(DROPPED));
+    assert_eq!(touched, [(DROPPED - 1, 1), (DROPPED, 0)]);
+}
+
+/// A connection of which the beginning is missing may be older than the tracer; or else the
+/// beginning was lost.
+#[test]
+fn a_beginning_that_may_be_lost() {
+    let check = |lost: u64, expected: &str| {
+        let mut pipeline = Pipeline::new(false);
+        let mut outputs = Vec::new();
+        pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+        pipeline.advance(Input::Tick(tick(1, lost)), &mut outputs);
+        let closing = change(state::ESTABLISHED, state::CLOSE_WAIT);
+        pipeline.advance(Input::Kernel(closing.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Shutdown, &mut outputs);
+        let reasons = outputs.into_iter().find_map(|output| match output {
+            Output::Timeline(timeline) => Some(timeline.incomplete),
+            _ => None,
+        });
+        assert_eq!(reasons.unwrap(), [expected, "it was still open"]);
+    };
+    check(0, "it began before the tracer did");
+    check(
+        1,
+        "its beginning was not seen: it was lost, or before the tracer's",
+    );
+}
+
+/// Of too many connections, the idlest are told unfinished and counted; those that closed are not.
+#[test]
+fn too_many_connections() {
+    const ROOM: u16 = 16;
+    const MORE: u16 = 5;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Room(ROOM.into()), &mut outputs);
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    let mut happens = |port: u16, old: u8, new: u8, mono_ns: u64| {
+        let mut change = change(old, new);
+        change.header.mono_ns = mono_ns;
+        change.header.cookie = port.into();
+        change.addresses.remote_port = port;
+        pipeline.advance(Input::Kernel(change.as_bytes()), &mut outputs);
+    };
+    for port in 1..=ROOM {
+        happens(port, state::SYN_RECV, state::ESTABLISHED, port.into());
+    }
+    // The first is not idle any more, the second is closed.
+    happens(1, state::ESTABLISHED, state::CLOSE_WAIT, 100);
+    happens(2, state::ESTABLISHED, state::CLOSE, 2);
+    for port in ROOM + 1..=ROOM + MORE {
+        happens(port, state::SYN_RECV, state::ESTABLISHED, 200);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let mut told = Vec::new();
+    let mut dropped = 0;
+    for output in outputs {
+        match output {
+            Output::Lost(line) => {
+                assert_eq!(line.hop, Hop::Table);
+                dropped += line.count;
+            }
+            Output::Timeline(timeline) => told.push((timeline.client.port, timeline.incomplete)),
+            _ => {}
+        }
+    }
+    let unfinished: Vec<u16> = told
+        .iter()
+        .filter(|(_, why)| why.contains(&"it was idle, and there were too many connections"))
+        .map(|(port, _)| *port)
+        .collect();
+    // Room for one in sixteen more is made with the first, and again when that is used up.
+    assert_eq!(unfinished, [3, 4, 5, 6, 7]);
+    assert_eq!(told[0], (2, Vec::new()));
+    assert_eq!(dropped, 5);
+    assert_eq!(told.len(), usize::from(ROOM + MORE));
+}
+
+/// The connections that the pipeline has told when the kernel has named these sockets.
+fn told_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(present.asked_ns, 1)), &mut outputs);
+    pipeline.advance(Input::Present(Box::new(present)), &mut outputs);
+    outputs
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Timeline(timeline) => Some(*timeline),
+            _ => None,
+        })
+        .collect()
+}
+
+/// After a loss: what the kernel does not have any more has ended. What it does have has not, nor
+/// what just began, nor what is where the kernel was not asked.
+#[test]
+fn connections_whose_end_was_lost() {
+    const GONE: u64 = 1;
+    const THERE: u64 = 2;
+    const ELSEWHERE: u64 = 3;
+    const JUST_BEGAN: u64 = 4;
+    const ASKED_NS: u64 = 10_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for cookie in [GONE, THERE, ELSEWHERE, JUST_BEGAN] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.header.mono_ns = if cookie == JUST_BEGAN { ASKED_NS } else { 1 };
+        opened.addresses.netns = if cookie == ELSEWHERE { 7 } else { 0 };
+        opened.addresses.remote_port = u16::try_from(cookie).unwrap();
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    let present = Present {
+        asked_ns: ASKED_NS,
+        netns: vec![0],
+        cookies: vec![THERE],
+    };
+    let told = told_after(&mut pipeline, present);
+    let names: Vec<_> = told.iter().map(|one| one.connection).collect();
+    assert_eq!(names, [ConnectionId::new(GONE, None)]);
+    assert!(!told[0].open);
+    let why = [
+        "its end was not seen",
+        "records were lost while it was open",
+    ];
+    assert_eq!(told[0].incomplete, why);
+}
+
+/// A socket that is connected once more keeps its cookie: after a loss, the connection before has
+/// ended although the socket is there.
+#[test]
+fn a_cookie_that_is_used_again() {
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
+    for remote_port in [1, 2] {
+        let mut opened = change(state::CLOSE, state::SYN_SENT);
+        opened.header.mono_ns = 1;
+        opened.addresses.remote_port = remote_port;
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    let present = Present {
+        asked_ns: 10_000_000_000,
+        netns: vec![0],
+        cookies: vec![7],
+    };
+    let told = told_after(&mut pipeline, present);
+    let ports: Vec<u16> = told.iter().map(|one| one.server.port).collect();
+    assert_eq!(ports, [1]);
+    assert!(pipeline.has_open());
+}
+
+/// The wall clock may be set meanwhile: what happens from then on is told by the new time.
+#[test]
+fn a_wall_clock_that_is_set() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    let mut told = Vec::new();
+    for (mono_ns, realtime_ns) in [(1, 1), (2, 2 + HOUR_NS), (3, 3 - HOUR_NS)] {
+        let at = Tick {
+            realtime_ns,
+            ..tick(mono_ns, 0)
+        };
+        pipeline.advance(Input::Tick(at), &mut outputs);
+        let mut changed = change(state::ESTABLISHED, state::FIN_WAIT1);
+        changed.header.mono_ns = mono_ns;
+        pipeline.advance(Input::Kernel(changed.as_bytes()), &mut outputs);
+    }
+    for output in outputs {
+        if let Output::State(line) = output {
+            told.push((line.at.mono_ns, line.at.unix_ns));
+        }
+    }
+    let hour = i128::from(HOUR_NS);
+    assert_eq!(told, [(1, 1), (2, 2 + hour), (3, 3 - hour)]);
+}
+
+/// A suspended machine's clock stands still: its time is in no duration.
+#[test]
+fn a_machine_that_was_suspended() {
+    const SLEPT_NS: u64 = 5_000_000_000;
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    let asleep = |mono_ns, suspended_ns| {
+        Input::Tick(Tick {
+            suspended_ns,
+            ..tick(mono_ns, 0)
+        })
+    };
+    // It was suspended before the tracer began: nobody's business.
+    pipeline.advance(asleep(1, SLEPT_NS), &mut outputs);
+    for (cookie, suspended_ns) in [(1, SLEPT_NS), (2, 2 * SLEPT_NS), (3, 2 * SLEPT_NS)] {
+        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
+        opened.header.cookie = cookie;
+        opened.addresses.remote_port = u16::try_from(cookie).unwrap();
+        pipeline.advance(asleep(cookie, suspended_ns), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let touched: Vec<bool> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Timeline(told) => {
+                let why = "the machine was suspended meanwhile, and its clock stood still";
+                Some(told.incomplete.contains(&why))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(touched, [true, false, false]);
+}

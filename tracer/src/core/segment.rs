@@ -1,0 +1,350 @@
+//! A TCP segment out of a packet's first bytes: IPv4 or IPv6, TCP, its options, the head of its
+//! payload. Every length is checked; what does not fit is said, not guessed.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::Serialize;
+
+use crate::core::address::Address;
+
+/// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment<Packet = Box<[u8]>> {
+    /// Whether it left the socket; else it reached it.
+    pub leaving: bool,
+    /// Whether it stands for several on the wire (segmentation offload).
+    pub merged: bool,
+    /// Who sent it.
+    pub source: Address,
+    /// To whom.
+    pub destination: Address,
+    /// The ECN bits of the IP header (RFC 3168): 0 for none, 3 for congestion experienced.
+    pub ecn: u8,
+    /// Sequence number, as on the wire.
+    pub seq: u32,
+    /// Acknowledgment number, as on the wire.
+    pub ack: u32,
+    /// The TCP flags.
+    pub flags: Flags,
+    /// The window field, not scaled.
+    pub window: u16,
+    /// Bytes of payload.
+    pub len: u32,
+    /// The options.
+    pub options: Options,
+    /// Length of the packet from the IP header on.
+    pub packet_len: u32,
+    /// As much of the packet as was captured, from the IP header on; or of its payload alone, where
+    /// that is all that was kept.
+    pub packet: Packet,
+    /// Where its payload starts.
+    headers: usize,
+}
+
+/// The TCP flags (RFC 9293, section 3.1; RFC 3168; the ninth bit is RFC 9768's AE).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(pub u16);
+
+/// The options of a TCP header, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Options {
+    /// Largest segment that the sender takes, in bytes of payload (RFC 9293, section 3.7.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mss: Option<u16>,
+    /// Whether selective acknowledgments may be sent (RFC 2018).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sack_permitted: bool,
+    /// The sender's time stamp (RFC 7323).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsval: Option<u32>,
+    /// The peer's time stamp, returned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsecr: Option<u32>,
+    /// Shift of the windows that the sender announces (RFC 7323).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_scale: Option<u8>,
+    /// Selectively acknowledged blocks, left and right edge (RFC 2018).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sack: Vec<(u32, u32)>,
+    /// A TCP Fast Open cookie, or an empty request for one (RFC 7413), in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_open: Option<String>,
+    /// Kinds of options without a name here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other: Vec<u8>,
+    /// Whether an option ran past the end of the header or lied about its length.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub malformed: bool,
+}
+
+/// Why bytes are not a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSegment {
+    /// The bytes end before the header does.
+    #[error("{0} is cut off")]
+    Truncated(&'static str),
+    /// A header says that it is shorter than it can be.
+    #[error("{0} is too short to be one")]
+    TooShort(&'static str),
+    /// Neither IPv4 nor IPv6.
+    #[error("IP version {0}")]
+    Version(u8),
+    /// Not TCP.
+    #[error("IP protocol {0}")]
+    Protocol(u8),
+}
+
+const IPPROTO_TCP: u8 = 6;
+const IP: &str = "the IP header";
+const TCP: &str = "the TCP header";
+
+impl<'a> Segment<&'a [u8]> {
+    /// Parses a packet's first bytes; `length` is the whole packet's.
+    ///
+    /// # Errors
+    /// [`NoSegment`].
+    pub fn parse(
+        packet: &'a [u8],
+        length: u32,
+        leaving: bool,
+        merged: bool,
+    ) -> Result<Self, NoSegment> {
+        let ip = IpHeader::parse(packet)?;
+        let tcp = packet.get(ip.length..).ok_or(NoSegment::Truncated(IP))?;
+        let fixed: &[u8; 20] = tcp.first_chunk().ok_or(NoSegment::Truncated(TCP))?;
+        let header = usize::from(fixed[12] >> 4) * 4;
+        if header < fixed.len() {
+            return Err(NoSegment::TooShort(TCP));
+        }
+        let options = tcp
+            .get(fixed.len()..header)
+            .ok_or(NoSegment::Truncated(TCP))?;
+        let headers = ip.length + header;
+        let word = |at: usize| {
+            u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]])
+        };
+        let half = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        Ok(Self {
+            leaving,
+            merged,
+            source: Address::new(ip.source, half(0)),
+            destination: Address::new(ip.destination, half(2)),
+            ecn: ip.ecn,
+            seq: word(4),
+            ack: word(8),
+            flags: Flags(half(12) & 0x01ff),
+            window: half(14),
+            len: length.saturating_sub(u32::try_from(headers).unwrap_or(u32::MAX)),
+            options: Options::parse(options),
+            packet_len: length,
+            packet,
+            headers,
+        })
+    }
+
+    /// The same, for as long as it is wanted: with its headers, or with its payload alone.
+    #[must_use]
+    pub fn keep(self, with_headers: bool) -> Box<Segment> {
+        let (packet, headers) = if with_headers {
+            (self.packet, self.headers)
+        } else {
+            (self.payload(), 0)
+        };
+        let packet = packet.into();
+        Box::new(Segment {
+            leaving: self.leaving,
+            merged: self.merged,
+            source: self.source,
+            destination: self.destination,
+            ecn: self.ecn,
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            len: self.len,
+            options: self.options,
+            packet_len: self.packet_len,
+            packet,
+            headers,
+        })
+    }
+}
+
+impl<Packet: AsRef<[u8]>> Segment<Packet> {
+    /// As much of the payload as was captured.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.packet.as_ref().get(self.headers..).unwrap_or_default()
+    }
+
+    /// The sequence numbers that it takes: its payload, and one each for SYN and FIN.
+    #[must_use]
+    pub const fn sequence_length(&self) -> u32 {
+        self.len + self.flags.has(Flags::SYN) as u32 + self.flags.has(Flags::FIN) as u32
+    }
+}
+
+struct IpHeader {
+    /// IPv4 as `::ffff:a.b.c.d`.
+    source: Ipv6Addr,
+    /// Likewise.
+    destination: Ipv6Addr,
+    ecn: u8,
+    length: usize,
+}
+
+impl IpHeader {
+    fn parse(packet: &[u8]) -> Result<Self, NoSegment> {
+        let first = packet.first().ok_or(NoSegment::Truncated(IP))?;
+        match first >> 4 {
+            4 => Self::parse_v4(packet),
+            6 => Self::parse_v6(packet),
+            version => Err(NoSegment::Version(version)),
+        }
+    }
+
+    fn parse_v4(packet: &[u8]) -> Result<Self, NoSegment> {
+        let fixed: &[u8; 20] = packet.first_chunk().ok_or(NoSegment::Truncated(IP))?;
+        let length = usize::from(fixed[0] & 0x0f) * 4;
+        if length < fixed.len() {
+            return Err(NoSegment::TooShort(IP));
+        }
+        if fixed[9] != IPPROTO_TCP {
+            return Err(NoSegment::Protocol(fixed[9]));
+        }
+        let address = |at: usize| {
+            let ip = Ipv4Addr::new(fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]);
+            ip.to_ipv6_mapped()
+        };
+        Ok(Self {
+            source: address(12),
+            destination: address(16),
+            ecn: fixed[1] & 0b11,
+            length,
+        })
+    }
+
+    fn parse_v6(packet: &[u8]) -> Result<Self, NoSegment> {
+        let fixed: &[u8; 40] = packet.first_chunk().ok_or(NoSegment::Truncated(IP))?;
+        if fixed[6] != IPPROTO_TCP {
+            return Err(NoSegment::Protocol(fixed[6]));
+        }
+        let address = |at: usize| {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&fixed[at..at + 16]);
+            Ipv6Addr::from(bytes)
+        };
+        Ok(Self {
+            source: address(8),
+            destination: address(24),
+            ecn: fixed[1] >> 4 & 0b11,
+            length: fixed.len(),
+        })
+    }
+}
+
+impl Options {
+    fn parse(mut bytes: &[u8]) -> Self {
+        let mut options = Self::default();
+        while let Some((&kind, rest)) = bytes.split_first() {
+            match kind {
+                0 => break,
+                1 => {
+                    bytes = rest;
+                    continue;
+                }
+                _ => {}
+            }
+            let length = rest.first().copied().map_or(0, usize::from);
+            let Some(value) = bytes.get(2..length) else {
+                options.malformed = true;
+                break;
+            };
+            if !options.take(kind, value) {
+                options.malformed = true;
+            }
+            bytes = &bytes[length..];
+        }
+        options
+    }
+
+    /// Takes one option in; false when its length is not its kind's.
+    fn take(&mut self, kind: u8, value: &[u8]) -> bool {
+        match (kind, value) {
+            (2, &[high, low]) => self.mss = Some(u16::from_be_bytes([high, low])),
+            (3, &[shift]) => self.window_scale = Some(shift),
+            (4, []) => self.sack_permitted = true,
+            (5, blocks) if !blocks.is_empty() && blocks.len() % 8 == 0 => {
+                self.sack = blocks.chunks_exact(8).map(sack_block).collect();
+            }
+            (8, stamps) if stamps.len() == 8 => {
+                let (value, echo) = sack_block(stamps);
+                self.tsval = Some(value);
+                self.tsecr = Some(echo);
+            }
+            (34, cookie) => {
+                self.fast_open = Some(cookie.iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            (2 | 3 | 4 | 5 | 8, _) => return false,
+            (kind, _) => self.other.push(kind),
+        }
+        true
+    }
+}
+
+/// Two words of four bytes each.
+fn sack_block(bytes: &[u8]) -> (u32, u32) {
+    let word = |at: usize| {
+        bytes[at..at + 4]
+            .iter()
+            .fold(0, |word, byte| word << 8 | u32::from(*byte))
+    };
+    (word(0), word(4))
+}
+
+impl Flags {
+    #![expect(missing_docs, reason = "the names of RFC 9293, RFC 3168 and RFC 9768")]
+    pub const FIN: u16 = 0x001;
+    pub const SYN: u16 = 0x002;
+    pub const RST: u16 = 0x004;
+    pub const PSH: u16 = 0x008;
+    pub const ACK: u16 = 0x010;
+    pub const URG: u16 = 0x020;
+    pub const ECE: u16 = 0x040;
+    pub const CWR: u16 = 0x080;
+    pub const AE: u16 = 0x100;
+
+    /// Whether all of `flags` are set.
+    #[must_use]
+    pub const fn has(self, flags: u16) -> bool {
+        self.0 & flags == flags
+    }
+
+    /// The names of those that are set, in the order of the bits.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(u16, &str); 9] = [
+            (Flags::FIN, "FIN"),
+            (Flags::SYN, "SYN"),
+            (Flags::RST, "RST"),
+            (Flags::PSH, "PSH"),
+            (Flags::ACK, "ACK"),
+            (Flags::URG, "URG"),
+            (Flags::ECE, "ECE"),
+            (Flags::CWR, "CWR"),
+            (Flags::AE, "AE"),
+        ];
+        NAMES
+            .into_iter()
+            .filter(move |(flag, _)| self.has(*flag))
+            .map(|(_, name)| name)
+    }
+}
+
+impl Serialize for Flags {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+#[cfg(test)]
+mod tests;

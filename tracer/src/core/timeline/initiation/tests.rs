@@ -1,0 +1,64 @@
+//! What the kernel would never send, or seldom.
+
+use std::net::SocketAddr;
+
+use tracer_ebpf::record::Counters;
+use zerocopy::FromZeros as _;
+
+use super::{Failure, WindowScale, failure, options};
+use crate::core::{
+    address::Address,
+    connection::{Connection, ConnectionId, Reset, View},
+    event::{Addresses, State},
+};
+
+/// A client that went to SYN_SENT, and from there to this.
+fn went_to(state: State, counters: Counters, error: u32) -> Connection {
+    let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
+    let mut view = View::new(
+        1,
+        Addresses {
+            local: address,
+            remote: address,
+            netns: 0,
+        },
+    );
+    for (old, new, counters, error) in [
+        (State::Close, State::SynSent, Counters::new_zeroed(), 0),
+        (State::SynSent, state, counters, error),
+    ] {
+        view.note_transition(0, (old, new), &counters, error);
+    }
+    let mut connection = Connection::new(ConnectionId::new(1, None));
+    connection.client = Some(Box::new(view));
+    connection
+}
+
+/// The socket's error is the same when an ICMP message says that nobody is at the port.
+#[test]
+fn only_a_reset_refuses() {
+    let error = rustix::io::Errno::CONNREFUSED.raw_os_error().unsigned_abs();
+    let mut connection = went_to(State::Close, Counters::new_zeroed(), error);
+    assert_eq!(failure(&connection), Some(Failure::Unreachable));
+    let reset = Reset {
+        mono_ns: 0,
+        sent: false,
+    };
+    connection.client.as_mut().unwrap().note_reset(reset);
+    assert_eq!(failure(&connection), Some(Failure::Refused));
+}
+
+#[test]
+fn a_window_scale_is_at_most_14() {
+    let mut counters = Counters::new_zeroed();
+    counters.window_scaling = 1;
+    counters.rcv_wscale = 7;
+    counters.snd_wscale = 105;
+    let connection = went_to(State::Established, counters, 0);
+    let scale = options(&connection).and_then(|options| options.window_scale);
+    let expected = WindowScale {
+        client: 7,
+        server: 14,
+    };
+    assert_eq!(scale, Some(expected));
+}

@@ -1,0 +1,50 @@
+//! Changes of state that cross.
+
+use std::net::SocketAddr;
+
+use tracer_ebpf::record::Counters;
+use zerocopy::FromZeros as _;
+
+use super::Maintenance;
+use crate::core::{
+    address::Address,
+    connection::{Connection, ConnectionId, View},
+    event::{Addresses, State},
+    timeline::{Bytes, Origin},
+};
+
+fn view(cookie: u64, states: &[(u64, State, State)]) -> Box<View> {
+    let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
+    let addresses = Addresses {
+        local: address,
+        remote: address,
+        netns: 0,
+    };
+    let mut view = View::new(cookie, addresses);
+    for &(mono_ns, old, new) in states {
+        view.note_transition(mono_ns, (old, new), &Counters::new_zeroed(), 0);
+    }
+    Box::new(view)
+}
+
+/// The third ACK is lost, and the FIN does its work.
+#[test]
+fn a_client_that_closes_before_the_server_is_established() {
+    use State::{Close, CloseWait, Established, FinWait1, SynRecv, SynSent};
+    let mut connection = Connection::new(ConnectionId::new(1, None));
+    connection.client = Some(view(
+        1,
+        &[
+            (0, Close, SynSent),
+            (10, SynSent, Established),
+            (20, Established, FinWait1),
+        ],
+    ));
+    connection.server = Some(view(
+        2,
+        &[(30, SynRecv, Established), (31, Established, CloseWait)],
+    ));
+    let maintenance = Maintenance::of(&connection, &[], Bytes::of(&connection, None), Origin(0));
+    assert_eq!(maintenance.start_ns, Some(30));
+    assert_eq!(maintenance.end_ns, Some(30));
+}

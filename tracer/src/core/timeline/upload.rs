@@ -1,0 +1,173 @@
+//! The uploads that a connection carried: as its server reported them, or else inferred, from HTTP
+//! where it is in the clear, and from what went which way where it is not.
+
+use serde::Serialize;
+use upload_server::record::{Outcome, Upload};
+
+use super::{Certainty, Exchange, How, Phase, Timeline};
+use crate::core::connection::ConnectionId;
+
+/// An upload as a timeline lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UploadSummary {
+    /// The server's name for the upload; for an inferred one, the connection's name and a number.
+    pub id: String,
+    /// The file's name; `null` where it is not known.
+    pub name: Option<String>,
+    /// Bytes of the file that arrived; for an inferred one, of the request's body, or, where that is
+    /// encrypted, of everything that went to the server; `null` where they were not counted.
+    pub bytes: Option<u64>,
+    /// Status of the response; `null` where none was sent or seen.
+    pub status: Option<u16>,
+    /// How it ended; `null` where that cannot be told.
+    pub outcome: Option<Outcome>,
+    /// Observed where the server reported it, else inferred.
+    pub certainty: Certainty,
+}
+
+/// Less than this to the server may be anything: a TLS record's worth.
+const LEAST_BYTES: u64 = 16 * 1024;
+/// An upload sends this many times what it gets back.
+const LEAST_RATIO: u64 = 4;
+
+impl UploadSummary {
+    pub(super) fn reported(upload: &Upload) -> Self {
+        Self {
+            id: upload.id.clone(),
+            name: upload.name.clone(),
+            bytes: Some(upload.bytes),
+            status: upload.status,
+            outcome: Some(upload.outcome),
+            certainty: Certainty::Observed,
+        }
+    }
+}
+
+impl Timeline {
+    /// Infers the uploads, and names them in their exchanges.
+    pub(super) fn infer_uploads(&mut self) {
+        let mut found = Vec::new();
+        let was_reset = self
+            .termination()
+            .is_some_and(|phase| phase.how == Some(How::Rst));
+        let connection = self.connection;
+        let Some(maintenance) = self.phases.iter_mut().find_map(Phase::maintenance_mut) else {
+            return;
+        };
+        for exchange in &mut maintenance.exchanges {
+            if let Some(upload) = of_exchange(exchange, connection, was_reset) {
+                exchange.upload = Some(upload.id.clone());
+                found.push(upload);
+            }
+        }
+        if maintenance.exchanges.is_empty() {
+            found.extend(self.by_volume());
+        }
+        self.uploads = found;
+    }
+
+    /// Much to the server, and little back.
+    fn by_volume(&self) -> Option<UploadSummary> {
+        let up = self.bytes.client_to_server?;
+        let down = self.bytes.server_to_client?;
+        (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
+            id: format!("{}/1", self.connection),
+            name: None,
+            bytes: Some(up),
+            status: None,
+            outcome: None,
+            certainty: Certainty::Inferred,
+        })
+    }
+}
+
+/// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
+fn of_exchange(
+    exchange: &Exchange,
+    connection: ConnectionId,
+    was_reset: bool,
+) -> Option<UploadSummary> {
+    let request = &exchange.request;
+    if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
+        return None;
+    }
+    let announced = request.content_length;
+    let bytes = exchange.body.bytes;
+    if announced.unwrap_or(0) == 0 && exchange.body.span.start_ns.is_none() {
+        return None;
+    }
+    Some(UploadSummary {
+        id: format!("{connection}/{}", exchange.sequence),
+        name: (request.method == "PUT")
+            .then(|| last_segment(&request.target))
+            .flatten(),
+        bytes,
+        status: exchange.response.status,
+        outcome: outcome(exchange.response.status, announced, bytes, was_reset),
+        certainty: Certainty::Inferred,
+    })
+}
+
+/// How an upload ended, of which so many bytes were announced and so many came.
+fn outcome(
+    status: Option<u16>,
+    announced: Option<u64>,
+    bytes: Option<u64>,
+    was_reset: bool,
+) -> Option<Outcome> {
+    let whole = announced.is_none_or(|announced| bytes == Some(announced));
+    let cut = announced.zip(bytes).is_some_and(|(all, came)| came < all);
+    match status {
+        Some(413) => Some(Outcome::TooLarge),
+        Some(408) => Some(Outcome::TimedOut),
+        Some(507) => Some(Outcome::DiskFull),
+        Some(500..) => Some(Outcome::Failed),
+        Some(400..) => Some(Outcome::Refused),
+        Some(200..300) if whole => Some(Outcome::Complete),
+        None if was_reset => Some(Outcome::Reset),
+        None if cut => Some(Outcome::Aborted),
+        _ => None,
+    }
+}
+
+/// The last segment of a target's path, as it stands there.
+fn last_segment(target: &str) -> Option<String> {
+    let path = target.split(['?', '#']).next()?;
+    let (_, name) = path.rsplit_once('/')?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use upload_server::record::Outcome;
+
+    use super::{last_segment, outcome};
+
+    #[test]
+    fn outcomes() {
+        let check = |status, announced, bytes, was_reset, expected| {
+            assert_eq!(outcome(status, announced, bytes, was_reset), expected);
+        };
+        check(Some(201), Some(9), Some(9), false, Some(Outcome::Complete));
+        check(Some(201), Some(9), Some(8), false, None);
+        check(Some(201), Some(9), None, false, None);
+        check(Some(201), None, None, false, Some(Outcome::Complete));
+        check(Some(413), Some(9), Some(0), false, Some(Outcome::TooLarge));
+        check(None, Some(9), Some(8), false, Some(Outcome::Aborted));
+        // Nobody knows that it was cut.
+        check(None, Some(9), None, false, None);
+        check(None, Some(9), None, true, Some(Outcome::Reset));
+    }
+
+    #[test]
+    fn names_in_targets() {
+        let check = |target, expected: Option<&str>| {
+            assert_eq!(last_segment(target).as_deref(), expected, "{target}");
+        };
+        check("/cat.png", Some("cat.png"));
+        check("/a/b%20c?x=/y", Some("b%20c"));
+        check("http://host/a/b", Some("b"));
+        check("/", None);
+        check("*", None);
+    }
+}

@@ -1,0 +1,204 @@
+//! The TCP sockets that are open already, and the processes that hold them: in every network
+//! namespace that can be found, as `ss` asks the kernel for them (sock_diag(7)).
+//!
+//! Two things are left out because no process has them as a socket: TIME_WAIT entries, and
+//! connection requests that a listener has not turned into sockets yet (NEW_SYN_RECV).
+
+mod diag;
+mod holders;
+mod namespaces;
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use self::namespaces::Found;
+use crate::{
+    core::event::{Addresses, State},
+    kernel::clock,
+};
+
+/// What is open at one moment. Sockets that come or go meanwhile may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dump {
+    /// Connections, from SYN_SENT on.
+    pub sockets: Vec<OpenSocket>,
+    /// Sockets that listen.
+    pub listeners: Vec<OpenSocket>,
+    /// What could not be looked at.
+    pub left_out: LeftOut,
+}
+
+/// What could not be looked at; nothing, as a rule, for root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Network namespaces that may not be entered.
+    pub namespaces: usize,
+    /// Processes whose descriptors, and mostly whose namespace too, may not be read.
+    pub processes: usize,
+}
+
+impl LeftOut {
+    /// In words, with the capabilities(7) that it takes; `None` where nothing was left out.
+    #[must_use]
+    pub fn describe(&self) -> Option<String> {
+        let namespaces = format!(
+            "network namespaces that may not be entered: {} (it takes CAP_SYS_ADMIN)",
+            self.namespaces
+        );
+        let processes = format!(
+            "processes that may not be looked into: {} (it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
+            self.processes
+        );
+        match (self.namespaces, self.processes) {
+            (0, 0) => None,
+            (0, _) => Some(processes),
+            (_, 0) => Some(namespaces),
+            (_, _) => Some(format!("{processes}, {namespaces}")),
+        }
+    }
+}
+
+/// Which sockets there were at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// CLOCK_MONOTONIC before the kernel was asked.
+    pub asked_ns: u64,
+    /// The network namespaces that were looked at.
+    pub netns: Vec<u32>,
+    /// The sockets' cookies.
+    pub cookies: Vec<u64>,
+}
+
+/// A TCP socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSocket {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Its two ends; for a listener, the remote one is unspecified.
+    pub addresses: Addresses,
+    /// Its state.
+    pub state: State,
+    /// Inode number of the socket; 0 where no process holds it: before `accept()`, or after the
+    /// last `close()`.
+    pub inode: u32,
+    /// The user whose socket it is.
+    pub uid: u32,
+    /// Id of the cgroup (v2) that the socket was made in, from Linux 5.7 on.
+    pub cgroup_id: Option<u64>,
+    /// What it did so far; meaningless for a listener.
+    pub counters: Counters,
+    /// The processes that hold it, the oldest first: it made the socket, or inherited it before
+    /// the others did. (By start time; process ids begin again from the bottom.)
+    pub holders: Vec<Holder>,
+}
+
+impl OpenSocket {
+    /// Whether it waits for connections.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.state == State::Listen
+    }
+}
+
+/// What `struct tcp_info` counted from the connection's begin on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Sequence numbers acknowledged by the peer; a SYN and a FIN count one each.
+    pub bytes_acked: u64,
+    /// Sequence numbers received in order; a FIN counts one.
+    pub bytes_received: u64,
+    /// Segments sent.
+    pub segs_out: u32,
+    /// Segments received.
+    pub segs_in: u32,
+    /// Segments retransmitted.
+    pub total_retrans: u32,
+}
+
+/// A process with a descriptor of a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Its real user id.
+    pub uid: u32,
+    /// Its name, that is its first thread's.
+    pub comm: String,
+    /// Its cgroup (v2), as a path below the mounted root, that begins with a slash.
+    pub cgroup: Option<String>,
+}
+
+/// Which sockets to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    Listeners,
+}
+
+/// Asks the kernel for the sockets that listen; not who holds them.
+///
+/// # Errors
+/// When the kernel does not answer for this process's own network namespace.
+pub fn listeners() -> Result<Vec<OpenSocket>> {
+    Ok(namespaces::dump_each(Which::Listeners)?.sockets)
+}
+
+/// Asks the kernel which sockets there are, wherever that may be asked.
+///
+/// # Errors
+/// When the kernel does not answer for this process's own network namespace, or `/proc` cannot be
+/// read.
+pub fn present() -> Result<Present> {
+    let asked_ns = clock::monotonic_ns();
+    let Found { sockets, netns, .. } = namespaces::dump_each(Which::All)?;
+    Ok(Present {
+        asked_ns,
+        netns,
+        cookies: sockets.iter().map(|socket| socket.cookie).collect(),
+    })
+}
+
+/// Asks the kernel for the sockets of this thread's network namespace; not who holds them.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn of_own_namespace() -> Result<Vec<OpenSocket>> {
+    diag::dump(namespaces::own()?, Which::All)
+}
+
+/// Asks the kernel for every socket, then `/proc` for who holds them.
+///
+/// # Errors
+/// When the kernel does not answer for this process's own network namespace, or `/proc` cannot be
+/// read.
+pub fn dump() -> Result<Dump> {
+    let Found {
+        sockets: found,
+        not_entered: namespaces,
+        ..
+    } = namespaces::dump_each(Which::All)?;
+    let mut seen = HashSet::new();
+    let found: Vec<OpenSocket> = found
+        .into_iter()
+        .filter(|socket| seen.insert(socket.cookie))
+        .collect();
+    let inodes = found.iter().map(|socket| socket.inode).collect();
+    let (mut held, processes) = holders::of(&inodes)?;
+    let (listeners, sockets) = found
+        .into_iter()
+        .map(|socket| OpenSocket {
+            holders: held.remove(&socket.inode).unwrap_or_default(),
+            ..socket
+        })
+        .partition(OpenSocket::is_listening);
+    Ok(Dump {
+        sockets,
+        listeners,
+        left_out: LeftOut {
+            namespaces,
+            processes,
+        },
+    })
+}

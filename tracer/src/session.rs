@@ -1,0 +1,113 @@
+//! The commands: live tracing, recording and replaying, each from its source through the pipeline
+//! to the sink.
+
+pub mod command;
+mod outputs;
+mod plan;
+
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    cli::{OutputArgs, TraceArgs},
+    core::input::{Flow, Input},
+    message, privileges,
+    session::{outputs::Outputs, plan::Plan},
+    sink::{WhenBehind, output_file::OutputFile},
+    source::recording::{Recorder, Recording},
+};
+
+/// How often a recording is written out, and asked whether its file was rotated away.
+const RENEW_EVERY_NS: u64 = 1_000_000_000;
+
+/// Traces live and shows what it sees.
+///
+/// # Errors
+/// When it cannot begin, or the output fails.
+pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let plan = Plan::choose(arguments, output).await?;
+    let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
+        .with_web(plan.server())?;
+    let status = plan.run(arguments, |input| outputs.take(input)).await?;
+    outputs.finish()?;
+    Ok(status)
+}
+
+/// Traces live, shows what it sees, and records it into `file`.
+///
+/// # Errors
+/// When it cannot begin, or the output or the file cannot be written.
+pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let unwritable = || format!("the recording {} cannot be written", file.display());
+    let created = OutputFile::create(file).with_context(unwritable)?;
+    let plan = Plan::choose(arguments, output)
+        .await?
+        .keeping(privileges::FOR_FILES);
+    let mut recorder = Recorder::new(BufWriter::new(created), plan.scope)?;
+    let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
+        .with_web(plan.server())?;
+    let mut written = Ok(());
+    let mut records = 0_u64;
+    let mut renewed_ns = 0;
+    let status = plan
+        .run(arguments, |input| {
+            records += u64::from(matches!(input, Input::Kernel(_)));
+            if written.is_ok() {
+                written = recorder.write(&input);
+            }
+            if let Input::Tick(tick) = &input
+                && written.is_ok()
+                && tick.mono_ns.saturating_sub(renewed_ns) >= RENEW_EVERY_NS
+            {
+                renewed_ns = tick.mono_ns;
+                written = recorder.renew();
+            }
+            match outputs.take(input) {
+                _ if written.is_err() => Flow::Enough,
+                flow => flow,
+            }
+        })
+        .await?;
+    outputs.finish()?;
+    written.with_context(unwritable)?;
+    message(&format!(
+        "recorded {records} records into {}",
+        file.display()
+    ));
+    Ok(status)
+}
+
+/// Shows a recording as it was shown live.
+///
+/// # Errors
+/// When it is damaged, after what could be read of it was shown.
+pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
+    let opened =
+        File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
+    let mut recording = Recording::open(BufReader::new(opened))
+        .with_context(|| format!("{} cannot be replayed", file.display()))?;
+    let mut outputs = Outputs::open(output, recording.scope(), None, WhenBehind::Wait)?;
+    let mut kernel = Vec::new();
+    let damage = loop {
+        match recording.read_frame() {
+            Ok(Some(frame)) => {
+                if outputs.take(frame.into_input(&mut kernel)) == Flow::Enough {
+                    break None;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let _ = outputs.take(Input::Shutdown);
+    outputs.finish()?;
+    damage.map_or(Ok(()), |error| {
+        Err(error).with_context(|| format!("{} is not whole", file.display()))
+    })
+}

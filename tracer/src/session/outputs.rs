@@ -1,0 +1,206 @@
+//! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
+//! files.
+
+use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
+
+use anstream::{AutoStream, ColorChoice};
+use anyhow::{Context as _, Result};
+use rustix::{
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
+    thread::CapabilitySet,
+};
+
+use crate::{
+    cli::{Format, OutputArgs, TraceArgs},
+    core::{
+        input::{Flow, Input},
+        moment::Clock,
+        output::Output,
+        pipeline::Pipeline,
+    },
+    message, privileges,
+    sink::{
+        Capture, Ndjson, Pcapng, Render, SinkThread, Styles, Text, Web, WebThread, WhenBehind,
+        output_file::OutputFile,
+    },
+    source::recording::Scope,
+};
+
+/// See the module.
+pub struct Outputs {
+    pipeline: Pipeline,
+    stdout: SinkThread,
+    /// Outputs beside the one on stdout.
+    files: Vec<SinkThread>,
+    /// The upload server's page.
+    web: Option<WebThread>,
+    clock: Clock,
+    now_ns: u64,
+    outputs: Vec<Output>,
+    uploads_left: Option<usize>,
+}
+
+impl Outputs {
+    /// Opens the outputs, those that the live trace asks for too.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn open(
+        output: &OutputArgs,
+        scope: Scope,
+        trace: Option<&TraceArgs>,
+        when_behind: WhenBehind,
+    ) -> Result<Self> {
+        let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
+        append(io::stdout()).context("stdout cannot be written")?;
+        let render: Box<dyn Render> = match output.format {
+            Format::Ndjson => Box::new(Ndjson::new(scope.segments, output.explain)),
+            Format::Text => Box::new(Text::new(styles(), scope, output.explain)),
+        };
+        let nothing = CapabilitySet::empty();
+        let stdout = SinkThread::start(render, Box::new(io::stdout()), nothing, when_behind)?;
+        if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
+            let unwritable = || format!("{} cannot be written", path.display());
+            let file = OutputFile::create(path).with_context(unwritable)?;
+            let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
+            let file = Capture::begin(Box::new(file), header).with_context(unwritable)?;
+            let (pcapng, keeps) = (Box::new(pcapng), privileges::FOR_FILES);
+            sinks.push(SinkThread::start(
+                pcapng,
+                Box::new(file),
+                keeps,
+                when_behind,
+            )?);
+        }
+        let mut pipeline = Pipeline::new(scope.every_segment);
+        if output.format == Format::Text && sinks.is_empty() {
+            pipeline = pipeline.without_states();
+        }
+        Ok(Self {
+            web: None,
+            pipeline,
+            stdout,
+            files: sinks,
+            clock: Clock::default(),
+            now_ns: 0,
+            outputs: Vec::new(),
+            uploads_left: trace.and_then(|trace| trace.count),
+        })
+    }
+
+    /// Also hands the timelines of a server's uploads in to it.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no descriptors.
+    pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
+        if let Some((control, listen)) = server {
+            let web = Web::new(control, listen).context("the output to the upload server")?;
+            self.web = Some(WebThread::start(web)?);
+            self.pipeline = self.pipeline.with_snapshots();
+        }
+        Ok(self)
+    }
+
+    /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
+    pub fn take(&mut self, input: Input<'_>) -> Flow {
+        let is_last = matches!(input, Input::Shutdown);
+        let turn_ends = match &input {
+            Input::Tick(tick) => {
+                self.clock = Clock::at(tick);
+                self.now_ns = tick.mono_ns;
+                true
+            }
+            Input::Shutdown => true,
+            Input::Kernel(_)
+            | Input::Feed(_)
+            | Input::Socket(_)
+            | Input::Cgroup(_)
+            | Input::Missing(_)
+            | Input::Room(_)
+            | Input::Present(_)
+            | Input::Cost(_) => false,
+        };
+        self.pipeline.advance(input, &mut self.outputs);
+        if !turn_ends {
+            return Flow::GoOn;
+        }
+        // The next turn's are about as many.
+        let room = Vec::with_capacity(self.outputs.len());
+        let outputs = std::mem::replace(&mut self.outputs, room);
+        let now = self.clock.moment(self.now_ns);
+        for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
+            if is_last {
+                sink.wait_from_now_on();
+            }
+            sink.send(&outputs, now);
+        }
+        let has_enough = self.has_enough(&outputs);
+        if let Some(web) = &mut self.web {
+            web.send(outputs, is_last);
+        }
+        if has_enough || self.stdout.is_broken() {
+            return Flow::Enough;
+        }
+        if self.pipeline.has_open() {
+            Flow::GoOn
+        } else {
+            Flow::NothingOpen
+        }
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// What the destination said; a closed pipe is no error.
+    pub fn finish(self) -> Result<()> {
+        let sinks = std::iter::once(self.stdout).chain(self.files);
+        // One that failed keeps none from writing the rest.
+        let finished: Vec<Result<u64>> = sinks.map(SinkThread::finish).collect();
+        let lost: u64 = finished.iter().flatten().sum();
+        if lost > 0 {
+            message(&format!(
+                "{lost} lines were lost because the output could not keep up"
+            ));
+        }
+        let lost = self.web.map_or(0, WebThread::finish);
+        if lost > 0 {
+            message(&format!(
+                "{lost} timelines could not be handed to the upload server"
+            ));
+        }
+        finished
+            .into_iter()
+            .find_map(Result::err)
+            .map_or(Ok(()), Err)
+    }
+
+    fn has_enough(&mut self, outputs: &[Output]) -> bool {
+        let Some(left) = &mut self.uploads_left else {
+            return false;
+        };
+        for output in outputs {
+            if let Output::Timeline(timeline) = output {
+                *left = left.saturating_sub(timeline.uploads.len());
+            }
+        }
+        *left == 0
+    }
+}
+
+/// Text on standard output has no colour unless that is a terminal or colour was asked for.
+fn styles() -> Styles {
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => Styles::default(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Styles::COLOURED,
+    }
+}
+
+/// Whoever empties the file behind stdout (logrotate's `copytruncate`) finds what follows at its
+/// begin, and no hole before it.
+fn append(stdout: impl AsFd) -> io::Result<()> {
+    let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+    if fstat(&stdout).is_ok_and(|stat| is_file(stat.st_mode)) {
+        fcntl_setfl(&stdout, fcntl_getfl(&stdout)? | OFlags::APPEND)?;
+    }
+    Ok(())
+}

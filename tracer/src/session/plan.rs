@@ -1,0 +1,273 @@
+//! What to trace: found out before anything is attached, then attached and followed to its end.
+
+mod selection;
+mod socket_scan;
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    ops::ControlFlow,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::thread::CapabilitySet;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::sleep,
+};
+use tracing::{debug, warn};
+use upload_server::control_path::default_control_path;
+
+use self::{
+    selection::Selection,
+    socket_scan::{listening, open_already},
+};
+use crate::{
+    cli::{Format, OutputArgs, TraceArgs},
+    core::input::{Flow, Input, Missing},
+    kernel::Probe,
+    message, privileges,
+    session::command::{self, Prepared, Running, Stdout},
+    source::{
+        feed::UploadFeed,
+        live::{self, LiveInputs},
+        presence,
+        recording::Scope,
+    },
+};
+
+/// How long connections may outlive the command that they were traced for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Plan {
+    selection: Selection,
+    feed: Option<(PathBuf, UploadFeed)>,
+    command: Option<Prepared>,
+    /// Capabilities that are of use while tracing.
+    kept: CapabilitySet,
+    /// What is asked for.
+    pub scope: Scope,
+    what: String,
+}
+
+impl Plan {
+    /// Finds the upload server, if there is one, the command, and the filter.
+    ///
+    /// # Errors
+    /// When a server, a process, a cgroup or a program that was named is not there.
+    pub async fn choose(arguments: &TraceArgs, output: &OutputArgs) -> Result<Self> {
+        let command = prepare(arguments, output)?;
+        let feed = find_feed(arguments).await?;
+        let of_server = feed
+            .as_ref()
+            .filter(|_| !arguments.filters() && !arguments.all);
+        let mut selection = Selection::of(arguments)?;
+        let what = if let Some(feed) = of_server {
+            let listen = &feed.server.listen;
+            selection.filter.ports = listen.iter().map(SocketAddr::port).collect();
+            let names: Vec<String> = listen.iter().map(ToString::to_string).collect();
+            format!("uploads to {}", names.join(" and "))
+        } else if let Some(command) = &command {
+            format!("the connections of {}", command.name())
+        } else if arguments.filters() {
+            "the chosen connections".to_owned()
+        } else {
+            "every TCP connection".to_owned()
+        };
+        let scope = Scope {
+            uploads_only: of_server.is_some(),
+            segments: arguments.segments,
+            every_segment: arguments.segments || arguments.pcapng.is_some(),
+        };
+        let mut kept = privileges::for_reading();
+        kept.set(privileges::FOR_CONTROL_SOCKET, feed.is_some());
+        kept.set(privileges::FOR_COMMAND, command.is_some());
+        Ok(Self {
+            selection,
+            kept,
+            feed: feed.map(|feed| (path_of(arguments), feed)),
+            command,
+            scope,
+            what,
+        })
+    }
+
+    /// The upload server's control socket and where it listens, if there is one.
+    #[must_use]
+    pub fn server(&self) -> Option<(PathBuf, Vec<SocketAddr>)> {
+        let (path, feed) = self.feed.as_ref()?;
+        Some((path.clone(), feed.server.listen.clone()))
+    }
+
+    /// Whoever takes the inputs has a use for these capabilities.
+    #[must_use]
+    pub fn keeping(mut self, capabilities: CapabilitySet) -> Self {
+        self.kept |= capabilities;
+        self
+    }
+
+    /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
+    /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
+    /// the exit status, the command's if there is one.
+    ///
+    /// # Errors
+    /// When the programs cannot be attached, the command cannot be started, or the kernel stops
+    /// answering.
+    pub async fn run(
+        self,
+        arguments: &TraceArgs,
+        mut each: impl FnMut(Input<'_>) -> Flow,
+    ) -> Result<ExitCode> {
+        let is_command = self.command.is_some();
+        let listening = listening(is_command).await;
+        let started = Instant::now();
+        let every_segment = self.scope.every_segment;
+        let probe = Probe::attach(
+            &self.selection.filter,
+            arguments.ring_size,
+            every_segment,
+            arguments.audit,
+        )?;
+        let took = started.elapsed().as_millis();
+        for Missing { what, lost } in probe.missing() {
+            message(&format!(
+                "not on this kernel: {what}; unknown stays: {lost}"
+            ));
+        }
+        message(&format!("tracing {} (attached in {took} ms)", self.what));
+        give_memory_back();
+        let (to, feed) = mpsc::channel(1024);
+        if let Some((path, news)) = self.feed {
+            // With filters, the server's uploads may be none of the tracer's business.
+            if arguments.server.is_some() || !arguments.filters() {
+                let path = path.clone();
+                tokio::spawn(async move { presence::announce(&path).await });
+            }
+            tokio::spawn(async move { news.follow(&path, to).await });
+        }
+        let mut running = self.command.map(Prepared::start).transpose()?;
+        let open = open_already(self.selection, is_command);
+        let ended = Cell::new(false);
+        let ended = &ended;
+        let stop: std::pin::Pin<Box<dyn Future<Output = ()>>> = match &mut running {
+            Some(running) => Box::pin(async move {
+                until_ended(running, arguments.duration).await;
+                ended.set(true);
+                sleep(GRACE).await;
+            }),
+            None => Box::pin(stop_signal(arguments)?),
+        };
+        let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
+        let _ = each(Input::Room(most));
+        let beside = LiveInputs {
+            feed,
+            listening,
+            audit: arguments.audit,
+            open,
+            stop,
+        };
+        let kept = self.kept;
+        let ready = || {
+            privileges::keep(kept);
+            tell_ready();
+        };
+        live::run(probe, beside, ready, |input| {
+            let is_tick = matches!(input, Input::Tick(_));
+            match each(input) {
+                Flow::Enough => ControlFlow::Break(()),
+                Flow::NothingOpen if is_tick && ended.get() => ControlFlow::Break(()),
+                Flow::NothingOpen | Flow::GoOn => ControlFlow::Continue(()),
+            }
+        })
+        .await?;
+        match running {
+            Some(mut running) => Ok(running.wait().await?.into()),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn prepare(arguments: &TraceArgs, output: &OutputArgs) -> Result<Option<Prepared>> {
+    if arguments.run.is_empty() {
+        return Ok(None);
+    }
+    let stdout = match output.format {
+        Format::Text => Stdout::Inherit,
+        Format::Ndjson => Stdout::ToStderr,
+    };
+    Ok(Some(command::prepare(&arguments.run, stdout)?))
+}
+
+fn path_of(arguments: &TraceArgs) -> PathBuf {
+    let named = arguments.server.clone();
+    named.unwrap_or_else(default_control_path)
+}
+
+async fn find_feed(arguments: &TraceArgs) -> Result<Option<UploadFeed>> {
+    match UploadFeed::connect(&path_of(arguments)).await {
+        Ok(feed) => Ok(Some(feed)),
+        Err(error) if arguments.server.is_some() => {
+            Err(error).context("start one with `upload-server`, or leave --server away")
+        }
+        Err(error) => {
+            debug!(%error, "no upload server");
+            Ok(None)
+        }
+    }
+}
+
+/// Waits for the command's end, or until the time is up.
+async fn until_ended(running: &mut Running, duration: Option<Duration>) {
+    tokio::select! {
+        ended = running.wait() => {
+            if let Err(error) = ended {
+                warn!(%error, "the command cannot be waited for");
+            }
+        }
+        () = time_is_up(duration) => {}
+    }
+}
+
+fn tell_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        debug!(%error, "nobody to tell that the tracer is ready");
+    }
+}
+
+/// Done on SIGINT, SIGTERM or SIGHUP, or when the time is up.
+fn stop_signal(arguments: &TraceArgs) -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let duration = arguments.duration;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            () = time_is_up(duration) => {}
+        }
+    })
+}
+
+async fn time_is_up(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+/// The kernel's type information took some 30 MB, and the allocator would keep them until it is called
+/// again: where nothing happens, never.
+#[expect(
+    unsafe_code,
+    reason = "the allocator's own function, without a safe name"
+)]
+fn give_memory_back() {
+    // SAFETY: it may be called at any time, and by any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}

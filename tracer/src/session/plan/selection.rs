@@ -1,0 +1,163 @@
+//! The filter that the command line states, for the programs and for the sockets that are open
+//! already.
+
+use std::{collections::HashSet, path::Path};
+
+use anyhow::{Result, bail};
+use tracer_ebpf::filter::Listener;
+
+use crate::{
+    cli::TraceArgs,
+    kernel::{
+        Filter,
+        cgroups::{self, CgroupNames},
+        sockets::{self, Holder, OpenSocket},
+    },
+    message,
+};
+
+/// See the module.
+pub(super) struct Selection {
+    /// For the programs.
+    pub(super) filter: Filter,
+    /// Paths of the cgroups in the filter.
+    cgroups: Vec<String>,
+}
+
+/// Longest process name that the kernel keeps (`TASK_COMM_LEN`, without the NUL).
+const COMM_BYTES: usize = 15;
+
+impl Selection {
+    /// # Errors
+    /// When a process or a cgroup that was named is not there.
+    pub(super) fn of(arguments: &TraceArgs) -> Result<Self> {
+        for pid in &arguments.pid {
+            if !process_exists(*pid) {
+                bail!("there is no process {pid}");
+            }
+        }
+        let mut selection = Self {
+            filter: Filter {
+                ports: arguments.port.clone(),
+                pids: arguments.pid.clone(),
+                ancestor: (!arguments.run.is_empty()).then(std::process::id),
+                comms: arguments.comm.iter().map(|comm| kept(comm)).collect(),
+                cookies: arguments.cookie.clone(),
+                ..Filter::default()
+            },
+            cgroups: Vec::new(),
+        };
+        if !arguments.cgroup.is_empty() {
+            let Some(root) = cgroups::cgroup2_root()? else {
+                bail!("--cgroup needs a mounted cgroup v2 hierarchy, and there is none");
+            };
+            let names = CgroupNames::new(root)?;
+            for path in &arguments.cgroup {
+                let cgroup = names.id_of(path)?;
+                selection.filter.cgroups.push(cgroup);
+                selection
+                    .cgroups
+                    .extend(names.path(cgroup.id).map(str::to_owned));
+            }
+        }
+        if arguments.names_processes() {
+            let dump = sockets::dump()?;
+            if let Some(left_out) = dump.left_out.describe() {
+                message(&format!(
+                    "connections that the chosen processes accept may be missing: {left_out}"
+                ));
+            }
+            selection.filter.listeners = dump
+                .listeners
+                .iter()
+                .filter(|socket| socket.holders.iter().any(|holder| selection.holds(holder)))
+                .map(|socket| Listener {
+                    netns: socket.addresses.netns,
+                    port: u32::from(socket.addresses.local.port()),
+                })
+                .collect();
+        }
+        Ok(selection)
+    }
+
+    /// Those of the sockets that are wanted, and the other ends of these.
+    pub(super) fn of_sockets(&self, sockets: Vec<OpenSocket>) -> Vec<OpenSocket> {
+        let ends: HashSet<_> = sockets
+            .iter()
+            .filter(|socket| self.wants(socket))
+            .map(|socket| (socket.addresses.local, socket.addresses.remote))
+            .collect();
+        sockets
+            .into_iter()
+            .filter(|socket| {
+                let (local, remote) = (socket.addresses.local, socket.addresses.remote);
+                ends.contains(&(local, remote)) || ends.contains(&(remote, local))
+            })
+            .collect()
+    }
+
+    fn wants(&self, socket: &OpenSocket) -> bool {
+        let filter = &self.filter;
+        let ports = [
+            socket.addresses.local.port(),
+            socket.addresses.remote.port(),
+        ];
+        let names_processes =
+            !(filter.pids.is_empty() && filter.comms.is_empty() && filter.cgroups.is_empty());
+        let by_port =
+            filter.ports.is_empty() || ports.iter().any(|port| filter.ports.contains(port));
+        let by_process = !names_processes || socket.holders.iter().any(|holder| self.holds(holder));
+        let only_cookies =
+            filter.ports.is_empty() && !names_processes && !filter.cookies.is_empty();
+        filter.cookies.contains(&socket.cookie) || !only_cookies && by_port && by_process
+    }
+
+    /// Whether a process meets every condition on processes.
+    fn holds(&self, holder: &Holder) -> bool {
+        let filter = &self.filter;
+        let beneath = |path: &String| {
+            self.cgroups
+                .iter()
+                .any(|selection| is_beneath(path, selection))
+        };
+        (filter.pids.is_empty() || filter.pids.contains(&holder.pid))
+            && (filter.comms.is_empty() || filter.comms.contains(&holder.comm))
+            && (self.cgroups.is_empty() || holder.cgroup.as_ref().is_some_and(beneath))
+    }
+}
+
+fn process_exists(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// A name as the kernel keeps it: cut off.
+fn kept(comm: &str) -> String {
+    String::from_utf8_lossy(&comm.as_bytes()[..comm.len().min(COMM_BYTES)]).into_owned()
+}
+
+fn is_beneath(path: &str, of: &str) -> bool {
+    let of = of.trim_end_matches('/');
+    path.strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_beneath, kept};
+
+    #[test]
+    fn cgroups_beneath() {
+        let check = |path, of, expected| assert_eq!(is_beneath(path, of), expected, "{path} {of}");
+        check("/a/b", "/a", true);
+        check("/a", "/a", true);
+        check("/ab", "/a", false);
+        check("/a", "/a/b", false);
+        check("/a", "/", true);
+    }
+
+    #[test]
+    fn names_are_cut_off() {
+        assert_eq!(kept("curl"), "curl");
+        assert_eq!(kept("a-name-that-is-too-long"), "a-name-that-is-");
+    }
+}

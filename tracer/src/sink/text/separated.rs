@@ -1,0 +1,25 @@
+//! What there is of several things, set apart from each other.
+
+use super::chart::put;
+
+/// See the module.
+pub(super) struct Separated {
+    by: &'static str,
+    is_first: bool,
+}
+
+impl Separated {
+    pub(super) const fn by(separator: &'static str) -> Self {
+        Self {
+            by: separator,
+            is_first: true,
+        }
+    }
+
+    /// To be called before each of them is written.
+    pub(super) fn next(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::take(&mut self.is_first) {
+            put(out, self.by);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The names of cgroups, found when a record first bears an id: later the cgroup may be gone.
+
+use std::mem::offset_of;
+
+use foldhash::HashSet;
+use tracer_ebpf::record::{self, SocketEvent, StateChange, Task};
+use tracing::debug;
+
+use crate::{
+    core::input::{CgroupName, Input},
+    kernel::cgroups::{self, CgroupNames},
+};
+
+/// See the module.
+pub(super) struct CgroupLookup {
+    /// Nothing where there is no cgroup v2 hierarchy.
+    names: Option<CgroupNames>,
+    looked_up: HashSet<u64>,
+}
+
+impl CgroupLookup {
+    /// Names of the hierarchy that is mounted.
+    pub(super) fn new() -> Self {
+        let root = cgroups::cgroup2_root().ok().flatten();
+        let names = root.and_then(|root| {
+            CgroupNames::new(root)
+                .inspect_err(|error| debug!(%error, "no names of cgroups"))
+                .ok()
+        });
+        Self {
+            names,
+            looked_up: HashSet::default(),
+        }
+    }
+
+    /// The name of the cgroup that a kernel record bears, if it is the first of it.
+    pub(super) fn of_record(&mut self, record: &[u8]) -> Option<Input<'static>> {
+        self.of(cgroup(record)?)
+    }
+
+    /// The name of a cgroup, if it was not asked for before.
+    pub(super) fn of(&mut self, id: u64) -> Option<Input<'static>> {
+        if id == 0 || !self.looked_up.insert(id) {
+            return None;
+        }
+        if self.looked_up.len() > CgroupName::MOST {
+            self.looked_up.clear();
+            self.looked_up.insert(id);
+        }
+        let names = self.names.as_mut()?;
+        if names.path(id).is_none()
+            && let Err(error) = names.refresh()
+        {
+            debug!(%error, "no names of cgroups");
+        }
+        let path = names.path(id)?.to_owned();
+        Some(Input::Cgroup(CgroupName { id, path }))
+    }
+}
+
+/// The cgroup in a record's task.
+fn cgroup(record: &[u8]) -> Option<u64> {
+    let kind = u16::from_ne_bytes(*record.first_chunk()?);
+    let task = match kind {
+        record::STATE_CHANGE => offset_of!(StateChange, task),
+        record::READ | record::SEND | record::RELEASE => offset_of!(SocketEvent, task),
+        _ => return None,
+    };
+    let bytes = record.get(task + offset_of!(Task, cgroup)..)?;
+    bytes.first_chunk().copied().map(u64::from_ne_bytes)
+}
