@@ -1,5 +1,5 @@
-//! The pure core: inputs in, lines out. It reads no clock, does no I/O and prints nothing; time comes
-//! in with the inputs, so that a recording gives the same lines as the live run did.
+//! The pure core: inputs in, outputs out. It reads no clock, does no I/O and prints nothing; time comes
+//! in with the inputs, so that a recording gives the same outputs as the live run did.
 //!
 //! The data goes one way: [`event`] → [`connection_table`] → [`connection`] → [`timeline`] →
 //! [`correlate`], driven by [`pipeline`], which takes one closed [`input::Input`].
@@ -9,13 +9,12 @@ pub mod connection;
 pub mod connection_table;
 pub mod correlate;
 pub mod dialogue;
-pub mod end;
 pub mod event;
 pub mod host;
 pub mod input;
-pub mod moment;
 pub mod output;
 pub mod payload;
 pub mod pipeline;
+pub mod scope;
 pub mod segment;
 pub mod timeline;

@@ -2,14 +2,12 @@
 //! the sink's own. A sink that is too slow loses its own lines, counted and said, and holds up nobody
 //! else.
 
-mod explain;
 mod losses;
 mod ndjson;
 pub mod output_file;
 mod pcapng;
 mod text;
 mod thread;
-mod units;
 mod web;
 
 use std::io;

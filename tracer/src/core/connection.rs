@@ -1,22 +1,22 @@
 //! One conversation: what each of its two sockets went through, as far as it was seen. Facts only;
-//! what they mean is the [`timeline`](crate::core::timeline)'s business.
+//! what they mean is the [`timeline`](upload_protocol::timeline)'s business.
 
-mod id;
+mod closing;
 mod incidents;
 mod owner;
 mod transition;
 mod view;
 
-use serde::Serialize;
+use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
-    id::ConnectionId,
+    closing::FirstReset,
     incidents::{HeldBack, Incidents, Reset},
-    owner::{Learned, Owner, Task},
+    owner::{Owner, Task},
     transition::{Counted, Opened, Transition},
     view::View,
 };
-use crate::core::{dialogue::Dialogue, end::End, event::AcceptQueue};
+use crate::core::dialogue::Dialogue;
 
 /// A TCP connection as this machine saw it.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// There were too many connections, and it had been idle for the longest time.
-    Dropped,
+    Evicted,
     /// Its sockets are gone; the record of that was lost.
     Gone,
 }
@@ -65,18 +65,6 @@ pub struct AcceptQueues {
     pub longest: AcceptQueue,
     /// Whether it was full each time.
     pub always_full: bool,
-}
-
-/// How it is known which end of a connection is the client, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RolesFrom {
-    /// An end was seen to open it, actively or passively.
-    Opening,
-    /// It was open already, and at one end's address and port a socket listened.
-    Listener,
-    /// It was open already, and the lower port is taken for the server's.
-    Ports,
 }
 
 impl Connection {

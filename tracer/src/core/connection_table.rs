@@ -14,6 +14,7 @@ mod tasks;
 use std::num::NonZeroU64;
 
 use foldhash::HashMap;
+use upload_protocol::{ConnectionId, End, OwnerFrom, RolesFrom, State};
 
 use self::{
     listeners::Listeners,
@@ -23,9 +24,8 @@ use self::{
 };
 use crate::core::{
     address::Address,
-    connection::{Connection, ConnectionId, Learned, Reset, RolesFrom, View},
-    end::End,
-    event::{Addresses, Event, State, What},
+    connection::{Connection, Reset, View},
+    event::{Addresses, Event, What},
 };
 
 /// See the module.
@@ -99,9 +99,9 @@ impl ConnectionTable {
                 }
                 if let Some(task) = task {
                     let learned = if new == State::SynSent {
-                        Learned::Connect
+                        OwnerFrom::Connect
                     } else {
-                        Learned::Close
+                        OwnerFrom::Close
                     };
                     view.learn_owner(task, learned);
                 }
@@ -135,7 +135,7 @@ impl ConnectionTable {
                 let task = task.map(|task| self.tasks.of_record(&task));
                 self.with_view(cookie, |view| {
                     if let Some(task) = task {
-                        view.learn_owner(task, Learned::by(how));
+                        view.learn_owner(task, how.into());
                     }
                 })
             }

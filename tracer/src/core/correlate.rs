@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use foldhash::HashMap;
-
-use upload_server::record::{ConnectionEnd, FeedLine, Server, Upload};
+use upload_protocol::{
+    OwnerFrom,
+    upload::{ConnectionEnd, FeedLine, Server, Upload},
+};
 
 use crate::core::{
-    connection::{Connection, Learned, Task},
+    connection::{Connection, Task},
     input::Feed,
 };
 
@@ -89,7 +91,7 @@ impl Correlator {
                 comm: server.comm.as_str().into(),
                 cgroup: 0,
             };
-            view.learn_owner(Arc::new(task), Learned::Cookie);
+            view.learn_owner(Arc::new(task), OwnerFrom::Cookie);
         }
     }
 

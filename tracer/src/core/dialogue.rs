@@ -5,17 +5,20 @@ mod analysis;
 mod in_flight;
 mod sequence_space;
 
-use serde::Serialize;
+use upload_protocol::{
+    ConnectionId, End, Flags, SegmentOptions,
+    segment::{Analysis, SegmentLine},
+};
 
-pub use self::analysis::Analysis;
 use self::{
     in_flight::{InFlight, Seen},
     sequence_space::{Position, SequenceSpace},
 };
 use crate::core::{
-    end::End,
+    host::Clock,
+    output::TracedSegment,
     payload::{Burst, Payload},
-    segment::{Flags, Options, Segment},
+    segment::Segment,
 };
 
 /// See the module.
@@ -59,10 +62,9 @@ pub struct Sighting {
 }
 
 /// A segment told in relation to its connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelativeSegment {
     /// When it passed, CLOCK_MONOTONIC.
-    #[serde(skip)]
     pub mono_ns: u64,
     /// Who sent it.
     pub from: End,
@@ -77,24 +79,20 @@ pub struct Told {
     /// The window in bytes, scaled where a scale was agreed on.
     pub window: u32,
     /// The options, SACK blocks relative.
-    pub options: Options,
+    pub options: SegmentOptions,
     /// The ECN bits of the IP header; absent in outputs for none.
-    #[serde(skip_serializing_if = "is_zero")]
     pub ecn: u8,
     /// What it is in the light of those before it; absent in outputs for the ordinary.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub analysis: Vec<Analysis>,
     /// Whether it was seen where it was sent; else where it arrived.
     pub seen_leaving: bool,
     /// Length of the packet from the IP header on.
-    #[serde(skip)]
     pub packet_len: u32,
     /// As much of the packet as was captured.
-    #[serde(skip)]
     pub packet: Box<[u8]>,
 }
 
-/// What is kept of a segment that opens or closes the connection: the fields of [`Told`] with these
+/// What is kept of a segment that opens or closes the connection: the fields of [`RelativeSegment`] with these
 /// names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "said there")]
@@ -108,11 +106,6 @@ pub struct Milestone {
     pub seen_leaving: bool,
     /// Whether its numbers were sent before.
     pub is_retransmission: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-const fn is_zero(ecn: &u8) -> bool {
-    *ecn == 0
 }
 
 /// A connection is opened and closed with a handful; more are retransmitted ones.
@@ -141,7 +134,7 @@ impl Dialogue {
 
     /// Goes through the segments that were seen before `before_ns`, in the order in which they were
     /// sent. Tells each of them where they are `wanted`.
-    pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<Told> {
+    pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<RelativeSegment> {
         let mut told = Vec::new();
         let Some(in_flight) = &mut self.in_flight else {
             return told;
@@ -153,7 +146,7 @@ impl Dialogue {
         for seen in taken {
             let place = self.place(&seen);
             if wanted {
-                told.push(Told::of(seen, place));
+                told.push(RelativeSegment::of(seen, place));
             }
         }
         told
@@ -223,7 +216,30 @@ impl Dialogue {
     }
 }
 
-impl Told {
+impl RelativeSegment {
+    /// The same on both clocks, under its connection's name.
+    #[must_use]
+    pub fn traced(self, clock: Clock, connection: ConnectionId) -> TracedSegment {
+        TracedSegment {
+            line: SegmentLine {
+                at: clock.moment(self.mono_ns),
+                connection,
+                from: self.from,
+                flags: self.flags,
+                seq: self.seq,
+                ack: self.ack,
+                len: self.len,
+                window: self.window,
+                options: self.options,
+                ecn: self.ecn,
+                analysis: self.analysis,
+                seen_leaving: self.seen_leaving,
+            },
+            packet_len: self.packet_len,
+            packet: self.packet,
+        }
+    }
+
     fn of(seen: Seen, place: Position) -> Self {
         let segment = *seen.segment;
         let mut options = segment.options;

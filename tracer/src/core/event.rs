@@ -2,10 +2,8 @@
 
 mod addresses;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
+use upload_protocol::{AcceptQueue, OwnerFrom, State};
 use zerocopy::FromBytes as _;
 
 pub use self::addresses::Addresses;
@@ -80,6 +78,16 @@ pub enum Holding {
     Release,
 }
 
+impl From<Holding> for OwnerFrom {
+    fn from(holding: Holding) -> Self {
+        match holding {
+            Holding::Read => Self::Read,
+            Holding::Send => Self::Send,
+            Holding::Release => Self::Close,
+        }
+    }
+}
+
 /// What a segment's record says beside the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Aside {
@@ -90,63 +98,6 @@ pub struct Aside {
     pub turned_ns: Option<u64>,
     /// Where this is a SYN that reached a listener: its accept queue then.
     pub accept_queue: Option<AcceptQueue>,
-}
-
-/// A listener's accept queue (`sk_ack_backlog`, `sk_max_ack_backlog`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AcceptQueue {
-    /// Connections that waited for `accept`.
-    pub waiting: u32,
-    /// The most that may: with more, a SYN is dropped without an answer.
-    pub limit: u32,
-}
-
-impl AcceptQueue {
-    /// Whether a SYN that comes now is dropped (`sk_acceptq_is_full`).
-    #[must_use]
-    pub const fn is_full(self) -> bool {
-        self.waiting > self.limit
-    }
-}
-
-/// A TCP state (RFC 9293, section 3.3.2; CLOSED is called CLOSE, as the kernel does).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the names of RFC 9293")]
-pub enum State {
-    Established,
-    SynSent,
-    SynRecv,
-    #[serde(rename = "FIN_WAIT1")]
-    FinWait1,
-    #[serde(rename = "FIN_WAIT2")]
-    FinWait2,
-    TimeWait,
-    Close,
-    CloseWait,
-    LastAck,
-    Listen,
-    Closing,
-    NewSynRecv,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Established => "ESTABLISHED",
-            Self::SynSent => "SYN_SENT",
-            Self::SynRecv => "SYN_RECV",
-            Self::FinWait1 => "FIN_WAIT1",
-            Self::FinWait2 => "FIN_WAIT2",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::Listen => "LISTEN",
-            Self::Closing => "CLOSING",
-            Self::NewSynRecv => "NEW_SYN_RECV",
-        })
-    }
 }
 
 /// Why bytes are not a record.
@@ -207,8 +158,8 @@ impl<'a> Event<'a> {
             cookie: record.header.cookie,
             addresses: Some(Addresses::from_record(&record.addresses)),
             what: What::State {
-                old: State::from_kernel(record.old)?,
-                new: State::from_kernel(record.new)?,
+                old: state(record.old)?,
+                new: state(record.new)?,
                 task: named(record.task),
                 counters: record.counters,
                 error: record.error,
@@ -249,7 +200,7 @@ impl<'a> Event<'a> {
             record::RETRANSMIT => What::Retransmit {
                 seq: record.seq,
                 end_seq: record.end_seq,
-                state: State::from_kernel(record.state)?,
+                state: state(record.state)?,
                 error: record.error,
             },
             record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
@@ -294,25 +245,27 @@ fn named(task: record::Task) -> Option<record::Task> {
     (task.pid != 0).then_some(task)
 }
 
-impl State {
-    pub(crate) const fn from_kernel(state: u8) -> Result<Self, Malformed> {
-        use record::state;
-        Ok(match state {
-            state::ESTABLISHED => Self::Established,
-            state::SYN_SENT => Self::SynSent,
-            state::SYN_RECV => Self::SynRecv,
-            state::FIN_WAIT1 => Self::FinWait1,
-            state::FIN_WAIT2 => Self::FinWait2,
-            state::TIME_WAIT => Self::TimeWait,
-            state::CLOSE => Self::Close,
-            state::CLOSE_WAIT => Self::CloseWait,
-            state::LAST_ACK => Self::LastAck,
-            state::LISTEN => Self::Listen,
-            state::CLOSING => Self::Closing,
-            state::NEW_SYN_RECV => Self::NewSynRecv,
-            unknown => return Err(Malformed::State(unknown)),
-        })
-    }
+/// The kernel's number of a state, by name.
+///
+/// # Errors
+/// [`Malformed::State`] for a number that stands for none.
+pub(crate) const fn state(number: u8) -> Result<State, Malformed> {
+    use record::state;
+    Ok(match number {
+        state::ESTABLISHED => State::Established,
+        state::SYN_SENT => State::SynSent,
+        state::SYN_RECV => State::SynRecv,
+        state::FIN_WAIT1 => State::FinWait1,
+        state::FIN_WAIT2 => State::FinWait2,
+        state::TIME_WAIT => State::TimeWait,
+        state::CLOSE => State::Close,
+        state::CLOSE_WAIT => State::CloseWait,
+        state::LAST_ACK => State::LastAck,
+        state::LISTEN => State::Listen,
+        state::CLOSING => State::Closing,
+        state::NEW_SYN_RECV => State::NewSynRecv,
+        unknown => return Err(Malformed::State(unknown)),
+    })
 }
 
 #[cfg(test)]

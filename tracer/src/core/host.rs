@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use upload_protocol::Moment;
 
-use crate::core::{input::CgroupName, moment::Clock};
+use crate::core::input::{CgroupName, Tick};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -16,9 +17,34 @@ pub struct Host {
     older_cgroups: HashMap<u64, Arc<str>>,
 }
 
+/// The distance between the monotonic and the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    offset_ns: i128,
+}
+
+impl Clock {
+    /// The distance at a tick.
+    #[must_use]
+    pub fn at(tick: &Tick) -> Self {
+        Self {
+            offset_ns: i128::from(tick.realtime_ns) - i128::from(tick.mono_ns),
+        }
+    }
+
+    /// A monotonic stamp on both clocks.
+    #[must_use]
+    pub fn moment(self, mono_ns: u64) -> Moment {
+        Moment {
+            mono_ns,
+            unix_ns: i128::from(mono_ns) + self.offset_ns,
+        }
+    }
+}
+
 impl Host {
     /// Takes in what a cgroup is called.
-    pub fn note_cgroup(&mut self, name: CgroupName) {
+    pub fn name_cgroup(&mut self, name: CgroupName) {
         if self.cgroups.len() >= CgroupName::MOST {
             self.older_cgroups = std::mem::take(&mut self.cgroups);
         }
@@ -44,7 +70,7 @@ mod tests {
         let mut host = Host::default();
         for id in 0..3 * most {
             let path = format!("/{id}");
-            host.note_cgroup(CgroupName { id, path });
+            host.name_cgroup(CgroupName { id, path });
         }
         assert_eq!(host.cgroup(0), None);
         assert_eq!(host.cgroup(most).map(|path| &**path), Some("/16384"));

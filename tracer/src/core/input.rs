@@ -1,9 +1,11 @@
 //! Everything that can reach the core, live or from a recording.
 
-use serde::{Deserialize, Serialize};
-use upload_server::record::FeedLine;
+mod open_socket;
 
-use crate::kernel::sockets::{OpenSocket, Present};
+use serde::{Deserialize, Serialize};
+use upload_protocol::upload::FeedLine;
+
+pub use self::open_socket::{Counters, Holder, OpenSocket, Present};
 
 /// One input of the [`Pipeline`](crate::core::pipeline::Pipeline).
 #[derive(Clone, Debug, PartialEq)]
@@ -53,9 +55,8 @@ pub struct CgroupName {
 /// A part that this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// The part.
     pub what: String,
-    /// What stays unknown without it.
+    /// What is unknown without it.
     pub lost: String,
 }
 

@@ -8,15 +8,16 @@ mod stream;
 mod tests;
 mod tls;
 
-use serde::Serialize;
+use upload_protocol::{
+    End,
+    timeline::{Defect, Http2Frames, Malformed, Protocol},
+};
 
 use self::stream::{Piece, Stream};
 pub use self::{
     http::{HttpExchange, HttpRequest, HttpResponse},
-    http2::{FrameCount, Frames, Http2Frames},
     tls::{Tls, TlsAlert, TlsRecord, TlsStep},
 };
-use crate::core::end::End;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,32 +46,6 @@ pub struct Burst<'a> {
     pub received: Option<u32>,
 }
 
-/// What a connection's payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Too little was captured to say.
-    Unknown,
-    /// TLS records (RFC 8446, section 5.1; RFC 5246, section 6.2.1).
-    Tls,
-    /// HTTP/1.x in clear text (RFC 9112).
-    Http1,
-    /// HTTP/2 in clear text with prior knowledge: the client's first line is the preface's, whose
-    /// method is reserved for it (RFC 9113, sections 3.4 and 11.6).
-    Http2,
-    /// Neither.
-    Other,
-}
-
-/// Bytes that lie about what they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Malformed {
-    /// Who sent them.
-    pub from: End,
-    /// What was wrong.
-    pub what: &'static str,
-}
-
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Talk {
     #[default]
@@ -89,7 +64,7 @@ enum Verdict {
     /// It is not its protocol, and never was.
     NotOurs,
     /// A hole swallowed what would have told.
-    Untold,
+    Undecided,
     /// It announced HTTP/2.
     Http2,
 }
@@ -122,7 +97,7 @@ impl Payload {
         match verdict {
             Verdict::Ours => {}
             Verdict::NotOurs => self.talk = neither(from, peer_silent),
-            Verdict::Untold => self.talk = Talk::Unknown,
+            Verdict::Undecided => self.talk = Talk::Unknown,
             Verdict::Http2 => {
                 self.talk = Talk::Http2(Box::new(http2::Conversation::new(&piece)));
             }
@@ -220,11 +195,11 @@ fn neither(from: End, peer_silent: bool) -> Talk {
     }
 }
 
-/// Notes what is malformed, once.
-fn note(notes: &mut Vec<Malformed>, from: End, what: &'static str) {
-    const MOST: usize = 32;
-    let malformed = Malformed { from, what };
-    if notes.len() < MOST && !notes.contains(&malformed) {
-        notes.push(malformed);
+/// Adds a defect to the list, each once.
+fn record_malformed(list: &mut Vec<Malformed>, from: End, defect: Defect) {
+    const MAX: usize = 32;
+    let malformed = Malformed { from, defect };
+    if list.len() < MAX && !list.contains(&malformed) {
+        list.push(malformed);
     }
 }

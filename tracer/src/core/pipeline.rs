@@ -7,19 +7,23 @@ mod loss;
 use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::HashMap;
-use upload_server::record::{Cookie, Part, Upload};
+use upload_protocol::{
+    State,
+    line::{self, ProgramLine, StateLine, SummaryLine, UploadLine},
+    timeline::{Certainty, Timeline},
+    upload::{Cookie, Part, Upload},
+};
 
 use crate::core::{
     connection::Connection,
     connection_table::{ConnectionTable, Key},
     correlate::{Correlator, last_seen},
-    dialogue::Told,
-    event::{Event, State, What},
-    host::Host,
+    dialogue::RelativeSegment,
+    event::{Event, What},
+    host::{Clock, Host},
     input::{Input, Missing, ProgramCost, Tick},
-    moment::Clock,
-    output::{Output, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine},
-    timeline::{Certainty, Timeline},
+    output::{Output, TracedSegment},
+    timeline::timeline,
 };
 
 /// A RST may follow the change to CLOSE that it belongs to.
@@ -113,7 +117,7 @@ impl Pipeline {
                 self.make_room(out);
             }
             Input::Present(present) => self.tell_gone(&present, out),
-            Input::Cgroup(name) => self.host.note_cgroup(name),
+            Input::Cgroup(name) => self.host.name_cgroup(name),
             Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,
             Input::Tick(tick) => self.tick(tick, out),
@@ -169,22 +173,24 @@ impl Pipeline {
     /// Segments in the order in which they were sent, whichever CPU saw them first.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
         let settled = self.table.settle(before_ns);
-        let mut lines: Vec<SegmentLine> = settled
+        let mut lines: Vec<TracedSegment> = settled
             .into_iter()
             .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
             .flatten()
             .collect();
-        lines.sort_by_key(|line| line.at.mono_ns);
+        lines.sort_by_key(|traced| traced.line.at.mono_ns);
         out.extend(segments(lines));
     }
 
-    fn segment_lines(&self, connection: &Connection, told: Vec<Told>) -> Vec<SegmentLine> {
-        told.into_iter()
-            .map(|told| SegmentLine {
-                at: self.host.clock.moment(told.mono_ns),
-                connection: connection.id,
-                told,
-            })
+    fn segment_lines(
+        &self,
+        connection: &Connection,
+        segments: Vec<RelativeSegment>,
+    ) -> Vec<TracedSegment> {
+        let (clock, id) = (self.host.clock, connection.id);
+        segments
+            .into_iter()
+            .map(|segment| segment.traced(clock, id))
             .collect()
     }
 
@@ -277,7 +283,7 @@ impl Pipeline {
         let mut connection = self.table.get(key)?.clone();
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
-        Timeline::of(&connection, uploads, &self.host, self.tick.mono_ns).map(Box::new)
+        timeline(&connection, uploads, &self.host, self.tick.mono_ns).map(Box::new)
     }
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
@@ -310,10 +316,16 @@ impl Pipeline {
             emitted: self.tick.emitted,
             lost: self.totals.lost,
             lost_at_most: self.totals.lost_at_most,
-            missing: std::mem::take(&mut self.missing),
+            missing: std::mem::take(&mut self.missing)
+                .into_iter()
+                .map(|missing| line::Missing {
+                    what: missing.what,
+                    lost: missing.lost,
+                })
+                .collect(),
             programs: std::mem::take(&mut self.cost)
                 .into_iter()
-                .map(ProgramLine::of)
+                .map(program_line)
                 .collect(),
         })));
     }
@@ -332,7 +344,7 @@ impl Pipeline {
         out.extend(segments(last));
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
-        let timeline = Timeline::of(&connection, uploads, &self.host, self.tick.mono_ns);
+        let timeline = timeline(&connection, uploads, &self.host, self.tick.mono_ns);
         self.correlator.forget(&connection);
         if let Some(timeline) = timeline {
             self.report_inferred(&timeline, out);
@@ -363,9 +375,17 @@ impl Pipeline {
     }
 }
 
-fn segments(lines: Vec<SegmentLine>) -> impl Iterator<Item = Output> {
+fn segments(lines: Vec<TracedSegment>) -> impl Iterator<Item = Output> {
     let boxed = lines.into_iter().map(Box::new);
     boxed.map(Output::Segment)
+}
+
+fn program_line(cost: ProgramCost) -> ProgramLine {
+    ProgramLine {
+        ns_per_run: cost.run_ns.checked_div(cost.runs).unwrap_or_default(),
+        name: cost.name,
+        runs: cost.runs,
+    }
 }
 
 /// The sockets that carried parts of an upload before the last one did.

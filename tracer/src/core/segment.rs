@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use serde::Serialize;
+use upload_protocol::{Flags, SegmentOptions};
 
 use crate::core::address::Address;
 
@@ -31,7 +31,7 @@ pub struct Segment<Packet = Box<[u8]>> {
     /// Bytes of payload.
     pub len: u32,
     /// The options.
-    pub options: Options,
+    pub options: SegmentOptions,
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
     /// As much of the packet as was captured, from the IP header on; or of its payload alone, where
@@ -39,42 +39,6 @@ pub struct Segment<Packet = Box<[u8]>> {
     pub packet: Packet,
     /// Where its payload starts.
     headers: usize,
-}
-
-/// The TCP flags (RFC 9293, section 3.1; RFC 3168; the ninth bit is RFC 9768's AE).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u16);
-
-/// The options of a TCP header, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Options {
-    /// Largest segment that the sender takes, in bytes of payload (RFC 9293, section 3.7.1).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mss: Option<u16>,
-    /// Whether selective acknowledgments may be sent (RFC 2018).
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub sack_permitted: bool,
-    /// The sender's time stamp (RFC 7323).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tsval: Option<u32>,
-    /// The peer's time stamp, returned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tsecr: Option<u32>,
-    /// Shift of the windows that the sender announces (RFC 7323).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_scale: Option<u8>,
-    /// Selectively acknowledged blocks, left and right edge (RFC 2018).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sack: Vec<(u32, u32)>,
-    /// A TCP Fast Open cookie, or an empty request for one (RFC 7413), in hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fast_open: Option<String>,
-    /// Kinds of options without a name here.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other: Vec<u8>,
-    /// Whether an option ran past the end of the header or lied about its length.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub malformed: bool,
 }
 
 /// Why bytes are not a segment.
@@ -135,7 +99,7 @@ impl<'a> Segment<&'a [u8]> {
             flags: Flags(half(12) & 0x01ff),
             window: half(14),
             len: length.saturating_sub(u32::try_from(headers).unwrap_or(u32::MAX)),
-            options: Options::parse(options),
+            options: parse_options(options),
             packet_len: length,
             packet,
             headers,
@@ -243,53 +207,51 @@ impl IpHeader {
     }
 }
 
-impl Options {
-    fn parse(mut bytes: &[u8]) -> Self {
-        let mut options = Self::default();
-        while let Some((&kind, rest)) = bytes.split_first() {
-            match kind {
-                0 => break,
-                1 => {
-                    bytes = rest;
-                    continue;
-                }
-                _ => {}
+fn parse_options(mut bytes: &[u8]) -> SegmentOptions {
+    let mut options = SegmentOptions::default();
+    while let Some((&kind, rest)) = bytes.split_first() {
+        match kind {
+            0 => break,
+            1 => {
+                bytes = rest;
+                continue;
             }
-            let length = rest.first().copied().map_or(0, usize::from);
-            let Some(value) = bytes.get(2..length) else {
-                options.malformed = true;
-                break;
-            };
-            if !options.take(kind, value) {
-                options.malformed = true;
-            }
-            bytes = &bytes[length..];
+            _ => {}
         }
-        options
+        let length = rest.first().copied().map_or(0, usize::from);
+        let Some(value) = bytes.get(2..length) else {
+            options.malformed = true;
+            break;
+        };
+        if !add_option(&mut options, kind, value) {
+            options.malformed = true;
+        }
+        bytes = &bytes[length..];
     }
+    options
+}
 
-    /// Takes one option in; false when its length is not its kind's.
-    fn take(&mut self, kind: u8, value: &[u8]) -> bool {
-        match (kind, value) {
-            (2, &[high, low]) => self.mss = Some(u16::from_be_bytes([high, low])),
-            (3, &[shift]) => self.window_scale = Some(shift),
-            (4, []) => self.sack_permitted = true,
-            (5, blocks) if !blocks.is_empty() && blocks.len() % 8 == 0 => {
-                self.sack = blocks.chunks_exact(8).map(sack_block).collect();
-            }
-            (8, stamps) if stamps.len() == 8 => {
-                let (value, echo) = sack_block(stamps);
-                self.tsval = Some(value);
-                self.tsecr = Some(echo);
-            }
-            (34, cookie) => {
-                self.fast_open = Some(cookie.iter().map(|byte| format!("{byte:02x}")).collect());
-            }
-            (2 | 3 | 4 | 5 | 8, _) => return false,
-            (kind, _) => self.other.push(kind),
+/// Adds one option; false when its length is not its kind's.
+fn add_option(options: &mut SegmentOptions, kind: u8, value: &[u8]) -> bool {
+    match (kind, value) {
+        (2, &[high, low]) => options.mss = Some(u16::from_be_bytes([high, low])),
+        (3, &[shift]) => options.window_scale = Some(shift),
+        (4, []) => options.sack_permitted = true,
+        (5, blocks) if !blocks.is_empty() && blocks.len() % 8 == 0 => {
+            options.sack = blocks.chunks_exact(8).map(sack_block).collect();
         }
-        true
+        (8, stamps) if stamps.len() == 8 => {
+            let (value, echo) = sack_block(stamps);
+            options.tsval = Some(value);
+            options.tsecr = Some(echo);
+        }
+        (34, cookie) => {
+            options.fast_open = Some(cookie.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        (2 | 3 | 4 | 5 | 8, _) => return false,
+        (kind, _) => options.other.push(kind),
     }
+    true
 }
 
 /// Two words of four bytes each.
@@ -300,50 +262,6 @@ fn sack_block(bytes: &[u8]) -> (u32, u32) {
             .fold(0, |word, byte| word << 8 | u32::from(*byte))
     };
     (word(0), word(4))
-}
-
-impl Flags {
-    #![expect(missing_docs, reason = "the names of RFC 9293, RFC 3168 and RFC 9768")]
-    pub const FIN: u16 = 0x001;
-    pub const SYN: u16 = 0x002;
-    pub const RST: u16 = 0x004;
-    pub const PSH: u16 = 0x008;
-    pub const ACK: u16 = 0x010;
-    pub const URG: u16 = 0x020;
-    pub const ECE: u16 = 0x040;
-    pub const CWR: u16 = 0x080;
-    pub const AE: u16 = 0x100;
-
-    /// Whether all of `flags` are set.
-    #[must_use]
-    pub const fn has(self, flags: u16) -> bool {
-        self.0 & flags == flags
-    }
-
-    /// The names of those that are set, in the order of the bits.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(u16, &str); 9] = [
-            (Flags::FIN, "FIN"),
-            (Flags::SYN, "SYN"),
-            (Flags::RST, "RST"),
-            (Flags::PSH, "PSH"),
-            (Flags::ACK, "ACK"),
-            (Flags::URG, "URG"),
-            (Flags::ECE, "ECE"),
-            (Flags::CWR, "CWR"),
-            (Flags::AE, "AE"),
-        ];
-        NAMES
-            .into_iter()
-            .filter(move |(flag, _)| self.has(*flag))
-            .map(|(_, name)| name)
-    }
-}
-
-impl Serialize for Flags {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.names())
-    }
 }
 
 #[cfg(test)]

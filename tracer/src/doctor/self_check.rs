@@ -11,17 +11,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::net::sockopt::socket_cookie;
+use upload_protocol::State;
 
 use super::{
     Finding,
     printed::{Change, Printed},
 };
 use crate::{
-    core::event::{Event, State, What},
-    kernel::{
-        Filter, Probe,
-        sockets::{self, OpenSocket},
+    core::{
+        event::{Event, What},
+        input::OpenSocket,
     },
+    kernel::{Filter, Probe, sockets},
 };
 
 /// More than such a connection makes.

@@ -1,9 +1,6 @@
 //! Cgroups (v2) by id and by path. The id is the inode number of the cgroup's directory, and what
 //! `bpf_get_current_cgroup_id` gives.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     collections::HashMap,
     fs, io,
@@ -163,24 +160,4 @@ pub fn cgroup2_root() -> Result<Option<PathBuf>> {
         .into_iter()
         .find(|mount| mount.fs_vfstype == "cgroup2")
         .map(|mount| PathBuf::from(mount.fs_file)))
-}
-
-/// The id of the container that a cgroup belongs to, the innermost where they are nested: 64
-/// hexadecimal digits, alone (Docker and Kubernetes with the cgroupfs driver, containerd) or behind
-/// the runtime's name (`docker-….scope`, `libpod-…`, `cri-containerd-…`, `crio-…`).
-#[must_use]
-pub fn container_id(path: &str) -> Option<&str> {
-    path.rsplit('/').find_map(|name| {
-        let name = name.strip_suffix(".scope").unwrap_or(name);
-        let (runtime, id) = name.rsplit_once(['-', ':']).unwrap_or(("", name));
-        // conmon watches a container from outside.
-        (is_container_id(id) && !runtime.ends_with("conmon")).then_some(id)
-    })
-}
-
-fn is_container_id(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::kernel::cgroups::Cgroup;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
@@ -13,6 +12,8 @@ use tracer_ebpf::filter::{
     ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, HAS_EXPECTED, HAS_NAMED,
     Listener,
 };
+
+use crate::kernel::cgroups::Cgroup;
 
 /// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
 /// a socket named by its cookie is traced in any case. Empty: every connection.

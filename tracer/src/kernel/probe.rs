@@ -7,7 +7,6 @@ use std::{
     path::Path,
 };
 
-use crate::core::input::{Missing, ProgramCost};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
@@ -26,6 +25,7 @@ use super::{
     layout::{BTF, Layout},
     loss::Counters,
 };
+use crate::core::input::{Missing, ProgramCost};
 
 /// The attached programs and their ring buffer.
 pub struct Probe {

@@ -17,16 +17,14 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
+pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+use signals::Signals;
 use tokio::{
     process::{Child, Command},
     runtime::Handle,
 };
-
-pub use rustix::process::Signal;
 pub use user::{NoUser, User};
-
-use signals::Signals;
 
 /// Where the command's stdout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

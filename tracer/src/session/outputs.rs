@@ -13,17 +13,17 @@ use rustix::{
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
     core::{
+        host::Clock,
         input::{Flow, Input},
-        moment::Clock,
         output::Output,
         pipeline::Pipeline,
+        scope::Scope,
     },
     message, privileges,
     sink::{
         Capture, Ndjson, Pcapng, Render, SinkThread, Styles, Text, Web, WebThread, WhenBehind,
         output_file::OutputFile,
     },
-    source::recording::Scope,
 };
 
 /// See the module.

@@ -20,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 use tracing::{debug, warn};
-use upload_server::control_path::default_control_path;
+use upload_protocol::{client::UploadFeed, control_path::default_control_path};
 
 use self::{
     selection::Selection,
@@ -28,15 +28,17 @@ use self::{
 };
 use crate::{
     cli::{Format, OutputArgs, TraceArgs},
-    core::input::{Flow, Input, Missing},
+    core::{
+        input::{Flow, Input, Missing},
+        scope::Scope,
+    },
     kernel::Probe,
     message, privileges,
     session::command::{self, Prepared, Running, Stdout},
     source::{
-        feed::UploadFeed,
+        feed,
         live::{self, LiveInputs},
         presence,
-        recording::Scope,
     },
 };
 
@@ -148,7 +150,7 @@ impl Plan {
                 let path = path.clone();
                 tokio::spawn(async move { presence::announce(&path).await });
             }
-            tokio::spawn(async move { news.follow(&path, to).await });
+            tokio::spawn(async move { feed::follow(news, &path, to).await });
         }
         let mut running = self.command.map(Prepared::start).transpose()?;
         let open = open_already(self.selection, is_command);

@@ -1,9 +1,11 @@
 //! What a sink could not take, until there is room to say so.
 
-use crate::core::{
-    moment::Moment,
-    output::{Hop, LostLine, Output},
+use upload_protocol::{
+    Moment,
+    line::{Hop, LostLine},
 };
+
+use crate::core::output::Output;
 
 /// See the module.
 #[derive(Default)]

@@ -1,8 +1,13 @@
 //! One JSON object a line. `schema.json` beside `Cargo.toml` describes them.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
-use super::{Render, explain::explained};
+use upload_protocol::{explain::explained_line, line::Line};
+
+use super::Render;
 use crate::core::output::Output;
 
 /// See the module.
@@ -39,16 +44,31 @@ impl Render for Ndjson {
         if !self.shows(output) {
             return Ok(());
         }
-        match output {
-            Output::Timeline(timeline) if self.explain => {
-                let told = Output::Timeline(Box::new(explained(timeline)));
-                serde_json::to_writer(Pieces(to), &told)?;
+        let Some(line) = line(output) else {
+            return Ok(());
+        };
+        match (&line, self.explain) {
+            (Line::Timeline(timeline), true) => {
+                serde_json::to_writer(Pieces(to), &explained_line(timeline))?;
             }
-            _ => serde_json::to_writer(Pieces(to), output)?,
+            _ => serde_json::to_writer(Pieces(to), &line)?,
         }
         to.push(b'\n');
         Ok(())
     }
+}
+
+/// The line that an output is; `None` for timelines that are not final.
+fn line(output: &Output) -> Option<Line<'_>> {
+    Some(match output {
+        Output::State(line) => Line::State(Cow::Borrowed(line)),
+        Output::Segment(segment) => Line::Segment(Cow::Borrowed(&segment.line)),
+        Output::Upload(line) => Line::Upload(Cow::Borrowed(line)),
+        Output::Timeline(timeline) => Line::Timeline(Cow::Borrowed(timeline)),
+        Output::Lost(line) => Line::Lost(Cow::Borrowed(line)),
+        Output::Summary(line) => Line::Summary(Cow::Borrowed(line)),
+        Output::Progress(_) | Output::Snapshot(_) => return None,
+    })
 }
 
 /// JSON is written in very small pieces, most of them one byte, which is cheaply told.

@@ -19,14 +19,11 @@ use pcap_file::{
         },
     },
 };
+use upload_protocol::{ConnectionId, End};
 
 use super::Render;
 use crate::{
-    core::{
-        connection::ConnectionId,
-        end::End,
-        output::{Output, SegmentLine},
-    },
+    core::output::{Output, TracedSegment},
     sink::output_file::Destination,
 };
 
@@ -73,20 +70,20 @@ impl Pcapng {
         Ok((Self { writer, known }, header))
     }
 
-    fn segment(&mut self, segment: &SegmentLine) -> io::Result<()> {
-        let seen_at = if segment.told.seen_leaving {
-            segment.told.from
+    fn segment(&mut self, segment: &TracedSegment) -> io::Result<()> {
+        let seen_at = if segment.line.seen_leaving {
+            segment.line.from
         } else {
-            segment.told.from.other()
+            segment.line.from.other()
         };
         let packet = EnhancedPacketBlock {
             interface_id: match seen_at {
                 End::Client => 0,
                 End::Server => 1,
             },
-            timestamp: Duration::from_nanos(u64::try_from(segment.at.unix_ns).unwrap_or(0)),
-            original_len: segment.told.packet_len,
-            data: Cow::Borrowed(&segment.told.packet),
+            timestamp: Duration::from_nanos(u64::try_from(segment.line.at.unix_ns).unwrap_or(0)),
+            original_len: segment.packet_len,
+            data: Cow::Borrowed(&segment.packet),
             options: vec![EnhancedPacketOption::Comment(Cow::Owned(
                 self.comment(segment),
             ))],
@@ -97,9 +94,9 @@ impl Pcapng {
             .map_err(into_io)
     }
 
-    fn comment(&self, segment: &SegmentLine) -> String {
-        let mut comment = format!("connection {}", segment.connection);
-        let Some(known) = self.known.get(&segment.connection) else {
+    fn comment(&self, segment: &TracedSegment) -> String {
+        let mut comment = format!("connection {}", segment.line.connection);
+        let Some(known) = self.known.get(&segment.line.connection) else {
             return comment;
         };
         for (end, owner) in [("client", &known.client), ("server", &known.server)] {

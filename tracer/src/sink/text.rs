@@ -14,23 +14,18 @@ use std::{
     net::SocketAddr,
 };
 
-use upload_server::record::Outcome;
+use upload_protocol::{
+    RolesFrom,
+    line::{LostLine, Missing, SummaryLine, UploadLine},
+    timeline::{Certainty, Endpoint, Incomplete, Timeline, UploadSummary},
+    units::{bytes_or_unknown, duration, plain, status_text},
+    upload::Outcome,
+};
 
 pub use self::styles::Styles;
 use self::{chart::put, packets::PacketList, separated::Separated};
-use super::{
-    Render,
-    units::{bytes_or_unknown, duration, plain, status_text},
-};
-use crate::{
-    core::{
-        connection::RolesFrom,
-        input::Missing,
-        output::{LostLine, Output, SummaryLine, UploadLine},
-        timeline::{Certainty, Endpoint, Timeline, UploadSummary},
-    },
-    source::recording::Scope,
-};
+use super::Render;
+use crate::core::{output::Output, scope::Scope};
 
 /// See the module.
 pub struct Text {
@@ -85,7 +80,7 @@ impl Text {
             write_whose(out, styles, timeline)?;
         }
         write_others(out, timeline)?;
-        let whole = whole_ns(timeline);
+        let whole = timeline.last_ns();
         if let Some(initiation) = timeline.initiation() {
             phases::initiation(out, styles, initiation, timeline, whole)?;
             if self.explain {
@@ -116,7 +111,7 @@ impl Text {
         }
         let bad = styles.bad;
         for reason in &timeline.incomplete {
-            if *reason != "it was still open" {
+            if *reason != Incomplete::StillOpen {
                 writeln!(out, "  {bad}incomplete{bad:#}   {reason}")?;
             }
         }
@@ -152,7 +147,7 @@ impl Render for Text {
         }
         match output {
             Output::State(_) | Output::Snapshot(_) => Ok(()),
-            Output::Segment(segment) => self.packets.write(to, segment),
+            Output::Segment(segment) => self.packets.write(to, &segment.line),
             Output::Upload(upload) => write_lone_upload(to, self.styles, upload),
             Output::Progress(timeline) => {
                 self.timeline(timeline, to)?;
@@ -213,7 +208,7 @@ fn write_ends(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
 
 /// How long the connection lasted, as far as that is known.
 fn write_took(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
-    let (lacks_begin, whole) = (timeline.lacks_begin(), duration(whole_ns(timeline)));
+    let (lacks_begin, whole) = (timeline.lacks_begin(), duration(timeline.last_ns()));
     match timeline.open_for_ns.map(duration) {
         Some(so_far) if timeline.lost > 0 => write!(out, "watched for {so_far}"),
         Some(so_far) if lacks_begin => write!(out, "open for more than {so_far}"),
@@ -248,7 +243,7 @@ fn write_ending(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::R
         ids.next(out);
         put(out, &plain(&upload.id));
     }
-    let whole = duration(whole_ns(timeline));
+    let whole = duration(timeline.last_ns());
     write!(
         out,
         "{bold:#}  its connection closed after {whole}\n  termination  "
@@ -358,27 +353,4 @@ fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
         out.push(b'?');
     }
     Ok(())
-}
-
-/// From the beginning to the last thing that is known.
-fn whole_ns(timeline: &Timeline) -> u64 {
-    let exchanges = timeline
-        .maintenance()
-        .map_or(&[][..], |maintenance| &maintenance.exchanges);
-    let ends = exchanges.iter().flat_map(|exchange| {
-        [
-            exchange.request.span.end_ns,
-            exchange.body.span.end_ns,
-            exchange.response.span.end_ns,
-        ]
-    });
-    let phases = [
-        timeline.initiation().and_then(|phase| phase.end_ns),
-        timeline
-            .initiation()
-            .and_then(|phase| phase.steps.last()?.at_ns),
-        timeline.maintenance().and_then(|phase| phase.end_ns),
-        timeline.termination().and_then(|phase| phase.end_ns),
-    ];
-    ends.chain(phases).flatten().max().unwrap_or(0)
 }

@@ -10,12 +10,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::thread::CapabilitySet;
 use tracing::error;
+use upload_protocol::Moment;
 
 use super::{Render, losses::Losses};
-use crate::{
-    core::{moment::Moment, output::Output},
-    privileges,
-};
+use crate::{core::output::Output, privileges};
 
 /// What happens to outputs when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

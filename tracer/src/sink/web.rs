@@ -13,18 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::body::Bytes;
 use tracing::{debug, warn};
-use upload_server::record::Cookie;
+use upload_protocol::{
+    ConnectionId,
+    client::Bytes,
+    explain::explained_line,
+    line::UploadLine,
+    timeline::{Certainty, Timeline, UploadSummary},
+    upload::Cookie,
+};
 
 use self::control::Control;
 pub use self::thread::WebThread;
-use super::explain::explained;
-use crate::core::{
-    connection::ConnectionId,
-    output::{Output, UploadLine},
-    timeline::{Certainty, Phase, Timeline, UploadSummary},
-};
+use crate::core::output::Output;
 
 /// How long nothing is tried once the server did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -124,13 +125,12 @@ impl Web {
         if uploads.is_empty() {
             return;
         }
-        let timeline = explained(timeline);
-        let whole = (reported(&timeline).count() <= MOST_WHOLE)
-            .then(|| line(timeline.clone()))
+        let whole = (reported(timeline).count() <= MOST_WHOLE)
+            .then(|| line(timeline))
             .flatten()
             .filter(|line| line.len() <= MOST_BYTES);
         for upload in uploads {
-            match whole.clone().or_else(|| line(of_upload(&timeline, upload))) {
+            match whole.clone().or_else(|| line(&of_upload(timeline, upload))) {
                 Some(body) => self.hand_in(upload, body),
                 None => self.lost += 1,
             }
@@ -170,7 +170,7 @@ impl Web {
         if timeline.uploads.iter().any(is_inferred) {
             return;
         }
-        let body = line(explained(timeline)).filter(|line| line.len() <= MOST_BYTES);
+        let body = line(timeline).filter(|line| line.len() <= MOST_BYTES);
         let Some(body) = body else {
             return;
         };
@@ -201,8 +201,8 @@ fn reported(timeline: &Timeline) -> impl Iterator<Item = &str> {
 }
 
 /// The line that NDJSON has of it.
-fn line(timeline: Timeline) -> Option<Bytes> {
-    let mut line = serde_json::to_vec(&Output::Timeline(Box::new(timeline))).ok()?;
+fn line(timeline: &Timeline) -> Option<Bytes> {
+    let mut line = serde_json::to_vec(&explained_line(timeline)).ok()?;
     line.push(b'\n');
     Some(line.into())
 }
@@ -211,15 +211,10 @@ fn line(timeline: Timeline) -> Option<Bytes> {
 fn of_upload(timeline: &Timeline, upload: &str) -> Timeline {
     let mut own = timeline.clone();
     own.uploads.retain(|listed| listed.id == upload);
-    for phase in &mut own.phases {
-        if let Phase::Maintenance(phase) = phase {
-            let all = phase.exchanges.len();
-            phase.exchanges.retain(|exchange| {
-                exchange.upload.as_deref() == Some(upload)
-                    || exchange.uploads.iter().any(|id| id == upload)
-            });
-            phase.exchanges_left_out += all - phase.exchanges.len();
-        }
+    if let Some(phase) = own.maintenance_mut() {
+        let all = phase.exchanges.len();
+        phase.exchanges.retain(|exchange| exchange.is_of(upload));
+        phase.exchanges_left_out += all - phase.exchanges.len();
     }
     own
 }

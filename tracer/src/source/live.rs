@@ -10,8 +10,8 @@ use tokio::{
 
 use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
 use crate::{
-    core::input::{Feed, Input, Tick},
-    kernel::{Probe, clock, sockets::OpenSocket},
+    core::input::{Feed, Input, OpenSocket, Tick},
+    kernel::{Probe, clock},
     message,
 };
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 use tracing::debug;
 
-use crate::kernel::sockets::{self, Present};
+use crate::{core::input::Present, kernel::sockets};
 
 /// A loss seldom comes alone.
 const AFTER: Duration = Duration::from_secs(2);

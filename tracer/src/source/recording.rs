@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
 use crate::{
-    core::input::{CgroupName, Feed, Input, Missing, ProgramCost, Tick},
-    kernel::sockets::{OpenSocket, Present},
+    core::{
+        input::{CgroupName, Feed, Input, Missing, OpenSocket, Present, ProgramCost, Tick},
+        scope::Scope,
+    },
     sink::output_file::Destination,
 };
 
@@ -29,31 +31,6 @@ const COST: u8 = 5;
 const MISSING: u8 = 6;
 const ROOM: u8 = 7;
 const PRESENT: u8 = 8;
-
-/// What was asked for, as far as the output depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// An upload server's uploads, rather than connections of all kinds.
-    pub uploads_only: bool,
-    /// Every segment is shown.
-    pub segments: bool,
-    /// Every segment is traced, for this or for another output.
-    pub every_segment: bool,
-}
-
-impl Scope {
-    const fn to_byte(self) -> u8 {
-        self.uploads_only as u8 | (self.segments as u8) << 1 | (self.every_segment as u8) << 2
-    }
-
-    const fn from_byte(byte: u8) -> Self {
-        Self {
-            uploads_only: byte & 1 != 0,
-            segments: byte & 2 != 0,
-            every_segment: byte & 4 != 0,
-        }
-    }
-}
 
 /// Writes inputs.
 pub struct Recorder<W: Write> {

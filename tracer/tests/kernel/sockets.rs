@@ -16,12 +16,10 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use tracer::{
-    core::{
-        address::Address,
-        event::{Addresses, State},
-    },
-    kernel::sockets::{self, Dump, OpenSocket},
+    core::{address::Address, event::Addresses, input::OpenSocket},
+    kernel::sockets::{self, Dump},
 };
+use upload_protocol::State;
 
 use crate::lab::{Lab, run};
 

@@ -2,11 +2,10 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use super::{Connection, ConnectionId, Learned, Owner, Task, View};
-use crate::core::{
-    address::Address,
-    event::{AcceptQueue, Addresses},
-};
+use upload_protocol::{AcceptQueue, ConnectionId, OwnerFrom};
+
+use super::{Connection, Owner, Task, View};
+use crate::core::{address::Address, event::Addresses};
 
 /// A tracer may keep a hundred thousand connections, and most of the time most of them are idle:
 /// what each of them takes is most of what the tracer takes.
@@ -26,30 +25,30 @@ fn view() -> View {
     View::new(1, addresses)
 }
 
-fn acted(pid: u32, learned: Learned) -> Owner {
+fn acted(pid: u32, from: OwnerFrom) -> Owner {
     let task = Arc::new(Task {
         pid,
         uid: 0,
         comm: "curl".into(),
         cgroup: 0,
     });
-    Owner { task, learned }
+    Owner { task, from }
 }
 
 #[test]
 fn holders_are_those_that_acted_with_what_they_did_first() {
-    let check = |acts: &[(u32, Learned)], owner: (u32, Learned), holders: &[(u32, Learned)]| {
-        let mut view = view();
-        for (pid, learned) in acts {
-            let Owner { task, learned } = acted(*pid, *learned);
-            view.learn_owner(task, learned);
-        }
-        let short = |owner: &Owner| (owner.task.pid, owner.learned);
-        assert_eq!(view.owner.as_ref().map(short), Some(owner), "{acts:?}");
-        let found: Vec<_> = view.incidents().holders.iter().map(short).collect();
-        assert_eq!(found, holders, "{acts:?}");
-    };
-    let (connect, read, send) = (Learned::Connect, Learned::Read, Learned::Send);
+    let check =
+        |acts: &[(u32, OwnerFrom)], owner: (u32, OwnerFrom), holders: &[(u32, OwnerFrom)]| {
+            let mut view = view();
+            for (pid, from) in acts {
+                view.learn_owner(acted(*pid, *from).task, *from);
+            }
+            let short = |owner: &Owner| (owner.task.pid, owner.from);
+            assert_eq!(view.owner.as_ref().map(short), Some(owner), "{acts:?}");
+            let found: Vec<_> = view.incidents().holders.iter().map(short).collect();
+            assert_eq!(found, holders, "{acts:?}");
+        };
+    let (connect, read, send) = (OwnerFrom::Connect, OwnerFrom::Read, OwnerFrom::Send);
     check(&[(1, connect), (1, read), (1, send)], (1, connect), &[]);
     check(&[(1, send), (1, read)], (1, read), &[(1, send)]);
     check(&[(1, send), (2, send)], (1, send), &[(1, send), (2, send)]);

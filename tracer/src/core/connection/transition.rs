@@ -1,8 +1,7 @@
 //! A socket's changes of state, and what is kept of its counters then.
 
 use tracer_ebpf::record::Counters;
-
-use crate::core::event::State;
+use upload_protocol::State;
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tracer_ebpf::record::{Counters, Passed};
+use upload_protocol::{OwnerFrom, State};
 
-use super::{Counted, HeldBack, Incidents, Learned, Opened, Owner, Reset, Task, Transition};
-use crate::core::event::{Addresses, State};
+use super::{Counted, HeldBack, Incidents, Opened, Owner, Reset, Task, Transition};
+use crate::core::event::Addresses;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,13 +95,13 @@ impl View {
     }
 
     /// Notes whose socket it is, unless something better is known.
-    pub fn learn_owner(&mut self, task: Arc<Task>, learned: Learned) {
-        let acted = Owner { task, learned };
+    pub fn learn_owner(&mut self, task: Arc<Task>, from: OwnerFrom) {
+        let acted = Owner { task, from };
         let Some(owner) = &self.owner else {
             self.owner = Some(acted);
             return;
         };
-        let is_better = acted.learned < owner.learned;
+        let is_better = acted.from < owner.from;
         if !is_better && acted.task.pid == owner.task.pid {
             return;
         }

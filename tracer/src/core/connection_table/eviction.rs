@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::{ConnectionTable, Key};
-use crate::{
-    core::connection::{Unfinished, View},
-    kernel::sockets::Present,
+use crate::core::{
+    connection::{Unfinished, View},
+    input::Present,
 };
 
 /// A socket is not to be found at once when it begins to connect.

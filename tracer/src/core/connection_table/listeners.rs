@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use crate::core::{address::Address, end::End, event::Addresses};
+use upload_protocol::End;
+
+use crate::core::{address::Address, event::Addresses};
 
 /// See the module. By network namespace.
 #[derive(Debug, Default)]

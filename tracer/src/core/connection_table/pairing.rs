@@ -3,14 +3,10 @@
 //! numbers, which nothing on the way changes but a proxy.
 
 use foldhash::HashMap;
+use upload_protocol::{End, Flags};
 
 use super::Key;
-use crate::core::{
-    address::Address,
-    end::End,
-    event::Addresses,
-    segment::{Flags, Segment},
-};
+use crate::core::{address::Address, event::Addresses, segment::Segment};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -4,14 +4,10 @@
 use std::collections::{VecDeque, vec_deque};
 
 use foldhash::HashMap;
+use upload_protocol::{End, Flags};
 
 use super::pairing::Numbers;
-use crate::core::{
-    address::Address,
-    end::End,
-    event::Aside,
-    segment::{Flags, Segment},
-};
+use crate::core::{address::Address, event::Aside, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are dropped.
 const MOST: usize = 4096;

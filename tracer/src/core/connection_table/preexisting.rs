@@ -1,10 +1,9 @@
 //! Sockets that were there before the tracer.
 
+use upload_protocol::OwnerFrom;
+
 use super::ConnectionTable;
-use crate::{
-    core::connection::{Learned, Task},
-    kernel::sockets::OpenSocket,
-};
+use crate::core::{connection::Task, input::OpenSocket};
 
 impl ConnectionTable {
     /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
@@ -44,7 +43,7 @@ impl ConnectionTable {
             view.found_ns = Some(mono_ns);
         }
         for task in holders {
-            view.learn_owner(task, Learned::Proc);
+            view.learn_owner(task, OwnerFrom::Proc);
         }
     }
 }

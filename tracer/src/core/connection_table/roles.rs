@@ -1,11 +1,9 @@
 //! Which end of a connection a socket is.
 
+use upload_protocol::{End, RolesFrom, State};
+
 use super::{ConnectionTable, pairing::Pair};
-use crate::core::{
-    connection::RolesFrom,
-    end::End,
-    event::{Addresses, State},
-};
+use crate::core::event::Addresses;
 
 impl ConnectionTable {
     /// Which end a socket is: its birth tells. Of one that began before the tracer did, the other

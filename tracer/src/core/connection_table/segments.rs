@@ -1,9 +1,10 @@
 //! Segments on their way to their connection's dialogue.
 
+use upload_protocol::End;
+
 use super::{ConnectionTable, Key, pairing::Numbers};
 use crate::core::{
-    dialogue::{Sighting, Told},
-    end::End,
+    dialogue::{RelativeSegment, Sighting},
     event::{Addresses, Aside},
     segment::Segment,
 };
@@ -11,7 +12,7 @@ use crate::core::{
 impl ConnectionTable {
     /// Goes through the segments that were seen before `before_ns`; tells them by connection where
     /// they are to be told.
-    pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<Told>)> {
+    pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<RelativeSegment>)> {
         let mut all = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
             let Some(connection) = self.connections.get_mut(&key) else {

@@ -4,43 +4,10 @@
 
 use std::num::NonZeroU16;
 
-use serde::Serialize;
+use upload_protocol::{Flags, segment::Analysis};
 
 use super::in_flight::Seen;
-use crate::core::segment::{Flags, Segment};
-
-/// What a segment is in the light of those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Analysis {
-    /// Sequence numbers that were sent before.
-    Retransmission,
-    /// A retransmission of what two duplicate acknowledgments asked for, within 20 ms.
-    FastRetransmission,
-    /// A retransmission of what the peer had acknowledged already.
-    SpuriousRetransmission,
-    /// It arrived after a segment that was sent later.
-    OutOfOrder,
-    /// Sequence numbers before it were not seen.
-    PreviousSegmentNotSeen,
-    /// The receiver's buffer is full.
-    ZeroWindow,
-    /// A window and an acknowledgment already sent.
-    DuplicateAck,
-    /// Nothing but the number before the next: it asks whether the peer is there.
-    KeepAlive,
-}
-
-impl Analysis {
-    /// Whether it says that the numbers were sent before.
-    #[must_use]
-    pub const fn is_retransmission(self) -> bool {
-        matches!(
-            self,
-            Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission
-        )
-    }
-}
+use crate::core::segment::Segment;
 
 /// How far one end has come.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 
+use upload_protocol::{End, Flags};
+
 use super::Sighting;
-use crate::core::{
-    end::End,
-    segment::{Flags, Segment},
-};
+use crate::core::segment::Segment;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]

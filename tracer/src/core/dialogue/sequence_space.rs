@@ -1,11 +1,10 @@
 //! What is known of the segments that one end sends: numbers them from the initial sequence number,
 //! and scales their windows.
 
-use super::{
-    analysis::{Analysis, Progress},
-    in_flight::Seen,
-};
-use crate::core::segment::{Flags, Segment};
+use upload_protocol::{Flags, segment::Analysis};
+
+use super::{analysis::Progress, in_flight::Seen};
+use crate::core::segment::Segment;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +18,7 @@ pub(super) struct SequenceSpace {
     progress: Progress,
 }
 
-/// A segment in relation to those before it: the fields of [`Told`](super::Told) with these names.
+/// A segment in relation to those before it: the fields of [`RelativeSegment`](super::Told) with these names.
 pub(super) struct Position {
     pub(super) seq: u32,
     pub(super) ack: u32,

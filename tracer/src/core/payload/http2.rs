@@ -1,12 +1,12 @@
 //! HTTP/2 in clear text with prior knowledge (RFC 9113, section 3.3): its frames are counted by type
 //! as far as their headers were captured. What they say is compressed, and is not read.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
+use upload_protocol::{
+    End,
+    timeline::{FrameCount, Http2Frames},
+};
 
 use super::stream::Piece;
-use crate::core::end::End;
 
 /// Both directions of HTTP/2.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,33 +14,6 @@ pub(super) struct Conversation {
     frames: Http2Frames,
     client: Half,
     server: Half,
-}
-
-/// The frames that each end sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Http2Frames {
-    /// By the client, after its preface.
-    pub client: FrameCount,
-    /// By the server.
-    pub server: FrameCount,
-}
-
-/// One end's frames.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FrameCount {
-    /// How many of each type, and their payload in bytes, by the names of RFC 9113, section 6.
-    pub types: BTreeMap<&'static str, Frames>,
-    /// Whether others were sent whose headers lay in a hole of the capture.
-    pub more: bool,
-}
-
-/// Frames of one type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Frames {
-    /// How many.
-    pub frames: u64,
-    /// Their payload as their headers announce it.
-    pub bytes: u64,
 }
 
 /// One direction.
@@ -115,7 +88,7 @@ impl Half {
                         && header.len() == HEADER_BYTES
                     {
                         let length = u64::from(u32::from_be_bytes([0, a, b, c]));
-                        let known = count.types.entry(name(kind)).or_default();
+                        let known = count.types.entry(name(kind).into()).or_default();
                         known.frames += 1;
                         known.bytes += length;
                         *self = if length == 0 {

@@ -1,8 +1,9 @@
 //! One direction's byte stream: puts segments into their order by leaving out what was passed, and
 //! says where the holes are. It does not wait for what is missing.
 
+use upload_protocol::End;
+
 use super::Burst;
-use crate::core::end::End;
 
 /// How far a direction was passed.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,8 +7,9 @@ mod http2;
 mod lies;
 mod tls;
 
+use upload_protocol::End;
+
 use super::{Burst, Payload, Protocol};
-use crate::core::end::End;
 
 /// One end's bytes, all at once.
 type Turn = (End, Vec<u8>);
@@ -85,7 +86,9 @@ fn text(from: End, text: &str) -> Turn {
 /// What is malformed, as text.
 fn complaints(payload: &Payload) -> Vec<&'static str> {
     let complaints = payload.malformed().iter();
-    complaints.map(|malformed| malformed.what).collect()
+    complaints
+        .map(|malformed| malformed.defect.name())
+        .collect()
 }
 
 #[test]

@@ -7,13 +7,17 @@ mod hello;
 mod names;
 mod record;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use upload_protocol::{
+    End,
+    timeline::{AlertLevel, ContentType, TlsMessage, TlsVersion},
+};
 
 pub(super) use self::{conversation::Conversation, record::looks_like_record};
-use crate::core::end::End;
 
 /// What TLS said on a connection.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// The handshake messages, in the order in which they were sent, and the first application data
     /// of each end. In TLS 1.3 the server's first application data is left out: it looks like the
@@ -31,13 +35,13 @@ pub struct Tls {
     pub alpn: Option<String>,
     /// The versions that the client offered (RFC 8446, section 4.2.1), or else its newest (RFC 5246,
     /// section 7.4.1.2), without those that stand for nothing (RFC 8701).
-    pub versions_offered: Vec<String>,
+    pub versions_offered: Vec<TlsVersion>,
     /// The version chosen.
-    pub version: Option<String>,
+    pub version: Option<TlsVersion>,
     /// How many cipher suites the client listed, those included that stand for nothing.
     pub cipher_suites_offered: usize,
     /// The one chosen, by IANA's name, or in hexadecimal.
-    pub cipher_suite: Option<String>,
+    pub cipher_suite: Option<Cow<'static, str>>,
     /// Whether an earlier session went on: in TLS 1.3 whether the server took a pre-shared key (RFC
     /// 8446, section 4.2.11), before that whether it repeated the client's session id or sent no
     /// certificate before its ChangeCipherSpec (RFC 5246, section 7.3; RFC 5077, section 3.1).
@@ -53,10 +57,9 @@ pub struct Tls {
 /// Where it is encrypted, it is `inferred`: before TLS 1.3 Finished is the handshake record after a
 /// ChangeCipherSpec (RFC 5246, section 7.4.9); in TLS 1.3 the lengths of the records tell (RFC 8446,
 /// section 4.4.4). What they do not tell is left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsStep {
-    /// Its name in the RFC.
-    pub name: &'static str,
+    pub name: TlsMessage,
     /// When its first byte was sent.
     pub mono_ns: u64,
     /// Who sent it.
@@ -66,7 +69,7 @@ pub struct TlsStep {
 }
 
 /// A record's header (RFC 8446, section 5.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsRecord {
     /// When its first byte was sent.
     pub mono_ns: u64,
@@ -74,8 +77,7 @@ pub struct TlsRecord {
     pub from: End,
     /// The number of its type.
     pub content_type: u8,
-    /// The name of that.
-    pub name: &'static str,
+    pub name: ContentType,
     /// The version field, which says little: 0x0303 from TLS 1.2 on.
     pub version: u16,
     /// Bytes after the header.
@@ -83,16 +85,16 @@ pub struct TlsRecord {
 }
 
 /// An alert (RFC 8446, section 6; RFC 5246, section 7.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsAlert {
     /// When its record began.
     pub mono_ns: u64,
     /// Who sent it.
     pub from: End,
     /// `warning` or `fatal`, where it is in the clear and was captured.
-    pub level: Option<&'static str>,
+    pub level: Option<AlertLevel>,
     /// Its name, the number of one without, `encrypted`, or `not captured`.
-    pub description: String,
+    pub description: Cow<'static, str>,
 }
 
 /// A record's most bytes in TLS 1.3 (RFC 8446, section 5.2), and in the clear.

@@ -1,10 +1,7 @@
 //! Connections that leave the table before their end.
 
 use super::Pipeline;
-use crate::{
-    core::{connection::Unfinished, output::Output},
-    kernel::sockets::Present,
-};
+use crate::core::{connection::Unfinished, input::Present, output::Output};
 
 /// Of a full table, one connection in so many is dropped at once: finding the idlest takes a look at
 /// all.
@@ -20,7 +17,7 @@ impl Pipeline {
         }
         for key in self.table.idlest(excess + room / DROP_ONE_IN) {
             if self.closed.remove(&key).is_none() {
-                self.table.leave_unfinished(key, Unfinished::Dropped);
+                self.table.leave_unfinished(key, Unfinished::Evicted);
                 self.dropped += 1;
             }
             self.tell(key, out);

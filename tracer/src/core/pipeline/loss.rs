@@ -1,10 +1,9 @@
 //! What was lost: at which hop, how much, when, and which connections it touches.
 
+use upload_protocol::line::{Hop, LostLine};
+
 use super::Pipeline;
-use crate::core::{
-    input::Tick,
-    output::{Hop, LostLine, Output},
-};
+use crate::core::{input::Tick, output::Output};
 
 impl Pipeline {
     pub(super) fn report_lost(&mut self, before: Tick, out: &mut Vec<Output>) {
@@ -31,7 +30,7 @@ impl Pipeline {
         let dropped = std::mem::take(&mut self.dropped);
         self.tell_lost(Hop::Table, dropped, before, out);
         let early = self.table.take_early_dropped();
-        self.tell_lost(Hop::Early, early, before, out);
+        self.tell_lost(Hop::Handshakes, early, before, out);
     }
 
     fn tell_lost(&mut self, hop: Hop, count: u64, before: Tick, out: &mut Vec<Output>) {

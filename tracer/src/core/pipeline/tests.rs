@@ -1,18 +1,18 @@
 //! Numbers at the end of their range, as only a damaged recording has them; and what was lost.
 
 use tracer_ebpf::record::{self, StateChange, state};
-use upload_server::record::FeedLine;
+use upload_protocol::{
+    ConnectionId,
+    line::Hop,
+    timeline::{Incomplete, Timeline},
+    upload::FeedLine,
+};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::Pipeline;
-use crate::{
-    core::{
-        connection::ConnectionId,
-        input::{Feed, Input, Tick},
-        output::{Hop, Output},
-        timeline::Timeline,
-    },
-    kernel::sockets::Present,
+use crate::core::{
+    input::{Feed, Input, Present, Tick},
+    output::Output,
 };
 
 const LAST: u64 = u64::MAX;
@@ -176,7 +176,7 @@ fn too_many_handshakes() {
     for output in outputs {
         match output {
             Output::Lost(line) => {
-                assert_eq!((line.hop, line.at_most), (Hop::Early, true));
+                assert_eq!((line.hop, line.at_most), (Hop::Handshakes, true));
                 dropped += line.count;
             }
             Output::Timeline(timeline) => touched.push((timeline.client.port, timeline.lost)),
@@ -191,7 +191,7 @@ fn too_many_handshakes() {
 /// beginning was lost.
 #[test]
 fn a_beginning_that_may_be_lost() {
-    let check = |lost: u64, expected: &str| {
+    let check = |lost: u64, expected: Incomplete| {
         let mut pipeline = Pipeline::new(false);
         let mut outputs = Vec::new();
         pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
@@ -203,13 +203,10 @@ fn a_beginning_that_may_be_lost() {
             Output::Timeline(timeline) => Some(timeline.incomplete),
             _ => None,
         });
-        assert_eq!(reasons.unwrap(), [expected, "it was still open"]);
+        assert_eq!(reasons.unwrap(), [expected, Incomplete::StillOpen]);
     };
-    check(0, "it began before the tracer did");
-    check(
-        1,
-        "its beginning was not seen: it was lost, or before the tracer's",
-    );
+    check(0, Incomplete::BeganBefore);
+    check(1, Incomplete::BeginUnseen);
 }
 
 /// Of too many connections, the idlest are told unfinished and counted; those that closed are not.
@@ -252,7 +249,7 @@ fn too_many_connections() {
     }
     let unfinished: Vec<u16> = told
         .iter()
-        .filter(|(_, why)| why.contains(&"it was idle, and there were too many connections"))
+        .filter(|(_, why)| why.contains(&Incomplete::Evicted))
         .map(|(port, _)| *port)
         .collect();
     // Room for one in sixteen more is made with the first, and again when that is used up.
@@ -305,10 +302,7 @@ fn connections_whose_end_was_lost() {
     let names: Vec<_> = told.iter().map(|one| one.connection).collect();
     assert_eq!(names, [ConnectionId::new(GONE, None)]);
     assert!(!told[0].open);
-    let why = [
-        "its end was not seen",
-        "records were lost while it was open",
-    ];
+    let why = [Incomplete::EndUnseen, Incomplete::LostRecords];
     assert_eq!(told[0].incomplete, why);
 }
 
@@ -387,10 +381,7 @@ fn a_machine_that_was_suspended() {
     let touched: Vec<bool> = outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Timeline(told) => {
-                let why = "the machine was suspended meanwhile, and its clock stood still";
-                Some(told.incomplete.contains(&why))
-            }
+            Output::Timeline(told) => Some(told.incomplete.contains(&Incomplete::Suspended)),
             _ => None,
         })
         .collect();

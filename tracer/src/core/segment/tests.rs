@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::{any, prop, prop_assert, proptest};
+use upload_protocol::{Flags, SegmentOptions};
 
-use super::{Flags, NoSegment, Options, Segment};
+use super::{NoSegment, Segment, parse_options};
 
 /// An IPv4 packet with these TCP options and this payload.
 fn packet(options: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -72,27 +73,27 @@ fn headers_that_lie() {
 
 #[test]
 fn options_by_name() {
-    let check = |bytes: &[u8], expected: Options| assert_eq!(Options::parse(bytes), expected);
-    let none = Options::default;
+    let check = |bytes: &[u8], expected: SegmentOptions| assert_eq!(parse_options(bytes), expected);
+    let none = SegmentOptions::default;
     check(&[], none());
     check(&[0, 2, 4, 5, 6], none());
     check(
         &[1, 1, 3, 3, 7],
-        Options {
+        SegmentOptions {
             window_scale: Some(7),
             ..none()
         },
     );
     check(
         &[4, 2],
-        Options {
+        SegmentOptions {
             sack_permitted: true,
             ..none()
         },
     );
     check(
         &[8, 10, 0, 0, 0, 1, 0, 0, 0, 2],
-        Options {
+        SegmentOptions {
             tsval: Some(1),
             tsecr: Some(2),
             ..none()
@@ -100,28 +101,28 @@ fn options_by_name() {
     );
     check(
         &[5, 10, 0, 0, 0, 1, 0, 0, 0, 2],
-        Options {
+        SegmentOptions {
             sack: vec![(1, 2)],
             ..none()
         },
     );
     check(
         &[34, 2],
-        Options {
+        SegmentOptions {
             fast_open: Some(String::new()),
             ..none()
         },
     );
     check(
         &[34, 4, 0xab, 1],
-        Options {
+        SegmentOptions {
             fast_open: Some("ab01".to_owned()),
             ..none()
         },
     );
     check(
         &[253, 2],
-        Options {
+        SegmentOptions {
             other: vec![253],
             ..none()
         },
@@ -139,7 +140,7 @@ fn options_that_lie() {
         &[5, 9, 0, 0, 0, 1, 0, 0, 0],
     ];
     for bytes in cases {
-        assert!(Options::parse(bytes).malformed, "{bytes:?}");
+        assert!(parse_options(bytes).malformed, "{bytes:?}");
     }
 }
 
@@ -156,7 +157,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_options(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-        let options = Options::parse(&bytes);
+        let options = parse_options(&bytes);
         prop_assert!(options.sack.len() * 8 <= bytes.len());
     }
 }

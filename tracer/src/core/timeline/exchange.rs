@@ -1,140 +1,18 @@
 //! A request and its response: from the segments where these show both in the clear, else from the
 //! server's own clock readings. Uploads that the server reported are put to theirs.
 
-use std::borrow::Cow;
-
-use serde::Serialize;
 use tracer_ebpf::record::{EGRESS, INGRESS};
-use upload_server::record::Upload;
-
-use super::{Bytes, Certainty, Origin};
-use crate::core::{
-    connection::Connection,
-    end::End,
-    payload::{HttpExchange, HttpRequest},
+use upload_protocol::{
+    End,
+    timeline::{Body, Bytes, Certainty, Exchange, KnownBy, Request, Response, Span},
+    upload::Upload,
 };
 
-/// One request and its response.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Exchange {
-    /// The request head.
-    pub request: Request,
-    /// The request body.
-    pub body: Body,
-    /// From the last byte of the body to the response: the server thinks.
-    pub wait: Span,
-    /// The response.
-    pub response: Response,
-    /// Who tells the times: the segments, where they show the whole exchange in the clear, or else
-    /// the server's own clock readings.
-    pub known_by: KnownBy,
-    /// The upload it carried; the first of several; `null` for none, or none that a server reported.
-    pub upload: Option<String>,
-    /// All of them, where a form carried several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub uploads: Vec<String>,
-    /// Which request on the connection, counted from 1. From 2 on, the handshake was paid by an
-    /// earlier one.
-    pub sequence: u32,
-    /// What it means, in a sentence; where explanations were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub explain: Option<String>,
-}
-
-/// A stretch of time; an end that was not seen is `null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Span {
-    /// Its beginning.
-    pub start_ns: Option<u64>,
-    /// Its end.
-    pub end_ns: Option<u64>,
-    /// How the two are known.
-    pub certainty: Certainty,
-}
-
-/// A request head: from its first segment to its last, or, where the server tells it, from the
-/// first byte read to the last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Request {
-    /// When.
-    #[serde(flatten)]
-    pub span: Span,
-    /// The method.
-    pub method: Cow<'static, str>,
-    /// The target.
-    pub target: String,
-    /// The protocol version.
-    pub version: Cow<'static, str>,
-    /// The field Content-Length.
-    pub content_length: Option<u64>,
-    /// When the server said `100 Continue`, which the client waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub continue_ns: Option<u64>,
-}
-
-/// Who tells the times of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said above")]
-pub enum KnownBy {
-    Server,
-    Segments,
-}
-
-/// A request body: from its first segment to its last, or, where the server tells it, from the first
-/// byte handed to it to the last. The last segment's time is that of its arrival where the server's
-/// socket is on this machine, and that of its leaving where only the client's is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Body {
-    /// When.
-    #[serde(flatten)]
-    pub span: Span,
-    /// Bytes of the files in it that arrived, by the server's count; without a server's word, bytes
-    /// of the body that arrived.
-    pub bytes: Option<u64>,
-    /// Bytes of TCP payload of the body that the server's end had acknowledged when it answered;
-    /// `null` where the request is not in the clear, comes in chunks, or has more behind it.
-    pub acknowledged: Option<u64>,
-    /// The same as `bytes` per second; `null` for a body that took no time.
-    pub bytes_per_second: Option<u64>,
-}
-
-/// A response: from its first segment to its last, or, where the server tells it, from ready to
-/// handed to the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Response {
-    /// When.
-    #[serde(flatten)]
-    pub span: Span,
-    /// Its status; `null` where none was sent.
-    pub status: Option<u16>,
-}
-
-impl Span {
-    const fn is_whole(&self) -> bool {
-        self.start_ns.is_some() && self.end_ns.is_some()
-    }
-
-    /// The last payload of the connection is taken for the last of this.
-    const fn inferred(mut self) -> Self {
-        if matches!(self.certainty, Certainty::Observed) {
-            self.certainty = Certainty::Inferred;
-        }
-        self
-    }
-
-    fn new(start: Option<u64>, end: Option<u64>, origin: Origin) -> Self {
-        Self {
-            start_ns: start.map(|at| origin.since(at)),
-            end_ns: end.map(|at| origin.since(at)),
-            certainty: if start.is_some() && end.is_some() {
-                Certainty::Observed
-            } else {
-                Certainty::Unknown
-            },
-        }
-    }
-}
+use super::Origin;
+use crate::core::{
+    connection::Connection,
+    payload::{HttpExchange, HttpRequest},
+};
 
 /// The exchanges in their order, the uploads (the files of one form belong together) with theirs.
 pub(super) fn exchanges(
@@ -155,22 +33,22 @@ pub(super) fn exchanges(
             reports[next + place] = Some(files);
             next += place + 1;
         } else {
-            exchanges.extend(reported(files, origin));
+            exchanges.extend(by_server_clock(files, origin));
         }
     }
     let mut sequence = 0_u32;
     let last = seen.len().saturating_sub(1);
     for (number, (http, files)) in seen.iter().zip(reports).enumerate() {
-        let flow = if number == last {
-            Flow::of(connection, bytes)
+        let traffic = if number == last {
+            BodyTraffic::of(connection, bytes)
         } else {
-            Flow::default()
+            BodyTraffic::default()
         };
-        let shown = shown(http, &flow, origin);
-        let told = files.and_then(|files| reported(files, origin));
-        let exchange = match (shown, told) {
-            (Some(shown), Some(told)) => Some(together(shown, told)),
-            (shown, told) => shown.or(told),
+        let by_segments = by_segments(http, &traffic, origin);
+        let by_server = files.and_then(|files| by_server_clock(files, origin));
+        let exchange = match (by_segments, by_server) {
+            (Some(by_segments), Some(by_server)) => Some(together(by_segments, by_server)),
+            (by_segments, by_server) => by_segments.or(by_server),
         };
         if let Some(mut exchange) = exchange {
             if exchange.sequence == 0 {
@@ -192,39 +70,39 @@ fn is_of(files: &[&Upload], http: &HttpExchange) -> bool {
 
 /// What the segments show, with what only the server knows; what the server tells where the segments
 /// do not show the whole of it.
-fn together(shown: Exchange, told: Exchange) -> Exchange {
-    let whole = shown.request.span.is_whole()
-        && (told.body.bytes.unwrap_or(0) == 0 || shown.body.span.is_whole())
-        && (told.response.status.is_none() || shown.response.span.start_ns.is_some());
+fn together(by_segments: Exchange, by_server: Exchange) -> Exchange {
+    let whole = by_segments.request.span.is_whole()
+        && (by_server.body.bytes.unwrap_or(0) == 0 || by_segments.body.span.is_whole())
+        && (by_server.response.status.is_none() || by_segments.response.span.start_ns.is_some());
     if !whole {
         return Exchange {
             request: Request {
-                continue_ns: shown.request.continue_ns,
-                ..told.request
+                continue_ns: by_segments.request.continue_ns,
+                ..by_server.request
             },
             body: Body {
-                acknowledged: shown.body.acknowledged,
-                ..told.body
+                acknowledged: by_segments.body.acknowledged,
+                ..by_server.body
             },
-            ..told
+            ..by_server
         };
     }
-    let bytes = told.body.bytes;
+    let bytes = by_server.body.bytes;
     Exchange {
         body: Body {
-            acknowledged: shown.body.acknowledged,
-            ..Body::new(shown.body.span, bytes)
+            acknowledged: by_segments.body.acknowledged,
+            ..body(by_segments.body.span, bytes)
         },
-        upload: told.upload,
-        uploads: told.uploads,
-        sequence: told.sequence,
-        ..shown
+        upload: by_server.upload,
+        uploads: by_server.uploads,
+        sequence: by_server.sequence,
+        ..by_segments
     }
 }
 
 /// What passed on the whole connection, where the last exchange's ends are sought.
 #[derive(Debug, Default)]
-struct Flow {
+struct BodyTraffic {
     /// When each end's last payload passed.
     client_last: Option<u64>,
     server_last: Option<u64>,
@@ -232,7 +110,7 @@ struct Flow {
     client_bytes: Option<u64>,
 }
 
-impl Flow {
+impl BodyTraffic {
     fn of(connection: &Connection, bytes: Bytes) -> Self {
         let last_by = |end: End| {
             let (view, direction) = match (connection.view(end), connection.view(end.other())) {
@@ -252,19 +130,19 @@ impl Flow {
 
 /// An exchange from its segments. Where the other end spoke next, the last segment before that is
 /// known; else, in the last exchange, when the last payload passed.
-fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
+fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Option<Exchange> {
     let request = http.request.as_ref()?;
     let response = http.response.as_ref();
     let response_start = response.map(|response| response.start_ns);
     let body = Body {
         acknowledged: request.body_acknowledged,
-        ..body_shown(request, response_start, flow, origin)
+        ..body_shown(request, response_start, traffic, origin)
     };
     // What follows is another protocol's.
     let is_handed_over =
         request.method == "CONNECT" || response.is_some_and(|response| response.status == 101);
     let response_end = response.map(|response| {
-        let server_last = flow.server_last.filter(|_| !is_handed_over);
+        let server_last = traffic.server_last.filter(|_| !is_handed_over);
         response.last_ns.max(server_last.unwrap_or_default())
     });
     let request_end = match request.body_first_ns {
@@ -275,7 +153,7 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
     let wait_start = request_end.filter(|end| response_start.is_some_and(|start| *end <= start));
     Some(Exchange {
         request: Request {
-            span: Span::new(Some(request.start_ns), request.head_end_ns, origin),
+            span: span(Some(request.start_ns), request.head_end_ns, origin),
             method: request.method.clone(),
             target: request.target.clone(),
             version: request.version.into(),
@@ -283,41 +161,40 @@ fn shown(http: &HttpExchange, flow: &Flow, origin: Origin) -> Option<Exchange> {
             continue_ns: http.continue_ns.map(|at| origin.since(at)),
         },
         body,
-        wait: Span::new(wait_start, response_start, origin),
+        wait: span(wait_start, response_start, origin),
         response: Response {
-            span: Span::new(response_start, response_end, origin),
+            span: span(response_start, response_end, origin),
             status: response.map(|response| response.status),
         },
         known_by: KnownBy::Segments,
         upload: None,
         uploads: Vec::new(),
         sequence: 0,
-        explain: None,
     })
 }
 
 fn body_shown(
     request: &HttpRequest,
     response_start: Option<u64>,
-    flow: &Flow,
+    traffic: &BodyTraffic,
     origin: Origin,
 ) -> Body {
-    let bytes = body_bytes(request, flow);
+    let bytes = body_bytes(request, traffic);
     let Some(first) = request.body_first_ns else {
-        return Body::new(Span::new(None, None, origin), bytes);
+        return body(span(None, None, origin), bytes);
     };
     let span = match response_start {
-        Some(_) => Span::new(Some(first), request.body_last_ns, origin),
+        Some(_) => span(Some(first), request.body_last_ns, origin),
         None => {
-            let last = request.body_last_ns.max(flow.client_last);
-            Span::new(Some(first), last, origin).inferred()
+            let last = request.body_last_ns.max(traffic.client_last);
+            inferred(span(Some(first), last, origin))
         }
     };
-    Body::new(span, bytes)
+    body(span, bytes)
 }
 
 /// How much of a body of known length arrived; `None` for chunks, whose own lines count as well.
-fn body_bytes(request: &HttpRequest, flow: &Flow) -> Option<u64> {
+fn body_bytes(request: &HttpRequest, traffic: &BodyTraffic) -> Option<u64> {
     let announced = request
         .content_length
         .filter(|length| *length > 0 && !request.chunked)?;
@@ -325,14 +202,14 @@ fn body_bytes(request: &HttpRequest, flow: &Flow) -> Option<u64> {
         return Some(announced);
     }
     // In the connection's last exchange, what came after the head is the body's.
-    let after_head = flow.client_bytes?.checked_sub(request.body_offset?)?;
+    let after_head = traffic.client_bytes?.checked_sub(request.body_offset?)?;
     Some(after_head.min(announced))
 }
 
 /// An exchange by the server's clock.
-fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
+fn by_server_clock(files: &[&Upload], origin: Origin) -> Option<Exchange> {
     let (first, last) = (files.first()?, files.last()?);
-    let span = |start, end| Span::new(start, end, origin);
+    let span = |start, end| span(start, end, origin);
     let body_first = files
         .iter()
         .filter_map(|file| file.times.body_first_ns)
@@ -355,7 +232,7 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             content_length: first.content_length,
             continue_ns: None,
         },
-        body: Body::new(span(body_first, body_last), Some(bytes)),
+        body: body(span(body_first, body_last), Some(bytes)),
         wait: span(body_last.or(Some(first.times.head_ns)), response_ns),
         response: Response {
             span: span(response_ns, last.times.sent_ns),
@@ -369,24 +246,41 @@ fn reported(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             Vec::new()
         },
         sequence: first.request,
-        explain: None,
     })
 }
 
-impl Body {
-    fn new(span: Span, bytes: Option<u64>) -> Self {
-        let duration = span
-            .start_ns
-            .zip(span.end_ns)
-            .and_then(|(start, end)| end.checked_sub(start));
-        Self {
-            span,
-            bytes,
-            acknowledged: None,
-            bytes_per_second: bytes
-                .zip(duration)
-                .and_then(|(bytes, duration)| per_second(bytes, duration)),
-        }
+fn span(start: Option<u64>, end: Option<u64>, origin: Origin) -> Span {
+    Span {
+        start_ns: start.map(|at| origin.since(at)),
+        end_ns: end.map(|at| origin.since(at)),
+        certainty: if start.is_some() && end.is_some() {
+            Certainty::Observed
+        } else {
+            Certainty::Unknown
+        },
+    }
+}
+
+/// A span whose end is taken from the last payload of the connection.
+fn inferred(span: Span) -> Span {
+    Span {
+        certainty: match span.certainty {
+            Certainty::Observed => Certainty::Inferred,
+            unsure => unsure,
+        },
+        ..span
+    }
+}
+
+fn body(span: Span, bytes: Option<u64>) -> Body {
+    let duration = span.ends().and_then(|(start, end)| end.checked_sub(start));
+    Body {
+        span,
+        bytes,
+        acknowledged: None,
+        bytes_per_second: bytes
+            .zip(duration)
+            .and_then(|(bytes, duration)| per_second(bytes, duration)),
     }
 }
 

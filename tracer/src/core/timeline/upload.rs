@@ -1,84 +1,51 @@
-//! The uploads that a connection carried: as its server reported them, or else inferred, from HTTP
-//! where it is in the clear, and from what went which way where it is not.
+//! The uploads that a connection carried and no server reported: inferred from HTTP where it is in
+//! the clear, and from the direction of the bytes where it is not.
 
-use serde::Serialize;
-use upload_server::record::{Outcome, Upload};
-
-use super::{Certainty, Exchange, How, Phase, Timeline};
-use crate::core::connection::ConnectionId;
-
-/// An upload as a timeline lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct UploadSummary {
-    /// The server's name for the upload; for an inferred one, the connection's name and a number.
-    pub id: String,
-    /// The file's name; `null` where it is not known.
-    pub name: Option<String>,
-    /// Bytes of the file that arrived; for an inferred one, of the request's body, or, where that is
-    /// encrypted, of everything that went to the server; `null` where they were not counted.
-    pub bytes: Option<u64>,
-    /// Status of the response; `null` where none was sent or seen.
-    pub status: Option<u16>,
-    /// How it ended; `null` where that cannot be told.
-    pub outcome: Option<Outcome>,
-    /// Observed where the server reported it, else inferred.
-    pub certainty: Certainty,
-}
+use upload_protocol::{
+    ConnectionId,
+    timeline::{Certainty, Ending, Exchange, Timeline, UploadSummary},
+    upload::Outcome,
+};
 
 /// Less than this to the server may be anything: a TLS record's worth.
 const LEAST_BYTES: u64 = 16 * 1024;
 /// An upload sends this many times what it gets back.
 const LEAST_RATIO: u64 = 4;
 
-impl UploadSummary {
-    pub(super) fn reported(upload: &Upload) -> Self {
-        Self {
-            id: upload.id.clone(),
-            name: upload.name.clone(),
-            bytes: Some(upload.bytes),
-            status: upload.status,
-            outcome: Some(upload.outcome),
-            certainty: Certainty::Observed,
+/// Infers the uploads, and names them in their exchanges.
+pub(super) fn infer(timeline: &mut Timeline) {
+    let was_reset = timeline
+        .termination()
+        .is_some_and(|phase| phase.ending == Some(Ending::Rst));
+    let connection = timeline.connection;
+    let Some(maintenance) = timeline.maintenance_mut() else {
+        return;
+    };
+    let mut found = Vec::new();
+    for exchange in &mut maintenance.exchanges {
+        if let Some(upload) = of_exchange(exchange, connection, was_reset) {
+            exchange.upload = Some(upload.id.clone());
+            found.push(upload);
         }
     }
+    if maintenance.exchanges.is_empty() {
+        found.extend(by_volume(timeline));
+    }
+    timeline.uploads = found;
 }
 
-impl Timeline {
-    /// Infers the uploads, and names them in their exchanges.
-    pub(super) fn infer_uploads(&mut self) {
-        let mut found = Vec::new();
-        let was_reset = self
-            .termination()
-            .is_some_and(|phase| phase.how == Some(How::Rst));
-        let connection = self.connection;
-        let Some(maintenance) = self.phases.iter_mut().find_map(Phase::maintenance_mut) else {
-            return;
-        };
-        for exchange in &mut maintenance.exchanges {
-            if let Some(upload) = of_exchange(exchange, connection, was_reset) {
-                exchange.upload = Some(upload.id.clone());
-                found.push(upload);
-            }
-        }
-        if maintenance.exchanges.is_empty() {
-            found.extend(self.by_volume());
-        }
-        self.uploads = found;
-    }
-
-    /// Much to the server, and little back.
-    fn by_volume(&self) -> Option<UploadSummary> {
-        let up = self.bytes.client_to_server?;
-        let down = self.bytes.server_to_client?;
-        (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
-            id: format!("{}/1", self.connection),
-            name: None,
-            bytes: Some(up),
-            status: None,
-            outcome: None,
-            certainty: Certainty::Inferred,
-        })
-    }
+/// Much to the server, and little back.
+fn by_volume(timeline: &Timeline) -> Option<UploadSummary> {
+    let up = timeline.bytes.client_to_server?;
+    let down = timeline.bytes.server_to_client?;
+    (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
+        id: format!("{}/1", timeline.connection),
+        name: None,
+        bytes: Some(up),
+        status: None,
+        outcome: None,
+        certainty: Certainty::Inferred,
+    })
 }
 
 /// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
@@ -139,7 +106,7 @@ fn last_segment(target: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use upload_server::record::Outcome;
+    use upload_protocol::upload::Outcome;
 
     use super::{last_segment, outcome};
 

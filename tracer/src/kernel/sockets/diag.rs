@@ -20,8 +20,11 @@ use rustix::{
 };
 use zerocopy::FromBytes;
 
-use super::{Counters, OpenSocket, Which};
-use crate::core::event::{Addresses, State};
+use super::Which;
+use crate::core::{
+    event::{self, Addresses},
+    input::{Counters, OpenSocket},
+};
 
 /// The kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 64 << 10;
@@ -144,7 +147,7 @@ fn open_socket(response: &InetResponse, netns: u32) -> Result<Option<OpenSocket>
     let [c0, c1, c2, c3, c4, c5, c6, c7] = id.cookie;
     let low = u32::from_ne_bytes([c0, c1, c2, c3]);
     let high = u32::from_ne_bytes([c4, c5, c6, c7]);
-    let state = State::from_kernel(header.state)?;
+    let state = event::state(header.state)?;
     Ok(counters.map(|counters| OpenSocket {
         cookie: u64::from(high) << 32 | u64::from(low),
         addresses: Addresses {

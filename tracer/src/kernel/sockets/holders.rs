@@ -8,7 +8,7 @@ use procfs::{
     process::{FDTarget, Process, all_processes},
 };
 
-use super::Holder;
+use crate::core::input::Holder;
 
 /// The holders of each of these sockets, by the socket's inode number, the oldest first. What
 /// vanishes meanwhile is not there. Also, of how many processes the descriptors may not be read.

@@ -16,7 +16,8 @@ use rustix::{
 };
 use tracing::debug;
 
-use super::{OpenSocket, Which, diag};
+use super::{Which, diag};
+use crate::core::input::OpenSocket;
 
 /// The sockets of every network namespace that a process is in, or that is mounted somewhere (as
 /// `ip netns` does).

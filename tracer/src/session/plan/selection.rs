@@ -8,10 +8,11 @@ use tracer_ebpf::filter::Listener;
 
 use crate::{
     cli::TraceArgs,
+    core::input::{Holder, OpenSocket},
     kernel::{
         Filter,
         cgroups::{self, CgroupNames},
-        sockets::{self, Holder, OpenSocket},
+        sockets,
     },
     message,
 };

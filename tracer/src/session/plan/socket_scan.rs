@@ -7,10 +7,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::selection::Selection;
-use crate::{
-    kernel::sockets::{self, OpenSocket},
-    message,
-};
+use crate::{core::input::OpenSocket, kernel::sockets, message};
 
 /// The sockets that listen before anything is attached; of no use to a command, whose connections
 /// are seen to open.

@@ -3,8 +3,7 @@
 use std::io::{self, Write as _};
 
 use anstyle::Style;
-
-use crate::sink::units::duration;
+use upload_protocol::units::duration;
 
 /// Cells of the axis.
 const WIDTH: usize = 36;

@@ -5,18 +5,16 @@ use std::{
     io::{self, Write},
 };
 
-use super::Styles;
-use crate::{
-    core::{
-        end::End,
-        payload::Protocol,
-        timeline::{
-            Certainty, Exchange, Initiation, KnownBy, Maintenance, Step, Termination, Timeline,
-            TlsHandshake,
-        },
+use upload_protocol::{
+    End, explain,
+    timeline::{
+        Certainty, Exchange, Initiation, KnownBy, Maintenance, Protocol, Step, StepName,
+        Termination, Timeline, TlsHandshake,
     },
-    sink::{explain, units::duration},
+    units::duration,
 };
+
+use super::Styles;
 
 /// What follows is much the same.
 const MOST_EXCHANGES: usize = 8;
@@ -125,7 +123,7 @@ fn write_step(
 ) -> io::Result<()> {
     let dim = styles.dim;
     let (from, to) = (step.from.name(), step.from.other().name());
-    write!(out, "    {:<8} {from} → {to}  ", step.name)?;
+    write!(out, "    {:<8} {from} → {to}  ", step.name.name())?;
     match step.at_ns.map(duration) {
         Some(at) => write!(out, "+{at}")?,
         None => write!(out, "at an unknown time")?,
@@ -168,13 +166,13 @@ fn filter(step: &Step, timeline: &Timeline) -> String {
         sender.port, receiver.port
     );
     filter.push_str(match step.name {
-        "SYN" => " && tcp.flags.syn==1 && tcp.flags.ack==0",
-        "SYN-ACK" => " && tcp.flags.syn==1 && tcp.flags.ack==1",
-        "FIN" | "FIN-ACK" => " && tcp.flags.fin==1",
-        "RST" => " && tcp.flags.reset==1",
+        StepName::Syn => " && tcp.flags.syn==1 && tcp.flags.ack==0",
+        StepName::SynAck => " && tcp.flags.syn==1 && tcp.flags.ack==1",
+        StepName::Fin | StepName::FinAck => " && tcp.flags.fin==1",
+        StepName::Rst => " && tcp.flags.reset==1",
         _ => "",
     });
-    if step.name == "ACK"
+    if step.name == StepName::Ack
         && let (Some(seq), Some(ack)) = (step.seq, step.ack)
     {
         let _ = write!(

@@ -5,14 +5,11 @@ use std::{
     io::{self, Write as _},
 };
 
-use super::{chart::put, separated::Separated};
-use crate::core::{
-    connection::ConnectionId,
-    dialogue::Analysis,
-    end::End,
-    output::SegmentLine,
-    segment::{Flags, Options},
+use upload_protocol::{
+    ConnectionId, End, Flags, SegmentOptions, line::SegmentLine, segment::Analysis,
 };
+
+use super::{chart::put, separated::Separated};
 
 /// See the module.
 #[derive(Default)]
@@ -28,7 +25,7 @@ impl PacketList {
         let since = now.saturating_sub(beginning);
         let (seconds, micros) = (since / 1_000_000_000, since % 1_000_000_000 / 1000);
         let connection = &segment.connection;
-        let arrow = match segment.told.from {
+        let arrow = match segment.from {
             End::Client => "client → server",
             End::Server => "server → client",
         };
@@ -44,23 +41,22 @@ impl PacketList {
 }
 
 fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
-    let told = &segment.told;
     let mut flags = Separated::by(", ");
     put(out, "[");
-    for flag in told.flags.names() {
+    for flag in segment.flags.names() {
         flags.next(out);
         put(out, flag);
     }
-    write!(out, "] Seq={}", told.seq)?;
-    if told.flags.has(Flags::ACK) {
-        write!(out, " Ack={}", told.ack)?;
+    write!(out, "] Seq={}", segment.seq)?;
+    if segment.flags.has(Flags::ACK) {
+        write!(out, " Ack={}", segment.ack)?;
     }
-    write!(out, " Win={} Len={}", told.window, told.len)?;
-    describe_options(out, &told.options)?;
-    if told.ecn == 3 {
+    write!(out, " Win={} Len={}", segment.window, segment.len)?;
+    describe_options(out, &segment.options)?;
+    if segment.ecn == 3 {
         put(out, " [congestion experienced]");
     }
-    for remark in &told.analysis {
+    for remark in &segment.analysis {
         let remark = match remark {
             Analysis::Retransmission => " [retransmission]",
             Analysis::FastRetransmission => " [fast retransmission]",
@@ -76,7 +72,7 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
     Ok(())
 }
 
-fn describe_options(out: &mut Vec<u8>, options: &Options) -> io::Result<()> {
+fn describe_options(out: &mut Vec<u8>, options: &SegmentOptions) -> io::Result<()> {
     if let Some(mss) = options.mss {
         write!(out, " MSS={mss}")?;
     }

@@ -5,21 +5,19 @@ use std::{
     io::{self, Write as _},
 };
 
+use upload_protocol::{
+    timeline::{
+        Certainty, Ending, Exchange, Failure, Frames, Http2Frames, Initiation, Maintenance, Span,
+        Step, StepName, Termination, Timeline, TlsHandshake,
+    },
+    units::{bytes, bytes_or_unknown, duration, plain, status_text},
+};
+
 use super::{
     Styles,
     chart::{Row, put},
     counted,
     separated::Separated,
-};
-use crate::{
-    core::{
-        payload::{Frames, Http2Frames},
-        timeline::{
-            Certainty, Exchange, Failure, How, Initiation, Maintenance, Span, Step, Termination,
-            Timeline, TlsHandshake,
-        },
-    },
-    sink::units::{bytes, bytes_or_unknown, duration, plain, status_text},
 };
 
 /// What groups of remarks are set apart by.
@@ -139,7 +137,7 @@ pub(super) fn maintenance(
     }
     let bad = styles.bad;
     for malformed in &phase.malformed {
-        let (from, what) = (malformed.from.name(), malformed.what);
+        let (from, what) = (malformed.from.name(), malformed.defect);
         writeln!(out, "    {bad}malformed{bad:#}  from the {from}: {what}")?;
     }
     for exchange in &phase.exchanges {
@@ -199,7 +197,10 @@ fn write_http2(out: &mut Vec<u8>, frames: &Http2Frames) -> io::Result<()> {
 fn write_tls(out: &mut Vec<u8>, styles: Styles, tls: &TlsHandshake, whole: u64) -> io::Result<()> {
     let row = Row::part("tls").span(tls.start_ns.zip(tls.end_ns));
     row.write(out, whole, |out| {
-        put(out, tls.version.as_deref().unwrap_or("TLS"));
+        match tls.version {
+            Some(version) => write!(out, "{version}")?,
+            None => put(out, "TLS"),
+        }
         for (name, value) in [
             ("", tls.cipher_suite.as_deref()),
             ("server name ", tls.server_name.as_deref()),
@@ -312,7 +313,7 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
         groups.next(out);
         steps(out, &phase.steps);
     }
-    let both = phase.simultaneous && phase.how == Some(How::Fin);
+    let both = phase.simultaneous && phase.ending == Some(Ending::Fin);
     let first = phase.closed_first.filter(|_| !both);
     if both || first.is_some() || !phase.missing.is_empty() {
         groups.next(out);
@@ -327,10 +328,10 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
         put(out, end.name());
         put(
             out,
-            match (phase.how, phase.steps.first()) {
-                (Some(How::Rst), Some(step)) if step.name == "RST" => " reset it",
-                (Some(How::Error), None) => " gave up",
-                (Some(How::Error), Some(step)) if step.name == "RST" => " gave up",
+            match (phase.ending, phase.steps.first()) {
+                (Some(Ending::Rst), Some(step)) if step.name == StepName::Rst => " reset it",
+                (Some(Ending::Error), None) => " gave up",
+                (Some(Ending::Error), Some(step)) if step.name == StepName::Rst => " gave up",
                 _ => " closed first",
             },
         );
@@ -340,7 +341,7 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
     }
     for missing in &phase.missing {
         remarks.next(out);
-        put(out, missing);
+        put(out, missing.name());
     }
 }
 
@@ -349,7 +350,7 @@ fn steps(out: &mut Vec<u8>, steps: &[Step]) {
     let mut apart = Separated::by(" · ");
     for step in steps {
         apart.next(out);
-        put(out, step.name);
+        put(out, step.name.name());
         if step.retransmit {
             put(out, " again");
         }

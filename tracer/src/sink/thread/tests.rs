@@ -10,16 +10,14 @@ use std::{
 
 use rustix::thread::CapabilitySet;
 use serde_json::Value;
+use upload_protocol::{
+    ConnectionId, End, Moment, State,
+    line::{Hop, LostLine, StateLine},
+};
 
 use super::{MOST_BYTES, MOST_LINES, Render, SinkThread, WhenBehind};
 use crate::{
-    core::{
-        connection::ConnectionId,
-        end::End,
-        event::State,
-        moment::{Clock, Moment},
-        output::{Hop, LostLine, Output, StateLine},
-    },
+    core::{host::Clock, output::Output},
     sink::Ndjson,
 };
 

@@ -2,29 +2,21 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    client::conn::http1::{self, SendRequest},
-    header::{CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
+use anyhow::{Result, anyhow};
 use tokio::{
-    net::UnixStream,
     runtime::{self, Runtime},
     time::timeout,
 };
+use upload_protocol::client::{Bytes, ControlClient, StatusCode};
 
-/// A server that takes longer is none.
+/// A server that takes longer counts as gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// See the module. The runtime is its own: it is used on the sink's thread.
+/// Has a runtime of its own, since it is used on the sink's thread.
 pub(super) struct Control {
     path: PathBuf,
     runtime: Runtime,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    client: Option<ControlClient>,
 }
 
 impl Control {
@@ -35,7 +27,7 @@ impl Control {
         Ok(Self {
             path,
             runtime,
-            sender: None,
+            client: None,
         })
     }
 
@@ -44,51 +36,31 @@ impl Control {
         let Self {
             path,
             runtime,
-            sender,
+            client,
         } = self;
         let handing = async {
             // The server may have closed the connection since, or be another one.
-            if let Some(open) = sender
-                && let Ok(status) = post(open, upload, timeline.clone()).await
+            if let Some(open) = client
+                && let Ok(status) = open.put_timeline(upload, timeline.clone()).await
             {
                 return Ok(status);
             }
-            let stream = UnixStream::connect(&path).await.with_context(|| {
-                format!("nobody answers at the control socket {}", path.display())
-            })?;
-            let (mut opened, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            tokio::spawn(connection);
-            let status = post(&mut opened, upload, timeline).await?;
-            *sender = Some(opened);
+            let mut opened = ControlClient::connect(path).await?;
+            let status = opened.put_timeline(upload, timeline).await?;
+            *client = Some(opened);
             Ok(status)
         };
         let handed = runtime.block_on(async { timeout(PATIENCE, handing).await });
         let handed = handed.unwrap_or_else(|_| {
-            Err(anyhow::anyhow!(
+            Err(anyhow!(
                 "no answer from the control socket {} in {} s",
                 path.display(),
                 PATIENCE.as_secs()
             ))
         });
         if handed.is_err() {
-            *sender = None;
+            *client = None;
         }
         handed
     }
-}
-
-async fn post(
-    sender: &mut SendRequest<Full<Bytes>>,
-    upload: &str,
-    timeline: Bytes,
-) -> Result<StatusCode> {
-    sender.ready().await?;
-    let request = Request::post(format!("/uploads/{upload}/timeline"))
-        .header(HOST, "localhost")
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(timeline))?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    response.into_body().collect().await?;
-    Ok(status)
 }

@@ -1,10 +1,11 @@
 //! Conversations by hand, each segment with what Wireshark's User's Guide calls it.
 
-use super::{Analysis, Analysis::*};
+use upload_protocol::{End, Flags};
+
+use super::Analysis::{self, *};
 use crate::core::{
     dialogue::{Dialogue, Sighting},
-    end::End,
-    segment::{Flags, Segment},
+    segment::Segment,
 };
 
 const MS: u64 = 1_000_000;

@@ -10,15 +10,17 @@ mod pairing;
 
 use std::collections::VecDeque;
 
+use upload_protocol::{
+    End,
+    timeline::{Defect, Malformed},
+};
+
 use super::{
     HttpExchange,
     body::{Body, Progress},
     head::{Found, Head, looks_like_head},
 };
-use crate::core::{
-    end::End,
-    payload::{Malformed, Verdict, note, stream::Piece},
-};
+use crate::core::payload::{Verdict, record_malformed, stream::Piece};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +131,7 @@ impl Conversation {
         }
         self.skip(from, Some(mono_ns), piece.rest);
         if !self.confirmed && self.half(from).place == Place::Lost {
-            return Verdict::Untold;
+            return Verdict::Undecided;
         }
         Verdict::Ours
     }
@@ -228,7 +230,11 @@ impl Conversation {
                         Progress::GoesOn => {}
                         Progress::Ended => self.end_body(from),
                         Progress::Malformed => {
-                            note(&mut self.malformed, from, "a chunk without a size");
+                            record_malformed(
+                                &mut self.malformed,
+                                from,
+                                Defect::HttpChunkWithoutSize,
+                            );
                         }
                     }
                 }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Request, Response};
+use upload_protocol::{End, timeline::Defect};
 
 use super::body::Body;
-use crate::core::end::End;
 
 /// Bytes of a head that has not ended.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,14 +170,14 @@ impl Head {
     }
 
     /// Reads its fields, once it has ended or was [cut off](Self::cut_off).
-    pub(super) fn fields(&self) -> Result<Fields, &'static str> {
+    pub(super) fn fields(&self) -> Result<Fields, Defect> {
         let lines = self.bytes.get(self.start_line..).unwrap_or_default();
         let mut headers = [EMPTY_HEADER; MOST_FIELDS];
         let headers = match httparse::parse_headers(lines, &mut headers) {
             Ok(httparse::Status::Complete((_, headers))) => headers,
-            Ok(httparse::Status::Partial) => return Err("an HTTP head that does not end"),
-            Err(httparse::Error::TooManyHeaders) => return Err("more than 64 HTTP fields"),
-            Err(_) => return Err("a line of an HTTP head that is no field"),
+            Ok(httparse::Status::Partial) => return Err(Defect::HttpHeadUnfinished),
+            Err(httparse::Error::TooManyHeaders) => return Err(Defect::HttpFieldsTooMany),
+            Err(_) => return Err(Defect::HttpFieldMalformed),
         };
         let mut fields = Fields::default();
         for header in headers {
@@ -188,12 +188,13 @@ impl Head {
 }
 
 impl Fields {
-    fn read(&mut self, name: &str, value: &[u8]) -> Result<(), &'static str> {
+    fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Defect> {
         if name.eq_ignore_ascii_case("content-length") {
             for number in value.split(|byte| *byte == b',') {
-                let length = decimal(number.trim_ascii()).ok_or("Content-Length not a number")?;
+                let length =
+                    decimal(number.trim_ascii()).ok_or(Defect::HttpContentLengthNotANumber)?;
                 if self.content_length.is_some_and(|known| known != length) {
-                    return Err("two different Content-Lengths");
+                    return Err(Defect::HttpContentLengthsDiffer);
                 }
                 self.content_length = Some(length);
             }

@@ -1,12 +1,10 @@
 //! Where segments end changes nothing, and no bytes do harm.
 
 use proptest::{collection::vec, prelude::*, sample::select};
+use upload_protocol::End::{self, Client, Server};
 
 use super::{Turn, captured, hear_cut, hear_head, hear_whole, text};
-use crate::core::{
-    end::End::{self, Client, Server},
-    payload::Payload,
-};
+use crate::core::payload::Payload;
 
 const CAPTURED: [&str; 7] = [
     include_str!("captured/tls12.hex"),

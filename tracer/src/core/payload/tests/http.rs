@@ -1,10 +1,12 @@
 //! Exchanges in clear text, with the times of their segments.
 
-use super::{complaints, hear_head, text};
-use crate::core::{
-    end::End::{self, Client, Server},
-    payload::{HttpExchange, Payload, Protocol},
+use upload_protocol::{
+    End::{self, Client, Server},
+    timeline::Protocol,
 };
+
+use super::{complaints, hear_head, text};
+use crate::core::payload::{HttpExchange, Payload};
 
 /// Hears segments a nanosecond apart, from 1 on; `+n` after the text adds n bytes not captured.
 fn hear(segments: &[(End, &str, u32)]) -> Payload {

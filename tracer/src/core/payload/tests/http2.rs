@@ -1,10 +1,12 @@
 //! HTTP/2 in clear text: frames counted wherever the segments cut them.
 
-use super::{hear_cut, hear_head, hear_whole, text};
-use crate::core::{
-    end::End,
-    payload::{Frames, Payload, Protocol},
+use upload_protocol::{
+    End,
+    timeline::{Frames, Protocol},
 };
+
+use super::{hear_cut, hear_head, hear_whole, text};
+use crate::core::payload::Payload;
 
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -23,7 +25,7 @@ fn turns() -> Vec<(End, Vec<u8>)> {
     vec![(End::Client, client), (End::Server, server)]
 }
 
-fn counts(payload: &Payload, end: End) -> Vec<(&'static str, u64, u64)> {
+fn counts(payload: &Payload, end: End) -> Vec<(&str, u64, u64)> {
     let frames = payload.http2_frames().unwrap();
     let count = match end {
         End::Client => &frames.client,
@@ -31,7 +33,7 @@ fn counts(payload: &Payload, end: End) -> Vec<(&'static str, u64, u64)> {
     };
     let counts = count.types.iter();
     counts
-        .map(|(name, Frames { frames, bytes })| (*name, *frames, *bytes))
+        .map(|(name, Frames { frames, bytes })| (&**name, *frames, *bytes))
         .collect()
 }
 

@@ -1,10 +1,12 @@
 //! Bytes that lie about what they are.
 
-use super::{captured, complaints, hear, hear_head, hear_whole, text};
-use crate::core::{
-    end::End::{Client, Server},
-    payload::{Payload, Protocol},
+use upload_protocol::{
+    End::{Client, Server},
+    timeline::Protocol,
 };
+
+use super::{captured, complaints, hear, hear_head, hear_whole, text};
+use crate::core::payload::Payload;
 
 const HELLO: &str = include_str!("captured/tls13.hex");
 

@@ -1,12 +1,14 @@
 //! Handshakes that OpenSSL had, as tshark tells them too.
 
+use upload_protocol::timeline::{AlertLevel, Protocol, TlsVersion};
+
 use super::{captured, complaints, hear_whole};
-use crate::core::payload::{Protocol, Tls};
+use crate::core::payload::Tls;
 
 /// A line per step; `~` before what is inferred.
 fn steps(tls: &Tls) -> Vec<String> {
     let line = |step: &crate::core::payload::TlsStep| {
-        let who = if step.from == crate::core::end::End::Client {
+        let who = if step.from == upload_protocol::End::Client {
             "C"
         } else {
             "S"
@@ -21,7 +23,8 @@ fn steps(tls: &Tls) -> Vec<String> {
 fn facts(tls: &Tls) -> String {
     format!(
         "{} {} resumed={:?} certificate={:?} records={}",
-        tls.version.as_deref().unwrap_or("?"),
+        tls.version
+            .map_or("?".to_owned(), |version| version.to_string()),
         tls.cipher_suite.as_deref().unwrap_or("?"),
         tls.session_resumed,
         tls.certificate_bytes,
@@ -60,7 +63,7 @@ fn tls_1_3() {
     assert_eq!(tls.server_name.as_deref(), Some("up.example"));
     assert_eq!(tls.alpn_offered, ["h2", "http/1.1"]);
     assert_eq!(tls.alpn, None);
-    assert_eq!(tls.versions_offered, ["TLS 1.3"]);
+    assert_eq!(tls.versions_offered, [TlsVersion::TLS_1_3]);
     assert_eq!(tls.cipher_suites_offered, 4);
 }
 
@@ -136,7 +139,7 @@ fn tls_1_3_refused() {
         .map(|tls| tls.alerts.clone())
         .unwrap_or_default();
     assert_eq!(alerts.len(), 1);
-    assert_eq!(alerts[0].level, Some("fatal"));
+    assert_eq!(alerts[0].level, Some(AlertLevel::Fatal));
     assert_eq!(alerts[0].description, "unknown_ca");
 }
 
@@ -168,7 +171,7 @@ fn tls_1_2() {
     let payload = hear_whole(&captured(lines));
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(tls.alpn.as_deref(), Some("h2"));
-    assert_eq!(tls.versions_offered, ["TLS 1.2"]);
+    assert_eq!(tls.versions_offered, [TlsVersion::TLS_1_2]);
     assert!(
         tls.alerts
             .iter()

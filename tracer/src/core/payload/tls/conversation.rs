@@ -3,17 +3,18 @@
 mod messages;
 mod record_log;
 
+use upload_protocol::{
+    End,
+    timeline::{Defect, Malformed, TlsMessage, TlsVersion},
+};
+
 use super::{
     LONGEST, LONGEST_BEFORE_1_3, Tls, TlsAlert,
     flight::{Flight, Inferred},
     handshake::Messages,
-    names::TLS_1_3,
     record::{Event, Header, Records},
 };
-use crate::core::{
-    end::End,
-    payload::{Malformed, Verdict, note, stream::Piece},
-};
+use crate::core::payload::{Verdict, record_malformed, stream::Piece};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub(in crate::core::payload) struct Conversation {
     tls: Tls,
     client: Half,
     server: Half,
-    version: Option<u16>,
+    version: Option<TlsVersion>,
     session_id: Vec<u8>,
     early_data: bool,
     flight: Option<Flight>,
@@ -112,7 +113,7 @@ impl Conversation {
         }
         self.skip(from, piece.rest);
         if !self.confirmed && self.half(from).records == Records::Lost {
-            return Verdict::Untold;
+            return Verdict::Undecided;
         }
         Verdict::Ours
     }
@@ -131,7 +132,7 @@ impl Conversation {
     }
 
     fn is_1_3(&self) -> bool {
-        self.version == Some(TLS_1_3)
+        self.version == Some(TlsVersion::TLS_1_3)
     }
 
     fn longest(&mut self, from: End) -> u16 {
@@ -151,11 +152,11 @@ impl Conversation {
             Event::Hole(length) => self.hole(from, length),
             Event::Lost => self.lose(from),
             Event::NoRecord => {
-                self.malform(from, "something else where a TLS record should begin");
+                self.malform(from, Defect::TlsRecordMissing);
             }
             Event::TooLong(header) => {
                 self.list(from, header);
-                self.malform(from, "a TLS record longer than one may be");
+                self.malform(from, Defect::TlsRecordTooLong);
             }
         }
     }
@@ -168,7 +169,7 @@ impl Conversation {
         let half = self.half(from);
         let finished = std::mem::take(&mut half.finished_next);
         if header.content_type != 22 && half.messages.is_inside() {
-            self.malform(from, "a TLS handshake message cut off by another record");
+            self.malform(from, Defect::TlsMessageCutOff);
             return;
         }
         half.content = Content::Opaque;
@@ -176,18 +177,20 @@ impl Conversation {
         match header.content_type {
             20 if !encrypted => {
                 if header.length != 1 && !half.lost {
-                    self.malform(from, "a ChangeCipherSpec that is not one byte");
+                    self.malform(from, Defect::TlsChangeCipherSpecLength);
                     return;
                 }
                 half.changed_cipher = true;
                 half.finished_next = version.is_some() && !is_1_3;
-                self.step("ChangeCipherSpec", header.mono_ns, from, false);
+                self.step(TlsMessage::ChangeCipherSpec, header.mono_ns, from, false);
                 self.settle_resumption(from, true);
             }
             21 => self.alert(from, header, encrypted),
-            22 if encrypted && finished => self.step("Finished", header.mono_ns, from, true),
+            22 if encrypted && finished => {
+                self.step(TlsMessage::Finished, header.mono_ns, from, true)
+            }
             22 if encrypted => {}
-            22 if header.length == 0 => self.malform(from, "an empty TLS handshake record"),
+            22 if header.length == 0 => self.malform(from, Defect::TlsHandshakeRecordEmpty),
             22 => {
                 half.content = Content::Handshake;
                 half.messages.begin_record(header.length);
@@ -200,10 +203,10 @@ impl Conversation {
     fn alert(&mut self, from: End, header: Header, encrypted: bool) {
         let clear = header.length == ALERT_LENGTH;
         if !clear && !encrypted && !self.half(from).lost {
-            self.malform(from, "a TLS alert that is not two bytes");
+            self.malform(from, Defect::TlsAlertLength);
             return;
         }
-        self.step("Alert", header.mono_ns, from, false);
+        self.step(TlsMessage::Alert, header.mono_ns, from, false);
         if self.tls.alerts.len() == MOST_ALERTS {
             return;
         }
@@ -215,7 +218,7 @@ impl Conversation {
             mono_ns: header.mono_ns,
             from,
             level: None,
-            description: description.to_owned(),
+            description: description.into(),
         });
     }
 
@@ -224,26 +227,26 @@ impl Conversation {
             mono_ns, length, ..
         } = header;
         let first = match (self.version, &mut self.flight, from) {
-            (Some(TLS_1_3), Some(flight), End::Server) => {
+            (Some(TlsVersion::TLS_1_3), Some(flight), End::Server) => {
                 flight.server(mono_ns, length);
                 false
             }
-            (Some(TLS_1_3), Some(flight), End::Client) => match flight.client(length) {
+            (Some(TlsVersion::TLS_1_3), Some(flight), End::Client) => match flight.client(length) {
                 Some(Inferred::Finished(server)) => {
                     if let Some(server_ns) = server {
-                        self.step("Finished", server_ns, End::Server, true);
+                        self.step(TlsMessage::Finished, server_ns, End::Server, true);
                     }
-                    self.step("Finished", mono_ns, from, true);
+                    self.step(TlsMessage::Finished, mono_ns, from, true);
                     false
                 }
                 Some(Inferred::ApplicationData) => true,
                 None => false,
             },
-            (Some(TLS_1_3) | None, ..) => false,
+            (Some(TlsVersion::TLS_1_3) | None, ..) => false,
             (Some(_), ..) => self.half(from).changed_cipher,
         };
         if first && !std::mem::replace(&mut self.half(from).told_application_data, true) {
-            self.step("ApplicationData", mono_ns, from, self.is_1_3());
+            self.step(TlsMessage::ApplicationData, mono_ns, from, self.is_1_3());
         }
     }
 
@@ -267,8 +270,8 @@ impl Conversation {
     }
 
     /// Says what is malformed, and reads no more of that direction.
-    fn malform(&mut self, from: End, what: &'static str) {
-        note(&mut self.malformed, from, what);
+    fn malform(&mut self, from: End, defect: Defect) {
+        record_malformed(&mut self.malformed, from, defect);
         self.lose(from);
         self.half(from).records = Records::Stopped;
     }

@@ -35,7 +35,7 @@ enum Stage {
     Handshake,
     Finished,
     ApplicationData,
-    Untold,
+    Undecided,
 }
 
 /// What a record of the client's is.
@@ -59,7 +59,7 @@ impl Flight {
             server: Vec::new(),
             server_whole: true,
             stage: if early_data {
-                Stage::Untold
+                Stage::Undecided
             } else {
                 Stage::Handshake
             },
@@ -86,7 +86,7 @@ impl Flight {
     /// Records of the client's may have been missed.
     pub(super) fn client_lost(&mut self) {
         if self.stage == Stage::Handshake {
-            self.stage = Stage::Untold;
+            self.stage = Stage::Undecided;
         }
     }
 
@@ -100,7 +100,7 @@ impl Flight {
                     return Some(Inferred::Finished(self.server_finished()));
                 }
                 if self.client.len() == 3 {
-                    self.stage = Stage::Untold;
+                    self.stage = Stage::Undecided;
                 }
                 None
             }
@@ -109,7 +109,7 @@ impl Flight {
                 self.stage = Stage::ApplicationData;
                 Some(Inferred::ApplicationData)
             }
-            Stage::Finished | Stage::ApplicationData | Stage::Untold => None,
+            Stage::Finished | Stage::ApplicationData | Stage::Undecided => None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a ClientHello and a ServerHello say (RFC 8446, sections 4.1.2, 4.1.3 and 4.2). One that was
 //! cut off tells what stands before the cut.
 
+use upload_protocol::timeline::TlsVersion;
+
 use super::{handshake::Hello, names};
 
 /// What a client offers.
@@ -26,7 +28,7 @@ pub(super) struct ServerHello {
     pub(super) session_id: Vec<u8>,
     pub(super) cipher_suite: Option<u16>,
     /// From the extension supported_versions, or else the old field.
-    pub(super) version: Option<u16>,
+    pub(super) version: Option<TlsVersion>,
     pub(super) alpn: Option<String>,
     /// Whether it took a pre-shared key.
     pub(super) pre_shared_key: bool,
@@ -93,7 +95,7 @@ impl ClientHello {
     }
 
     /// The versions offered, once that is certain, without those that stand for nothing.
-    pub(super) fn offered(&self) -> Vec<String> {
+    pub(super) fn offered(&self) -> Vec<TlsVersion> {
         let legacy = [self.legacy_version];
         let versions = match self.versions.as_slice() {
             [] if self.complete => &legacy,
@@ -102,7 +104,8 @@ impl ClientHello {
         versions
             .iter()
             .filter(|version| !names::is_grease(**version))
-            .map(|version| names::version(*version))
+            .copied()
+            .map(TlsVersion)
             .collect()
     }
 }
@@ -122,14 +125,14 @@ impl ServerHello {
         self.cipher_suite = Some(body.u16()?);
         body.u8()?;
         body.extensions(|kind, extension| self.extension(kind, extension))?;
-        self.version = self.version.or(Some(legacy_version));
+        self.version = self.version.or(Some(TlsVersion(legacy_version)));
         Some(())
     }
 
     fn extension(&mut self, kind: u16, mut extension: Reader<'_>) -> Option<()> {
         match kind {
             extension::ALPN => self.alpn = extension.protocols()?.pop(),
-            extension::SUPPORTED_VERSIONS => self.version = Some(extension.u16()?),
+            extension::SUPPORTED_VERSIONS => self.version = Some(TlsVersion(extension.u16()?)),
             extension::PRE_SHARED_KEY => {
                 extension.u16()?;
                 self.pre_shared_key = true;

@@ -1,57 +1,47 @@
 //! Names of the numbers in TLS, as the RFCs and IANA's registries write them.
 
-use tls_parser::TlsCipherSuite;
+use std::borrow::Cow;
 
-pub(super) const TLS_1_2: u16 = 0x0303;
-pub(super) const TLS_1_3: u16 = 0x0304;
+use tls_parser::TlsCipherSuite;
+use upload_protocol::timeline::{AlertLevel, ContentType, TlsMessage};
 
 /// A record's content type (RFC 8446, appendix B.1; heartbeat: RFC 6520).
-pub(super) const fn content_type(number: u8) -> Option<&'static str> {
-    Some(match number {
-        20 => "change_cipher_spec",
-        21 => "alert",
-        22 => "handshake",
-        23 => "application_data",
-        24 => "heartbeat",
-        _ => return None,
-    })
-}
-
-/// A handshake message (RFC 8446, appendix B.3; RFC 5246, section 7.4; RFC 5077; RFC 6066).
-pub(super) const fn handshake_type(number: u8) -> Option<&'static str> {
-    Some(match number {
-        0 => "HelloRequest",
-        1 => "ClientHello",
-        2 => "ServerHello",
-        4 => "NewSessionTicket",
-        11 => "Certificate",
-        12 => "ServerKeyExchange",
-        13 => "CertificateRequest",
-        14 => "ServerHelloDone",
-        15 => "CertificateVerify",
-        16 => "ClientKeyExchange",
-        20 => "Finished",
-        22 => "CertificateStatus",
-        _ => return None,
-    })
-}
-
-/// A version of the protocol (RFC 8446, section 4.2.1).
-pub(super) fn version(number: u16) -> String {
+pub(super) const fn content_type(number: u8) -> ContentType {
     match number {
-        0x0300 => "SSL 3.0".to_owned(),
-        0x0301 => "TLS 1.0".to_owned(),
-        0x0302 => "TLS 1.1".to_owned(),
-        TLS_1_2 => "TLS 1.2".to_owned(),
-        TLS_1_3 => "TLS 1.3".to_owned(),
-        number => format!("{number:#06x}"),
+        20 => ContentType::ChangeCipherSpec,
+        21 => ContentType::Alert,
+        22 => ContentType::Handshake,
+        23 => ContentType::ApplicationData,
+        24 => ContentType::Heartbeat,
+        _ => ContentType::Unknown,
     }
 }
 
+/// A handshake message (RFC 8446, appendix B.3; RFC 5246, section 7.4; RFC 5077; RFC 6066).
+pub(super) const fn handshake_type(number: u8) -> Option<TlsMessage> {
+    Some(match number {
+        0 => TlsMessage::HelloRequest,
+        1 => TlsMessage::ClientHello,
+        2 => TlsMessage::ServerHello,
+        4 => TlsMessage::NewSessionTicket,
+        11 => TlsMessage::Certificate,
+        12 => TlsMessage::ServerKeyExchange,
+        13 => TlsMessage::CertificateRequest,
+        14 => TlsMessage::ServerHelloDone,
+        15 => TlsMessage::CertificateVerify,
+        16 => TlsMessage::ClientKeyExchange,
+        20 => TlsMessage::Finished,
+        22 => TlsMessage::CertificateStatus,
+        _ => return None,
+    })
+}
+
 /// A cipher suite, by IANA's name or in hexadecimal.
-pub(super) fn cipher_suite(number: u16) -> String {
-    TlsCipherSuite::from_id(number)
-        .map_or_else(|| format!("{number:#06x}"), |suite| suite.name.to_owned())
+pub(super) fn cipher_suite(number: u16) -> Cow<'static, str> {
+    TlsCipherSuite::from_id(number).map_or_else(
+        || format!("{number:#06x}").into(),
+        |suite| suite.name.into(),
+    )
 }
 
 /// Whether a value stands for nothing, to keep peers tolerant (RFC 8701, section 2).
@@ -60,16 +50,16 @@ pub(super) const fn is_grease(number: u16) -> bool {
 }
 
 /// An alert's level (RFC 8446, section 6).
-pub(super) const fn alert_level(number: u8) -> Option<&'static str> {
+pub(super) const fn alert_level(number: u8) -> Option<AlertLevel> {
     match number {
-        1 => Some("warning"),
-        2 => Some("fatal"),
+        1 => Some(AlertLevel::Warning),
+        2 => Some(AlertLevel::Fatal),
         _ => None,
     }
 }
 
 /// An alert's description (RFC 8446, section 6.2, and IANA's registry for the older ones).
-pub(super) fn alert_description(number: u8) -> String {
+pub(super) fn alert_description(number: u8) -> Cow<'static, str> {
     let name = match number {
         0 => "close_notify",
         10 => "unexpected_message",
@@ -106,7 +96,7 @@ pub(super) fn alert_description(number: u8) -> String {
         116 => "certificate_required",
         120 => "no_application_protocol",
         121 => "ech_required",
-        number => return format!("{number}"),
+        number => return number.to_string().into(),
     };
-    name.to_owned()
+    name.into()
 }

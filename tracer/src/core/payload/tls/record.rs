@@ -1,6 +1,8 @@
 //! The record layer of one direction: record headers, and which bytes are whose content (RFC 8446,
 //! section 5.1). After a hole over a header it waits for a segment that begins with one.
 
+use upload_protocol::timeline::ContentType;
+
 use super::names;
 
 const HEADER: usize = 5;
@@ -128,7 +130,7 @@ pub(in crate::core::payload) fn looks_like_record(segment: &[u8]) -> bool {
 fn header_event(header: &[u8], mono_ns: u64, most: u16) -> Option<Event<'static>> {
     let known = header
         .first()
-        .is_none_or(|content_type| names::content_type(*content_type).is_some());
+        .is_none_or(|content_type| names::content_type(*content_type) != ContentType::Unknown);
     let major = header.get(1).is_none_or(|major| *major == 3);
     let minor = header.get(2).is_none_or(|minor| *minor <= 4);
     if !(known && major && minor) {

@@ -1,6 +1,6 @@
-//! Times that stand close together, or cross.
+//! Times that are close together, or cross.
 
-use super::{Exchange, Flow, Span, per_second, shown};
+use super::{BodyTraffic, Exchange, Span, by_segments, per_second};
 use crate::core::{
     payload::{HttpExchange, HttpRequest, HttpResponse},
     timeline::Origin,
@@ -14,7 +14,7 @@ fn rates() {
 }
 
 /// A request that began at 10, and a response of one segment that passed at 100.
-fn exchange(head_end_ns: u64, body: Option<(u64, u64)>, flow: &Flow) -> Exchange {
+fn exchange(head_end_ns: u64, body: Option<(u64, u64)>, traffic: &BodyTraffic) -> Exchange {
     let http = HttpExchange {
         request: Some(HttpRequest {
             start_ns: 10,
@@ -30,7 +30,7 @@ fn exchange(head_end_ns: u64, body: Option<(u64, u64)>, flow: &Flow) -> Exchange
             ..HttpResponse::default()
         }),
     };
-    shown(&http, flow, Origin(0)).unwrap()
+    by_segments(&http, traffic, Origin(0)).unwrap()
 }
 
 const fn ends(span: Span) -> (Option<u64>, Option<u64>) {
@@ -39,11 +39,11 @@ const fn ends(span: Span) -> (Option<u64>, Option<u64>) {
 
 #[test]
 fn the_last_payload_of_the_connection_ends_the_last_response() {
-    let flow = Flow {
+    let traffic = BodyTraffic {
         server_last: Some(150),
-        ..Flow::default()
+        ..BodyTraffic::default()
     };
-    let exchange = exchange(20, Some((30, 50)), &flow);
+    let exchange = exchange(20, Some((30, 50)), &traffic);
     assert_eq!(ends(exchange.body.span), (Some(30), Some(50)));
     assert_eq!(ends(exchange.wait), (Some(50), Some(100)));
     assert_eq!(ends(exchange.response.span), (Some(100), Some(150)));
@@ -51,13 +51,13 @@ fn the_last_payload_of_the_connection_ends_the_last_response() {
 
 #[test]
 fn a_response_to_half_a_request_was_not_waited_for() {
-    let exchange = exchange(200, None, &Flow::default());
+    let exchange = exchange(200, None, &BodyTraffic::default());
     assert_eq!(ends(exchange.wait), (None, Some(100)));
 }
 
 #[test]
 fn a_response_before_the_end_of_the_body_was_not_waited_for() {
-    let exchange = exchange(20, Some((30, 120)), &Flow::default());
+    let exchange = exchange(20, Some((30, 120)), &BodyTraffic::default());
     assert_eq!(ends(exchange.wait), (None, Some(100)));
     assert_eq!(ends(exchange.body.span), (Some(30), Some(120)));
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use tracer_ebpf::record::Counters;
+use upload_protocol::{ConnectionId, State};
 use zerocopy::FromZeros as _;
 
 use super::{Failure, WindowScale, failure, options};
 use crate::core::{
     address::Address,
-    connection::{Connection, ConnectionId, Reset, View},
-    event::{Addresses, State},
+    connection::{Connection, Reset, View},
+    event::Addresses,
 };
 
 /// A client that went to SYN_SENT, and from there to this.

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 
 use tracer_ebpf::record::Counters;
+use upload_protocol::{ConnectionId, State, timeline::Bytes};
 use zerocopy::FromZeros as _;
 
-use super::Maintenance;
+use super::maintenance;
 use crate::core::{
     address::Address,
-    connection::{Connection, ConnectionId, View},
-    event::{Addresses, State},
-    timeline::{Bytes, Origin},
+    connection::{Connection, View},
+    event::Addresses,
+    timeline::Origin,
 };
 
 fn view(cookie: u64, states: &[(u64, State, State)]) -> Box<View> {
@@ -44,7 +45,7 @@ fn a_client_that_closes_before_the_server_is_established() {
         2,
         &[(30, SynRecv, Established), (31, Established, CloseWait)],
     ));
-    let maintenance = Maintenance::of(&connection, &[], Bytes::of(&connection, None), Origin(0));
+    let maintenance = maintenance(&connection, &[], Bytes::default(), Origin(0));
     assert_eq!(maintenance.start_ns, Some(30));
     assert_eq!(maintenance.end_ns, Some(30));
 }

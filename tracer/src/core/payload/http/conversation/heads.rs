@@ -1,13 +1,12 @@
 //! How a head ends: at its blank line, in a hole, or as something else.
 
+use upload_protocol::{End, timeline::Defect};
+
 use super::{Conversation, Place};
-use crate::core::{
-    end::End,
-    payload::{
-        Verdict,
-        http::{body::Body, head::Fields},
-        note,
-    },
+use crate::core::payload::{
+    Verdict,
+    http::{body::Body, head::Fields},
+    record_malformed,
 };
 
 impl Conversation {
@@ -72,8 +71,8 @@ impl Conversation {
         };
         let fields = match head.fields() {
             Ok(fields) => fields,
-            Err(what) => {
-                note(&mut self.malformed, from, what);
+            Err(defect) => {
+                record_malformed(&mut self.malformed, from, defect);
                 return None;
             }
         };
@@ -95,10 +94,10 @@ impl Conversation {
             return Verdict::Ours;
         };
         let start_line_is_one = head.has_started() && head.start_line(from).is_some();
-        let what = match (start_line_is_one, from) {
-            (true, _) => "an HTTP head that is not text, or too long",
-            (false, End::Client) => "something else where an HTTP request should begin",
-            (false, End::Server) => "something else where an HTTP response should begin",
+        let defect = match (start_line_is_one, from) {
+            (true, _) => Defect::HttpHeadNotText,
+            (false, End::Client) => Defect::HttpRequestMissing,
+            (false, End::Server) => Defect::HttpResponseMissing,
         };
         let begins_like_http = head.begins_like_http(from);
         half.place = Place::Done;
@@ -106,7 +105,7 @@ impl Conversation {
             return Verdict::NotOurs;
         }
         self.confirmed = true;
-        note(&mut self.malformed, from, what);
+        record_malformed(&mut self.malformed, from, defect);
         Verdict::Ours
     }
 }

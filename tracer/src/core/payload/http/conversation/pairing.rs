@@ -1,12 +1,11 @@
 //! Which response is whose: requests and final responses pair in order (RFC 9112, section 9.3.2).
 
+use upload_protocol::End;
+
 use super::{Answer, Asked, Conversation, MOST_EXCHANGES, Place};
-use crate::core::{
-    end::End,
-    payload::{
-        Verdict,
-        http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
-    },
+use crate::core::payload::{
+    Verdict,
+    http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
 };
 
 const MOST_WAITING: usize = 1000;

@@ -1,14 +1,16 @@
 //! What the contents of the records say: handshake messages and alerts in the clear.
 
+use upload_protocol::{
+    End,
+    timeline::{Defect, TlsMessage},
+};
+
 use super::{Content, Conversation};
-use crate::core::{
-    end::End,
-    payload::tls::{
-        flight::Flight,
-        handshake::{Hello, Message, Messages},
-        hello::{ClientHello, ServerHello},
-        names,
-    },
+use crate::core::payload::tls::{
+    flight::Flight,
+    handshake::{Hello, Message, Messages},
+    hello::{ClientHello, ServerHello},
+    names,
 };
 
 const NEW_SESSION_TICKET: u8 = 4;
@@ -54,7 +56,7 @@ impl Conversation {
     pub(super) fn message(&mut self, from: End, message: Message) {
         match message {
             Message::Hello(hello) if hello.from_client != (from == End::Client) => {
-                self.malform(from, "the peer's TLS hello");
+                self.malform(from, Defect::TlsHelloOfPeer);
             }
             Message::Hello(hello) if hello.from_client => self.client_hello(&hello),
             Message::Hello(hello) => self.server_hello(&hello),
@@ -64,7 +66,7 @@ impl Conversation {
                 mono_ns,
             } => {
                 match names::handshake_type(kind) {
-                    None | Some("ServerHello") => return,
+                    None | Some(TlsMessage::ServerHello) => return,
                     Some(name) => self.step(name, mono_ns, from, false),
                 }
                 if from == End::Server {
@@ -80,7 +82,7 @@ impl Conversation {
     fn client_hello(&mut self, message: &Hello) {
         let hello = ClientHello::read(message);
         if !hello.complete && !message.cut {
-            self.malform(End::Client, "a ClientHello whose lengths do not fit");
+            self.malform(End::Client, Defect::TlsClientHelloLengths);
         }
         self.tls.versions_offered = hello.offered();
         self.tls.cipher_suites_offered = hello.cipher_suites;
@@ -93,22 +95,22 @@ impl Conversation {
     fn server_hello(&mut self, message: &Hello) {
         let hello = ServerHello::read(message);
         let name = match hello.is_retry {
-            Some(true) => Some("HelloRetryRequest"),
-            Some(false) => Some("ServerHello"),
+            Some(true) => Some(TlsMessage::HelloRetryRequest),
+            Some(false) => Some(TlsMessage::ServerHello),
             None => None,
         };
         if let Some(name) = name {
             self.step(name, message.mono_ns, End::Server, false);
         }
         if !hello.complete && !message.cut {
-            self.malform(End::Server, "a ServerHello whose lengths do not fit");
+            self.malform(End::Server, Defect::TlsServerHelloLengths);
         }
         self.tls.cipher_suite = hello.cipher_suite.map(names::cipher_suite);
         if !hello.complete {
             return;
         }
         self.version = hello.version;
-        self.tls.version = hello.version.map(names::version);
+        self.tls.version = hello.version;
         self.tls.alpn = hello.alpn;
         if hello.is_retry == Some(true) {
             return;

@@ -1,10 +1,9 @@
 //! Puts records and steps down, as many as there is room for.
 
+use upload_protocol::{End, timeline::TlsMessage};
+
 use super::Conversation;
-use crate::core::{
-    end::End,
-    payload::tls::{TlsRecord, TlsStep, names, record::Header},
-};
+use crate::core::payload::tls::{TlsRecord, TlsStep, names, record::Header};
 
 const MOST_STEPS: usize = 64;
 const MOST_RECORDS: usize = 64;
@@ -22,14 +21,14 @@ impl Conversation {
             mono_ns: header.mono_ns,
             from,
             content_type: header.content_type,
-            name: names::content_type(header.content_type).unwrap_or("unknown"),
+            name: names::content_type(header.content_type),
             version: header.version,
             length: header.length,
         });
     }
 
     /// Adds a step where its time belongs.
-    pub(super) fn step(&mut self, name: &'static str, mono_ns: u64, from: End, inferred: bool) {
+    pub(super) fn step(&mut self, name: TlsMessage, mono_ns: u64, from: End, inferred: bool) {
         let steps = &mut self.tls.steps;
         if steps.len() == MOST_STEPS {
             return;

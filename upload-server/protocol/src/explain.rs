@@ -1,64 +1,84 @@
-//! What each step means, in the field's words.
+//! What each step of a timeline means, in the field's words: pure functions of the timeline, so that
+//! the terminal, the NDJSON and the server's page say the same.
 
 mod tls;
 
 use std::{fmt::Write as _, io};
 
-pub(super) use self::tls::tls_step;
-use super::units::{bytes, duration, plain, status_text};
-use crate::core::{
-    end::End,
-    timeline::{Exchange, How, Initiation, Maintenance, Phase, Step, Termination, Timeline},
+pub use self::tls::tls_step;
+use serde_json::{Map, Value};
+
+use crate::{
+    tcp::End,
+    timeline::{
+        Ending, Exchange, Initiation, Maintenance, Phase, Step, StepName, Termination, Timeline,
+    },
+    units::{bytes, duration, plain, status_text},
 };
 
-/// Puts the sentences into a timeline.
-pub(super) fn explained(timeline: &Timeline) -> Timeline {
-    let mut told = timeline.clone();
-    for phase in &mut told.phases {
+/// The timeline as JSON, each step, exchange and phase that has a sentence with it as `explain`.
+#[must_use]
+pub fn with_explanations(timeline: &Timeline) -> Value {
+    let mut value = serde_json::to_value(timeline).unwrap_or_default();
+    let phases = value.get_mut("phases").and_then(Value::as_array_mut);
+    for (phase, value) in timeline.phases.iter().zip(phases.into_iter().flatten()) {
         match phase {
             Phase::Initiation(phase) => {
-                let sentences: Vec<String> = phase
-                    .steps
-                    .iter()
-                    .map(|step| initiation_step(step, phase, timeline))
-                    .collect();
-                put(&mut phase.steps, sentences);
-                phase.explain = initiation(phase);
+                let steps = phase.steps.iter();
+                let sentences = steps.map(|step| initiation_step(step, phase, timeline));
+                insert_each(&mut value["steps"], sentences);
+                insert(value, initiation(phase));
             }
             Phase::Maintenance(phase) => {
-                phase.explain = Some(maintenance(timeline));
-                for exchange in &mut phase.exchanges {
-                    exchange.explain = Some(self::exchange(exchange));
+                if let Some(handshake) = &phase.tls {
+                    let steps = handshake.steps.iter();
+                    let sentences = steps.map(|step| tls_step(step.name, handshake).0);
+                    insert_each(&mut value["tls"]["steps"], sentences);
                 }
-                if let Some(handshake) = &mut phase.tls {
-                    let sentences: Vec<String> = handshake
-                        .steps
-                        .iter()
-                        .map(|step| tls_step(step.name, handshake).0)
-                        .collect();
-                    for (step, sentence) in handshake.steps.iter_mut().zip(sentences) {
-                        step.explain = Some(sentence);
-                    }
-                }
+                insert_each(
+                    &mut value["exchanges"],
+                    phase.exchanges.iter().map(exchange),
+                );
+                insert(value, Some(maintenance(timeline)));
             }
             Phase::Termination(phase) => {
-                let sentences = termination_steps(phase);
-                put(&mut phase.steps, sentences);
-                phase.explain = termination(phase);
+                insert_each(&mut value["steps"], termination_steps(phase));
+                insert(value, termination(phase));
             }
         }
     }
-    told
+    value
 }
 
-fn put(steps: &mut [Step], sentences: Vec<String>) {
-    for (step, sentence) in steps.iter_mut().zip(sentences) {
-        step.explain = Some(sentence).filter(|sentence| !sentence.is_empty());
+/// The timeline's NDJSON line with its explanations.
+#[must_use]
+pub fn explained_line(timeline: &Timeline) -> Value {
+    let mut line = Map::new();
+    line.insert("type".to_owned(), "timeline".into());
+    if let Value::Object(fields) = with_explanations(timeline) {
+        line.extend(fields);
+    }
+    line.into()
+}
+
+fn insert_each(values: &mut Value, sentences: impl IntoIterator<Item = String>) {
+    let values = values.as_array_mut().into_iter().flatten();
+    for (value, sentence) in values.zip(sentences) {
+        insert(
+            value,
+            Some(sentence).filter(|sentence| !sentence.is_empty()),
+        );
+    }
+}
+
+fn insert(value: &mut Value, sentence: Option<String>) {
+    if let (Some(fields), Some(sentence)) = (value.as_object_mut(), sentence) {
+        fields.insert("explain".to_owned(), sentence.into());
     }
 }
 
 /// The wait for `accept`, if it is known.
-pub(super) fn initiation(phase: &Initiation) -> Option<String> {
+pub fn initiation(phase: &Initiation) -> Option<String> {
     let wait = duration(phase.accept_wait_ns?);
     Some(format!(
         "The connection was then open, and waited {wait} in the accept queue until the server's process took it with accept(): the kernel completes handshakes by itself."
@@ -66,7 +86,7 @@ pub(super) fn initiation(phase: &Initiation) -> Option<String> {
 }
 
 /// The open connection.
-pub(super) fn maintenance(timeline: &Timeline) -> String {
+pub fn maintenance(timeline: &Timeline) -> String {
     let mut text = String::from(
         "Both ends are ESTABLISHED: each byte is numbered, and the receiver acknowledges the number of the next one that it expects.",
     );
@@ -87,7 +107,7 @@ pub(super) fn maintenance(timeline: &Timeline) -> String {
 }
 
 /// The round-trip time, if it is known.
-pub(super) fn rtt(phase: &Maintenance) -> Option<String> {
+pub fn rtt(phase: &Maintenance) -> Option<String> {
     Some(format!(
         "The kernel's smoothed round-trip time was {} at the end (RFC 6298): from sending a segment to its acknowledgment.",
         duration(phase.rtt_ns?)
@@ -95,16 +115,17 @@ pub(super) fn rtt(phase: &Maintenance) -> Option<String> {
 }
 
 /// A request, its body and its response.
-pub(super) fn exchange(exchange: &Exchange) -> String {
+pub fn exchange(exchange: &Exchange) -> String {
     let (method, target) = (
         plain(&exchange.request.method),
         plain(&exchange.request.target),
     );
     let mut text = format!("The client sends the request {method} {target}");
     if exchange.sequence > 1 {
-        let reason = match &*exchange.request.version {
-            "HTTP/2.0" => "HTTP/2 carries many on one connection",
-            _ => "keep-alive",
+        let reason = if exchange.request.is_multiplexed() {
+            "HTTP/2 carries many on one connection"
+        } else {
+            "keep-alive"
         };
         let _ = write!(
             text,
@@ -134,29 +155,29 @@ pub(super) fn exchange(exchange: &Exchange) -> String {
 }
 
 /// The steps of the close, in order.
-pub(super) fn termination_steps(phase: &Termination) -> Vec<String> {
+pub fn termination_steps(phase: &Termination) -> Vec<String> {
     let mut fins = 0;
     phase
         .steps
         .iter()
         .map(|step| {
-            fins += usize::from(step.name.starts_with("FIN") && !step.retransmit);
+            fins += usize::from(step.name.is_fin() && !step.retransmit);
             of_termination(step, fins)
         })
         .collect()
 }
 
 /// What remains of a closed connection.
-pub(super) fn termination(phase: &Termination) -> Option<String> {
-    match (phase.how, phase.time_wait) {
-        (Some(How::Fin), Some(_)) if phase.simultaneous => Some(
+pub fn termination(phase: &Termination) -> Option<String> {
+    match (phase.ending, phase.time_wait) {
+        (Some(Ending::Fin), Some(_)) if phase.simultaneous => Some(
             "Each end closed before the other's FIN reached it, so both keep the connection in TIME_WAIT (60 s on Linux). Inferred: the kernel reports no such state.".to_owned(),
         ),
-        (Some(How::Fin), Some(end)) => Some(format!(
+        (Some(Ending::Fin), Some(end)) => Some(format!(
             "The {0} closed first, so the {0} keeps the connection in TIME_WAIT (60 s on Linux): a late segment of it must not be taken for a new connection's, and a lost last ACK can be sent again. Inferred: the kernel reports no such state.",
             end.name()
         )),
-        (Some(How::Rst), _) => Some(
+        (Some(Ending::Rst), _) => Some(
             "After a RST nothing is acknowledged and nobody waits: both ends forget the connection at once, and data under way is lost.".to_owned(),
         ),
         _ => None,
@@ -164,7 +185,7 @@ pub(super) fn termination(phase: &Termination) -> Option<String> {
 }
 
 /// A step of the handshake.
-pub(super) fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeline) -> String {
+pub fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeline) -> String {
     let from = step.from.name();
     if let Some(error) = step.held_back {
         let why = if step.is_filtered() {
@@ -185,7 +206,7 @@ pub(super) fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeli
         );
     }
     match step.name {
-        "SYN" => {
+        StepName::Syn => {
             let mut text = format!(
                 "The {from} asks to open a connection and announces its initial sequence number, shown as 0, and what it can do"
             );
@@ -205,15 +226,15 @@ pub(super) fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeli
             text.push('.');
             text + &largest_segment(step.from, phase, timeline)
         }
-        "SYN-ACK" => {
+        StepName::SynAck => {
             format!(
                 "The {from} agrees: it acknowledges the SYN, which takes one sequence number (Ack=1), and announces its own initial sequence number."
             ) + &largest_segment(step.from, phase, timeline)
         }
-        "ACK" => format!(
+        StepName::Ack => format!(
             "The {from} acknowledges the server's SYN: both know now that the other hears them, and the connection is open."
         ),
-        "RST" => format!(
+        StepName::Rst => format!(
             "The {from} refuses: no process listens on that port, or a filter answered in its name."
         ),
         _ => String::new(),
@@ -245,20 +266,22 @@ fn of_termination(step: &Step, fins: usize) -> String {
         );
     }
     match (step.name, fins) {
-        ("FIN", 1) => format!(
+        (StepName::Fin, 1) => format!(
             "The {from} has nothing more to send and closes its direction; the FIN takes one sequence number. TCP would let it go on receiving."
         ),
-        ("FIN", _) => {
+        (StepName::Fin, _) => {
             format!("The {from} has nothing more to send either and closes the other direction.")
         }
-        ("FIN-ACK", _) => format!(
+        (StepName::FinAck, _) => format!(
             "The {from} acknowledges that FIN and closes its own direction in the same segment: two steps in one."
         ),
-        ("ACK", 1) => format!(
+        (StepName::Ack, 1) => format!(
             "The {from} acknowledges the FIN: that direction is closed, the connection is half-closed until the {from} closes its own."
         ),
-        ("ACK", _) => format!("The {from} acknowledges the last FIN: both directions are closed."),
-        ("RST", _) => format!(
+        (StepName::Ack, _) => {
+            format!("The {from} acknowledges the last FIN: both directions are closed.")
+        }
+        (StepName::Rst, _) => format!(
             "The {from} breaks the connection off: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
         ),
         _ => String::new(),

@@ -2,21 +2,20 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use crate::{core::timeline::TlsHandshake, sink::units::plain};
+use crate::{
+    timeline::{TlsHandshake, TlsMessage, TlsVersion},
+    units::plain,
+};
 
 /// What a message means, and the display filter that shows it.
-pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String, &'static str) {
-    let or_unknown = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map_or_else(|| "?".into(), plain)
-            .into_owned()
-    };
-    match name {
-        "ClientHello" => {
+pub fn tls_step(message: TlsMessage, handshake: &TlsHandshake) -> (String, &'static str) {
+    let version = handshake.version.map(|version| version.to_string());
+    let or_unknown = |value: Option<&str>| value.map_or("?".into(), plain).into_owned();
+    match message {
+        TlsMessage::ClientHello => {
             let mut text = "The client offers what it can do".to_owned();
             if !handshake.versions_offered.is_empty() {
-                let _ = write!(text, ": {}", handshake.versions_offered.join(", "));
+                let _ = write!(text, ": {}", join(&handshake.versions_offered));
             }
             let _ = write!(text, ", {} cipher suites", handshake.cipher_suites_offered);
             if let Some(host) = &handshake.server_name {
@@ -41,53 +40,58 @@ pub(in crate::sink) fn tls_step(name: &str, handshake: &TlsHandshake) -> (String
             text.push('.');
             (text, "tls.handshake.type==1")
         }
-        "ServerHello" => (
+        TlsMessage::ServerHello => (
             format!(
                 "The server chooses {} and {}.",
-                or_unknown(&handshake.version),
-                or_unknown(&handshake.cipher_suite)
+                or_unknown(version.as_deref()),
+                or_unknown(handshake.cipher_suite.as_deref())
             ),
             "tls.handshake.type==2",
         ),
-        "HelloRetryRequest" => (
+        TlsMessage::HelloRetryRequest => (
             "The server asks for a ClientHello with another key share.".to_owned(),
             "tls.handshake.type==2",
         ),
-        "Certificate" => (
+        TlsMessage::Certificate => (
             "The certificate chain, in the clear before TLS 1.3.".to_owned(),
             "tls.handshake.type==11",
         ),
-        "ChangeCipherSpec" if handshake.version.as_deref() == Some("TLS 1.3") => (
+        TlsMessage::ChangeCipherSpec if handshake.version == Some(TlsVersion::TLS_1_3) => (
             "Says nothing in TLS 1.3: it is sent for middleboxes that expect it.".to_owned(),
             "tls.record.content_type==20",
         ),
-        "ChangeCipherSpec" => (
+        TlsMessage::ChangeCipherSpec => (
             "From here on, what this end sends is encrypted with the new keys.".to_owned(),
             "tls.record.content_type==20",
         ),
-        "Alert" => (
+        TlsMessage::Alert => (
             "This end says that it closes, or that something is wrong; where it is encrypted, nobody else reads which.".to_owned(),
             "tls.record.content_type==21",
         ),
-        "Finished" => (
+        TlsMessage::Finished => (
             "A checksum over the whole handshake, by which the other end sees that nobody changed it on the way.".to_owned(),
             "tls",
         ),
-        "ApplicationData" => (
+        TlsMessage::ApplicationData => (
             "The first encrypted data of the application: what the connection is for.".to_owned(),
             "tls.app_data",
         ),
-        _ => (format!("The handshake message {name}."), "tls.handshake"),
+        other => (format!("The handshake message {other}."), "tls.handshake"),
     }
+}
+
+fn join(versions: &[TlsVersion]) -> String {
+    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    versions.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TlsHandshake, tls_step};
+    use super::{TlsHandshake, TlsMessage, tls_step};
 
     #[test]
     fn an_alert_is_no_handshake_message() {
-        let (sentence, filter) = tls_step("Alert", &TlsHandshake::default());
+        let (sentence, filter) = tls_step(TlsMessage::Alert, &TlsHandshake::default());
         assert!(!sentence.contains("handshake message"), "{sentence}");
         assert_eq!(filter, "tls.record.content_type==21");
     }

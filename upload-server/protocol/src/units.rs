@@ -5,10 +5,10 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use hyper::StatusCode;
+use http::StatusCode;
 
 /// Bytes with a decimal prefix, three digits or more.
-pub(super) fn bytes(count: u64) -> impl Display {
+pub fn bytes(count: u64) -> impl Display {
     Scaled::new(
         count,
         &[
@@ -22,7 +22,7 @@ pub(super) fn bytes(count: u64) -> impl Display {
 }
 
 /// The same, or a question mark in its place.
-pub(super) fn bytes_or_unknown(count: Option<u64>) -> impl Display {
+pub fn bytes_or_unknown(count: Option<u64>) -> impl Display {
     fmt::from_fn(move |f| match count {
         Some(count) => bytes(count).fmt(f),
         None => f.write_str("? B"),
@@ -30,7 +30,7 @@ pub(super) fn bytes_or_unknown(count: Option<u64>) -> impl Display {
 }
 
 /// A duration in its natural unit.
-pub(super) fn duration(nanoseconds: u64) -> impl Display {
+pub fn duration(nanoseconds: u64) -> impl Display {
     Scaled::new(
         nanoseconds,
         &[(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")],
@@ -73,8 +73,36 @@ impl Display for Scaled {
     }
 }
 
+/// A moment since the connection's beginning, with every microsecond of it.
+pub fn moment(at_ns: u64) -> impl Display {
+    fmt::from_fn(move |f| match at_ns {
+        0..1_000_000 => write!(f, "+{}", duration(at_ns)),
+        1_000_000..1_000_000_000 => {
+            write!(f, "+{}.{:03} ms", at_ns / 1_000_000, at_ns / 1_000 % 1_000)
+        }
+        _ => {
+            let (seconds, micros) = (at_ns / 1_000_000_000, at_ns / 1_000 % 1_000_000);
+            write!(f, "+{seconds}.{micros:06} s")
+        }
+    })
+}
+
+/// Every digit of a number of bytes, in groups of three.
+#[must_use]
+pub fn exact_bytes(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3 + 2);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + " B"
+}
+
 /// Foreign text without control characters: a process may be called anything.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
+pub fn plain(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
     }
@@ -89,7 +117,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 }
 
 /// A status with its reason phrase.
-pub(super) fn status_text(status: Option<u16>) -> impl Display {
+pub fn status_text(status: Option<u16>) -> impl Display {
     fmt::from_fn(move |f| {
         let Some(status) = status else {
             return f.write_str("no response");
@@ -102,7 +130,7 @@ pub(super) fn status_text(status: Option<u16>) -> impl Display {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, plain};
+    use super::{bytes, duration, exact_bytes, moment, plain};
 
     #[test]
     fn units() {
@@ -115,6 +143,12 @@ mod tests {
         assert_eq!(duration(41_234_567).to_string(), "41.2 ms");
         assert_eq!(duration(999).to_string(), "999 ns");
         assert_eq!(duration(123_456_789_012).to_string(), "123 s");
+        assert_eq!(moment(81_000).to_string(), "+81.0 µs");
+        assert_eq!(moment(41_034_567).to_string(), "+41.034 ms");
+        assert_eq!(moment(1_000_034_567).to_string(), "+1.000034 s");
+        assert_eq!(exact_bytes(0), "0 B");
+        assert_eq!(exact_bytes(1_000), "1,000 B");
+        assert_eq!(exact_bytes(50_000_000), "50,000,000 B");
     }
 
     #[test]

@@ -1,0 +1,174 @@
+//! Facts about how a connection was closed, from its sockets' states and the RSTs that they saw.
+
+use upload_protocol::{
+    End, Flags,
+    State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck},
+};
+
+use super::{Connection, Transition, View};
+
+/// A RST that a socket sent or received.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstReset {
+    /// The end that sent it.
+    pub from: End,
+    /// CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    pub tracepoint: &'static str,
+}
+
+impl Connection {
+    #[must_use]
+    pub fn first_reset(&self) -> Option<FirstReset> {
+        let resets = self.views().flat_map(|(end, view)| {
+            view.incidents().resets.iter().map(move |reset| {
+                let (from, tracepoint) = if reset.sent {
+                    (end, "tcp_send_reset")
+                } else {
+                    (end.other(), "tcp_receive_reset")
+                };
+                FirstReset {
+                    from,
+                    mono_ns: reset.mono_ns,
+                    tracepoint,
+                }
+            })
+        });
+        resets.min_by_key(|reset| reset.mono_ns)
+    }
+
+    /// Whether a socket sent or received a RST.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        self.views().any(|(_, view)| view.was_reset())
+    }
+
+    /// Whether the socket of `end` received its peer's FIN, which takes one sequence number and which
+    /// the kernel's counters count as a byte.
+    ///
+    /// CLOSE after FIN_WAIT2 alone is no proof: when no process holds the socket any more, the kernel
+    /// replaces it by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+    #[must_use]
+    pub fn received_fin(&self, end: End) -> bool {
+        self.view(end).is_some_and(|view| {
+            view.entered(CloseWait).is_some()
+                || view.entered(Closing).is_some()
+                || self.fin_after_fin_wait2(end).is_some()
+        })
+    }
+
+    /// The transition to CLOSE in which the peer's FIN came, if it came in FIN_WAIT2: its segment was
+    /// seen before; without segments, the counter of received bytes has moved since.
+    #[must_use]
+    pub fn fin_after_fin_wait2(&self, end: End) -> Option<&Transition> {
+        let view = self.view(end)?;
+        let waiting = view.entered(FinWait2)?;
+        let last = view.last()?;
+        let steps = &self.dialogue.steps;
+        let came = if steps.is_empty() {
+            last.bytes_received > waiting.bytes_received
+        } else {
+            steps.iter().any(|step| {
+                step.from == end.other()
+                    && step.flags.has(Flags::FIN)
+                    && step.mono_ns <= last.mono_ns
+            })
+        };
+        (last.old == FinWait2 && last.new == Close && came && !view.was_reset()).then_some(last)
+    }
+
+    /// The end whose FIN came first, by its own FIN_WAIT1 or by its peer's CLOSE_WAIT.
+    #[must_use]
+    pub fn first_closer(&self) -> Option<End> {
+        let candidates = [End::Client, End::Server].into_iter().filter_map(|end| {
+            let own = self.view(end).and_then(|view| view.entered(FinWait1));
+            let received = self
+                .view(end.other())
+                .and_then(|view| view.entered(CloseWait));
+            let at = own.or(received)?.mono_ns;
+            Some((at, end))
+        });
+        candidates.min_by_key(|(at, _)| *at).map(|(_, end)| end)
+    }
+
+    /// Whether a socket was closed by an error after it had sent its FIN.
+    #[must_use]
+    pub fn gave_up_closing(&self) -> bool {
+        self.views().any(|(_, view)| {
+            view.last().is_some_and(|last| {
+                let closing = matches!(last.old, FinWait1 | LastAck | Closing);
+                closing && last.new == Close && last.error != 0
+            })
+        })
+    }
+
+    /// The end that an error of its own closed, such as a time-out, where no RST had come or gone: one
+    /// that comes later finds no socket.
+    #[must_use]
+    pub fn gave_up_before_reset(&self) -> Option<End> {
+        let reset_ns = self.first_reset().map_or(u64::MAX, |reset| reset.mono_ns);
+        self.views()
+            .filter_map(|(end, view)| Some((end, view, view.last()?)))
+            .filter(|(_, view, last)| {
+                let open = matches!(last.old, Established | CloseWait);
+                let closed = open && last.new == Close && last.error != 0;
+                closed && !view.was_reset() && last.mono_ns < reset_ns
+            })
+            .min_by_key(|(_, _, last)| last.mono_ns)
+            .map(|(end, _, _)| end)
+    }
+
+    /// Whether no process held a socket any more in FIN_WAIT2: the kernel replaced it by a TIME_WAIT
+    /// entry, which no hook sees (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+    #[must_use]
+    pub fn was_orphaned(&self) -> bool {
+        self.views().any(|(_, view)| {
+            view.last()
+                .is_some_and(|last| last.old == FinWait2 && last.new == Close)
+        })
+    }
+
+    /// Whether the socket of `end` counts more bytes after its FIN than the peer's FIN.
+    #[must_use]
+    pub fn received_after_fin(&self, end: End) -> bool {
+        let view = self.view(end);
+        let Some((fin, last)) = view.and_then(|view| view.entered(FinWait1).zip(view.last()))
+        else {
+            return false;
+        };
+        let peer_fin = u64::from(self.received_fin(end));
+        last.bytes_received > fin.bytes_received.saturating_add(peer_fin)
+    }
+
+    /// The end that holds the connection in TIME_WAIT.
+    #[must_use]
+    pub fn time_wait(&self) -> Option<End> {
+        self.views()
+            .find(|(_, view)| {
+                view.last()
+                    .is_some_and(|last| matches!(last.old, FinWait2 | Closing) && last.new == Close)
+            })
+            .map(|(end, _)| end)
+    }
+}
+
+impl View {
+    /// Whether the socket sent or received a RST.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        !self.incidents().resets.is_empty()
+    }
+
+    /// Whether the peer acknowledged the socket's FIN. From LAST_ACK and CLOSING the kernel goes to
+    /// CLOSE then, or with an error when it has given up.
+    #[must_use]
+    pub fn fin_was_acknowledged(&self) -> bool {
+        self.entered(FinWait2).is_some()
+            || self.transitions.iter().any(|seen| {
+                matches!(seen.old, LastAck | Closing)
+                    && seen.new == Close
+                    && seen.error == 0
+                    && !self.was_reset()
+            })
+    }
+}

@@ -1,0 +1,181 @@
+//! Requests to the control socket: the feed, the tracer's presence, finished timelines.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+    header::{CONTENT_TYPE, HOST},
+};
+pub use hyper::{StatusCode, body::Bytes};
+use hyper_util::rt::TokioIo;
+use tokio::{net::UnixStream, task::JoinSet};
+
+use crate::upload::{FeedLine, Server};
+
+/// Between attempts to reach a server that went away.
+pub const RETRY: Duration = Duration::from_millis(250);
+/// A line is a few hundred bytes; a feed whose line has not ended by then is none.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("nobody answers at the control socket {}", path.display())]
+    Unreachable { path: PathBuf, source: io::Error },
+    #[error("the program that answers at {} is no upload server", .0.display())]
+    NotAServer(PathBuf),
+    #[error("the control socket answers {0}")]
+    Refused(StatusCode),
+    #[error("the feed has a line without end")]
+    EndlessLine,
+    #[error("a line of the feed")]
+    Line(#[from] serde_json::Error),
+    #[error("the control connection")]
+    Connection(#[from] hyper::Error),
+    #[error("a request to the control socket")]
+    Request(#[from] http::Error),
+}
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+/// A connection to a control socket; dropping it closes the connection.
+pub struct ControlClient {
+    sender: SendRequest<Full<Bytes>>,
+    _connection: JoinSet<()>,
+}
+
+impl ControlClient {
+    /// Connects to the control socket at `path`.
+    ///
+    /// # Errors
+    /// When nobody answers there.
+    pub async fn connect(path: &Path) -> Result<Self> {
+        let stream =
+            UnixStream::connect(path)
+                .await
+                .map_err(|source| ClientError::Unreachable {
+                    path: path.to_owned(),
+                    source,
+                })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // A request that fails says why.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            sender,
+            _connection: tasks,
+        })
+    }
+
+    /// `POST /tracer`: the server knows that a tracer is attached until the connection is dropped.
+    /// Returns when the server ends the answer.
+    ///
+    /// # Errors
+    /// When the server refuses, or goes away.
+    pub async fn announce(mut self) -> Result<()> {
+        let request = post("/tracer").body(Full::default())?;
+        let response = accepted(self.sender.send_request(request).await?)?;
+        response.into_body().collect().await?;
+        Ok(())
+    }
+
+    /// `POST /uploads/{id}/timeline`: hands in a line of JSON. Gives the server's status, whatever it
+    /// is: it may have forgotten the upload.
+    ///
+    /// # Errors
+    /// When the server went away.
+    pub async fn put_timeline(&mut self, upload: &str, line: Bytes) -> Result<StatusCode> {
+        self.sender.ready().await?;
+        let request = post(&format!("/uploads/{upload}/timeline"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(line))?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        Ok(status)
+    }
+}
+
+/// An open feed, and the server that it is from.
+pub struct UploadFeed {
+    /// The server's first line.
+    pub server: Server,
+    lines: Lines,
+}
+
+impl UploadFeed {
+    /// `GET /uploads` at the control socket at `path`; reads the server's introduction.
+    ///
+    /// # Errors
+    /// When nobody answers there, or not as an upload server.
+    pub async fn connect(path: &Path) -> Result<Self> {
+        let mut client = ControlClient::connect(path).await?;
+        let request = Request::get("/uploads")
+            .header(HOST, "localhost")
+            .body(Full::default())?;
+        let response = accepted(client.sender.send_request(request).await?)?;
+        let mut lines = Lines {
+            body: response.into_body(),
+            buffer: Vec::new(),
+            _client: client,
+        };
+        match lines.next().await? {
+            Some(FeedLine::Server(server)) => Ok(Self { server, lines }),
+            _ => Err(ClientError::NotAServer(path.to_owned())),
+        }
+    }
+
+    /// The next line; `None` once the server has ended the feed.
+    ///
+    /// # Errors
+    /// When the feed breaks off, or a line is none of the protocol's.
+    pub async fn next(&mut self) -> Result<Option<FeedLine>> {
+        self.lines.next().await
+    }
+}
+
+struct Lines {
+    body: Incoming,
+    buffer: Vec<u8>,
+    _client: ControlClient,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Result<Option<FeedLine>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            if self.buffer.len() > MAX_LINE_BYTES {
+                return Err(ClientError::EndlessLine);
+            }
+            let Some(frame) = self.body.frame().await else {
+                return Ok(None);
+            };
+            if let Some(bytes) = frame?.data_ref() {
+                self.buffer.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+fn post(target: &str) -> http::request::Builder {
+    Request::post(target).header(HOST, "localhost")
+}
+
+fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>> {
+    if response.status().is_success() {
+        Ok(response)
+    } else {
+        Err(ClientError::Refused(response.status()))
+    }
+}

@@ -1,0 +1,88 @@
+//! What a connection is called, whose its sockets are, and how its roles are known.
+
+use std::{fmt, num::NonZeroU64, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A connection's name in every output: the cookie of the socket that was seen first; where that
+/// socket had been another connection's before, a dot and a number follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    cookie: u64,
+    again: Option<NonZeroU64>,
+}
+
+impl ConnectionId {
+    /// `again` tells the connections of one socket apart; `None` for its first.
+    #[must_use]
+    pub const fn new(cookie: u64, again: Option<NonZeroU64>) -> Self {
+        Self { cookie, again }
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.again {
+            None => self.cookie.fmt(f),
+            Some(number) => f.pad(&format!("{}.{number}", self.cookie)),
+        }
+    }
+}
+
+impl FromStr for ConnectionId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (cookie, again) = text
+            .split_once('.')
+            .map_or((text, None), |(cookie, again)| (cookie, Some(again)));
+        Ok(Self {
+            cookie: cookie.parse()?,
+            again: again.map(str::parse).transpose()?,
+        })
+    }
+}
+
+impl Serialize for ConnectionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConnectionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// How it is known which end of a connection is the client, the best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RolesFrom {
+    /// An end was seen to open it, actively or passively.
+    Opening,
+    /// It was open already, and at one end's address and port a socket listened.
+    Listener,
+    /// It was open already, and the lower port is taken for the server's.
+    #[default]
+    Ports,
+}
+
+/// How a socket's owner was learned, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnerFrom {
+    /// It called `connect`.
+    Connect,
+    /// The upload server reported that the socket with this cookie is its own.
+    Cookie,
+    /// It read from the socket.
+    Read,
+    /// It sent on the socket.
+    Send,
+    /// It held the socket when `/proc` was read.
+    Proc,
+    /// It closed the socket.
+    Close,
+}

@@ -1,0 +1,179 @@
+//! The lines of `tracer -o ndjson`, told apart by `type`.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::segment::SegmentLine;
+use crate::{
+    ConnectionId, Cookie, End, Moment, State,
+    tcp::is_false,
+    timeline::{Certainty, Timeline},
+    upload::Outcome,
+};
+
+/// One line, borrowed where it is written and owned where it is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Line<'a> {
+    /// A socket changed state.
+    State(Cow<'a, StateLine>),
+    /// A segment passed; only with `--segments`.
+    Segment(Cow<'a, SegmentLine>),
+    /// An upload came to its end.
+    Upload(Cow<'a, UploadLine>),
+    /// A connection came to its end, or the tracer did.
+    Timeline(Cow<'a, Timeline>),
+    /// Records were lost.
+    Lost(Cow<'a, LostLine>),
+    /// Totals; the last line.
+    Summary(Cow<'a, SummaryLine>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateLine {
+    #[serde(flatten)]
+    pub at: Moment,
+    pub connection: ConnectionId,
+    pub end: End,
+    pub old: State,
+    pub new: State,
+    /// The owner's process id, if it is known by now.
+    pub pid: Option<u32>,
+    /// The owner's process name, likewise.
+    pub comm: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadLine {
+    /// When the response had been sent, or else the last thing the server saw of the upload.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// The server's name for the upload; for an inferred one, the connection's name and a number.
+    pub id: String,
+    /// The connection that carried it; `null` where the tracer did not see that connection.
+    pub connection: Option<ConnectionId>,
+    /// The file's name.
+    pub name: Option<String>,
+    /// Bytes of the file that arrived; `null` where they were not counted.
+    pub bytes: Option<u64>,
+    /// Status of the response; `null` where none was sent.
+    pub status: Option<u16>,
+    /// How it ended; `null` where that cannot be told.
+    pub outcome: Option<Outcome>,
+    /// Observed where the server reported the upload, else inferred.
+    pub certainty: Certainty,
+    /// What went wrong; absent where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The accepted sockets that carried parts of it before the last one did; not in the line.
+    #[serde(skip)]
+    pub earlier: Vec<Cookie>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostLine {
+    /// When the loss was noticed.
+    #[serde(flatten)]
+    pub at: Moment,
+    pub count: u64,
+    /// Whether there may have been fewer, or none: skipped runs of a program are counted, and not
+    /// every run makes a record; and not every handshake becomes a connection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_most: bool,
+    pub hop: Hop,
+    /// They were lost after this moment, CLOCK_MONOTONIC …
+    pub from_ns: u64,
+    /// … and before this one.
+    pub to_ns: u64,
+}
+
+/// The places where something can be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hop {
+    /// The ring buffer had no room.
+    Ring,
+    /// The map of traced sockets had no room: changes of state are reported, the rest is not.
+    Sockets,
+    /// The kernel does not nest a program in itself.
+    Recursion,
+    /// The bytes were no record.
+    Decode,
+    /// There were too many connections: the idlest were dropped. Counts connections, not records.
+    Table,
+    /// Too many handshakes at once that had not become connections: segments of theirs were dropped.
+    #[serde(rename = "early")]
+    Handshakes,
+    /// A sink could not keep up.
+    Sink,
+}
+
+impl Hop {
+    /// Whether the count may include things that made no record.
+    #[must_use]
+    pub const fn is_at_most(self) -> bool {
+        matches!(self, Self::Recursion | Self::Handshakes)
+    }
+
+    /// The cause, in words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Ring => "the ring buffer had no room (a larger --ring-size helps)",
+            Self::Sockets => "too many sockets at once to note more than their states",
+            Self::Recursion => "the kernel does not nest a program in itself",
+            Self::Decode => "the bytes were no record",
+            Self::Table => "too many connections at once (a larger --max-connections helps)",
+            Self::Handshakes => "too many handshakes at once that had not become connections",
+            Self::Sink => "the output could not keep up",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummaryLine {
+    /// When the tracer ended.
+    #[serde(flatten)]
+    pub at: Moment,
+    /// Connections reported.
+    pub connections: u64,
+    /// Uploads reported.
+    pub uploads: u64,
+    /// Records decoded.
+    pub events: u64,
+    /// Records made in the kernel: those decoded, and those lost at the hops `ring` and `decode`.
+    /// Absent where they were not counted (`--audit`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<u64>,
+    /// Records lost, at whatever hop.
+    pub lost: u64,
+    /// Whether there may have been fewer: see [`LostLine::at_most`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub lost_at_most: bool,
+    /// What the kernel lacks; absent where it lacks nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+    /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramLine>,
+}
+
+/// A part that the running kernel lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The part.
+    pub what: String,
+    /// What is unknown without it.
+    pub lost: String,
+}
+
+/// What an eBPF program cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramLine {
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long a run took, on average, in nanoseconds.
+    pub ns_per_run: u64,
+}

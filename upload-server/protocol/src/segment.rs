@@ -1,0 +1,75 @@
+//! A segment in relation to its connection, as a packet list shows it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectionId, End, Flags, Moment, SegmentOptions};
+
+/// One segment: as its sender's socket let it go, or else as it arrived. Numbers are relative to the
+/// initial sequence numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLine {
+    #[serde(flatten)]
+    pub at: Moment,
+    pub connection: ConnectionId,
+    /// The end that sent it.
+    pub from: End,
+    pub flags: Flags,
+    pub seq: u32,
+    /// 0 without the flag ACK.
+    pub ack: u32,
+    /// Bytes of payload.
+    pub len: u32,
+    /// The window in bytes, scaled where a scale was agreed on.
+    pub window: u32,
+    /// SACK blocks are relative, too.
+    pub options: SegmentOptions,
+    /// The ECN bits of the IP header (RFC 3168); absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ecn: u8,
+    /// What the segment is in the light of those before it; absent for an ordinary one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analysis: Vec<Analysis>,
+    /// Whether the segment was seen where it was sent; else where it arrived.
+    pub seen_leaving: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(ecn: &u8) -> bool {
+    *ecn == 0
+}
+
+/// What a segment is in the light of those before it, by the names of Wireshark's TCP analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Analysis {
+    /// Sequence numbers that were sent before.
+    Retransmission,
+    /// A retransmission that two duplicate acknowledgments asked for, within 20 ms.
+    FastRetransmission,
+    /// A retransmission of bytes that the peer had acknowledged already.
+    SpuriousRetransmission,
+    /// It arrived after a segment that was sent later.
+    OutOfOrder,
+    /// Sequence numbers before it were not seen.
+    PreviousSegmentNotSeen,
+    /// The receiver's buffer is full.
+    ZeroWindow,
+    /// A window and an acknowledgment already sent.
+    DuplicateAck,
+    /// Nothing but the number before the next: it asks whether the peer is there.
+    KeepAlive,
+}
+
+impl Analysis {
+    /// Whether the sequence numbers were sent before.
+    #[must_use]
+    pub const fn is_retransmission(self) -> bool {
+        matches!(
+            self,
+            Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission
+        )
+    }
+}

@@ -1,0 +1,216 @@
+//! One connection's story: its three phases, their steps, the uploads that it carried. Each number is
+//! observed, inferred or unknown, and each step names the event that it is known by.
+
+mod endpoint;
+mod exchange;
+mod http2;
+mod initiation;
+mod maintenance;
+mod step;
+mod termination;
+mod tls;
+mod upload;
+
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+
+pub use self::{
+    endpoint::{Endpoint, Process},
+    exchange::{Body, Exchange, KnownBy, Request, Response, Span},
+    http2::{FrameCount, Frames, Http2Frames},
+    initiation::{AgreedOptions, Failure, Initiation, WindowScale},
+    maintenance::{Defect, Maintenance, Malformed, Protocol},
+    step::{Certainty, Evidence, Step, StepName},
+    termination::{Ending, MissingClose, Termination},
+    tls::{
+        AlertLevel, ContentType, TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion,
+    },
+    upload::UploadSummary,
+};
+use crate::{
+    connection::{ConnectionId, RolesFrom},
+    moment::Moment,
+    names::names,
+    tcp::is_false,
+};
+
+/// One connection from its beginning to its end. All `*_ns` within it count from its beginning, which
+/// is its own `mono_ns`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timeline {
+    /// When the first record of the connection was made.
+    #[serde(flatten)]
+    pub at: Moment,
+    pub connection: ConnectionId,
+    /// The end that opened it.
+    pub client: Endpoint,
+    /// The end that was called.
+    pub server: Endpoint,
+    /// Initiation; maintenance and termination too where it opened.
+    #[serde(deserialize_with = "known_only")]
+    pub phases: Vec<Phase>,
+    pub uploads: Vec<UploadSummary>,
+    /// Payload that arrived in order.
+    pub bytes: Bytes,
+    /// Segments that each end retransmitted, as its kernel counts them (`tcpi_total_retrans`): SYNs,
+    /// SYN-ACKs and FINs included. `null` for an end that is not on this machine.
+    pub retransmits_by: Retransmits,
+    /// The same of the ends that were seen, together.
+    pub retransmits: u64,
+    /// How it is known which end is the client: observed where it was seen to open, else inferred.
+    pub roles: Certainty,
+    /// … and from what.
+    pub roles_from: RolesFrom,
+    /// Records lost meanwhile, of whichever connection.
+    pub lost: u64,
+    /// Whether there may have been fewer, or none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub lost_at_most: bool,
+    /// Whether everything that there was to see of it was seen.
+    pub complete: bool,
+    /// Why not, where it was not.
+    #[serde(deserialize_with = "known_only")]
+    pub incomplete: Vec<Incomplete>,
+    /// Whether the connection was still open when this was written.
+    pub open: bool,
+    /// How long it had been seen to be open, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_for_ns: Option<u64>,
+}
+
+names! {
+    /// Why a timeline does not have everything that there was to see.
+    pub enum Incomplete {
+        BeganBefore = "it began before the tracer did",
+        /// The same where records had been lost: one of the two is the reason.
+        BeginUnseen = "its beginning was not seen: it was lost, or before the tracer's",
+        Evicted = "it was idle, and there were too many connections",
+        StillOpen = "it was still open",
+        EndUnseen = "its end was not seen",
+        Suspended = "the machine was suspended meanwhile, and its clock stood still",
+        MayHaveLostRecords = "records may have been lost while it was open",
+        LostRecords = "records were lost while it was open",
+    }
+}
+
+/// Payload bytes that arrived in order, for each direction; `null` where unknown, as while the
+/// connection is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bytes {
+    pub client_to_server: Option<u64>,
+    pub server_to_client: Option<u64>,
+}
+
+/// Segments retransmitted, by end; `null` where unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retransmits {
+    pub client: Option<u64>,
+    pub server: Option<u64>,
+}
+
+/// A phase, told apart by `name`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Phase {
+    Initiation(Initiation),
+    Maintenance(Box<Maintenance>),
+    Termination(Termination),
+}
+
+impl Timeline {
+    /// Whether it was open already when the tracer began.
+    #[must_use]
+    pub fn began_before(&self) -> bool {
+        self.incomplete.contains(&Incomplete::BeganBefore)
+    }
+
+    /// Whether its beginning was not seen, for whatever reason.
+    #[must_use]
+    pub fn lacks_begin(&self) -> bool {
+        self.began_before() || self.incomplete.contains(&Incomplete::BeginUnseen)
+    }
+
+    #[must_use]
+    pub fn initiation(&self) -> Option<&Initiation> {
+        self.phases.iter().find_map(|phase| match phase {
+            Phase::Initiation(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    #[must_use]
+    pub fn maintenance(&self) -> Option<&Maintenance> {
+        self.phases.iter().find_map(|phase| match phase {
+            Phase::Maintenance(found) => Some(&**found),
+            _ => None,
+        })
+    }
+
+    pub fn maintenance_mut(&mut self) -> Option<&mut Maintenance> {
+        self.phases.iter_mut().find_map(|phase| match phase {
+            Phase::Maintenance(found) => Some(&mut **found),
+            _ => None,
+        })
+    }
+
+    #[must_use]
+    pub fn termination(&self) -> Option<&Termination> {
+        self.phases.iter().find_map(|phase| match phase {
+            Phase::Termination(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// The requests that it carried.
+    #[must_use]
+    pub fn exchanges(&self) -> &[Exchange] {
+        self.maintenance().map_or(&[], |phase| &phase.exchanges)
+    }
+
+    /// The last moment that anything is known of.
+    #[must_use]
+    pub fn last_ns(&self) -> u64 {
+        let steps = |steps: &[Step]| steps.iter().filter_map(|step| step.at_ns).max();
+        let spans = self.exchanges().iter().flat_map(|exchange| {
+            [
+                exchange.request.span.end_ns,
+                exchange.body.span.end_ns,
+                exchange.response.span.start_ns,
+                exchange.response.span.end_ns,
+            ]
+        });
+        let of_phases = self.phases.iter().flat_map(|phase| match phase {
+            Phase::Initiation(phase) => [phase.end_ns, steps(&phase.steps)],
+            Phase::Maintenance(phase) => [phase.end_ns, phase.start_ns],
+            Phase::Termination(phase) => [phase.end_ns, steps(&phase.steps)],
+        });
+        spans.chain(of_phases).flatten().max().unwrap_or_default()
+    }
+}
+
+/// Leaves out what a later version may have added to a list.
+fn known_only<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Item<T> {
+        Known(T),
+        Unknown(IgnoredAny),
+    }
+    let items = Vec::<Item<T>>::deserialize(deserializer)?;
+    Ok(items
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Known(item) => Some(item),
+            Item::Unknown(_) => None,
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;

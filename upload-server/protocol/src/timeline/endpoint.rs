@@ -1,0 +1,63 @@
+//! One end of a connection: where it is, and whose.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cookie, OwnerFrom};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// IPv4 on a dual-stack socket as IPv4.
+    pub addr: IpAddr,
+    pub port: u16,
+    /// The process that the socket belongs to.
+    #[serde(flatten)]
+    pub owner: Process,
+    /// Other processes that acted on the socket: it was passed on, or inherited over `fork`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Process>,
+    /// Inode number of its network namespace, as in `/proc/PID/ns/net`; `null` where the socket is
+    /// not on this machine or was not seen.
+    pub netns: Option<u32>,
+    /// Its address as the other end sees it, where that is another (NAT).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_as: Option<SocketAddr>,
+    /// The socket's cookie; `null` where the socket is not on this machine or was not seen.
+    pub cookie: Option<Cookie>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            addr: Ipv4Addr::UNSPECIFIED.into(),
+            port: 0,
+            owner: Process::default(),
+            also: Vec::new(),
+            netns: None,
+            seen_as: None,
+            cookie: None,
+        }
+    }
+}
+
+/// A process; every field is `null` where it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    pub pid: Option<u32>,
+    /// The process's name (`/proc/PID/comm`).
+    pub comm: Option<Arc<str>>,
+    pub uid: Option<u32>,
+    /// Path of its cgroup (v2) below the root.
+    pub cgroup: Option<Arc<str>>,
+    /// Id of the container that the cgroup is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// How it was learned that the socket is the process's own.
+    pub owner_from: Option<OwnerFrom>,
+}
