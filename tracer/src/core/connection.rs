@@ -89,20 +89,20 @@ impl Connection {
     }
 
     /// Counts lost records against it; `at_most` where it may have been fewer.
-    pub(crate) const fn note_lost(&mut self, count: u64, at_most: bool) {
+    pub(crate) const fn record_loss(&mut self, count: u64, at_most: bool) {
         self.lost_at_most = at_most && (self.lost == 0 || self.lost_at_most);
         self.lost = self.lost.saturating_add(count);
     }
 
     /// Notes that the listener sent the SYN-ACK again.
-    pub(crate) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
+    pub(crate) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
         if let Some(view) = self.client.as_mut().or(self.server.as_mut()) {
-            view.note_syn_ack_retransmit(mono_ns);
+            view.record_syn_ack_retransmit(mono_ns);
         }
     }
 
     /// Notes how full the accept queue was when a SYN came.
-    pub(crate) fn note_accept_queue(&mut self, queue: AcceptQueue) {
+    pub(crate) fn record_accept_queue(&mut self, queue: AcceptQueue) {
         let known = self.accept_queue.get_or_insert(AcceptQueues {
             longest: queue,
             always_full: true,

@@ -25,7 +25,7 @@ use self::{
 use crate::core::{
     address::Address,
     connection::{Connection, Reset, View},
-    event::{Addresses, Event, What},
+    event::{Addresses, Event, EventKind},
 };
 
 /// See the module.
@@ -82,7 +82,7 @@ impl ConnectionTable {
     fn apply_to_view(&mut self, event: Event<'_>) -> Option<(Key, End)> {
         let (mono_ns, cookie) = (event.mono_ns, event.cookie);
         match event.what {
-            What::State {
+            EventKind::State {
                 old,
                 new,
                 task,
@@ -105,33 +105,35 @@ impl ConnectionTable {
                     };
                     view.learn_owner(task, learned);
                 }
-                view.note_transition(mono_ns, (old, new), &counters, error);
+                view.record_transition(mono_ns, (old, new), &counters, error);
                 Some((key, end))
             }
-            What::SynAckRetransmit => {
+            EventKind::SynAckRetransmit => {
                 let pair = Pair::new(event.addresses?, End::Server);
                 let known = self.tuples.get(&(pair.client, pair.server)).copied();
                 let connection = known.and_then(|key| self.connections.get_mut(&key));
                 match connection {
-                    Some(connection) => connection.note_syn_ack_retransmit(mono_ns),
-                    None => self.pending.note_syn_ack(pair.client, pair.server, mono_ns),
+                    Some(connection) => connection.record_syn_ack_retransmit(mono_ns),
+                    None => self.pending.add_syn_ack(pair.client, pair.server, mono_ns),
                 }
                 None
             }
-            What::Segment(segment, aside) => self.segment(cookie, mono_ns, segment, aside),
-            What::Flow(passed) => {
+            EventKind::Segment(segment) => self.segment(cookie, segment),
+            EventKind::Flow(passed) => {
                 self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
             }
-            What::Retransmit { state, error, .. } => self.with_view(cookie, |view| match error {
-                0 => view.note_retransmit(mono_ns, state),
-                error => view.note_held_back(mono_ns, state, error),
-            }),
-            What::ResetSent | What::ResetReceived => {
-                let sent = event.what == What::ResetSent;
-                self.with_view(cookie, |view| view.note_reset(Reset { mono_ns, sent }))
+            EventKind::Retransmit { state, error, .. } => {
+                self.with_view(cookie, |view| match error {
+                    0 => view.record_retransmit(mono_ns, state),
+                    error => view.record_held_back(mono_ns, state, error),
+                })
             }
-            What::Error(error) => self.with_view(cookie, |view| view.note_error(error)),
-            What::Held(how, task) => {
+            EventKind::ResetSent | EventKind::ResetReceived => {
+                let sent = event.what == EventKind::ResetSent;
+                self.with_view(cookie, |view| view.record_reset(Reset { mono_ns, sent }))
+            }
+            EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
+            EventKind::Held(how, task) => {
                 let task = task.map(|task| self.tasks.of_record(&task));
                 self.with_view(cookie, |view| {
                     if let Some(task) = task {
@@ -211,11 +213,11 @@ impl ConnectionTable {
             connection.roles_from = connection.roles_from.min(from);
         }
         if waiting.is_none() && (end, from) == (End::Server, RolesFrom::Opening) {
-            self.note_lost_syn(key, &pair);
+            self.record_lost_syn(key, &pair);
         }
         if addresses.local.port() != 0 {
             if waiting.is_none() {
-                self.pairing.note(pair, key);
+                self.pairing.await_peer(pair, key);
             }
             self.file(key, pair);
         }
@@ -261,7 +263,7 @@ impl ConnectionTable {
         }
         view.addresses = addresses;
         let pair = Pair::new(addresses, end);
-        self.pairing.note(pair, key);
+        self.pairing.await_peer(pair, key);
         self.file(key, pair);
     }
 
@@ -271,14 +273,12 @@ impl ConnectionTable {
         let syn_acks = self.pending.take_syn_acks(pair.client, pair.server);
         if let Some(connection) = self.connections.get_mut(&key) {
             for mono_ns in syn_acks {
-                connection.note_syn_ack_retransmit(mono_ns);
+                connection.record_syn_ack_retransmit(mono_ns);
             }
         }
         let handshake = self.pending.take_segments(pair.client, pair.server);
-        for (from, mono_ns, segment, aside) in handshake.of(pair.client) {
-            if self.is_news(key, from, &segment, aside) {
-                self.hear(key, from, mono_ns, segment, aside);
-            }
+        for (from, segment) in handshake.of(pair.client) {
+            self.pending_segment(key, from, segment);
         }
     }
 

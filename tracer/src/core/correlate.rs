@@ -32,12 +32,12 @@ impl Correlator {
     }
 
     /// Takes a piece of news in; gives the upload that it tells of, if it does.
-    pub fn hear(&mut self, feed: Feed) -> Option<Upload> {
+    pub fn ingest(&mut self, feed: Feed) -> Option<Upload> {
         match feed {
             Feed::Line(line) => match *line {
                 FeedLine::Server(server) => self.server = Some(server),
-                FeedLine::Connection(end) => self.hear_end(&end),
-                FeedLine::Upload(upload) => return self.hear_upload(upload),
+                FeedLine::Connection(end) => self.ingest_end(&end),
+                FeedLine::Upload(upload) => return self.ingest_upload(upload),
                 FeedLine::Part(_) | FeedLine::Unknown => {}
             },
             Feed::Gone => self.server = None,
@@ -113,13 +113,13 @@ impl Correlator {
         });
     }
 
-    fn hear_end(&mut self, end: &ConnectionEnd) {
+    fn ingest_end(&mut self, end: &ConnectionEnd) {
         if self.is_news(end.closed_ns) {
             self.ended.insert(end.cookie.0, end.closed_ns);
         }
     }
 
-    fn hear_upload(&mut self, upload: Upload) -> Option<Upload> {
+    fn ingest_upload(&mut self, upload: Upload) -> Option<Upload> {
         // Requests are counted from 1.
         if upload.request == 0 || !self.is_news(last_seen(&upload)) {
             return None;

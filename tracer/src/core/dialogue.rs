@@ -5,19 +5,16 @@ mod analysis;
 mod in_flight;
 mod sequence_space;
 
-use upload_protocol::{
-    ConnectionId, End, Flags, SegmentOptions,
-    segment::{Analysis, SegmentLine},
-};
+use upload_protocol::{ConnectionId, End, Flags, segment::SegmentLine};
 
 use self::{
-    in_flight::{InFlight, Seen},
+    in_flight::{InFlight, Observed},
     sequence_space::{Position, SequenceSpace},
 };
 use crate::core::{
     host::Clock,
     output::TracedSegment,
-    payload::{Burst, Payload},
+    payload::{Chunk, Payload},
     segment::Segment,
 };
 
@@ -47,62 +44,24 @@ enum FirstRtt {
     Known(u64),
 }
 
-/// A segment as it was seen.
+/// A segment in its place, ready to be shown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sighting {
-    /// When, CLOCK_MONOTONIC.
-    pub mono_ns: u64,
-    /// The segment.
-    pub segment: Box<Segment>,
-    /// Payload that had passed the same socket in its direction, retransmitted bytes included.
-    pub before_bytes: u64,
-    /// Where it is the first payload after some of the peer's: when the last of that passed the
-    /// same socket.
-    pub turned_ns: Option<u64>,
-}
-
-/// A segment told in relation to its connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelativeSegment {
-    /// When it passed, CLOCK_MONOTONIC.
-    pub mono_ns: u64,
-    /// Who sent it.
-    pub from: End,
-    /// Its flags.
-    pub flags: Flags,
-    /// Sequence number, relative to the sender's first.
-    pub seq: u32,
-    /// Acknowledgment number, relative to the peer's first; 0 without the flag ACK.
-    pub ack: u32,
-    /// Bytes of payload.
-    pub len: u32,
-    /// The window in bytes, scaled where a scale was agreed on.
-    pub window: u32,
-    /// The options, SACK blocks relative.
-    pub options: SegmentOptions,
-    /// The ECN bits of the IP header; absent in outputs for none.
-    pub ecn: u8,
-    /// What it is in the light of those before it; absent in outputs for the ordinary.
-    pub analysis: Vec<Analysis>,
-    /// Whether it was seen where it was sent; else where it arrived.
-    pub seen_leaving: bool,
-    /// Length of the packet from the IP header on.
-    pub packet_len: u32,
-    /// As much of the packet as was captured.
-    pub packet: Box<[u8]>,
+    observed: Observed,
+    position: Position,
 }
 
-/// What is kept of a segment that opens or closes the connection: the fields of [`RelativeSegment`] with these
-/// names.
+/// What is kept of a segment that opens or closes the connection; numbers are relative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "said there")]
 pub struct Milestone {
+    /// CLOCK_MONOTONIC.
     pub mono_ns: u64,
     pub seq: u32,
     pub ack: u32,
     pub len: u32,
     pub flags: Flags,
     pub from: End,
+    /// Whether it was seen where it was sent; else where it arrived.
     pub seen_leaving: bool,
     /// Whether its numbers were sent before.
     pub is_retransmission: bool,
@@ -114,60 +73,53 @@ const MOST_STEPS: usize = 64;
 const HANDSHAKE: usize = 3;
 
 impl Dialogue {
-    /// Takes a segment in as it was seen; it is told by [`settle`](Self::settle).
-    pub fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
+    /// Takes a segment in as it was seen; [`settle`](Self::settle) puts it in its place.
+    pub fn observe(&mut self, from: End, receiver_is_here: bool, segment: Box<Segment>) {
         let in_flight = self.in_flight.get_or_insert_default();
-        in_flight.hear(from, receiver_is_here, sighting);
+        in_flight.observe(from, receiver_is_here, segment);
     }
 
     /// Whether this is the arrival of a segment that was seen to leave: it is awaited no more.
-    pub fn arrives<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
+    pub fn match_arrival<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
         let Some(in_flight) = &mut self.in_flight else {
             return false;
         };
-        let is_known = in_flight.arrives(from, segment);
+        let is_matched = in_flight.match_arrival(from, segment);
         if in_flight.is_over() {
             self.in_flight = None;
         }
-        is_known
+        is_matched
     }
 
     /// Goes through the segments that were seen before `before_ns`, in the order in which they were
-    /// sent. Tells each of them where they are `wanted`.
+    /// sent. Gives each of them where they are `wanted`.
     pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<RelativeSegment> {
-        let mut told = Vec::new();
+        let mut settled = Vec::new();
         let Some(in_flight) = &mut self.in_flight else {
-            return told;
+            return settled;
         };
         let taken = in_flight.take(before_ns);
         if in_flight.is_over() {
             self.in_flight = None;
         }
-        for seen in taken {
-            let place = self.place(&seen);
+        for observed in taken {
+            let position = self.place(&observed);
             if wanted {
-                told.push(RelativeSegment::of(seen, place));
+                settled.push(RelativeSegment { observed, position });
             }
         }
-        told
+        settled
     }
 
-    /// Whether something waits to be told.
+    /// Whether every segment is in its place.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.in_flight.as_ref().is_none_or(|found| found.is_empty())
     }
 
-    fn place(&mut self, seen: &Seen) -> Position {
-        let Seen {
-            mono_ns,
-            from,
-            segment,
-            before_bytes,
-            turned_ns,
-            ..
-        } = seen;
-        self.note_handshake(*mono_ns, *from, segment.flags);
+    fn place(&mut self, observed: &Observed) -> Position {
+        let (from, segment) = (observed.from, &observed.segment);
+        self.record_handshake(segment.mono_ns, from, segment.flags);
         let (own, peer) = match from {
             End::Client => (&mut self.client, &mut self.server),
             End::Server => (&mut self.server, &mut self.client),
@@ -175,31 +127,30 @@ impl Dialogue {
         if segment.flags.has(Flags::SYN) {
             own.begin(segment);
         }
-        let place = own.place(seen, peer, self.first_rtt.known());
+        let position = own.place(observed, peer, self.first_rtt.known());
+        let remarks = &position.analysis;
         let milestone = Milestone {
-            mono_ns: *mono_ns,
-            seq: place.seq,
-            ack: place.ack,
+            mono_ns: segment.mono_ns,
+            seq: position.seq,
+            ack: position.ack,
             len: segment.len,
             flags: segment.flags,
-            from: *from,
+            from,
             seen_leaving: segment.leaving,
-            is_retransmission: place.analysis.iter().any(|what| what.is_retransmission()),
+            is_retransmission: remarks.iter().any(|what| what.is_retransmission()),
         };
         if segment.len > 0 {
             // The SYN takes number 0, the first byte is number 1.
-            let offset = place.seq.wrapping_sub(1);
-            self.payload.hear(&Burst {
-                mono_ns: *mono_ns,
-                from: *from,
-                offset: nearest(*before_bytes, offset),
+            let offset = position.seq.wrapping_sub(1);
+            let has_ack = segment.flags.has(Flags::ACK);
+            self.payload.feed(&Chunk {
+                mono_ns: segment.mono_ns,
+                from,
+                offset: nearest(segment.before_bytes, offset),
                 len: segment.len,
                 head: segment.payload(),
-                turned_ns: *turned_ns,
-                received: segment
-                    .flags
-                    .has(Flags::ACK)
-                    .then(|| self.bytes_acknowledged(&milestone)),
+                turned_ns: segment.turned_ns,
+                received: has_ack.then(|| self.bytes_acknowledged(&milestone)),
             });
         }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
@@ -212,56 +163,36 @@ impl Dialogue {
             }
             self.steps.push(milestone);
         }
-        place
+        position
     }
 }
 
 impl RelativeSegment {
-    /// The same on both clocks, under its connection's name.
+    /// The segment on both clocks, under its connection's name, and its packet.
     #[must_use]
     pub fn traced(self, clock: Clock, connection: ConnectionId) -> TracedSegment {
+        let Self { observed, position } = self;
+        let segment = *observed.segment;
+        let mut options = segment.options;
+        let blocks = options.sack.iter_mut();
+        for edge in blocks.flat_map(|(left, right)| [left, right]) {
+            *edge = edge.wrapping_sub(position.ack_base);
+        }
         TracedSegment {
             line: SegmentLine {
-                at: clock.moment(self.mono_ns),
+                at: clock.moment(segment.mono_ns),
                 connection,
-                from: self.from,
-                flags: self.flags,
-                seq: self.seq,
-                ack: self.ack,
-                len: self.len,
-                window: self.window,
-                options: self.options,
-                ecn: self.ecn,
-                analysis: self.analysis,
-                seen_leaving: self.seen_leaving,
+                from: observed.from,
+                flags: segment.flags,
+                seq: position.seq,
+                ack: position.ack,
+                len: segment.len,
+                window: position.window,
+                options,
+                ecn: segment.ecn,
+                analysis: position.analysis,
+                seen_leaving: segment.leaving,
             },
-            packet_len: self.packet_len,
-            packet: self.packet,
-        }
-    }
-
-    fn of(seen: Seen, place: Position) -> Self {
-        let segment = *seen.segment;
-        let mut options = segment.options;
-        for edge in options
-            .sack
-            .iter_mut()
-            .flat_map(|(left, right)| [left, right])
-        {
-            *edge = edge.wrapping_sub(place.ack_base);
-        }
-        Self {
-            mono_ns: seen.mono_ns,
-            from: seen.from,
-            flags: segment.flags,
-            seq: place.seq,
-            ack: place.ack,
-            len: segment.len,
-            window: place.window,
-            options,
-            ecn: segment.ecn,
-            analysis: place.analysis,
-            seen_leaving: segment.leaving,
             packet_len: segment.packet_len,
             packet: segment.packet,
         }
@@ -294,16 +225,16 @@ fn nearest(about: u64, number: u32) -> u64 {
 impl Dialogue {
     /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32: the SYN takes one
     /// number, and so does the FIN.
-    fn bytes_acknowledged(&self, told: &Milestone) -> u32 {
+    fn bytes_acknowledged(&self, segment: &Milestone) -> u32 {
         let ends_here = |step: &Milestone| {
             let next = step.seq.wrapping_add(step.len).wrapping_add(1);
-            step.from != told.from && step.flags.has(Flags::FIN) && next == told.ack
+            step.from != segment.from && step.flags.has(Flags::FIN) && next == segment.ack
         };
         let fin = self.steps.iter().any(ends_here);
-        told.ack.wrapping_sub(1 + u32::from(fin))
+        segment.ack.wrapping_sub(1 + u32::from(fin))
     }
 
-    fn note_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
+    fn record_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
         let is_syn = flags.has(Flags::SYN) && !flags.has(Flags::ACK);
         let is_third = from == End::Client && flags.has(Flags::ACK) && !flags.has(Flags::SYN);
         self.first_rtt = match self.first_rtt {
@@ -316,22 +247,22 @@ impl Dialogue {
     }
 
     /// Whether an ACK is the handshake's third segment, or the first to acknowledge a FIN.
-    fn is_answer(&self, told: &Milestone) -> bool {
+    fn is_answer(&self, segment: &Milestone) -> bool {
         let from_peer = |flag: u16| {
             self.steps
                 .iter()
-                .rfind(|step| step.from != told.from && step.flags.has(flag))
+                .rfind(|step| step.from != segment.from && step.flags.has(flag))
         };
         let answered = |number: u32| {
             self.steps.iter().any(|step| {
-                step.from == told.from
+                step.from == segment.from
                     && step.flags.has(Flags::ACK)
                     && step.ack.wrapping_sub(number).cast_signed() >= 0
             })
         };
-        let syn_ack = from_peer(Flags::SYN | Flags::ACK).filter(|_| told.from == End::Client);
+        let syn_ack = from_peer(Flags::SYN | Flags::ACK).filter(|_| segment.from == End::Client);
         let fin = from_peer(Flags::FIN).map(|fin| fin.seq.wrapping_add(fin.len + 1));
         syn_ack.is_some() && !answered(1)
-            || fin.is_some_and(|number| told.ack == number && !answered(number))
+            || fin.is_some_and(|number| segment.ack == number && !answered(number))
     }
 }

@@ -20,12 +20,12 @@ pub struct Event<'a> {
     /// [`What::Flow`] and for [`Holding::Release`].
     pub addresses: Option<Addresses>,
     /// What happened.
-    pub what: What<'a>,
+    pub what: EventKind<'a>,
 }
 
 /// The kinds of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What<'a> {
+pub enum EventKind<'a> {
     /// The socket changed state.
     State {
         /// The state it left.
@@ -57,19 +57,19 @@ pub enum What<'a> {
     /// The socket received a RST.
     ResetReceived,
     /// A segment passed the socket.
-    Segment(Segment<&'a [u8]>, Aside),
+    Segment(Segment<&'a [u8]>),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
     /// The socket has this error, an errno, to report to its process; 0 for an ICMP message, which
     /// is no error of the socket's yet.
     Error(u32),
     /// A process acted on the socket; no task where the record names none.
-    Held(Holding, Option<record::Task>),
+    Held(SocketCall, Option<record::Task>),
 }
 
 /// What a process did to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
+pub enum SocketCall {
     /// It read from it.
     Read,
     /// It sent on it.
@@ -78,26 +78,14 @@ pub enum Holding {
     Release,
 }
 
-impl From<Holding> for OwnerFrom {
-    fn from(holding: Holding) -> Self {
+impl From<SocketCall> for OwnerFrom {
+    fn from(holding: SocketCall) -> Self {
         match holding {
-            Holding::Read => Self::Read,
-            Holding::Send => Self::Send,
-            Holding::Release => Self::Close,
+            SocketCall::Read => Self::Read,
+            SocketCall::Send => Self::Send,
+            SocketCall::Release => Self::Close,
         }
     }
-}
-
-/// What a segment's record says beside the packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Aside {
-    /// Payload that passed the socket in this direction before it, retransmitted bytes included.
-    pub before_bytes: u64,
-    /// Where this is the first payload after some in the other direction: when the last of that
-    /// passed the socket.
-    pub turned_ns: Option<u64>,
-    /// Where this is a SYN that reached a listener: its accept queue then.
-    pub accept_queue: Option<AcceptQueue>,
 }
 
 /// Why bytes are not a record.
@@ -145,7 +133,7 @@ impl<'a> Event<'a> {
                     mono_ns: header.mono_ns,
                     cookie: header.cookie,
                     addresses: None,
-                    what: What::Flow(flow.passed),
+                    what: EventKind::Flow(flow.passed),
                 })
             }
             kind => Self::from_socket_event(kind, bytes),
@@ -157,7 +145,7 @@ impl<'a> Event<'a> {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
             addresses: Some(Addresses::from_record(&record.addresses)),
-            what: What::State {
+            what: EventKind::State {
                 old: state(record.old)?,
                 new: state(record.new)?,
                 task: named(record.task),
@@ -182,12 +170,17 @@ impl<'a> Event<'a> {
         })?;
         let leaving = record.direction == record::EGRESS;
         let merged = record.gso_segs > 1;
-        let segment = Segment::parse(packet, record.length, leaving, merged)?;
+        let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
+        let mut segment = Segment::parse(packet, record.length, leaving, merged)?;
+        segment.mono_ns = record.header.mono_ns;
+        segment.before_bytes = record.before_bytes;
+        segment.turned_ns = Some(record.turned_ns).filter(|at| *at > 0);
+        segment.accept_queue = (waiting > 0 || limit > 0).then_some(AcceptQueue { waiting, limit });
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
             addresses: None,
-            what: What::Segment(segment, Aside::from_record(&record)),
+            what: EventKind::Segment(segment),
         })
     }
 
@@ -197,19 +190,19 @@ impl<'a> Event<'a> {
         }
         let record: SocketEvent = read(kind, bytes)?;
         let what = match kind {
-            record::RETRANSMIT => What::Retransmit {
+            record::RETRANSMIT => EventKind::Retransmit {
                 seq: record.seq,
                 end_seq: record.end_seq,
                 state: state(record.state)?,
                 error: record.error,
             },
-            record::RETRANSMIT_SYN_ACK => What::SynAckRetransmit,
-            record::RESET_SENT => What::ResetSent,
-            record::RESET_RECEIVED => What::ResetReceived,
-            record::ERROR => What::Error(record.error),
-            record::READ => What::Held(Holding::Read, named(record.task)),
-            record::SEND => What::Held(Holding::Send, named(record.task)),
-            record::RELEASE => What::Held(Holding::Release, named(record.task)),
+            record::RETRANSMIT_SYN_ACK => EventKind::SynAckRetransmit,
+            record::RESET_SENT => EventKind::ResetSent,
+            record::RESET_RECEIVED => EventKind::ResetReceived,
+            record::ERROR => EventKind::Error(record.error),
+            record::READ => EventKind::Held(SocketCall::Read, named(record.task)),
+            record::SEND => EventKind::Held(SocketCall::Send, named(record.task)),
+            record::RELEASE => EventKind::Held(SocketCall::Release, named(record.task)),
             _ => return Err(Malformed::Kind(kind)),
         };
         Ok(Self {
@@ -218,17 +211,6 @@ impl<'a> Event<'a> {
             addresses: (kind != record::RELEASE).then(|| Addresses::from_record(&record.addresses)),
             what,
         })
-    }
-}
-
-impl Aside {
-    fn from_record(record: &record::Segment) -> Self {
-        let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
-        Self {
-            before_bytes: record.before_bytes,
-            turned_ns: Some(record.turned_ns).filter(|at| *at > 0),
-            accept_queue: (waiting > 0 || limit > 0).then_some(AcceptQueue { waiting, limit }),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use upload_protocol::{
     timeline::{Defect, Http2Frames, Malformed, Protocol},
 };
 
-use self::stream::{Piece, Stream};
+use self::stream::{NewBytes, Stream};
 pub use self::{
     http::{HttpExchange, HttpRequest, HttpResponse},
     tls::{Tls, TlsAlert, TlsRecord, TlsStep},
@@ -24,12 +24,12 @@ pub use self::{
 pub struct Payload {
     client: Stream,
     server: Stream,
-    talk: Talk,
+    parser: Parser,
 }
 
 /// A segment's payload.
 #[derive(Clone, Copy, Debug)]
-pub struct Burst<'a> {
+pub struct Chunk<'a> {
     /// When the segment was sent, CLOCK_MONOTONIC.
     pub mono_ns: u64,
     /// Who sent it.
@@ -47,7 +47,7 @@ pub struct Burst<'a> {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-enum Talk {
+enum Parser {
     #[default]
     Unknown,
     Tls(Box<tls::Conversation>),
@@ -72,34 +72,34 @@ enum Verdict {
 impl Payload {
     /// Takes in what a segment carried. Bytes below an offset that was passed before are a
     /// repetition.
-    pub fn hear(&mut self, burst: &Burst<'_>) {
+    pub fn feed(&mut self, burst: &Chunk<'_>) {
         let from = burst.from;
         let (own, peer) = match from {
             End::Client => (&mut self.client, &self.server),
             End::Server => (&mut self.server, &self.client),
         };
         let peer_silent = peer.is_silent();
-        let Some(piece) = own.take(burst) else {
+        let Some(new_bytes) = own.take(burst) else {
             return;
         };
-        if self.talk == Talk::Unknown {
-            self.talk = open(&piece, peer_silent);
+        if self.parser == Parser::Unknown {
+            self.parser = open(&new_bytes, peer_silent);
         }
-        let verdict = match &mut self.talk {
-            Talk::Tls(conversation) => conversation.hear(&piece),
-            Talk::Http(conversation) => conversation.hear(&piece),
-            Talk::Http2(conversation) => {
-                conversation.hear(&piece);
+        let verdict = match &mut self.parser {
+            Parser::Tls(conversation) => conversation.feed(&new_bytes),
+            Parser::Http(conversation) => conversation.feed(&new_bytes),
+            Parser::Http2(conversation) => {
+                conversation.feed(&new_bytes);
                 return;
             }
-            Talk::Unknown | Talk::Other => return,
+            Parser::Unknown | Parser::Other => return,
         };
         match verdict {
             Verdict::Ours => {}
-            Verdict::NotOurs => self.talk = neither(from, peer_silent),
-            Verdict::Undecided => self.talk = Talk::Unknown,
+            Verdict::NotOurs => self.parser = neither(from, peer_silent),
+            Verdict::Undecided => self.parser = Parser::Unknown,
             Verdict::Http2 => {
-                self.talk = Talk::Http2(Box::new(http2::Conversation::new(&piece)));
+                self.parser = Parser::Http2(Box::new(http2::Conversation::new(&new_bytes)));
             }
         }
     }
@@ -107,20 +107,20 @@ impl Payload {
     /// What the payload is, as far as it is told yet.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        match &self.talk {
-            Talk::Tls(conversation) if conversation.is_confirmed() => Protocol::Tls,
-            Talk::Http(conversation) if conversation.is_confirmed() => Protocol::Http1,
-            Talk::Tls(_) | Talk::Http(_) | Talk::Unknown => Protocol::Unknown,
-            Talk::Http2(_) => Protocol::Http2,
-            Talk::Other => Protocol::Other,
+        match &self.parser {
+            Parser::Tls(conversation) if conversation.is_confirmed() => Protocol::Tls,
+            Parser::Http(conversation) if conversation.is_confirmed() => Protocol::Http1,
+            Parser::Tls(_) | Parser::Http(_) | Parser::Unknown => Protocol::Unknown,
+            Parser::Http2(_) => Protocol::Http2,
+            Parser::Other => Protocol::Other,
         }
     }
 
     /// What TLS said, where it is TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&Tls> {
-        match &self.talk {
-            Talk::Tls(conversation) if conversation.is_confirmed() => Some(conversation.tls()),
+        match &self.parser {
+            Parser::Tls(conversation) if conversation.is_confirmed() => Some(conversation.tls()),
             _ => None,
         }
     }
@@ -128,8 +128,8 @@ impl Payload {
     /// The requests and responses of HTTP/1.x in clear text, in order, the first 1,000.
     #[must_use]
     pub fn exchanges(&self) -> &[HttpExchange] {
-        match &self.talk {
-            Talk::Http(conversation) => conversation.exchanges(),
+        match &self.parser {
+            Parser::Http(conversation) => conversation.exchanges(),
             _ => &[],
         }
     }
@@ -137,8 +137,8 @@ impl Payload {
     /// How many exchanges came after those.
     #[must_use]
     pub fn exchanges_left_out(&self) -> usize {
-        match &self.talk {
-            Talk::Http(conversation) => conversation.left_out(),
+        match &self.parser {
+            Parser::Http(conversation) => conversation.left_out(),
             _ => 0,
         }
     }
@@ -146,8 +146,8 @@ impl Payload {
     /// The frames of HTTP/2 in clear text.
     #[must_use]
     pub fn http2_frames(&self) -> Option<&Http2Frames> {
-        match &self.talk {
-            Talk::Http2(conversation) => Some(conversation.frames()),
+        match &self.parser {
+            Parser::Http2(conversation) => Some(conversation.frames()),
             _ => None,
         }
     }
@@ -155,43 +155,43 @@ impl Payload {
     /// What was malformed, each kind once per end.
     #[must_use]
     pub fn malformed(&self) -> &[Malformed] {
-        match &self.talk {
-            Talk::Tls(conversation) => conversation.malformed(),
-            Talk::Http(conversation) => conversation.malformed(),
-            Talk::Unknown | Talk::Http2(_) | Talk::Other => &[],
+        match &self.parser {
+            Parser::Tls(conversation) => conversation.malformed(),
+            Parser::Http(conversation) => conversation.malformed(),
+            Parser::Unknown | Parser::Http2(_) | Parser::Other => &[],
         }
     }
 }
 
 /// Picks the parser by the first byte; past a stream's start, only by what begins like a whole
 /// record or a whole start line.
-fn open(piece: &Piece<'_>, peer_silent: bool) -> Talk {
-    let tls = || Talk::Tls(Box::new(tls::Conversation::new(piece, peer_silent)));
-    let http = || Talk::Http(Box::new(http::Conversation::new(piece, peer_silent)));
-    let Some(first) = piece.bytes.first() else {
-        return Talk::Unknown;
+fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
+    let tls = || Parser::Tls(Box::new(tls::Conversation::new(new_bytes, peer_silent)));
+    let http = || Parser::Http(Box::new(http::Conversation::new(new_bytes, peer_silent)));
+    let Some(first) = new_bytes.bytes.first() else {
+        return Parser::Unknown;
     };
-    if piece.is_start {
+    if new_bytes.is_start {
         match first {
             0x15 | 0x16 => tls(),
             byte if byte.is_ascii_alphanumeric() => http(),
-            _ => neither(piece.from, peer_silent),
+            _ => neither(new_bytes.from, peer_silent),
         }
-    } else if tls::looks_like_record(piece.bytes) {
+    } else if tls::looks_like_record(new_bytes.bytes) {
         tls()
-    } else if http::looks_like_head(piece.from, piece.bytes) {
+    } else if http::looks_like_head(new_bytes.from, new_bytes.bytes) {
         http()
     } else {
-        Talk::Unknown
+        Parser::Unknown
     }
 }
 
 /// A server that answers something unseen may speak HTTP/2; else the first bytes tell.
-fn neither(from: End, peer_silent: bool) -> Talk {
+fn neither(from: End, peer_silent: bool) -> Parser {
     if from == End::Client || peer_silent {
-        Talk::Other
+        Parser::Other
     } else {
-        Talk::Unknown
+        Parser::Unknown
     }
 }
 

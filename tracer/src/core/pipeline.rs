@@ -19,7 +19,7 @@ use crate::core::{
     connection_table::{ConnectionTable, Key},
     correlate::{Correlator, last_seen},
     dialogue::RelativeSegment,
-    event::{Event, What},
+    event::{Event, EventKind},
     host::{Clock, Host},
     input::{Input, Missing, ProgramCost, Tick},
     output::{Output, TracedSegment},
@@ -109,14 +109,14 @@ impl Pipeline {
         match input {
             Input::Kernel(bytes) => self.record(bytes, out),
             Input::Feed(feed) => {
-                self.fresh.extend(self.correlator.hear(feed));
+                self.fresh.extend(self.correlator.ingest(feed));
             }
             Input::Room(most) => self.room = Some(most),
             Input::Socket(socket) => {
-                self.table.note_open(*socket, self.tick.mono_ns);
+                self.table.add_open_socket(*socket, self.tick.mono_ns);
                 self.make_room(out);
             }
-            Input::Present(present) => self.tell_gone(&present, out),
+            Input::Present(present) => self.emit_gone(&present, out),
             Input::Cgroup(name) => self.host.name_cgroup(name),
             Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,
@@ -139,7 +139,7 @@ impl Pipeline {
         self.totals.events += 1;
         let mono_ns = event.mono_ns;
         let change = match event.what {
-            What::State { old, new, .. } => Some((old, new)),
+            EventKind::State { old, new, .. } => Some((old, new)),
             _ => None,
         };
         let Some(((key, end), (old, new))) = self.table.apply(event).zip(change) else {
@@ -175,7 +175,7 @@ impl Pipeline {
         let settled = self.table.settle(before_ns);
         let mut lines: Vec<TracedSegment> = settled
             .into_iter()
-            .filter_map(|(key, told)| Some(self.segment_lines(self.table.get(key)?, told)))
+            .filter_map(|(key, segments)| Some(self.segment_lines(self.table.get(key)?, segments)))
             .flatten()
             .collect();
         lines.sort_by_key(|traced| traced.line.at.mono_ns);
@@ -199,7 +199,7 @@ impl Pipeline {
         self.host.clock = Clock::at(&tick);
         let slept_ns = tick.suspended_ns.saturating_sub(before.suspended_ns);
         if before != Tick::default() && slept_ns >= SUSPENDED_AT_LEAST_NS {
-            self.table.note_suspend();
+            self.table.record_suspend();
         }
         self.correlator.begin(tick.mono_ns);
         self.report_lost(before, out);
@@ -297,7 +297,7 @@ impl Pipeline {
         let mut due: Vec<(Key, u64)> = self.closed.extract_if(is_due).collect();
         due.sort_unstable();
         for (key, _) in due {
-            self.tell(key, out);
+            self.emit(key, out);
         }
     }
 
@@ -306,7 +306,7 @@ impl Pipeline {
         self.report_segments(u64::MAX, out);
         self.report_uploads(0, out);
         for key in self.table.keys() {
-            self.tell(key, out);
+            self.emit(key, out);
         }
         out.push(Output::Summary(Box::new(SummaryLine {
             at: self.host.clock.moment(self.tick.mono_ns),
@@ -330,7 +330,7 @@ impl Pipeline {
         })));
     }
 
-    fn tell(&mut self, key: Key, out: &mut Vec<Output>) {
+    fn emit(&mut self, key: Key, out: &mut Vec<Output>) {
         self.progress.remove(&key);
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.remove(&key);

@@ -1,22 +1,22 @@
 //! A TCP segment out of a packet's first bytes: IPv4 or IPv6, TCP, its options, the head of its
-//! payload. Every length is checked; what does not fit is said, not guessed.
+//! payload. Every length is checked: a malformed packet is an error, never a guess.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use upload_protocol::{Flags, SegmentOptions};
+use upload_protocol::{AcceptQueue, Flags, SegmentOptions};
 
 use crate::core::address::Address;
 
 /// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment<Packet = Box<[u8]>> {
+    /// When it passed, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
     /// Whether it left the socket; else it reached it.
     pub leaving: bool,
     /// Whether it stands for several on the wire (segmentation offload).
     pub merged: bool,
-    /// Who sent it.
     pub source: Address,
-    /// To whom.
     pub destination: Address,
     /// The ECN bits of the IP header (RFC 3168): 0 for none, 3 for congestion experienced.
     pub ecn: u8,
@@ -24,13 +24,11 @@ pub struct Segment<Packet = Box<[u8]>> {
     pub seq: u32,
     /// Acknowledgment number, as on the wire.
     pub ack: u32,
-    /// The TCP flags.
     pub flags: Flags,
     /// The window field, not scaled.
     pub window: u16,
     /// Bytes of payload.
     pub len: u32,
-    /// The options.
     pub options: SegmentOptions,
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
@@ -39,6 +37,13 @@ pub struct Segment<Packet = Box<[u8]>> {
     pub packet: Packet,
     /// Where its payload starts.
     headers: usize,
+    /// Payload that passed the socket in this direction before it, retransmitted bytes included.
+    pub before_bytes: u64,
+    /// Where this is the first payload after some in the other direction: when the last of that
+    /// passed the socket.
+    pub turned_ns: Option<u64>,
+    /// Where this is a SYN that reached a listener: its accept queue then.
+    pub accept_queue: Option<AcceptQueue>,
 }
 
 /// Why bytes are not a segment.
@@ -63,7 +68,8 @@ const IP: &str = "the IP header";
 const TCP: &str = "the TCP header";
 
 impl<'a> Segment<&'a [u8]> {
-    /// Parses a packet's first bytes; `length` is the whole packet's.
+    /// Parses a packet's first bytes; `length` is the whole packet's. What the packet does not tell
+    /// (time, bytes before it, the accept queue) is left empty.
     ///
     /// # Errors
     /// [`NoSegment`].
@@ -89,6 +95,7 @@ impl<'a> Segment<&'a [u8]> {
         };
         let half = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
         Ok(Self {
+            mono_ns: 0,
             leaving,
             merged,
             source: Address::new(ip.source, half(0)),
@@ -103,6 +110,9 @@ impl<'a> Segment<&'a [u8]> {
             packet_len: length,
             packet,
             headers,
+            before_bytes: 0,
+            turned_ns: None,
+            accept_queue: None,
         })
     }
 
@@ -116,6 +126,7 @@ impl<'a> Segment<&'a [u8]> {
         };
         let packet = packet.into();
         Box::new(Segment {
+            mono_ns: self.mono_ns,
             leaving: self.leaving,
             merged: self.merged,
             source: self.source,
@@ -130,6 +141,9 @@ impl<'a> Segment<&'a [u8]> {
             packet_len: self.packet_len,
             packet,
             headers,
+            before_bytes: self.before_bytes,
+            turned_ns: self.turned_ns,
+            accept_queue: self.accept_queue,
         })
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     core::{
-        event::{Event, What},
+        event::{Event, EventKind},
         input::OpenSocket,
     },
     kernel::{Filter, Probe, sockets},
@@ -134,7 +134,7 @@ impl Seen {
         of_socket.any(|event| {
             matches!(
                 event.what,
-                What::State {
+                EventKind::State {
                     new: State::Close,
                     ..
                 }
@@ -145,7 +145,7 @@ impl Seen {
     /// The changes of state, as the kernel would print them.
     fn changes(&self) -> Vec<Change> {
         let changes = self.events().filter_map(|event| {
-            let What::State { old, new, .. } = event.what else {
+            let EventKind::State { old, new, .. } = event.what else {
                 return None;
             };
             let ends = event.addresses?;
@@ -164,7 +164,7 @@ impl Seen {
     }
 
     fn segments(&self) -> usize {
-        let is_segment = |event: &Event<'_>| matches!(event.what, What::Segment(..));
+        let is_segment = |event: &Event<'_>| matches!(event.what, EventKind::Segment(..));
         self.events().filter(is_segment).count()
     }
 }
@@ -256,7 +256,7 @@ fn same(seen: &Seen, open: &[OpenSocket], cookie: u64, received: usize) -> Resul
     let open = open.iter().find(|socket| socket.cookie == cookie);
     let open = open.context("sock_diag does not have it")?;
     let closing = seen.events().find_map(|event| match event.what {
-        What::State {
+        EventKind::State {
             old: State::Established,
             new,
             counters,

@@ -176,7 +176,7 @@ impl Plan {
         let kept = self.kept;
         let ready = || {
             privileges::keep(kept);
-            tell_ready();
+            notify_ready();
         };
         live::run(probe, beside, ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
@@ -235,7 +235,7 @@ async fn until_ended(running: &mut Running, duration: Option<Duration>) {
     }
 }
 
-fn tell_ready() {
+fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         debug!(%error, "nobody to tell that the tracer is ready");
     }

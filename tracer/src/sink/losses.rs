@@ -27,7 +27,7 @@ impl Losses {
     }
 
     /// Counts what is dropped now; what it says of other losses is told later.
-    pub(super) fn note(&mut self, output: &Output, at: Moment) {
+    pub(super) fn record(&mut self, output: &Output, at: Moment) {
         if let Output::Lost(line) = output {
             self.hold(line.clone());
             return;

@@ -55,12 +55,12 @@ impl Text {
 
     fn timeline(&self, timeline: &Timeline, out: &mut Vec<u8>) -> io::Result<()> {
         let styles = self.styles;
-        let told_before = !timeline.uploads.is_empty()
+        let shown_before = !timeline.uploads.is_empty()
             && timeline
                 .uploads
                 .iter()
                 .all(|upload| self.shown.contains(&upload.id));
-        if told_before && !timeline.open {
+        if shown_before && !timeline.open {
             return write_ending(out, styles, timeline);
         }
         let failed = timeline
@@ -179,8 +179,8 @@ fn write_upload_heading(
     }
     let name = upload.name.as_deref().map(plain).unwrap_or_default();
     write!(out, "  {name}  {}", bytes_or_unknown(upload.bytes))?;
-    let is_untold = upload.status.is_none() && upload.outcome.is_none();
-    if upload.certainty != Certainty::Inferred || !is_untold {
+    let is_unknown = upload.status.is_none() && upload.outcome.is_none();
+    if upload.certainty != Certainty::Inferred || !is_unknown {
         write!(out, "  {}", status_text(upload.status))?;
         match upload.outcome {
             Some(Outcome::Complete) | None => {}

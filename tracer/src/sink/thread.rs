@@ -104,12 +104,12 @@ impl SinkThread {
     /// Renders a turn's outputs, or counts them as lost. `at` is now.
     pub fn send(&mut self, outputs: &[Output], at: Moment) {
         self.take_back();
-        self.tell_lost();
+        self.emit_loss();
         for output in outputs {
             if self.has_room() {
                 self.render(output);
             } else if self.render.shows(output) {
-                self.lost.note(output, at);
+                self.lost.record(output, at);
             }
         }
         if self.waiting.chunks == 0 {
@@ -135,7 +135,7 @@ impl SinkThread {
     /// What the destination said. A closed pipe is no error.
     pub fn finish(mut self) -> Result<u64> {
         self.wait_from_now_on();
-        self.tell_lost();
+        self.emit_loss();
         self.hand_over();
         drop(self.chunks.take());
         while !self.broken && self.waiting.chunks > 0 {
@@ -169,7 +169,7 @@ impl SinkThread {
             || self.waiting.bytes + self.chunk.bytes.len() >= MOST_BYTES
     }
 
-    fn tell_lost(&mut self) {
+    fn emit_loss(&mut self) {
         if self.has_room() {
             for lost in self.lost.take() {
                 self.render(&lost);

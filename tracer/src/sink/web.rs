@@ -43,7 +43,7 @@ pub struct Web {
     /// Where the server listens.
     listen: Vec<SocketAddr>,
     /// Uploads of open connections whose timelines were handed in as they stood.
-    told: HashMap<ConnectionId, HashSet<String>>,
+    handed_in: HashMap<ConnectionId, HashSet<String>>,
     /// What was told of connections that may turn out to have carried a part of an upload.
     remembered: VecDeque<(Cookie, Bytes)>,
     /// Connections that have, and of which nothing was told yet.
@@ -61,7 +61,7 @@ impl Web {
         Ok(Self {
             control: Control::new(control)?,
             listen,
-            told: HashMap::new(),
+            handed_in: HashMap::new(),
             remembered: VecDeque::new(),
             awaited: VecDeque::new(),
             pause_until: None,
@@ -96,15 +96,15 @@ impl Web {
     }
 
     fn snapshot(&mut self, timeline: &Timeline) {
-        let told = self.told.entry(timeline.connection).or_default();
+        let handed_in = self.handed_in.entry(timeline.connection).or_default();
         let new: Vec<&str> = reported(timeline)
-            .filter(|id| told.insert((*id).to_owned()))
+            .filter(|id| handed_in.insert((*id).to_owned()))
             .collect();
         self.hand_in_all(timeline, &new);
     }
 
     fn timeline(&mut self, timeline: &Timeline) {
-        self.told.remove(&timeline.connection);
+        self.handed_in.remove(&timeline.connection);
         let uploads: Vec<&str> = reported(timeline).collect();
         self.hand_in_all(timeline, &uploads);
         self.remember(timeline);

@@ -64,7 +64,7 @@ fn of_accept_queues_the_longest_counts_and_whether_one_had_room() {
     let queue = |waiting, limit| AcceptQueue { waiting, limit };
     let mut connection = Connection::new(ConnectionId::new(1, None));
     let mut check = |seen, longest, always_full| {
-        connection.note_accept_queue(seen);
+        connection.record_accept_queue(seen);
         let known = connection.accept_queue.unwrap();
         assert_eq!((known.longest, known.always_full), (longest, always_full));
     };

@@ -120,7 +120,7 @@ impl View {
     }
 
     /// Notes a change of state at `mono_ns`, with the socket's counters and `sk_err`.
-    pub(crate) fn note_transition(
+    pub(crate) fn record_transition(
         &mut self,
         mono_ns: u64,
         (old, new): (State, State),
@@ -146,7 +146,7 @@ impl View {
         }
     }
 
-    pub(crate) fn note_retransmit(&mut self, mono_ns: u64, state: State) {
+    pub(crate) fn record_retransmit(&mut self, mono_ns: u64, state: State) {
         self.retransmits = self.retransmits.saturating_add(1);
         if state == State::SynSent {
             let again = &mut self.incidents_mut().syn_retransmits;
@@ -156,14 +156,14 @@ impl View {
         }
     }
 
-    pub(super) fn note_syn_ack_retransmit(&mut self, mono_ns: u64) {
+    pub(super) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
         let again = &mut self.incidents_mut().syn_ack_retransmits;
         if again.len() < MOST_SYN_RETRANSMITS {
             again.push(mono_ns);
         }
     }
 
-    pub(crate) fn note_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
+    pub(crate) fn record_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
         if state == State::SynSent {
             let held_back = &mut self.incidents_mut().held_back_syns;
             if held_back.len() < MOST_SYN_RETRANSMITS {
@@ -172,7 +172,7 @@ impl View {
         }
     }
 
-    pub(crate) fn note_reset(&mut self, reset: Reset) {
+    pub(crate) fn record_reset(&mut self, reset: Reset) {
         let resets = &mut self.incidents_mut().resets;
         if resets.len() < MOST_RESETS {
             resets.push(reset);
@@ -180,7 +180,7 @@ impl View {
     }
 
     /// An error, an errno, or 0 for an ICMP message that is none yet.
-    pub(crate) fn note_error(&mut self, error: u32) {
+    pub(crate) fn record_error(&mut self, error: u32) {
         let opening = self.last().is_some_and(|last| last.new == State::SynSent);
         let incidents = self.incidents_mut();
         match error {

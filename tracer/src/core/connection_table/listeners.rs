@@ -11,13 +11,13 @@ use crate::core::{address::Address, event::Addresses};
 pub(super) struct Listeners(HashSet<(u32, Address)>);
 
 impl Listeners {
-    pub(super) fn note(&mut self, listener: Addresses) {
+    pub(super) fn insert(&mut self, listener: Addresses) {
         self.0.insert((listener.netns, listener.local));
     }
 
     /// Which end a connected socket is; `None` where a socket listened at neither end or, which takes
     /// a client that binds its port, at both.
-    pub(super) fn tell(&self, socket: Addresses) -> Option<End> {
+    pub(super) fn end_of(&self, socket: Addresses) -> Option<End> {
         let Addresses {
             local,
             remote,

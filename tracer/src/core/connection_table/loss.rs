@@ -5,33 +5,33 @@ use super::{ConnectionTable, Key, pairing::Pair, pending_handshakes::STALE_NS};
 impl ConnectionTable {
     /// Counts `count` lost records against every connection in the table; `at_most` where it may
     /// have been fewer. It was noticed at `now_ns`.
-    pub fn note_lost(&mut self, count: u64, at_most: bool, now_ns: u64) {
+    pub fn record_loss(&mut self, count: u64, at_most: bool, now_ns: u64) {
         self.lost_ns = Some(now_ns);
         for connection in self.connections.values_mut() {
-            connection.note_lost(count, at_most);
+            connection.record_loss(count, at_most);
         }
     }
 
     /// How many segments of handshakes were dropped since this was asked last.
-    pub fn take_early_dropped(&mut self) -> u64 {
+    pub fn take_dropped_segments(&mut self) -> u64 {
         self.pending.take_dropped()
     }
 
     /// Of a client elsewhere a SYN came, to the listener: where it is not known, and something was
     /// lost not long ago, it is among that.
-    pub(super) fn note_lost_syn(&mut self, key: Key, pair: &Pair) {
+    pub(super) fn record_lost_syn(&mut self, key: Key, pair: &Pair) {
         let lost_ns = self.lost_ns.max(self.pending.dropped_ns());
         let is_recent = lost_ns.is_some_and(|at| self.now_ns.saturating_sub(at) < STALE_NS);
         if is_recent
             && !self.pending.has_syn(pair.client, pair.server)
             && let Some(connection) = self.connections.get_mut(&key)
         {
-            connection.note_lost(1, true);
+            connection.record_loss(1, true);
         }
     }
 
     /// The machine was suspended.
-    pub fn note_suspend(&mut self) {
+    pub fn record_suspend(&mut self) {
         for connection in self.connections.values_mut() {
             connection.suspended = true;
         }

@@ -74,12 +74,12 @@ impl Numbers {
 
 impl Pairing {
     /// A connection waits for its other end.
-    pub(super) fn note(&mut self, pair: Pair, key: Key) {
+    pub(super) fn await_peer(&mut self, pair: Pair, key: Key) {
         self.by_addresses.insert(pair, key);
     }
 
     /// A connection's client received a SYN-ACK.
-    pub(super) fn note_numbers(&mut self, numbers: Numbers, key: Key) {
+    pub(super) fn await_numbers(&mut self, numbers: Numbers, key: Key) {
         self.by_numbers.insert(numbers, key);
         self.numbers.insert(key, numbers);
     }

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use upload_protocol::{End, Flags};
 
 use super::pairing::Numbers;
-use crate::core::{address::Address, event::Aside, segment::Segment};
+use crate::core::{address::Address, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are dropped.
 const MOST: usize = 4096;
@@ -42,13 +42,11 @@ pub(super) struct Handshake(VecDeque<Unclaimed>);
 #[derive(Debug)]
 struct Unclaimed {
     number: u64,
-    mono_ns: u64,
     segment: Box<Segment>,
-    aside: Aside,
 }
 
 impl PendingHandshakes {
-    pub(super) fn note_syn_ack(&mut self, client: Address, server: Address, mono_ns: u64) {
+    pub(super) fn add_syn_ack(&mut self, client: Address, server: Address, mono_ns: u64) {
         if self.syn_acks.len() == MOST
             && let Some((_, _, seen_ns)) = self.syn_acks.pop_front()
         {
@@ -57,7 +55,8 @@ impl PendingHandshakes {
         self.syn_acks.push_back((client, server, mono_ns));
     }
 
-    pub(super) fn note_segment(&mut self, mono_ns: u64, segment: Box<Segment>, aside: Aside) {
+    pub(super) fn add_segment(&mut self, segment: Box<Segment>) {
+        let mono_ns = segment.mono_ns;
         while self.held >= MOST {
             self.drop_oldest(mono_ns);
         }
@@ -69,12 +68,7 @@ impl PendingHandshakes {
             .entry(ends)
             .or_default()
             .0
-            .push_back(Unclaimed {
-                number,
-                mono_ns,
-                segment,
-                aside,
-            });
+            .push_back(Unclaimed { number, segment });
         self.order.push_back((number, ends));
         if self.order.len() > 2 * MOST {
             self.forget_taken();
@@ -147,7 +141,7 @@ impl PendingHandshakes {
         self.held -= 1;
         // A segment without it belongs to a connection that was told already, or its SYN was counted.
         if oldest.segment.flags.has(Flags::SYN) {
-            self.count_dropped(oldest.mono_ns, now_ns);
+            self.count_dropped(oldest.segment.mono_ns, now_ns);
         }
     }
 
@@ -169,10 +163,7 @@ impl PendingHandshakes {
 
 impl Handshake {
     /// Each segment, and the end that sent it.
-    pub(super) fn of(
-        self,
-        client: Address,
-    ) -> impl Iterator<Item = (End, u64, Box<Segment>, Aside)> + use<> {
+    pub(super) fn of(self, client: Address) -> impl Iterator<Item = (End, Box<Segment>)> + use<> {
         let segments: vec_deque::IntoIter<Unclaimed> = self.0.into_iter();
         segments.map(move |unclaimed| {
             let from = if unclaimed.segment.source == client {
@@ -180,7 +171,7 @@ impl Handshake {
             } else {
                 End::Server
             };
-            (from, unclaimed.mono_ns, unclaimed.segment, unclaimed.aside)
+            (from, unclaimed.segment)
         })
     }
 }

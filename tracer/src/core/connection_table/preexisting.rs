@@ -7,9 +7,9 @@ use crate::core::{connection::Task, input::OpenSocket};
 
 impl ConnectionTable {
     /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
-    pub fn note_open(&mut self, socket: OpenSocket, mono_ns: u64) {
+    pub fn add_open_socket(&mut self, socket: OpenSocket, mono_ns: u64) {
         if socket.is_listening() {
-            self.listeners.note(socket.addresses);
+            self.listeners.insert(socket.addresses);
             return;
         }
         let OpenSocket {

@@ -20,10 +20,10 @@ impl ConnectionTable {
             }
             _ => {}
         }
-        if let Some(known) = self.other_end_tells(addresses) {
+        if let Some(known) = self.role_from_peer(addresses) {
             return known;
         }
-        if let Some(end) = self.listeners.tell(addresses) {
+        if let Some(end) = self.listeners.end_of(addresses) {
             return (end, RolesFrom::Listener);
         }
         let end = if addresses.local.port() > addresses.remote.port() {
@@ -35,7 +35,7 @@ impl ConnectionTable {
     }
 
     /// What follows for a socket from the connection that waits for it.
-    fn other_end_tells(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
+    fn role_from_peer(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
         [End::Client, End::Server].into_iter().find_map(|end| {
             let key = self.other_end_of(&Pair::new(addresses, end), end)?;
             Some((end, self.get(key)?.roles_from))

@@ -3,24 +3,20 @@
 use upload_protocol::End;
 
 use super::{ConnectionTable, Key, pairing::Numbers};
-use crate::core::{
-    dialogue::{RelativeSegment, Sighting},
-    event::{Addresses, Aside},
-    segment::Segment,
-};
+use crate::core::{dialogue::RelativeSegment, event::Addresses, segment::Segment};
 
 impl ConnectionTable {
-    /// Goes through the segments that were seen before `before_ns`; tells them by connection where
-    /// they are to be told.
+    /// Settles the segments that were seen before `before_ns`; gives them by connection where they are
+    /// to be shown.
     pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<RelativeSegment>)> {
         let mut all = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
             let Some(connection) = self.connections.get_mut(&key) else {
                 continue;
             };
-            let told = connection.dialogue.settle(before_ns, self.segments);
-            if !told.is_empty() {
-                all.push((key, told));
+            let settled = connection.dialogue.settle(before_ns, self.segments);
+            if !settled.is_empty() {
+                all.push((key, settled));
             }
             if !connection.dialogue.is_settled() {
                 self.unsettled.push(key);
@@ -31,13 +27,7 @@ impl ConnectionTable {
 
     /// A segment belongs to its socket's connection, or, while it runs under the listener's
     /// cookie, to the one between its addresses.
-    pub(super) fn segment(
-        &mut self,
-        cookie: u64,
-        mono_ns: u64,
-        segment: Segment<&[u8]>,
-        aside: Aside,
-    ) -> Option<(Key, End)> {
+    pub(super) fn segment(&mut self, cookie: u64, segment: Segment<&[u8]>) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
             Some(key) => {
                 let connection = self.get(key)?;
@@ -66,63 +56,58 @@ impl ConnectionTable {
                 } else if let Some(key) = self.tuples.get(&(destination, source)) {
                     (*key, End::Server)
                 } else {
-                    self.pending
-                        .note_segment(mono_ns, segment.keep(self.segments), aside);
+                    self.pending.add_segment(segment.keep(self.segments));
                     return None;
                 }
             }
         };
-        if self.is_news(key, from, &segment, aside) {
-            self.hear(key, from, mono_ns, segment.keep(self.segments), aside);
+        self.record_handshake_facts(key, from, &segment);
+        if !self.match_arrival(key, from, &segment) {
+            self.observe(key, from, segment.keep(self.segments));
         }
         Some((key, from))
     }
 
-    /// Notes what a segment says beside its place in the dialogue; whether it has one: an arrival of
-    /// what was seen to leave has none.
-    pub(super) fn is_news<Packet>(
-        &mut self,
-        key: Key,
-        from: End,
-        segment: &Segment<Packet>,
-        aside: Aside,
-    ) -> bool {
+    /// Takes in a segment of a handshake that ran before its connection was known.
+    pub(super) fn pending_segment(&mut self, key: Key, from: End, segment: Box<Segment>) {
+        self.record_handshake_facts(key, from, &segment);
+        if !self.match_arrival(key, from, &segment) {
+            self.observe(key, from, segment);
+        }
+    }
+
+    /// What a segment reveals beside its own place: the listener's accept queue, and the initial
+    /// sequence numbers by which the other end is found behind NAT.
+    fn record_handshake_facts<Packet>(&mut self, key: Key, from: End, segment: &Segment<Packet>) {
         let Some(connection) = self.connections.get_mut(&key) else {
-            return false;
+            return;
         };
         if from == End::Server
             && !segment.leaving
             && let Some(numbers) = Numbers::of_syn_ack(segment)
             && connection.view(End::Server).is_none()
         {
-            self.pairing.note_numbers(numbers, key);
+            self.pairing.await_numbers(numbers, key);
         }
-        if let Some(queue) = aside.accept_queue {
-            connection.note_accept_queue(queue);
+        if let Some(queue) = segment.accept_queue {
+            connection.record_accept_queue(queue);
         }
-        segment.leaving || !connection.dialogue.arrives(from, segment)
     }
 
-    pub(super) fn hear(
-        &mut self,
-        key: Key,
-        from: End,
-        mono_ns: u64,
-        segment: Box<Segment>,
-        aside: Aside,
-    ) {
+    /// Whether this is the arrival of a segment that was seen to leave.
+    fn match_arrival<Packet>(&mut self, key: Key, from: End, segment: &Segment<Packet>) -> bool {
+        let connection = self.connections.get_mut(&key);
+        !segment.leaving
+            && connection.is_some_and(|found| found.dialogue.match_arrival(from, segment))
+    }
+
+    fn observe(&mut self, key: Key, from: End, segment: Box<Segment>) {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
         let receiver_is_here = connection.view(from.other()).is_some();
-        let sighting = Sighting {
-            mono_ns,
-            segment,
-            before_bytes: aside.before_bytes,
-            turned_ns: aside.turned_ns,
-        };
         let is_first = connection.dialogue.is_settled();
-        connection.dialogue.hear(from, receiver_is_here, sighting);
+        connection.dialogue.observe(from, receiver_is_here, segment);
         if is_first && !connection.dialogue.is_settled() {
             self.unsettled.push(key);
         }

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 
 use upload_protocol::{Flags, segment::Analysis};
 
-use super::in_flight::Seen;
+use super::in_flight::Observed;
 use crate::core::segment::Segment;
 
 /// How far one end has come.
@@ -37,7 +37,7 @@ impl Progress {
     /// What `seen` is, and takes it in.
     pub(super) fn analyse(
         &mut self,
-        seen: &Seen,
+        seen: &Observed,
         peer: &Self,
         first_rtt_ns: Option<u64>,
     ) -> Vec<Analysis> {
@@ -51,7 +51,7 @@ impl Progress {
             if plain && segment.len <= 1 && ahead == -1 {
                 remarks.push(Analysis::KeepAlive);
             } else if segment.sequence_length() > 0 && ahead < 0 {
-                let since_next = seen.mono_ns.saturating_sub(self.next_ns);
+                let since_next = seen.mono_ns().saturating_sub(self.next_ns);
                 let reordered_ns = first_rtt_ns.unwrap_or(REORDERED_NS);
                 let ends_at_next = segment.seq.wrapping_add(segment.sequence_length()) == next;
                 let may_be_reordered =
@@ -74,7 +74,7 @@ impl Progress {
     }
 
     /// What a segment is whose numbers this end's peer had passed.
-    fn name_repetition(&self, seen: &Seen, may_be_reordered: bool) -> Analysis {
+    fn name_repetition(&self, seen: &Observed, may_be_reordered: bool) -> Analysis {
         let segment = &seen.segment;
         let end = segment.seq.wrapping_add(segment.sequence_length());
         match self.last_ack {
@@ -84,7 +84,7 @@ impl Progress {
             Some(known)
                 if known.times.get() > 2
                     && known.ack == segment.seq
-                    && seen.mono_ns.saturating_sub(known.mono_ns) < FAST_NS =>
+                    && seen.mono_ns().saturating_sub(known.mono_ns) < FAST_NS =>
             {
                 Analysis::FastRetransmission
             }
@@ -102,7 +102,7 @@ impl Progress {
                 .is_some_and(|known| (known.ack, known.window) == (segment.ack, segment.window))
     }
 
-    fn advance(&mut self, seen: &Seen, is_duplicate: bool) {
+    fn advance(&mut self, seen: &Observed, is_duplicate: bool) {
         let segment = &seen.segment;
         let end = segment.seq.wrapping_add(segment.sequence_length());
         let is_ahead = self
@@ -110,14 +110,14 @@ impl Progress {
             .is_none_or(|next| end.wrapping_sub(next).cast_signed() > 0);
         if is_ahead && !segment.flags.has(Flags::RST) {
             self.next = Some(end);
-            self.next_ns = seen.mono_ns;
+            self.next_ns = seen.mono_ns();
         }
         if segment.flags.has(Flags::ACK) {
             let before = self.last_ack.filter(|_| is_duplicate);
             self.last_ack = Some(Acknowledged {
                 ack: segment.ack,
                 window: segment.window,
-                mono_ns: seen.mono_ns,
+                mono_ns: seen.mono_ns(),
                 times: before.map_or(NonZeroU16::MIN, |known| known.times.saturating_add(1)),
             });
         }

@@ -8,32 +8,26 @@ use std::collections::VecDeque;
 
 use upload_protocol::{End, Flags};
 
-use super::Sighting;
 use crate::core::segment::Segment;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InFlight {
-    /// Seen, and not told yet.
-    seen: Vec<Seen>,
+    /// Observed, and not told yet.
+    seen: Vec<Observed>,
     /// Left whole, and not seen to arrive.
     left: VecDeque<Mark>,
     /// Left as a frame that may be cut up, and not yet seen to arrive in full.
     frames: VecDeque<Frame>,
 }
 
-/// A segment, and when and by whom it was sent.
+/// A segment that was seen, and the end that sent it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Seen {
-    pub(super) mono_ns: u64,
-    /// Its place among the pieces of one frame, which left together.
-    offset: u32,
+pub(super) struct Observed {
     pub(super) from: End,
+    /// Its position among the pieces of one frame, which left together.
+    offset: u32,
     pub(super) segment: Box<Segment>,
-    /// See [`Sighting`].
-    pub(super) before_bytes: u64,
-    /// See [`Sighting`].
-    pub(super) turned_ns: Option<u64>,
 }
 
 /// What a segment is recognised by when it arrives.
@@ -49,7 +43,7 @@ struct Mark {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Frame {
-    whole: Seen,
+    whole: Observed,
     arrived: u32,
 }
 
@@ -61,30 +55,23 @@ const MOST_ARRIVING: usize = 1 << 14;
 const LOST_AFTER_NS: u64 = 200_000_000;
 
 impl InFlight {
-    pub(super) fn hear(&mut self, from: End, receiver_is_here: bool, sighting: Sighting) {
-        let Sighting {
-            mono_ns,
-            segment,
-            before_bytes,
-            turned_ns,
-        } = sighting;
-        let seen = Seen {
-            mono_ns,
-            offset: 0,
+    pub(super) fn observe(&mut self, from: End, receiver_is_here: bool, segment: Box<Segment>) {
+        let seen = Observed {
             from,
+            offset: 0,
             segment,
-            before_bytes,
-            turned_ns,
         };
         if !seen.segment.leaving {
-            self.hear_arriving(seen);
+            self.observe_arrival(seen);
         } else if seen.segment.merged && receiver_is_here {
             self.frames.push_back(Frame {
                 whole: seen,
                 arrived: 0,
             });
         } else if let Some(arrived) = self.seen.iter_mut().find(|known| {
-            !known.segment.leaving && known.mark() == seen.mark() && known.mono_ns >= mono_ns
+            !known.segment.leaving
+                && known.mark() == seen.mark()
+                && known.mono_ns() >= seen.mono_ns()
         }) {
             // It was seen to arrive before it was known whose it is.
             *arrived = seen;
@@ -102,8 +89,8 @@ impl InFlight {
         }
     }
 
-    /// Whether this is the arrival of a segment that left whole: it is awaited no more.
-    pub(super) fn arrives<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
+    /// Whether this is the arrival of a segment that left whole: its departure is matched now.
+    pub(super) fn match_arrival<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
         let mark = Mark::of(from, segment);
         let Some(at) = self.left.iter().position(|left| *left == mark) else {
             return false;
@@ -113,9 +100,9 @@ impl InFlight {
     }
 
     /// What was seen before `before_ns`, in the order in which it was sent.
-    pub(super) fn take(&mut self, before_ns: u64) -> Vec<Seen> {
+    pub(super) fn take(&mut self, before_ns: u64) -> Vec<Observed> {
         while let Some(frame) = self.frames.front()
-            && frame.whole.mono_ns.saturating_add(LOST_AFTER_NS) < before_ns
+            && frame.whole.mono_ns().saturating_add(LOST_AFTER_NS) < before_ns
         {
             let lost = frame.arrived == 0;
             self.seen.extend(
@@ -129,14 +116,14 @@ impl InFlight {
         let before_ns = self
             .frames
             .front()
-            .map_or(before_ns, |frame| before_ns.min(frame.whole.mono_ns));
+            .map_or(before_ns, |frame| before_ns.min(frame.whole.mono_ns()));
         let mut taken = std::mem::take(&mut self.seen);
-        if taken.iter().any(|seen| seen.mono_ns >= before_ns) {
+        if taken.iter().any(|seen| seen.mono_ns() >= before_ns) {
             self.seen = taken
-                .extract_if(.., |seen| seen.mono_ns >= before_ns)
+                .extract_if(.., |seen| seen.mono_ns() >= before_ns)
                 .collect();
         }
-        taken.sort_by_key(|seen| (seen.mono_ns, seen.offset));
+        taken.sort_by_key(|seen| (seen.mono_ns(), seen.offset));
         taken
     }
 
@@ -150,13 +137,14 @@ impl InFlight {
         self.is_empty() && self.left.is_empty()
     }
 
-    fn hear_arriving(&mut self, mut seen: Seen) {
+    fn observe_arrival(&mut self, mut seen: Observed) {
         if let Some(at) = self.frames.iter().position(|frame| frame.contains(&seen)) {
             let frame = &mut self.frames[at];
-            seen.mono_ns = frame.whole.mono_ns;
-            seen.offset = seen.segment.seq.wrapping_sub(frame.whole.segment.seq);
+            let whole = &frame.whole.segment;
+            seen.offset = seen.segment.seq.wrapping_sub(whole.seq);
+            seen.segment.mono_ns = whole.mono_ns;
             seen.segment.leaving = true;
-            seen.turned_ns = frame.whole.turned_ns.filter(|_| seen.offset == 0);
+            seen.segment.turned_ns = whole.turned_ns.filter(|_| seen.offset == 0);
             frame.arrived = frame.arrived.saturating_add(seen.segment.len);
             if frame.arrived >= frame.whole.segment.len {
                 self.frames.remove(at);
@@ -167,16 +155,20 @@ impl InFlight {
 }
 
 impl Frame {
-    fn contains(&self, piece: &Seen) -> bool {
-        let (whole, part) = (&self.whole.segment, &piece.segment);
+    fn contains(&self, new_bytes: &Observed) -> bool {
+        let (whole, part) = (&self.whole.segment, &new_bytes.segment);
         let offset = part.seq.wrapping_sub(whole.seq);
-        self.whole.from == piece.from
+        self.whole.from == new_bytes.from
             && part.len > 0
             && u64::from(offset) + u64::from(part.len) <= u64::from(whole.len)
     }
 }
 
-impl Seen {
+impl Observed {
+    pub(super) const fn mono_ns(&self) -> u64 {
+        self.segment.mono_ns
+    }
+
     fn mark(&self) -> Mark {
         Mark::of(self.from, &self.segment)
     }

@@ -3,7 +3,7 @@
 
 use upload_protocol::{Flags, segment::Analysis};
 
-use super::{analysis::Progress, in_flight::Seen};
+use super::{analysis::Progress, in_flight::Observed};
 use crate::core::segment::Segment;
 
 /// See the module.
@@ -18,26 +18,32 @@ pub(super) struct SequenceSpace {
     progress: Progress,
 }
 
-/// A segment in relation to those before it: the fields of [`RelativeSegment`](super::Told) with these names.
+/// Where a segment is in its connection, and what it is in the light of those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) seq: u32,
     pub(super) ack: u32,
-    /// What acknowledgment numbers count from.
+    /// The number that acknowledgments, and SACK blocks, count from.
     pub(super) ack_base: u32,
     pub(super) window: u32,
     pub(super) analysis: Vec<Analysis>,
 }
 
 impl SequenceSpace {
-    /// Its SYN: what is said of the connection counts from here.
+    /// Its SYN: relative numbers count from here.
     pub(super) fn begin(&mut self, segment: &Segment) {
         self.base = Some(segment.seq);
         self.scale = segment.options.window_scale;
         self.syn_seen = true;
     }
 
-    /// Places a segment that it sent.
-    pub(super) fn place(&mut self, seen: &Seen, peer: &mut Self, rtt_ns: Option<u64>) -> Position {
+    /// The position of a segment that this end sent.
+    pub(super) fn place(
+        &mut self,
+        seen: &Observed,
+        peer: &mut Self,
+        rtt_ns: Option<u64>,
+    ) -> Position {
         let segment = &seen.segment;
         // Without a SYN seen, the first byte seen is number 1, as Wireshark has it.
         let base = *self.base.get_or_insert(segment.seq.wrapping_sub(1));

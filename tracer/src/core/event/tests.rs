@@ -8,7 +8,7 @@ use proptest::prelude::{
 use tracer_ebpf::record::{self, Header, SocketEvent, StateChange};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{Event, Malformed, State, What};
+use super::{Event, EventKind, Malformed, State};
 
 fn header(kind: u16) -> Header {
     let mut header = Header::new_zeroed();
@@ -31,7 +31,7 @@ fn a_change_of_state() {
     let addresses = event.addresses.unwrap();
     let remote: SocketAddr = "10.0.0.2:443".parse().unwrap();
     assert_eq!(SocketAddr::from(addresses.remote), remote);
-    let What::State { old, new, task, .. } = event.what else {
+    let EventKind::State { old, new, task, .. } = event.what else {
         panic!("{event:?}");
     };
     assert_eq!((old, new), (State::Close, State::SynSent));
@@ -96,7 +96,7 @@ proptest! {
         let bytes = [record.as_bytes(), &packet].concat();
         if let Ok(event) = Event::decode(&bytes) {
             prop_assert_eq!(event.cookie, 42);
-            let What::Segment(segment, _) = event.what else {
+            let EventKind::Segment(segment) = event.what else {
                 panic!("{event:?}");
             };
             prop_assert_eq!(segment.packet, &packet[..captured as usize]);

@@ -6,7 +6,7 @@ use upload_protocol::{
     timeline::{FrameCount, Http2Frames},
 };
 
-use super::stream::Piece;
+use super::stream::NewBytes;
 
 /// Both directions of HTTP/2.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,12 +40,12 @@ impl Default for Half {
 
 impl Conversation {
     /// Frames, once the client's preface was recognised in `piece`.
-    pub(super) fn new(piece: &Piece<'_>) -> Self {
+    pub(super) fn new(new_bytes: &NewBytes<'_>) -> Self {
         let mut conversation = Self {
-            client: Half::Preface(PREFACE_BYTES.saturating_sub(piece.offset)),
+            client: Half::Preface(PREFACE_BYTES.saturating_sub(new_bytes.offset)),
             ..Self::default()
         };
-        conversation.hear(piece);
+        conversation.feed(new_bytes);
         conversation
     }
 
@@ -53,14 +53,14 @@ impl Conversation {
         &self.frames
     }
 
-    pub(super) fn hear(&mut self, piece: &Piece<'_>) {
-        let (half, count) = match piece.from {
+    pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>) {
+        let (half, count) = match new_bytes.from {
             End::Client => (&mut self.client, &mut self.frames.client),
             End::Server => (&mut self.server, &mut self.frames.server),
         };
-        half.skip(piece.gap, count);
-        half.take(piece.bytes, count);
-        half.skip(piece.rest, count);
+        half.skip(new_bytes.gap, count);
+        half.take(new_bytes.bytes, count);
+        half.skip(new_bytes.rest, count);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use upload_protocol::End;
 
-use super::Burst;
+use super::Chunk;
 
 /// How far a direction was passed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,14 +13,14 @@ pub(super) struct Stream {
 
 /// The part of a segment that is new.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct NewBytes<'a> {
     pub(super) mono_ns: u64,
     pub(super) from: End,
     /// Where it stands in its stream.
     pub(super) offset: u64,
-    /// See [`Burst`].
+    /// See [`Chunk`].
     pub(super) turned_ns: Option<u64>,
-    /// See [`Burst`].
+    /// See [`Chunk`].
     pub(super) received: Option<u32>,
     /// Whether it is the first of its stream.
     pub(super) is_start: bool,
@@ -39,8 +39,8 @@ impl Stream {
     }
 
     /// What is new in a segment, if anything is.
-    pub(super) fn take<'a>(&mut self, burst: &Burst<'a>) -> Option<Piece<'a>> {
-        let Burst {
+    pub(super) fn take<'a>(&mut self, burst: &Chunk<'a>) -> Option<NewBytes<'a>> {
+        let Chunk {
             offset, len, head, ..
         } = *burst;
         let end = offset.saturating_add(u64::from(len));
@@ -53,7 +53,7 @@ impl Stream {
             .and_then(|repeated| head.get(repeated..))
             .unwrap_or_default();
         let gap = offset.saturating_sub(self.position);
-        let piece = Piece {
+        let new_bytes = NewBytes {
             mono_ns: burst.mono_ns,
             from: burst.from,
             offset: offset + repeated,
@@ -65,6 +65,6 @@ impl Stream {
             rest: (new - gap).saturating_sub(bytes.len() as u64),
         };
         self.position = end;
-        Some(piece)
+        Some(new_bytes)
     }
 }

@@ -9,7 +9,7 @@ mod tls;
 
 use upload_protocol::End;
 
-use super::{Burst, Payload, Protocol};
+use super::{Chunk, Payload, Protocol};
 
 /// One end's bytes, all at once.
 type Turn = (End, Vec<u8>);
@@ -38,7 +38,7 @@ fn turn(line: &str) -> Option<Turn> {
 
 /// Hears a conversation; each turn comes in pieces that end where `cuts` says. The clock stands
 /// still, so that what is told does not depend on the cuts.
-fn hear_cut(turns: &[Turn], mut cuts: impl FnMut(usize) -> Vec<usize>) -> Payload {
+fn feed_cut(turns: &[Turn], mut cuts: impl FnMut(usize) -> Vec<usize>) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
     for (mono_ns, (from, bytes)) in (0..).zip(turns) {
@@ -48,27 +48,27 @@ fn hear_cut(turns: &[Turn], mut cuts: impl FnMut(usize) -> Vec<usize>) -> Payloa
         ends.sort_unstable();
         let mut start = 0;
         for end in ends {
-            let piece = &bytes[start..end];
-            hear(&mut payload, mono_ns, *from, *sent, piece);
-            *sent += piece.len() as u64;
+            let new_bytes = &bytes[start..end];
+            feed(&mut payload, mono_ns, *from, *sent, new_bytes);
+            *sent += new_bytes.len() as u64;
             start = end;
         }
     }
     payload
 }
 
-fn hear_whole(turns: &[Turn]) -> Payload {
-    hear_cut(turns, |_| Vec::new())
+fn feed_whole(turns: &[Turn]) -> Payload {
+    feed_cut(turns, |_| Vec::new())
 }
 
-fn hear(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, bytes: &[u8]) {
+fn feed(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, bytes: &[u8]) {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    hear_head(payload, mono_ns, from, offset, len, bytes);
+    feed_head(payload, mono_ns, from, offset, len, bytes);
 }
 
 /// Hears a segment of which `head` was captured.
-fn hear_head(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
-    payload.hear(&Burst {
+fn feed_head(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
+    payload.feed(&Chunk {
         mono_ns,
         from,
         offset,
@@ -95,7 +95,7 @@ fn complaints(payload: &Payload) -> Vec<&'static str> {
 fn first_bytes_tell_the_protocol() {
     let check = |from: End, bytes: &[u8], expected: Protocol| {
         let mut payload = Payload::default();
-        hear(&mut payload, 0, from, 0, bytes);
+        feed(&mut payload, 0, from, 0, bytes);
         assert_eq!(payload.protocol(), expected, "{}", bytes.escape_ascii());
         assert!(payload.malformed().is_empty(), "{}", bytes.escape_ascii());
     };
@@ -124,22 +124,22 @@ fn first_bytes_tell_the_protocol() {
 #[test]
 fn an_unseen_client_may_speak_http2() {
     let mut payload = Payload::default();
-    hear_head(&mut payload, 1, End::Client, 0, 24, b"");
-    hear(&mut payload, 2, End::Server, 0, b"\0\0\x12\x04\0\0\0\0\0");
+    feed_head(&mut payload, 1, End::Client, 0, 24, b"");
+    feed(&mut payload, 2, End::Server, 0, b"\0\0\x12\x04\0\0\0\0\0");
     assert_eq!(payload.protocol(), Protocol::Unknown);
 }
 
 #[test]
 fn a_stream_joined_late_is_found() {
     let mut payload = Payload::default();
-    hear(
+    feed(
         &mut payload,
         1,
         End::Client,
         9000,
         b"PUT /x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
     );
-    hear(
+    feed(
         &mut payload,
         2,
         End::Server,
@@ -149,7 +149,7 @@ fn a_stream_joined_late_is_found() {
     assert_eq!(payload.protocol(), Protocol::Http1);
     assert_eq!(payload.exchanges().len(), 1);
     let mut payload = Payload::default();
-    hear(
+    feed(
         &mut payload,
         1,
         End::Server,

@@ -20,16 +20,16 @@ impl Pipeline {
                 self.table.leave_unfinished(key, Unfinished::Evicted);
                 self.dropped += 1;
             }
-            self.tell(key, out);
+            self.emit(key, out);
         }
     }
 
     /// Tells the connections whose CLOSE was lost.
-    pub(super) fn tell_gone(&mut self, present: &Present, out: &mut Vec<Output>) {
+    pub(super) fn emit_gone(&mut self, present: &Present, out: &mut Vec<Output>) {
         for key in self.table.absent(present) {
             if !self.closed.contains_key(&key) {
                 self.table.leave_unfinished(key, Unfinished::Gone);
-                self.tell(key, out);
+                self.emit(key, out);
             }
         }
     }

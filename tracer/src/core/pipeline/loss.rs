@@ -22,18 +22,18 @@ impl Pipeline {
         ];
         for (hop, count) in counts {
             if count > 0 {
-                self.table.note_lost(count, hop.is_at_most(), now.mono_ns);
-                self.tell_lost(hop, count, before, out);
+                self.table.record_loss(count, hop.is_at_most(), now.mono_ns);
+                self.emit_loss(hop, count, before, out);
             }
         }
         // The connections that these touch know it.
         let dropped = std::mem::take(&mut self.dropped);
-        self.tell_lost(Hop::Table, dropped, before, out);
-        let early = self.table.take_early_dropped();
-        self.tell_lost(Hop::Handshakes, early, before, out);
+        self.emit_loss(Hop::Table, dropped, before, out);
+        let early = self.table.take_dropped_segments();
+        self.emit_loss(Hop::Handshakes, early, before, out);
     }
 
-    fn tell_lost(&mut self, hop: Hop, count: u64, before: Tick, out: &mut Vec<Output>) {
+    fn emit_loss(&mut self, hop: Hop, count: u64, before: Tick, out: &mut Vec<Output>) {
         if count == 0 {
             return;
         }

@@ -91,10 +91,10 @@ fn requests_are_counted_from_1() {
         pipeline.advance(Input::Feed(Feed::Line(line)), &mut outputs);
         pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
         pipeline.advance(Input::Shutdown, &mut outputs);
-        let told = outputs
+        let found = outputs
             .iter()
             .filter(|output| matches!(output, Output::Upload(_)));
-        assert_eq!(told.count(), uploads, "request {request}");
+        assert_eq!(found.count(), uploads, "request {request}");
     };
     check(0, 0);
     check(1, 1);
@@ -115,10 +115,10 @@ fn skipped_runs_are_an_upper_bound() {
         };
         pipeline.advance(Input::Tick(lost), &mut outputs);
         pipeline.advance(Input::Shutdown, &mut outputs);
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for output in outputs {
             match output {
-                Output::Lost(line) => told.push(line.at_most),
+                Output::Lost(line) => found.push(line.at_most),
                 Output::Timeline(timeline) => {
                     assert_eq!(timeline.lost, ring + recursion);
                     assert_eq!(timeline.lost_at_most, whole);
@@ -127,7 +127,7 @@ fn skipped_runs_are_an_upper_bound() {
                 _ => {}
             }
         }
-        assert_eq!(told, at_most, "{ring} {recursion}");
+        assert_eq!(found, at_most, "{ring} {recursion}");
     };
     check(0, 3, &[true], true);
     check(2, 0, &[false], false);
@@ -235,7 +235,7 @@ fn too_many_connections() {
         happens(port, state::SYN_RECV, state::ESTABLISHED, 200);
     }
     pipeline.advance(Input::Shutdown, &mut outputs);
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     let mut dropped = 0;
     for output in outputs {
         match output {
@@ -243,24 +243,24 @@ fn too_many_connections() {
                 assert_eq!(line.hop, Hop::Table);
                 dropped += line.count;
             }
-            Output::Timeline(timeline) => told.push((timeline.client.port, timeline.incomplete)),
+            Output::Timeline(timeline) => found.push((timeline.client.port, timeline.incomplete)),
             _ => {}
         }
     }
-    let unfinished: Vec<u16> = told
+    let unfinished: Vec<u16> = found
         .iter()
         .filter(|(_, why)| why.contains(&Incomplete::Evicted))
         .map(|(port, _)| *port)
         .collect();
     // Room for one in sixteen more is made with the first, and again when that is used up.
     assert_eq!(unfinished, [3, 4, 5, 6, 7]);
-    assert_eq!(told[0], (2, Vec::new()));
+    assert_eq!(found[0], (2, Vec::new()));
     assert_eq!(dropped, 5);
-    assert_eq!(told.len(), usize::from(ROOM + MORE));
+    assert_eq!(found.len(), usize::from(ROOM + MORE));
 }
 
 /// The connections that the pipeline has told when the kernel has named these sockets.
-fn told_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
+fn timelines_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
     let mut outputs = Vec::new();
     pipeline.advance(Input::Tick(tick(present.asked_ns, 1)), &mut outputs);
     pipeline.advance(Input::Present(Box::new(present)), &mut outputs);
@@ -298,12 +298,12 @@ fn connections_whose_end_was_lost() {
         netns: vec![0],
         cookies: vec![THERE],
     };
-    let told = told_after(&mut pipeline, present);
-    let names: Vec<_> = told.iter().map(|one| one.connection).collect();
+    let found = timelines_after(&mut pipeline, present);
+    let names: Vec<_> = found.iter().map(|one| one.connection).collect();
     assert_eq!(names, [ConnectionId::new(GONE, None)]);
-    assert!(!told[0].open);
+    assert!(!found[0].open);
     let why = [Incomplete::EndUnseen, Incomplete::LostRecords];
-    assert_eq!(told[0].incomplete, why);
+    assert_eq!(found[0].incomplete, why);
 }
 
 /// A socket that is connected once more keeps its cookie: after a loss, the connection before has
@@ -324,8 +324,8 @@ fn a_cookie_that_is_used_again() {
         netns: vec![0],
         cookies: vec![7],
     };
-    let told = told_after(&mut pipeline, present);
-    let ports: Vec<u16> = told.iter().map(|one| one.server.port).collect();
+    let found = timelines_after(&mut pipeline, present);
+    let ports: Vec<u16> = found.iter().map(|one| one.server.port).collect();
     assert_eq!(ports, [1]);
     assert!(pipeline.has_open());
 }
@@ -336,7 +336,7 @@ fn a_wall_clock_that_is_set() {
     const HOUR_NS: i64 = 3_600_000_000_000;
     let mut pipeline = Pipeline::new(false);
     let mut outputs = Vec::new();
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for (mono_ns, realtime_ns) in [(1, 1), (2, 2 + HOUR_NS), (3, 3 - HOUR_NS)] {
         let at = Tick {
             realtime_ns,
@@ -349,11 +349,11 @@ fn a_wall_clock_that_is_set() {
     }
     for output in outputs {
         if let Output::State(line) = output {
-            told.push((line.at.mono_ns, line.at.unix_ns));
+            found.push((line.at.mono_ns, line.at.unix_ns));
         }
     }
     let hour = i128::from(HOUR_NS);
-    assert_eq!(told, [(1, 1), (2, 2 + hour), (3, 3 - hour)]);
+    assert_eq!(found, [(1, 1), (2, 2 + hour), (3, 3 - hour)]);
 }
 
 /// A suspended machine's clock stands still: its time is in no duration.
@@ -381,7 +381,7 @@ fn a_machine_that_was_suspended() {
     let touched: Vec<bool> = outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Timeline(told) => Some(told.incomplete.contains(&Incomplete::Suspended)),
+            Output::Timeline(found) => Some(found.incomplete.contains(&Incomplete::Suspended)),
             _ => None,
         })
         .collect();

@@ -31,7 +31,7 @@ pub(super) fn initiation(
         write_step(out, styles, step, timeline, &sentence)?;
     }
     match explain::initiation(phase) {
-        Some(sentence) => note(out, &sentence),
+        Some(sentence) => write_sentence(out, &sentence),
         None => Ok(()),
     }
 }
@@ -43,15 +43,15 @@ pub(super) fn maintenance(
     phase: &Maintenance,
     timeline: &Timeline,
 ) -> io::Result<()> {
-    note(out, &explain::maintenance(timeline))?;
+    write_sentence(out, &explain::maintenance(timeline))?;
     if let Some(handshake) = &phase.tls {
         write_tls(out, styles, handshake)?;
     }
     if let Some(sentence) = explain::rtt(phase) {
-        note(out, &sentence)?;
+        write_sentence(out, &sentence)?;
     }
     for exchange in phase.exchanges.iter().take(MOST_EXCHANGES) {
-        note(out, &explain::exchange(exchange))?;
+        write_sentence(out, &explain::exchange(exchange))?;
         write_source(out, styles, exchange, phase.protocol)?;
     }
     Ok(())
@@ -65,7 +65,7 @@ fn write_tls(out: &mut impl Write, styles: Styles, handshake: &TlsHandshake) -> 
         let at = duration(step.at_ns);
         writeln!(out, "    {:<20} {from} → {to}  +{at}", step.name)?;
         let (sentence, filter) = explain::tls_step(step.name, handshake);
-        note(out, &sentence)?;
+        write_sentence(out, &sentence)?;
         let known = match step.certainty {
             Certainty::Observed => "seen in the clear",
             _ => "inferred: encrypted, told by its record's place and length",
@@ -109,7 +109,7 @@ pub(super) fn termination(
         write_step(out, styles, step, timeline, &sentence)?;
     }
     match explain::termination(phase) {
-        Some(sentence) => note(out, &sentence),
+        Some(sentence) => write_sentence(out, &sentence),
         None => Ok(()),
     }
 }
@@ -134,7 +134,7 @@ fn write_step(
         _ => {}
     }
     writeln!(out)?;
-    note(out, sentence)?;
+    write_sentence(out, sentence)?;
     let known = match step.certainty {
         Certainty::Observed => "seen",
         Certainty::Inferred => "inferred",
@@ -151,7 +151,7 @@ fn write_step(
     )
 }
 
-fn note(out: &mut impl Write, sentence: &str) -> io::Result<()> {
+fn write_sentence(out: &mut impl Write, sentence: &str) -> io::Result<()> {
     writeln!(out, "             {sentence}")
 }
 

@@ -136,8 +136,8 @@ fn neither_losses_nor_what_comes_last_are_dropped() {
         })
         .collect();
     // That some were dropped, and what these said of other losses.
-    let told = [("sink", 1), ("ring", 5), ("ring", 4)];
-    assert_eq!(last, told.map(|(hop, count)| (hop.to_owned(), count)));
+    let expected = [("sink", 1), ("ring", 5), ("ring", 4)];
+    assert_eq!(last, expected.map(|(hop, count)| (hop.to_owned(), count)));
 }
 
 #[test]

@@ -3,10 +3,7 @@
 use upload_protocol::{End, Flags};
 
 use super::Analysis::{self, *};
-use crate::core::{
-    dialogue::{Dialogue, Sighting},
-    segment::Segment,
-};
+use crate::core::{dialogue::Dialogue, segment::Segment};
 
 const MS: u64 = 1_000_000;
 
@@ -32,16 +29,13 @@ fn remarks(lines: &[Line]) -> Vec<Vec<Analysis>> {
     let mut dialogue = Dialogue::default();
     for line in handshake.iter().chain(lines) {
         let (mono_ns, from, leaving, flags, seq, ack, len, window) = *line;
-        let sighting = Sighting {
-            mono_ns,
-            segment: segment(from, leaving, flags, (seq, ack), len, window),
-            before_bytes: 0,
-            turned_ns: None,
-        };
-        dialogue.hear(from, false, sighting);
+        let mut segment = segment(from, leaving, flags, (seq, ack), len, window);
+        segment.mono_ns = mono_ns;
+        dialogue.observe(from, false, segment);
     }
-    let told = dialogue.settle(u64::MAX, true);
-    told.into_iter().skip(3).map(|told| told.analysis).collect()
+    let settled = dialogue.settle(u64::MAX, true);
+    let analysed = settled.into_iter().skip(3);
+    analysed.map(|segment| segment.position.analysis).collect()
 }
 
 /// An IPv4 packet, parsed as it comes from the kernel.

@@ -20,7 +20,7 @@ use super::{
     body::{Body, Progress},
     head::{Found, Head, looks_like_head},
 };
-use crate::core::payload::{Verdict, record_malformed, stream::Piece};
+use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +31,9 @@ pub(in crate::core::payload) struct Conversation {
     /// How many began, those left out included.
     begun: usize,
     /// The requests without a response.
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<PendingRequest>,
     /// The response whose head is being read.
-    answer: Option<Answer>,
+    answer: Option<PendingResponse>,
     last_from: Option<End>,
     malformed: Vec<Malformed>,
     confirmed: bool,
@@ -64,7 +64,7 @@ enum Place {
 
 /// A request as far as its response depends on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Asked {
+struct PendingRequest {
     exchange: usize,
     /// Whether the response has no body.
     head: bool,
@@ -73,7 +73,7 @@ struct Asked {
 
 /// A response as far as its body depends on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Answer {
+struct PendingResponse {
     status: u16,
     /// Whether HEAD or CONNECT asked for it.
     head: bool,
@@ -84,10 +84,10 @@ const MOST_EXCHANGES: usize = 1000;
 
 impl Conversation {
     /// A conversation that begins with `piece`.
-    pub(in crate::core::payload) fn new(piece: &Piece<'_>, peer_silent: bool) -> Self {
-        let (client, server) = match piece.from {
-            End::Client => (piece.is_start, peer_silent),
-            End::Server => (peer_silent, piece.is_start),
+    pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
+        let (client, server) = match new_bytes.from {
+            End::Client => (new_bytes.is_start, peer_silent),
+            End::Server => (peer_silent, new_bytes.is_start),
         };
         Self {
             client: Half::new(client),
@@ -119,17 +119,17 @@ impl Conversation {
         &self.malformed
     }
 
-    pub(in crate::core::payload) fn hear(&mut self, piece: &Piece<'_>) -> Verdict {
-        let Piece { mono_ns, from, .. } = *piece;
+    pub(in crate::core::payload) fn feed(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+        let NewBytes { mono_ns, from, .. } = *new_bytes;
         let turned = self.last_from.replace(from) != Some(from);
-        self.note_turn(piece);
-        self.skip(from, None, piece.gap);
-        self.resume(from, turned, piece.bytes);
-        let verdict = self.take(piece);
+        self.record_turn(new_bytes);
+        self.skip(from, None, new_bytes.gap);
+        self.resume(from, turned, new_bytes.bytes);
+        let verdict = self.take(new_bytes);
         if verdict != Verdict::Ours {
             return verdict;
         }
-        self.skip(from, Some(mono_ns), piece.rest);
+        self.skip(from, Some(mono_ns), new_bytes.rest);
         if !self.confirmed && self.half(from).place == Place::Lost {
             return Verdict::Undecided;
         }
@@ -144,20 +144,20 @@ impl Conversation {
     }
 
     /// The other end speaks: what came before has an end.
-    fn note_turn(&mut self, piece: &Piece<'_>) {
-        match piece.from {
+    fn record_turn(&mut self, new_bytes: &NewBytes<'_>) {
+        match new_bytes.from {
             End::Server => {
                 if let Some(request) = self.request()
                     && request.body_first_ns.is_some()
                 {
-                    request.body_last_ns = request.body_last_ns.max(piece.turned_ns);
+                    request.body_last_ns = request.body_last_ns.max(new_bytes.turned_ns);
                 }
-                if let Some(received) = piece.received {
-                    self.note_arrived(received);
+                if let Some(received) = new_bytes.received {
+                    self.record_arrival(received);
                 }
             }
             End::Client => {
-                if let (Some(response), Some(turned_ns)) = (self.response(), piece.turned_ns) {
+                if let (Some(response), Some(turned_ns)) = (self.response(), new_bytes.turned_ns) {
                     response.last_ns = response.last_ns.max(turned_ns);
                 }
             }
@@ -165,7 +165,7 @@ impl Conversation {
     }
 
     /// The server has received so much of the client's stream.
-    fn note_arrived(&mut self, received: u32) {
+    fn record_arrival(&mut self, received: u32) {
         let unanswered = self.waiting.iter().map(|asked| asked.exchange);
         for number in unanswered.chain(self.client.exchange) {
             let exchange = self.exchanges.get_mut(number);
@@ -212,13 +212,13 @@ impl Conversation {
     }
 
     /// Takes captured bytes.
-    fn take(&mut self, piece: &Piece<'_>) -> Verdict {
-        let Piece {
+    fn take(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+        let NewBytes {
             mono_ns,
             from,
             mut bytes,
             ..
-        } = *piece;
+        } = *new_bytes;
         while !bytes.is_empty() {
             let half = self.half(from);
             match &mut half.place {
@@ -252,8 +252,8 @@ impl Conversation {
                             verdict => return verdict,
                         },
                         Found::End => {
-                            let passed = (piece.bytes.len() - bytes.len()) as u64;
-                            self.end_head(from, mono_ns, piece.offset.saturating_add(passed));
+                            let passed = (new_bytes.bytes.len() - bytes.len()) as u64;
+                            self.end_head(from, mono_ns, new_bytes.offset.saturating_add(passed));
                         }
                         Found::NoHead => return self.no_head(from),
                     }

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use upload_protocol::End::{self, Client, Server};
 
-use super::{Turn, captured, hear_cut, hear_head, hear_whole, text};
+use super::{Turn, captured, feed_cut, feed_head, feed_whole, text};
 use crate::core::payload::Payload;
 
 const CAPTURED: [&str; 7] = [
@@ -20,12 +20,12 @@ const CAPTURED: [&str; 7] = [
 fn a_client_hello_cut_anywhere() {
     let mut turns = captured(CAPTURED[2]);
     turns.truncate(1);
-    let whole = hear_whole(&turns);
+    let whole = feed_whole(&turns);
     let length = turns[0].1.len();
     for one in 0..=length {
-        assert_eq!(hear_cut(&turns, |_| vec![one]).tls(), whole.tls());
+        assert_eq!(feed_cut(&turns, |_| vec![one]).tls(), whole.tls());
         for other in one..=length {
-            assert_eq!(hear_cut(&turns, |_| vec![one, other]).tls(), whole.tls());
+            assert_eq!(feed_cut(&turns, |_| vec![one, other]).tls(), whole.tls());
         }
     }
 }
@@ -35,14 +35,14 @@ fn handshakes_byte_by_byte() {
     for lines in CAPTURED {
         let turns = captured(lines);
         assert_eq!(
-            told(&hear_cut(&turns, |length| (0..length).collect())),
-            told(&hear_whole(&turns))
+            outcome_of(&feed_cut(&turns, |length| (0..length).collect())),
+            outcome_of(&feed_whole(&turns))
         );
     }
 }
 
 /// All that is told; the streams' inner state may differ.
-fn told(payload: &Payload) -> impl PartialEq + std::fmt::Debug + use<> {
+fn outcome_of(payload: &Payload) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         payload.protocol(),
         payload.tls().cloned(),
@@ -144,7 +144,7 @@ proptest! {
     ) {
         let mut payload = Payload::default();
         for (mono_ns, (from, offset, len, head)) in (0..).zip(&pieces) {
-            hear_head(&mut payload, mono_ns, *from, *offset, *len, head);
+            feed_head(&mut payload, mono_ns, *from, *offset, *len, head);
         }
         prop_assert!(payload.malformed().len() <= 32);
     }
@@ -158,7 +158,7 @@ proptest! {
         for (mono_ns, (from, hidden, head)) in (0..).zip(&pieces) {
             let sent = &mut sent[usize::from(*from == Server)];
             let len = u32::try_from(head.len()).unwrap_or(0) + if *hidden > 40 { *hidden } else { 0 };
-            hear_head(&mut payload, mono_ns, *from, *sent, len, head);
+            feed_head(&mut payload, mono_ns, *from, *sent, len, head);
             *sent += u64::from(len);
         }
         prop_assert!(payload.exchanges().len() <= 1000);
@@ -177,8 +177,8 @@ proptest! {
             let length = bytes.len();
             bytes[at.index(length)] = *byte;
         }
-        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
-        prop_assert_eq!(told(&cut), told(&hear_whole(&turns)));
+        let cut = feed_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert_eq!(outcome_of(&cut), outcome_of(&feed_whole(&turns)));
     }
 
     #[test]
@@ -195,8 +195,8 @@ proptest! {
         let lengths = record_lengths(bytes);
         let at = lengths[record.index(lengths.len())];
         bytes[at..at + 2].copy_from_slice(&length.to_be_bytes());
-        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
-        prop_assert_eq!(told(&cut), told(&hear_whole(&turns)));
+        let cut = feed_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert_eq!(outcome_of(&cut), outcome_of(&feed_whole(&turns)));
     }
 
     #[test]
@@ -212,9 +212,9 @@ proptest! {
             let length = bytes.len();
             bytes[at.index(length)] = *byte;
         }
-        let whole = hear_whole(&turns);
+        let whole = feed_whole(&turns);
         prop_assert!(whole.exchanges().len() <= turns.len() * 8);
-        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        let cut = feed_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
         prop_assert!(cut.malformed().len() <= 32);
     }
 
@@ -224,8 +224,8 @@ proptest! {
         cuts in vec(any::<prop::sample::Index>(), 0..6),
     ) {
         let turns = captured(lines);
-        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
-        prop_assert_eq!(told(&cut), told(&hear_whole(&turns)));
+        let cut = feed_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert_eq!(outcome_of(&cut), outcome_of(&feed_whole(&turns)));
     }
 
     #[test]
@@ -234,9 +234,9 @@ proptest! {
         cuts in vec(any::<prop::sample::Index>(), 0..6),
     ) {
         let turns = exchanges.concat();
-        let whole = hear_whole(&turns);
-        let cut = hear_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
-        prop_assert_eq!(told(&cut), told(&whole));
+        let whole = feed_whole(&turns);
+        let cut = feed_cut(&turns, |length| cuts.iter().map(|cut| cut.index(length)).collect());
+        prop_assert_eq!(outcome_of(&cut), outcome_of(&whole));
         prop_assert_eq!(whole.exchanges().len(), exchanges.len());
         prop_assert!(whole.malformed().is_empty());
     }

@@ -5,18 +5,18 @@ use upload_protocol::{
     timeline::{TlsMessage, TlsVersion},
 };
 
-use super::{captured, complaints, hear_head};
+use super::{captured, complaints, feed_head};
 use crate::core::payload::{Payload, Tls};
 
 /// Hears a conversation of which each turn is one segment with its first `most` bytes captured.
-fn hear(lines: &str, most: impl Fn(usize, End) -> usize) -> Payload {
+fn feed(lines: &str, most: impl Fn(usize, End) -> usize) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
     for (turn, (from, bytes)) in captured(lines).iter().enumerate() {
         let sent = &mut sent[usize::from(*from == Server)];
         let len = u32::try_from(bytes.len()).unwrap_or(0);
         let head = &bytes[..bytes.len().min(most(turn, *from))];
-        hear_head(&mut payload, turn as u64, *from, *sent, len, head);
+        feed_head(&mut payload, turn as u64, *from, *sent, len, head);
         *sent += bytes.len() as u64;
     }
     payload
@@ -41,11 +41,11 @@ fn any_hole_only_leaves_out() {
         include_str!("captured/tls13_retry.hex"),
         include_str!("captured/tls13_client_certificate.hex"),
     ] {
-        let whole = hear(lines, |_, _| usize::MAX);
+        let whole = feed(lines, |_, _| usize::MAX);
         let whole = whole.tls().cloned().unwrap_or_default();
         for (hole, (_, bytes)) in captured(lines).iter().enumerate() {
             for captured in 0..bytes.len().min(700) {
-                let payload = hear(
+                let payload = feed(
                     lines,
                     |turn, _| if turn == hole { captured } else { usize::MAX },
                 );
@@ -84,7 +84,7 @@ fn any_hole_only_leaves_out() {
 #[test]
 fn a_certificate_in_a_hole_still_has_its_length() {
     let lines = include_str!("captured/tls12.hex");
-    let payload = hear(lines, |turn, _| if turn == 1 { 100 } else { usize::MAX });
+    let payload = feed(lines, |turn, _| if turn == 1 { 100 } else { usize::MAX });
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(tls.certificate_bytes, Some(392));
     assert_eq!(tls.session_resumed, Some(false));
@@ -105,7 +105,7 @@ fn a_certificate_in_a_hole_still_has_its_length() {
 #[test]
 fn later_records_are_found_through_their_lengths() {
     let lines = include_str!("captured/tls12.hex");
-    let payload = hear(lines, |turn, _| if turn > 4 { 5 } else { usize::MAX });
+    let payload = feed(lines, |turn, _| if turn > 4 { 5 } else { usize::MAX });
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(names(&tls, Client).last(), Some(&"Alert"));
     assert_eq!(tls.records.len(), 15);
@@ -113,7 +113,7 @@ fn later_records_are_found_through_their_lengths() {
 
 #[test]
 fn a_cut_hello_tells_what_stands_before() {
-    let payload = hear(include_str!("captured/tls13.hex"), |turn, _| {
+    let payload = feed(include_str!("captured/tls13.hex"), |turn, _| {
         if turn == 0 { 130 } else { usize::MAX }
     });
     let tls = payload.tls().cloned().unwrap_or_default();

@@ -5,18 +5,18 @@ use upload_protocol::{
     timeline::Protocol,
 };
 
-use super::{complaints, hear_head, text};
+use super::{complaints, feed_head, text};
 use crate::core::payload::{HttpExchange, Payload};
 
 /// Hears segments a nanosecond apart, from 1 on; `+n` after the text adds n bytes not captured.
-fn hear(segments: &[(End, &str, u32)]) -> Payload {
+fn feed(segments: &[(End, &str, u32)]) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
     for (mono_ns, (from, head, hidden)) in (1..).zip(segments) {
         let sent = &mut sent[usize::from(*from == Server)];
         let (_, bytes) = text(*from, head);
         let len = u32::try_from(bytes.len()).unwrap_or(0) + hidden;
-        hear_head(&mut payload, mono_ns, *from, *sent, len, &bytes);
+        feed_head(&mut payload, mono_ns, *from, *sent, len, &bytes);
         *sent += u64::from(len);
     }
     payload
@@ -53,7 +53,7 @@ fn line(exchange: &HttpExchange) -> String {
 }
 
 fn check(segments: &[(End, &str, u32)], expected: &[&str]) {
-    let payload = hear(segments);
+    let payload = feed(segments);
     assert_eq!(payload.protocol(), Protocol::Http1);
     assert_eq!(complaints(&payload), Vec::<&str>::new());
     let lines: Vec<String> = payload.exchanges().iter().map(line).collect();
@@ -288,9 +288,9 @@ fn repetitions_count_once() {
     let mut payload = Payload::default();
     let head = b"GET / HTTP/1.1\r\n\r\n";
     for mono_ns in 1..4 {
-        super::hear(&mut payload, mono_ns, Client, 0, head);
+        super::feed(&mut payload, mono_ns, Client, 0, head);
     }
-    super::hear(
+    super::feed(
         &mut payload,
         4,
         Client,
@@ -314,7 +314,7 @@ fn exchanges_are_bounded() {
         segments.push((Client, "GET / HTTP/1.1\r\n\r\n", 0));
         segments.push((Server, OK, 0));
     }
-    let payload = hear(&segments);
+    let payload = feed(&segments);
     assert_eq!(payload.exchanges().len(), 1000);
     assert_eq!(payload.exchanges_left_out(), 100);
     assert!(

@@ -5,7 +5,7 @@ use upload_protocol::{
     timeline::{Frames, Protocol},
 };
 
-use super::{hear_cut, hear_head, hear_whole, text};
+use super::{feed_cut, feed_head, feed_whole, text};
 use crate::core::payload::Payload;
 
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -39,7 +39,7 @@ fn counts(payload: &Payload, end: End) -> Vec<(&str, u64, u64)> {
 
 #[test]
 fn frames_by_type() {
-    let payload = hear_whole(&turns());
+    let payload = feed_whole(&turns());
     assert_eq!(payload.protocol(), Protocol::Http2);
     assert_eq!(
         counts(&payload, End::Client),
@@ -53,9 +53,9 @@ fn frames_by_type() {
 
 #[test]
 fn cuts_change_nothing() {
-    let whole = hear_whole(&turns());
+    let whole = feed_whole(&turns());
     for step in [1, 2, 5, 9, 10, 23] {
-        let cut = hear_cut(&turns(), |length| (step..length).step_by(step).collect());
+        let cut = feed_cut(&turns(), |length| (step..length).step_by(step).collect());
         assert_eq!(cut.http2_frames(), whole.http2_frames(), "every {step}");
     }
 }
@@ -65,12 +65,12 @@ fn a_hole_is_said_unless_one_frame_holds_it() {
     let check = |captured: usize, more: bool, data: (u64, u64)| {
         let mut payload = Payload::default();
         let (from, bytes) = text(End::Client, PREFACE);
-        hear_head(&mut payload, 1, from, 0, 24, &bytes);
+        feed_head(&mut payload, 1, from, 0, 24, &bytes);
         let two = [frame(0, 200), frame(0, 100)].concat();
         let length = u32::try_from(two.len()).unwrap();
-        hear_head(&mut payload, 2, from, 24, length, &two[..captured]);
+        feed_head(&mut payload, 2, from, 24, length, &two[..captured]);
         let third = frame(0, 50);
-        hear_head(&mut payload, 3, from, 24 + u64::from(length), 59, &third);
+        feed_head(&mut payload, 3, from, 24 + u64::from(length), 59, &third);
         let client = &payload.http2_frames().unwrap().client;
         let count = client.types.get("DATA").copied().unwrap_or_default();
         assert_eq!((client.more, (count.frames, count.bytes)), (more, data));

@@ -5,7 +5,7 @@ use upload_protocol::{
     timeline::Protocol,
 };
 
-use super::{captured, complaints, hear, hear_head, hear_whole, text};
+use super::{captured, complaints, feed, feed_head, feed_whole, text};
 use crate::core::payload::Payload;
 
 const HELLO: &str = include_str!("captured/tls13.hex");
@@ -21,7 +21,7 @@ fn hello_with(bytes: &[(usize, u8)]) -> Vec<super::Turn> {
 }
 
 fn check(turns: &[super::Turn], expected: Protocol, malformed: &[&str]) {
-    let payload = hear_whole(turns);
+    let payload = feed_whole(turns);
     assert_eq!(payload.protocol(), expected);
     assert_eq!(complaints(&payload), malformed);
 }
@@ -131,10 +131,10 @@ fn http() {
 fn at_the_end_of_all_numbers() {
     let mut payload = Payload::default();
     let head = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n";
-    hear(&mut payload, 1, Client, 0, head);
+    feed(&mut payload, 1, Client, 0, head);
     let body = u64::MAX - 3;
-    hear_head(&mut payload, 2, Client, head.len() as u64, 9, b"");
-    hear(&mut payload, 3, Server, body, b"HTTP/1.1 200 OK\r\n\r\n");
-    hear(&mut payload, 4, Client, body, b"GET / HTTP/1.1\r\n\r\n");
+    feed_head(&mut payload, 2, Client, head.len() as u64, 9, b"");
+    feed(&mut payload, 3, Server, body, b"HTTP/1.1 200 OK\r\n\r\n");
+    feed(&mut payload, 4, Client, body, b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(payload.protocol(), Protocol::Http1);
 }

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::{AlertLevel, Protocol, TlsVersion};
 
-use super::{captured, complaints, hear_whole};
+use super::{captured, complaints, feed_whole};
 use crate::core::payload::Tls;
 
 /// A line per step; `~` before what is inferred.
@@ -33,7 +33,7 @@ fn facts(tls: &Tls) -> String {
 }
 
 fn check(lines: &str, expected_facts: &str, expected_steps: &[&str]) {
-    let payload = hear_whole(&captured(lines));
+    let payload = feed_whole(&captured(lines));
     assert_eq!(payload.protocol(), Protocol::Tls);
     assert_eq!(complaints(&payload), Vec::<&str>::new());
     let tls = payload.tls().cloned().unwrap_or_default();
@@ -58,7 +58,7 @@ fn tls_1_3() {
         "TLS 1.3 TLS_AES_256_GCM_SHA384 resumed=Some(false) certificate=None records=15",
         &steps,
     );
-    let payload = hear_whole(&captured(lines));
+    let payload = feed_whole(&captured(lines));
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(tls.server_name.as_deref(), Some("up.example"));
     assert_eq!(tls.alpn_offered, ["h2", "http/1.1"]);
@@ -133,7 +133,7 @@ fn tls_1_3_refused() {
             "C Alert",
         ],
     );
-    let payload = hear_whole(&captured(lines));
+    let payload = feed_whole(&captured(lines));
     let alerts = payload
         .tls()
         .map(|tls| tls.alerts.clone())
@@ -168,7 +168,7 @@ fn tls_1_2() {
             "C Alert",
         ],
     );
-    let payload = hear_whole(&captured(lines));
+    let payload = feed_whole(&captured(lines));
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(tls.alpn.as_deref(), Some("h2"));
     assert_eq!(tls.versions_offered, [TlsVersion::TLS_1_2]);

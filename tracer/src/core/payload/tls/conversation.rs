@@ -14,7 +14,7 @@ use super::{
     handshake::Messages,
     record::{Event, Header, Records},
 };
-use crate::core::payload::{Verdict, record_malformed, stream::Piece};
+use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ struct Half {
     changed_cipher: bool,
     /// Whether the record after this one holds Finished, if it is a handshake record.
     finished_next: bool,
-    told_application_data: bool,
+    has_application_data: bool,
 }
 
 /// What the bytes of the current record are.
@@ -63,10 +63,10 @@ const ALERT_LENGTH: u16 = 2;
 impl Conversation {
     /// A conversation that begins with `piece`; a direction of which something went by before is
     /// read from where a segment begins with a record.
-    pub(in crate::core::payload) fn new(piece: &Piece<'_>, peer_silent: bool) -> Self {
-        let (client, server) = match piece.from {
-            End::Client => (piece.is_start, peer_silent),
-            End::Server => (peer_silent, piece.is_start),
+    pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
+        let (client, server) = match new_bytes.from {
+            End::Client => (new_bytes.is_start, peer_silent),
+            End::Server => (peer_silent, new_bytes.is_start),
         };
         Self {
             tls: Tls::default(),
@@ -95,11 +95,11 @@ impl Conversation {
         self.confirmed
     }
 
-    pub(in crate::core::payload) fn hear(&mut self, piece: &Piece<'_>) -> Verdict {
-        let Piece { from, mono_ns, .. } = *piece;
-        self.skip(from, piece.gap);
-        self.half(from).records.resume(piece.bytes);
-        let mut bytes = piece.bytes;
+    pub(in crate::core::payload) fn feed(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+        let NewBytes { from, mono_ns, .. } = *new_bytes;
+        self.skip(from, new_bytes.gap);
+        self.half(from).records.resume(new_bytes.bytes);
+        let mut bytes = new_bytes.bytes;
         loop {
             let most = self.longest(from);
             let records = &mut self.half(from).records;
@@ -111,7 +111,7 @@ impl Conversation {
             }
             self.take(mono_ns, from, event);
         }
-        self.skip(from, piece.rest);
+        self.skip(from, new_bytes.rest);
         if !self.confirmed && self.half(from).records == Records::Lost {
             return Verdict::Undecided;
         }
@@ -245,7 +245,7 @@ impl Conversation {
             (Some(TlsVersion::TLS_1_3) | None, ..) => false,
             (Some(_), ..) => self.half(from).changed_cipher,
         };
-        if first && !std::mem::replace(&mut self.half(from).told_application_data, true) {
+        if first && !std::mem::replace(&mut self.half(from).has_application_data, true) {
             self.step(TlsMessage::ApplicationData, mono_ns, from, self.is_1_3());
         }
     }
@@ -295,7 +295,7 @@ impl Half {
             lost: !from_start,
             changed_cipher: false,
             finished_next: false,
-            told_application_data: false,
+            has_application_data: false,
         }
     }
 }

@@ -173,13 +173,13 @@ mod tests {
     /// Hears the server's records at 1, 2, …, then the client's; tells what the last of those is.
     fn check(early_data: bool, server: &[u16], client: &[u16], expected: Option<Inferred>) {
         let mut flight = Flight::new(AES_256, early_data);
-        let told = flight.as_mut().and_then(|flight| {
+        let inferred = flight.as_mut().and_then(|flight| {
             for (mono_ns, length) in (1..).zip(server) {
                 flight.server(mono_ns, *length);
             }
             client.iter().map(|length| flight.client(*length)).last()?
         });
-        assert_eq!(told, expected, "{server:?} {client:?}");
+        assert_eq!(inferred, expected, "{server:?} {client:?}");
     }
 
     #[test]

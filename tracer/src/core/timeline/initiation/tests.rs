@@ -28,7 +28,7 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
         (State::Close, State::SynSent, Counters::new_zeroed(), 0),
         (State::SynSent, state, counters, error),
     ] {
-        view.note_transition(0, (old, new), &counters, error);
+        view.record_transition(0, (old, new), &counters, error);
     }
     let mut connection = Connection::new(ConnectionId::new(1, None));
     connection.client = Some(Box::new(view));
@@ -45,7 +45,7 @@ fn only_a_reset_refuses() {
         mono_ns: 0,
         sent: false,
     };
-    connection.client.as_mut().unwrap().note_reset(reset);
+    connection.client.as_mut().unwrap().record_reset(reset);
     assert_eq!(failure(&connection), Some(Failure::Refused));
 }
 

@@ -23,7 +23,7 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> Box<View> {
     };
     let mut view = View::new(cookie, addresses);
     for &(mono_ns, old, new) in states {
-        view.note_transition(mono_ns, (old, new), &Counters::new_zeroed(), 0);
+        view.record_transition(mono_ns, (old, new), &Counters::new_zeroed(), 0);
     }
     Box::new(view)
 }

@@ -2,7 +2,7 @@
 
 use upload_protocol::End;
 
-use super::{Answer, Asked, Conversation, MOST_EXCHANGES, Place};
+use super::{Conversation, MOST_EXCHANGES, PendingRequest, PendingResponse, Place};
 use crate::core::payload::{
     Verdict,
     http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
@@ -29,7 +29,7 @@ impl Conversation {
                     return Verdict::Ours;
                 }
                 let exchange = self.begun;
-                self.waiting.push_back(Asked {
+                self.waiting.push_back(PendingRequest {
                     exchange,
                     head: method == "HEAD",
                     connect: method == "CONNECT",
@@ -66,7 +66,7 @@ impl Conversation {
         } else {
             self.waiting.pop_front()
         };
-        self.answer = Some(Answer {
+        self.answer = Some(PendingResponse {
             status,
             head: asked.is_some_and(|asked| asked.head),
             connect: asked.is_some_and(|asked| asked.connect),
