@@ -26,13 +26,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 )]
 pub struct Cli {
     #[command(subcommand)]
-    #[expect(missing_docs, reason = "clap shows what stands here")]
     pub command: Option<Command>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap shows what stands here")]
     pub trace: TraceArgs,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap shows what stands here")]
     pub output: OutputArgs,
     /// More of what the tracer does, on stderr; twice: of what the eBPF programs do, too
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -52,7 +49,6 @@ pub enum Command {
         /// The file to read
         file: PathBuf,
         #[command(flatten)]
-        #[expect(missing_docs, reason = "clap shows what stands here")]
         output: OutputArgs,
     },
 }
@@ -63,10 +59,8 @@ pub struct RecordArgs {
     /// The file to write
     pub file: PathBuf,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap shows what stands here")]
     pub trace: TraceArgs,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap shows what stands here")]
     pub output: OutputArgs,
 }
 

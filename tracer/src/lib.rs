@@ -1,21 +1,49 @@
-//! Tells what TCP did: kernel events in, timelines of uploads out.
+//! Shows what TCP did: kernel events in, timelines of uploads out.
 //!
-//! The data goes one way: [`source`] → [`core`] → [`sink`]; [`session`] plugs them together, and
-//! [`kernel`] is all that touches the kernel.
+//! The data goes one way: `source` → `core` → `sink`; `session` plugs them together, and `kernel` is
+//! all that touches the kernel. `ARCHITECTURE.md` beside `Cargo.toml` has the map and the glossary.
 
 pub mod cli;
-pub mod core;
-pub mod doctor;
-pub mod kernel;
-pub mod privileges;
-pub mod session;
-pub mod sink;
-pub mod source;
+mod core;
+mod doctor;
+mod kernel;
+mod privileges;
+mod session;
+mod sink;
+mod source;
 
 use std::io::{self, Write as _};
 
+pub use self::{
+    doctor::doctor,
+    session::{CannotStart, record, replay, trace},
+};
+
+/// The one door for the tests on a kernel and for the fuzzer.
+#[cfg(feature = "internals")]
+pub mod internals {
+    pub mod core {
+        pub use crate::core::*;
+    }
+    pub mod kernel {
+        pub use crate::kernel::*;
+    }
+    pub mod privileges {
+        pub use crate::privileges::*;
+    }
+    pub mod session {
+        pub use crate::session::*;
+    }
+    pub mod sink {
+        pub use crate::sink::*;
+    }
+    pub mod source {
+        pub use crate::source::*;
+    }
+}
+
 /// A line for the person who started the tracer, on stderr.
-pub(crate) fn message(line: &str) {
+fn message(line: &str) {
     // `eprintln!` panics where nobody reads stderr any more.
     let _ = writeln!(io::stderr(), "tracer: {line}");
 }

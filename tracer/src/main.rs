@@ -9,9 +9,8 @@ use anyhow::Result;
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 use tracer::{
+    CannotStart,
     cli::{Cli, Command},
-    doctor,
-    session::{self, command::CannotStart},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -38,13 +37,13 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
-        None => session::trace(&cli.trace, &cli.output).await,
-        Some(Command::Doctor) => doctor::doctor(),
+        None => tracer::trace(&cli.trace, &cli.output).await,
+        Some(Command::Doctor) => tracer::doctor(),
         Some(Command::Record(record)) => {
-            session::record(&record.file, &record.trace, &record.output).await
+            tracer::record(&record.file, &record.trace, &record.output).await
         }
         Some(Command::Replay { file, output }) => {
-            session::replay(file, output).map(|()| ExitCode::SUCCESS)
+            tracer::replay(file, output).map(|()| ExitCode::SUCCESS)
         }
     }
 }

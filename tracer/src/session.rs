@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+pub use self::command::CannotStart;
 use crate::{
     cli::{OutputArgs, TraceArgs},
     core::input::{Flow, Input},
@@ -27,9 +28,6 @@ use crate::{
 const RENEW_EVERY_NS: u64 = 1_000_000_000;
 
 /// Traces live and shows what it sees.
-///
-/// # Errors
-/// When it cannot begin, or the output fails.
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let plan = Plan::choose(arguments, output).await?;
     let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
@@ -40,9 +38,6 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 }
 
 /// Traces live, shows what it sees, and records it into `file`.
-///
-/// # Errors
-/// When it cannot begin, or the output or the file cannot be written.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let created = OutputFile::create(file).with_context(unwritable)?;
@@ -84,9 +79,6 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
 }
 
 /// Shows a recording as it was shown live.
-///
-/// # Errors
-/// When it is damaged, after what could be read of it was shown.
 pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let opened =
         File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;

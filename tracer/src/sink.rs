@@ -28,8 +28,5 @@ pub trait Render {
 
     /// Appends what an output looks like. It is also called for what is not shown, which may say
     /// something of what is.
-    ///
-    /// # Errors
-    /// When the output has no form here.
     fn render(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()>;
 }

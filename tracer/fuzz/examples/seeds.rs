@@ -8,18 +8,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tracer::{
+use tracer::internals::{
     core::{
         address::Address,
-        end::End,
-        event::{Event, What},
+        event::{Event, EventKind},
         input::{Feed, Input, Tick},
+        scope::Scope,
         segment::Segment,
     },
-    source::recording::{Frame, Recorder, Recording, Scope},
+    source::recording::{Frame, Recorder, Recording},
 };
 use tracer_fuzz::payload::Piece;
-use upload_server::record::FeedLine;
+use upload_protocol::{End, upload::FeedLine};
 
 /// The two addresses of a connection, in order.
 type Tuple = [Address; 2];
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
             seeds.write("recording", &name, &one)?;
         }
     }
-    for path in files(&fuzz.join("../src/payload/tests/captured"), "hex")? {
+    for path in files(&fuzz.join("../src/core/payload/tests/captured"), "hex")? {
         seeds.write(
             "payload",
             &stem(&path),
@@ -82,15 +82,15 @@ impl Seeds {
 fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
     for (bytes, event) in events(frames) {
         let name = match &event.what {
-            What::State { old, new, .. } => format!("state-{old}-{new}"),
-            What::Retransmit { .. } => "retransmit".to_owned(),
-            What::SynAckRetransmit => "syn-ack-retransmit".to_owned(),
-            What::ResetSent => "reset-sent".to_owned(),
-            What::ResetReceived => "reset-received".to_owned(),
-            What::Flow(_) => "flow".to_owned(),
-            What::Error(_) => "error".to_owned(),
-            What::Held(how, _) => format!("{how:?}").to_lowercase(),
-            What::Segment(segment, _) => {
+            EventKind::State { old, new, .. } => format!("state-{old}-{new}"),
+            EventKind::Retransmit { .. } => "retransmit".to_owned(),
+            EventKind::SynAckRetransmit => "syn-ack-retransmit".to_owned(),
+            EventKind::ResetSent => "reset-sent".to_owned(),
+            EventKind::ResetReceived => "reset-received".to_owned(),
+            EventKind::Flow(_) => "flow".to_owned(),
+            EventKind::Error(_) => "error".to_owned(),
+            EventKind::Held(how, _) => format!("{how:?}").to_lowercase(),
+            EventKind::Segment(segment) => {
                 let name = kind(segment);
                 seeds.write("segment", &name, &tracer_fuzz::segment::input(segment))?;
                 format!("segment-{name}")
@@ -188,7 +188,7 @@ fn conversation(frames: &[Frame], tuple: Tuple) -> Vec<u8> {
     let mut pieces = Vec::new();
     let events: Vec<Event> = events(frames).map(|(_, event)| event).collect();
     for event in events.iter().filter(|event| tuple_of(event) == Some(tuple)) {
-        let What::Segment(segment, _) = &event.what else {
+        let EventKind::Segment(segment) = &event.what else {
             continue;
         };
         if !segment.leaving || segment.len == 0 {
@@ -264,7 +264,7 @@ fn tuples(frames: &[Frame]) -> Vec<Tuple> {
 fn tuple_of(event: &Event<'_>) -> Option<Tuple> {
     let mut tuple = match (&event.addresses, &event.what) {
         (Some(addresses), _) => [addresses.local, addresses.remote],
-        (None, What::Segment(segment, _)) => [segment.source, segment.destination],
+        (None, EventKind::Segment(segment)) => [segment.source, segment.destination],
         _ => return None,
     };
     tuple.sort();

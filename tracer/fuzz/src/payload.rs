@@ -2,10 +2,8 @@
 //! the server), by how many bytes it is off its place in the stream (negative: a repetition), how
 //! many of its bytes were captured, how many follow those uncaptured, and the captured bytes.
 
-use tracer::core::{
-    end::End,
-    payload::{Burst, Payload},
-};
+use tracer::internals::core::payload::{Chunk, Payload};
+use upload_protocol::End;
 
 /// A segment's payload.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +19,8 @@ pub struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    const fn burst(self, mono_ns: u64, offset: u64, len: u32) -> Burst<'a> {
-        Burst {
+    const fn chunk(self, mono_ns: u64, offset: u64, len: u32) -> Chunk<'a> {
+        Chunk {
             mono_ns,
             from: self.from,
             offset,
@@ -38,7 +36,7 @@ impl<'a> Piece<'a> {
 pub fn check(bytes: &[u8]) {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
-    let mut heard = Vec::new();
+    let mut fed = Vec::new();
     for (mono_ns, piece) in (1..).zip(Pieces(bytes)) {
         let received = sent[usize::from(piece.from == End::Client)];
         let sent = &mut sent[usize::from(piece.from == End::Server)];
@@ -46,21 +44,21 @@ pub fn check(bytes: &[u8]) {
         let length = u32::try_from(piece.captured.len())
             .unwrap_or(u32::MAX)
             .saturating_add(piece.rest);
-        let mut burst = piece.burst(mono_ns, offset, length);
-        burst.received = u32::try_from(received).ok();
-        payload.hear(&burst);
+        let mut chunk = piece.chunk(mono_ns, offset, length);
+        chunk.received = u32::try_from(received).ok();
+        payload.feed(&chunk);
         *sent = (*sent).max(offset.saturating_add(length.into()));
-        heard.push((piece, offset, length));
+        fed.push((piece, offset, length));
     }
     let mut again = payload.clone();
-    for (piece, offset, length) in heard {
-        again.hear(&piece.burst(u64::MAX, offset, length));
+    for (piece, offset, length) in fed {
+        again.feed(&piece.chunk(u64::MAX, offset, length));
     }
     assert_eq!(payload, again, "a repetition is news");
-    check_told(&payload);
+    check_outcome(&payload);
 }
 
-fn check_told(payload: &Payload) {
+fn check_outcome(payload: &Payload) {
     assert!(payload.malformed().len() <= 32);
     assert!(payload.exchanges().len() <= 1000);
     for exchange in payload.exchanges() {

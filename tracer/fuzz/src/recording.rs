@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::Value;
-use tracer::{
-    core::{event::Event, input::Input, output::Output, pipeline::Pipeline},
+use tracer::internals::{
+    core::{event::Event, input::Input, output::Output, pipeline::Pipeline, scope::Scope},
     sink::{Ndjson, Pcapng, Render, Styles, Text},
-    source::recording::{Frame, Recording, Scope},
+    source::recording::{Frame, Recording},
 };
 
 /// A recording is refused, or gives the same lines each time; each is described by the schema.

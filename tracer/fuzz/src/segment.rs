@@ -1,7 +1,7 @@
 //! A packet's first bytes. The input is the packet's length, a byte of [`LEAVING`] and [`MERGED`],
 //! and the bytes.
 
-use tracer::core::segment::Segment;
+use tracer::internals::core::segment::Segment;
 
 /// The packet left the socket.
 pub const LEAVING: u8 = 1;

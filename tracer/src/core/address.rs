@@ -26,7 +26,6 @@ impl Address {
         self.ip.to_canonical()
     }
 
-    /// The port.
     #[must_use]
     pub const fn port(self) -> u16 {
         self.port

@@ -10,7 +10,6 @@ mod view;
 use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
-    closing::FirstReset,
     incidents::{HeldBack, Incidents, Reset},
     owner::{Owner, Task},
     transition::{Counted, Opened, Transition},

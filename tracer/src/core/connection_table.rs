@@ -28,7 +28,6 @@ use crate::core::{
     event::{Addresses, Event, EventKind},
 };
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
     /// Whether each segment is told.

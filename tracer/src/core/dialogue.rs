@@ -18,7 +18,6 @@ use crate::core::{
     segment::Segment,
 };
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dialogue {
     client: SequenceSpace,

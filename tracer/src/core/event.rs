@@ -114,9 +114,6 @@ pub enum Malformed {
 
 impl<'a> Event<'a> {
     /// Decodes one record.
-    ///
-    /// # Errors
-    /// [`Malformed`] for anything that the programs do not send.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) =
             record::Header::read_from_prefix(bytes).map_err(|_| Malformed::Length {
@@ -228,9 +225,6 @@ fn named(task: record::Task) -> Option<record::Task> {
 }
 
 /// The kernel's number of a state, by name.
-///
-/// # Errors
-/// [`Malformed::State`] for a number that stands for none.
 pub(crate) const fn state(number: u8) -> Result<State, Malformed> {
     use record::state;
     Ok(match number {

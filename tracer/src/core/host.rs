@@ -7,7 +7,6 @@ use upload_protocol::Moment;
 
 use crate::core::input::{CgroupName, Tick};
 
-/// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     /// The distance between its clocks.

@@ -46,7 +46,6 @@ pub enum Feed {
 /// A cgroup (v2) and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupName {
-    /// Its id.
     pub id: u64,
     /// Its path below the mounted root, with a slash at its beginning.
     pub path: String,

@@ -14,12 +14,13 @@ use upload_protocol::{
 };
 
 use self::stream::{NewBytes, Stream};
+#[cfg(test)]
+pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 pub use self::{
-    http::{HttpExchange, HttpRequest, HttpResponse},
-    tls::{Tls, TlsAlert, TlsRecord, TlsStep},
+    http::{HttpExchange, HttpRequest},
+    tls::Tls,
 };
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Payload {
     client: Stream,

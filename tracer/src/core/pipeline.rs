@@ -41,7 +41,6 @@ const FORGET_AFTER_NS: u64 = 60_000_000_000;
 /// The clocks are read one after another: less is no suspend.
 const SUSPENDED_AT_LEAST_NS: u64 = 10_000_000;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Pipeline {
     /// Whether each segment is told.

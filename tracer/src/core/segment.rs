@@ -70,9 +70,6 @@ const TCP: &str = "the TCP header";
 impl<'a> Segment<&'a [u8]> {
     /// Parses a packet's first bytes; `length` is the whole packet's. What the packet does not tell
     /// (time, bytes before it, the accept queue) is left empty.
-    ///
-    /// # Errors
-    /// [`NoSegment`].
     pub fn parse(
         packet: &'a [u8],
         length: u32,

@@ -81,18 +81,12 @@ pub struct Prepared {
 }
 
 /// Finds the program `argv[0]`, to be run as the user who called `sudo`, or else as who we are.
-///
-/// # Errors
-/// When it is not there, cannot be executed, or that user cannot be told.
 pub fn prepare(argv: &[OsString], stdout: Stdout) -> Result<Prepared, CannotStart> {
     let user = User::behind_sudo(env::var_os)?;
     prepare_as(user, argv, stdout)
 }
 
 /// As [`prepare`], to be run as this user; as who we are where there is none.
-///
-/// # Errors
-/// When the program is not there, or cannot be executed by that user.
 pub fn prepare_as(
     user: Option<User>,
     argv: &[OsString],
@@ -122,9 +116,6 @@ impl Prepared {
     }
 
     /// Starts the command, and from then on hears the signals to hand on to it.
-    ///
-    /// # Errors
-    /// When the kernel does not execute it.
     pub fn start(self) -> Result<Running, CannotStart> {
         let signals = Signals::listen().map_err(CannotStart::Signals)?;
         let child = self
@@ -171,9 +162,6 @@ impl Running {
     }
 
     /// Sends it a signal, unless it was waited for already.
-    ///
-    /// # Errors
-    /// When it may not be sent, as to a program that changed its user.
     pub fn forward(&self, signal: Signal) -> io::Result<()> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
         match pid.and_then(Pid::from_raw) {
@@ -188,9 +176,6 @@ impl Running {
     /// and called again.
     ///
     /// Gives the exit status as a shell does: 128 + N for the end by signal N.
-    ///
-    /// # Errors
-    /// When it cannot be waited for.
     pub async fn wait(&mut self) -> io::Result<u8> {
         loop {
             tokio::select! {

@@ -26,7 +26,6 @@ use crate::{
     },
 };
 
-/// See the module.
 pub struct Outputs {
     pipeline: Pipeline,
     stdout: SinkThread,
@@ -42,9 +41,6 @@ pub struct Outputs {
 
 impl Outputs {
     /// Opens the outputs, those that the live trace asks for too.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn open(
         output: &OutputArgs,
         scope: Scope,
@@ -89,9 +85,6 @@ impl Outputs {
     }
 
     /// Also hands the timelines of a server's uploads in to it.
-    ///
-    /// # Errors
-    /// When the system gives no thread or no descriptors.
     pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
         if let Some((control, listen)) = server {
             let web = Web::new(control, listen).context("the output to the upload server")?;
@@ -149,9 +142,6 @@ impl Outputs {
     }
 
     /// Waits until everything is written.
-    ///
-    /// # Errors
-    /// What the destination said; a closed pipe is no error.
     pub fn finish(self) -> Result<()> {
         let sinks = std::iter::once(self.stdout).chain(self.files);
         // One that failed keeps none from writing the rest.

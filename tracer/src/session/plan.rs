@@ -45,7 +45,6 @@ use crate::{
 /// How long connections may outlive the command that they were traced for.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// See the module.
 pub struct Plan {
     selection: Selection,
     feed: Option<(PathBuf, UploadFeed)>,
@@ -59,9 +58,6 @@ pub struct Plan {
 
 impl Plan {
     /// Finds the upload server, if there is one, the command, and the filter.
-    ///
-    /// # Errors
-    /// When a server, a process, a cgroup or a program that was named is not there.
     pub async fn choose(arguments: &TraceArgs, output: &OutputArgs) -> Result<Self> {
         let command = prepare(arguments, output)?;
         let feed = find_feed(arguments).await?;
@@ -116,10 +112,6 @@ impl Plan {
     /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
     /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
     /// the exit status, the command's if there is one.
-    ///
-    /// # Errors
-    /// When the programs cannot be attached, the command cannot be started, or the kernel stops
-    /// answering.
     pub async fn run(
         self,
         arguments: &TraceArgs,

@@ -7,7 +7,6 @@ use upload_protocol::{
 
 use crate::core::output::Output;
 
-/// See the module.
 #[derive(Default)]
 pub(super) struct Losses {
     /// What is to be told as soon as there is room, a line for each hop.

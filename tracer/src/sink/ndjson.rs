@@ -10,7 +10,6 @@ use upload_protocol::{explain::explained_line, line::Line};
 use super::Render;
 use crate::core::output::Output;
 
-/// See the module.
 pub struct Ndjson {
     /// Whether segments are shown.
     segments: bool,

@@ -14,7 +14,6 @@ use std::{
 use rustix::process::geteuid;
 use tracing::warn;
 
-/// See the module.
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
@@ -28,17 +27,11 @@ pub struct OutputFile {
 /// Where outputs go that have a header.
 pub trait Destination: Write + Send {
     /// Whether what was written is gone from here since, so that the header is due again.
-    ///
-    /// # Errors
-    /// When the place cannot be looked at.
     fn renew(&mut self) -> io::Result<bool>;
 }
 
 impl OutputFile {
     /// Creates the file, or empties it. One that was not there belongs to the user who called `sudo`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = create(path)?;
         let identity = identity(&file.metadata()?);

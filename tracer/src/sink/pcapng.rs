@@ -27,7 +27,6 @@ use crate::{
     sink::output_file::Destination,
 };
 
-/// See the module.
 pub struct Pcapng {
     /// Has the bytes only while an output is rendered.
     writer: PcapNgWriter<Vec<u8>>,
@@ -49,9 +48,6 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Pcapng {
     /// The sink, and what a file begins with: its header, and one interface per end.
-    ///
-    /// # Errors
-    /// When these have no form in pcapng.
     pub fn new() -> io::Result<(Self, Vec<u8>)> {
         let mut writer = PcapNgWriter::new(Vec::new()).map_err(into_io)?;
         for end in [End::Client, End::Server] {
@@ -163,9 +159,6 @@ pub struct Capture {
 
 impl Capture {
     /// Writes the header.
-    ///
-    /// # Errors
-    /// When the destination refuses it.
     pub fn begin(mut destination: Box<dyn Destination>, header: Vec<u8>) -> io::Result<Self> {
         destination.write_all(&header)?;
         Ok(Self {

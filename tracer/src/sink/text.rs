@@ -27,7 +27,6 @@ use self::{chart::put, packets::PacketList, separated::Separated};
 use super::Render;
 use crate::core::{output::Output, scope::Scope};
 
-/// See the module.
 pub struct Text {
     styles: Styles,
     /// Uploads shown while their connection was still open.

@@ -24,7 +24,6 @@ pub enum WhenBehind {
     Wait,
 }
 
-/// See the module.
 pub struct SinkThread {
     render: Box<dyn Render>,
     /// What is rendered and not handed over yet.
@@ -69,9 +68,6 @@ const MOST_SPARE_BYTES: usize = 4 * CHUNK;
 
 impl SinkThread {
     /// Starts the thread, which lets go of all capabilities but these.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
     pub fn start(
         render: Box<dyn Render>,
         mut destination: Box<dyn Write + Send>,
@@ -130,9 +126,6 @@ impl SinkThread {
 
     /// Waits until everything is written; gives the number of lines that were lost on somebody who
     /// still reads.
-    ///
-    /// # Errors
-    /// What the destination said. A closed pipe is no error.
     pub fn finish(mut self) -> Result<u64> {
         self.wait_from_now_on();
         self.emit_loss();

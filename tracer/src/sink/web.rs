@@ -37,7 +37,6 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// Timelines that an upload may still ask for which goes on with another connection.
 const MOST_REMEMBERED: usize = 256;
 
-/// See the module.
 pub struct Web {
     control: Control,
     /// Where the server listens.
@@ -54,9 +53,6 @@ pub struct Web {
 
 impl Web {
     /// Hands in at the control socket of a server that listens there.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
     pub fn new(control: PathBuf, listen: Vec<SocketAddr>) -> io::Result<Self> {
         Ok(Self {
             control: Control::new(control)?,

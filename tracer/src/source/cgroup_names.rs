@@ -11,7 +11,6 @@ use crate::{
     kernel::cgroups::{self, CgroupNames},
 };
 
-/// See the module.
 pub(super) struct CgroupLookup {
     /// Nothing where there is no cgroup v2 hierarchy.
     names: Option<CgroupNames>,

@@ -34,9 +34,6 @@ pub struct LiveInputs<Open, Stop> {
 
 /// Hands every input to `each`, until that breaks or `stop` is done; then what still waits, and
 /// [`Input::Shutdown`]. The first input is a tick. Calls `ready` when nothing is missed any more.
-///
-/// # Errors
-/// When the kernel's counters cannot be read.
 pub async fn run(
     probe: Probe,
     beside: LiveInputs<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,

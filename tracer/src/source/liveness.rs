@@ -16,7 +16,6 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 /// More are no frame of a recording; what is full is the table then.
 const MOST: usize = 1 << 20;
 
-/// See the module.
 pub(super) struct Liveness {
     ask: mpsc::Sender<()>,
     answers: mpsc::Receiver<Present>,

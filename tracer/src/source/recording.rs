@@ -40,18 +40,12 @@ pub struct Recorder<W: Write> {
 
 impl<W: Write> Recorder<W> {
     /// Begins a recording.
-    ///
-    /// # Errors
-    /// When the destination refuses the header.
     pub fn new(mut destination: W, scope: Scope) -> io::Result<Self> {
         header(&mut destination, scope)?;
         Ok(Self { destination, scope })
     }
 
     /// Appends an input.
-    ///
-    /// # Errors
-    /// When the destination refuses it.
     pub fn write(&mut self, input: &Input<'_>) -> io::Result<()> {
         match input {
             Input::Kernel(bytes) => self.frame(KERNEL, bytes),
@@ -77,9 +71,6 @@ impl<W: Write> Recorder<W> {
 
 impl<W: Destination> Recorder<BufWriter<W>> {
     /// Writes out what is buffered; where the destination begins anew, so does the recording.
-    ///
-    /// # Errors
-    /// When the destination refuses it.
     pub fn renew(&mut self) -> io::Result<()> {
         self.destination.flush()?;
         if self.destination.get_mut().renew()? {
@@ -109,7 +100,6 @@ pub enum Frame {
     Socket(Box<OpenSocket>),
     /// A cgroup's name.
     Cgroup(CgroupName),
-    /// What the programs cost.
     Cost(Vec<ProgramCost>),
     /// What the kernel lacked.
     Missing(Vec<Missing>),
@@ -148,9 +138,6 @@ pub struct Recording<R: Read> {
 
 impl<R: Read> Recording<R> {
     /// Opens a recording.
-    ///
-    /// # Errors
-    /// When it is none, or of another version.
     pub fn open(mut source: R) -> Result<Self> {
         let mut header = [0; 13];
         let complete = source.read_exact(&mut header).is_ok();
@@ -178,9 +165,6 @@ impl<R: Read> Recording<R> {
     }
 
     /// The next frame; `None` at the end.
-    ///
-    /// # Errors
-    /// When the recording ends within a frame or a frame makes no sense.
     pub fn read_frame(&mut self) -> Result<Option<Frame>> {
         let mut length = [0; 4];
         match self.source.read(&mut length[..1])? {

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use tracer::kernel::{
+use tracer::internals::kernel::{
     cgroups::{Cgroup, CgroupNames, cgroup2_root},
     sockets,
 };

@@ -12,7 +12,7 @@ use rustix::{
     process::getpid,
     thread::{CapabilitySet, capabilities},
 };
-use tracer::session::command::{CannotStart, Stdout, User, prepare_as};
+use tracer::internals::session::command::{CannotStart, Stdout, User, prepare_as};
 
 use crate::lab::run;
 

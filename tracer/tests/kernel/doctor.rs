@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tracer::kernel::cgroups::cgroup2_root;
+use tracer::internals::kernel::cgroups::cgroup2_root;
 
 use crate::{
     lab::{Lab, run},

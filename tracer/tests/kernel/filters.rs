@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use tracer::kernel::cgroups::cgroup2_root;
+use tracer::internals::kernel::cgroups::cgroup2_root;
 
 use crate::{
     lab::{Lab, Script, run},

@@ -4,7 +4,7 @@
 use std::{fs, process::Command};
 
 use serde_json::json;
-use tracer::kernel::{Filter, Probe};
+use tracer::internals::kernel::{Filter, Probe};
 
 use crate::{
     lab::{Lab, is_failed_retransmit_told},
@@ -94,7 +94,9 @@ fn a_quarter_of_a_million_sockets_have_room() {
 #[test]
 fn what_is_missing_is_said() {
     let lab = Lab::new();
-    let root = tracer::kernel::cgroups::cgroup2_root().unwrap().unwrap();
+    let root = tracer::internals::kernel::cgroups::cgroup2_root()
+        .unwrap()
+        .unwrap();
     let script = format!(
         "umount -l {} && exec {} -o ndjson --port 4001 -- curl http://127.0.0.1:4001/",
         root.display(),
@@ -125,7 +127,9 @@ fn what_is_missing_is_said() {
 #[test]
 fn what_is_missing_is_recorded() {
     let lab = Lab::new();
-    let root = tracer::kernel::cgroups::cgroup2_root().unwrap().unwrap();
+    let root = tracer::internals::kernel::cgroups::cgroup2_root()
+        .unwrap()
+        .unwrap();
     let file = lab.dir.path().join("recording");
     let script = format!(
         "umount -l {} && exec {} record {} -o ndjson --port 4001 -- true",

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{process::Signal, thread::CapabilitySet};
-use tracer::privileges;
+use tracer::internals::privileges;
 
 use crate::{
     lab::{Lab, Tracer, run, wait_until},

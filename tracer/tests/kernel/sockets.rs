@@ -15,7 +15,7 @@ use rustix::{
     net::sockopt::socket_cookie,
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
-use tracer::{
+use tracer::internals::{
     core::{address::Address, event::Addresses, input::OpenSocket},
     kernel::sockets::{self, Dump},
 };
@@ -364,7 +364,7 @@ fn what_may_not_be_looked_at_is_counted() {
     let lab = Lab::new();
     let _inside = within(&lab, || TcpListener::bind("127.0.0.1:0").unwrap());
     let others = Listening::start(Command::new("env"));
-    let nobody = tracer::session::command::User::from_ids(65534, None).unwrap();
+    let nobody = tracer::internals::session::command::User::from_ids(65534, None).unwrap();
     let dump = nobody.act(|| Ok(sockets::dump())).unwrap().unwrap();
     assert!(dump.left_out.namespaces > 0, "{:?}", dump.left_out);
     assert!(dump.left_out.processes > 0, "{:?}", dump.left_out);

@@ -10,7 +10,7 @@ use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
-use tracer::kernel::{Filter, Probe};
+use tracer::internals::kernel::{Filter, Probe};
 
 use crate::{lab::Lab, loaded::Loaded};
 

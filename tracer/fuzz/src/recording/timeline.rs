@@ -1,11 +1,9 @@
 //! What a timeline must not say of records that are in the order of time.
 
-use tracer::core::{
-    output::Output,
-    timeline::{Exchange, KnownBy, Phase, Step},
-};
+use tracer::internals::core::output::Output;
+use upload_protocol::timeline::{Exchange, KnownBy, Phase, Step};
 
-/// Nothing ends before it begins, and no step stands before an earlier one.
+/// Nothing ends before it begins, and no step comes before an earlier one.
 pub(super) fn check(output: &Output) {
     let (Output::Timeline(timeline) | Output::Progress(timeline) | Output::Snapshot(timeline)) =
         output

@@ -2,7 +2,6 @@
 
 use super::Owner;
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
     /// Every process that acted on the socket, in the order in which they were seen to, each with

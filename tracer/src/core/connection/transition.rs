@@ -20,7 +20,6 @@ pub struct Transition {
 
 /// What a socket's counters say of its handshake: the fields of [`Counters`] with these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "said there")]
 pub struct Opened {
     pub srtt_us_8: u32,
     pub mss_clamp: u16,
@@ -33,7 +32,6 @@ pub struct Opened {
 
 /// What a socket's counters say of what it was used for, likewise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "said there")]
 pub struct Counted {
     pub bytes_acked: u64,
     pub total_retrans: u32,

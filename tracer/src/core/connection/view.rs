@@ -9,12 +9,10 @@ use upload_protocol::{OwnerFrom, State};
 use super::{Counted, HeldBack, Incidents, Opened, Owner, Reset, Task, Transition};
 use crate::core::event::Addresses;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// The socket's cookie.
     pub cookie: u64,
-    /// Its addresses.
     pub addresses: Addresses,
     /// Whose it is, once that is known: the best known of the processes that acted on it.
     pub owner: Option<Owner>,

@@ -6,7 +6,7 @@ use upload_protocol::End;
 
 use crate::core::{address::Address, event::Addresses};
 
-/// See the module. By network namespace.
+/// By network namespace.
 #[derive(Debug, Default)]
 pub(super) struct Listeners(HashSet<(u32, Address)>);
 

@@ -8,7 +8,6 @@ use upload_protocol::{End, Flags};
 use super::Key;
 use crate::core::{address::Address, event::Addresses, segment::Segment};
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     by_addresses: HashMap<Pair, Key>,

@@ -19,7 +19,6 @@ pub(super) const STALE_NS: u64 = 64_000_000_000;
 /// Two addresses, in an order that does not depend on who sends.
 type Ends = (Address, Address);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct PendingHandshakes {
     /// SYN-ACKs sent again: client, server, when.

@@ -10,7 +10,6 @@ use upload_protocol::{End, Flags};
 
 use crate::core::segment::Segment;
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InFlight {
     /// Observed, and not told yet.

@@ -6,7 +6,6 @@ use upload_protocol::{Flags, segment::Analysis};
 use super::{analysis::Progress, in_flight::Observed};
 use crate::core::segment::Segment;
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SequenceSpace {
     /// The number that its relative sequence numbers count from.

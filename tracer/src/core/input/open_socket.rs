@@ -23,7 +23,6 @@ pub struct OpenSocket {
     pub cookie: u64,
     /// Its two ends; for a listener, the remote one is unspecified.
     pub addresses: Addresses,
-    /// Its state.
     pub state: State,
     /// Inode number of the socket; 0 where no process holds it: before `accept()`, or after the
     /// last `close()`.

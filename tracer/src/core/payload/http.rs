@@ -12,7 +12,6 @@ pub(super) use self::{conversation::Conversation, head::looks_like_head};
 /// where it lay in a hole or was never sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpExchange {
-    /// The request.
     pub request: Option<HttpRequest>,
     /// When the server said `100 Continue` (RFC 9110, section 15.2.1).
     pub continue_ns: Option<u64>,

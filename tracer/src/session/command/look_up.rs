@@ -13,9 +13,6 @@ use rustix::fs::{Access, access};
 const WITHOUT_PATH: &str = "/bin:/usr/bin";
 
 /// The program of this name that the calling thread's user may execute.
-///
-/// # Errors
-/// `NotFound`; or why the only ones there are cannot be executed.
 pub(super) fn look_up(name: &OsStr, path: Option<&OsStr>) -> io::Result<PathBuf> {
     if name.as_encoded_bytes().contains(&b'/') {
         return executable(PathBuf::from(name));

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::privileges;
 
-/// See the module. Hears them until it is dropped.
+/// Hears them until it is dropped.
 #[derive(Debug)]
 pub(super) struct Signals {
     sent: mpsc::UnboundedReceiver<Signal>,

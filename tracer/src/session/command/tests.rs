@@ -171,7 +171,10 @@ async fn a_command_from_the_environment() {
 fn in_a_process(mut command: Command, script: &str, sudo: Option<&str>) -> Child {
     command
         .env_remove("SUDO_UID")
-        .args(["--exact", "session::command::tests::a_command_from_the_environment"])
+        .args([
+            "--exact",
+            "session::command::tests::a_command_from_the_environment",
+        ])
         .arg("--nocapture")
         .env("COMMAND_TEST_SCRIPT", script)
         .envs(sudo.map(|uid| ("SUDO_UID", uid)))

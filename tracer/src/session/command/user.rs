@@ -57,9 +57,6 @@ pub struct User {
 impl User {
     /// The user who called `sudo`, as `SUDO_UID` and `SUDO_GID` say; `None` where that is root, or
     /// where we are not root and cannot become anybody.
-    ///
-    /// # Errors
-    /// When there is no such user. The command is not to be run as root by mistake.
     pub fn behind_sudo(
         variable: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Option<Self>, NoUser> {
@@ -76,9 +73,6 @@ impl User {
     }
 
     /// The user with this id, in this primary group or, without one, in that of the database.
-    ///
-    /// # Errors
-    /// When the database has no such user, or does not answer.
     pub fn from_ids(uid: u32, gid: Option<u32>) -> Result<Self, NoUser> {
         let database = |error: nix::errno::Errno| NoUser::Database {
             uid,
@@ -122,9 +116,6 @@ impl User {
     /// `Command::uid` and a closure before the exec would do without the thread, but the first
     /// cannot set the groups, and the second is `unsafe`. On Linux a user belongs to a thread
     /// (credentials(7), setuid(2) "C library/kernel differences").
-    ///
-    /// # Errors
-    /// When we may not become this user, or what is done fails.
     pub fn act<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         thread::scope(|scope| {
             scope

@@ -17,7 +17,6 @@ use crate::{
     message,
 };
 
-/// See the module.
 pub(super) struct Selection {
     /// For the programs.
     pub(super) filter: Filter,
@@ -29,8 +28,6 @@ pub(super) struct Selection {
 const COMM_BYTES: usize = 15;
 
 impl Selection {
-    /// # Errors
-    /// When a process or a cgroup that was named is not there.
     pub(super) fn of(arguments: &TraceArgs) -> Result<Self> {
         for pid in &arguments.pid {
             if !process_exists(*pid) {

@@ -15,7 +15,6 @@ const SLIVER: &str = "▏";
 const LABEL: usize = 14;
 const DURATION: usize = 9;
 
-/// See the module.
 pub(super) struct Row {
     indent: &'static str,
     label: &'static str,
@@ -24,7 +23,6 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A phase.
     pub(super) const fn phase(label: &'static str, style: Style) -> Self {
         Self {
             indent: "  ",

@@ -11,7 +11,6 @@ use upload_protocol::{
 
 use super::{chart::put, separated::Separated};
 
-/// See the module.
 #[derive(Default)]
 pub(super) struct PacketList {
     /// When the first segment of each connection passed.

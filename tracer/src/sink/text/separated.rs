@@ -2,7 +2,6 @@
 
 use super::chart::put;
 
-/// See the module.
 pub(super) struct Separated {
     by: &'static str,
     is_first: bool,

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-/// See the module. By default nothing stands out.
+/// By default nothing stands out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Styles {
     pub(super) bold: Style,

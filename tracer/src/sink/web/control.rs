@@ -31,7 +31,6 @@ impl Control {
         })
     }
 
-    /// Hands in a timeline of an upload.
     pub(super) fn hand_in(&mut self, upload: &str, timeline: Bytes) -> Result<StatusCode> {
         let Self {
             path,

@@ -8,7 +8,6 @@ use tracing::error;
 use super::Web;
 use crate::{core::output::Output, privileges};
 
-/// See the module.
 pub struct WebThread {
     batches: Option<mpsc::Sender<Vec<Output>>>,
     /// How many outputs each batch had that was taken.
@@ -24,9 +23,6 @@ const MOST_WAITING: usize = 1 << 16;
 
 impl WebThread {
     /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
     pub fn start(mut web: Web) -> Result<Self> {
         let (batches, to_take) = mpsc::channel::<Vec<Output>>();
         let (done, taken) = mpsc::channel();

@@ -22,7 +22,6 @@ use super::{
 };
 use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
     client: Half,
@@ -327,7 +326,6 @@ impl Half {
         *self = Self::new(true);
     }
 
-    /// A body begins.
     fn begin(&mut self, body: Body) {
         self.body_begun = false;
         match body {

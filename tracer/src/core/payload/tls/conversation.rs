@@ -16,7 +16,6 @@ use super::{
 };
 use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
     tls: Tls,

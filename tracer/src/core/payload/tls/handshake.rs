@@ -33,15 +33,16 @@ pub(super) struct Hello {
 /// Where in its messages a direction is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Messages {
-    /// In a header.
     Header {
         bytes: Vec<u8>,
         mono_ns: u64,
         /// The length of the record that it must fit into, where it is not sure that it is one.
         doubtful: Option<u16>,
     },
-    /// In a body.
-    Body { left: u64, hello: Option<Hello> },
+    Body {
+        left: u64,
+        hello: Option<Hello>,
+    },
     /// Where the next begins is not known.
     Adrift,
 }
