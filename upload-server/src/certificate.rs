@@ -24,7 +24,7 @@ use rustls::{
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
-use upload_server::server::Tls;
+use upload_server::server::TlsIdentity;
 
 /// How long a made certificate is good for: what browsers bear.
 const LIFE: Duration = Duration::from_secs(397 * 24 * 3_600);
@@ -37,7 +37,7 @@ const LEAST_REST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A certificate of the server's own making.
 pub(crate) struct Made {
-    pub(crate) tls: Tls,
+    pub(crate) tls: TlsIdentity,
     /// Where the certificate is, in PEM form, for clients that are to trust it.
     pub(crate) path: PathBuf,
     /// SHA-256 of the certificate, as other programs show it.
@@ -45,7 +45,7 @@ pub(crate) struct Made {
 }
 
 /// The certificate and key that the user gives, as PEM files.
-pub(crate) fn given(certificate: &Path, key: &Path) -> Result<Tls> {
+pub(crate) fn given(certificate: &Path, key: &Path) -> Result<TlsIdentity> {
     let (certificate_name, key_name) = (certificate.display(), key.display());
     let chain = read_chain(certificate).map_err(|error| {
         anyhow!("cannot read a certificate from {certificate_name}: choose another with --cert ({error})")
@@ -53,7 +53,7 @@ pub(crate) fn given(certificate: &Path, key: &Path) -> Result<Tls> {
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         anyhow!("cannot read a private key from {key_name}: choose another with --key ({error})")
     })?;
-    Tls::new(chain, key).map_err(|error| {
+    TlsIdentity::new(chain, key).map_err(|error| {
         anyhow!("{certificate_name} and {key_name} cannot be used together: give a certificate and its key ({error})")
     })
 }
@@ -111,7 +111,7 @@ fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<Made> {
     if !is_accepted(&certificate, names, soon) {
         return None;
     }
-    let tls = Tls::new(chain, PrivateKeyDer::from_pem_file(key_path).ok()?).ok()?;
+    let tls = TlsIdentity::new(chain, PrivateKeyDer::from_pem_file(key_path).ok()?).ok()?;
     Some(Made {
         tls,
         path: path.to_owned(),

@@ -2,27 +2,28 @@
 //! the sockets and deciding when to stop is the caller's.
 
 mod access;
-mod address;
+mod addresses;
 mod clock;
 mod control;
 mod delete;
 mod digest;
 mod download;
 mod error;
-mod events;
+
 mod form;
-mod form_body;
+
+mod file_lock;
 mod history;
 mod identity;
 mod intake;
 mod journal;
 mod json;
 mod limits;
-mod lock;
 mod metrics;
 mod name;
 mod net;
 mod page;
+mod publisher;
 mod put;
 mod routes;
 mod show_metrics;
@@ -43,13 +44,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     access::Guard,
-    address::Addresses,
+    addresses::Addresses,
     digest::Algorithm,
     intake::Intake,
     journal::Journal,
     limits::admission::Admission,
     metrics::Metrics,
-    net::{accept::Acceptor, requests::Http},
+    net::{accept::Acceptor, requests::HttpServer},
     store::Store,
     tus::Tus,
 };
@@ -57,7 +58,7 @@ pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
     history::{History, HistoryError},
     limits::Limits,
-    net::tls::Tls,
+    net::tls::TlsIdentity,
     store::OnDuplicate,
 };
 
@@ -80,7 +81,7 @@ pub struct Config {
     /// Where uploads are kept over restarts, if they are.
     pub history: Option<History>,
     /// TLS instead of clear text.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsIdentity>,
     /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
     pub http2: bool,
     /// Who may do what.
@@ -168,7 +169,7 @@ pub async fn run(
     let sweep_over = CancellationToken::new();
     finishing.spawn(tus.clone().sweep(sweep_over.clone()));
     let admission = Admission::new(limits, config.directory, Arc::clone(&metrics));
-    let http = Http {
+    let http = HttpServer {
         tls: config.tls.map(|tls| tls.acceptor(config.http2)),
         http2: config.http2,
         head,

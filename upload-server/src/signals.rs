@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// What the process is asked for.
-pub(crate) struct Requests {
+pub(crate) struct StopSignals {
     /// Finish what is under way, and stop.
     pub(crate) stop: CancellationToken,
     /// Stop at once.
@@ -17,7 +17,7 @@ pub(crate) struct Requests {
 }
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on. Needs a runtime.
-pub(crate) fn listen() -> io::Result<Requests> {
+pub(crate) fn listen() -> io::Result<StopSignals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -48,5 +48,5 @@ pub(crate) fn listen() -> io::Result<Requests> {
             asked().await;
         }
     });
-    Ok(Requests { stop, hurry })
+    Ok(StopSignals { stop, hurry })
 }

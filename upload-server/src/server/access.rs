@@ -19,7 +19,7 @@ pub use self::{
     host::Hosts,
     token::{Token, TokenError},
 };
-use super::{error::Error, net::connection::Exchange};
+use super::{error::Error, net::connection::RequestContext};
 
 /// Where the server says that it is well, to everybody.
 pub(crate) const HEALTH: &str = "/healthz";
@@ -66,13 +66,13 @@ pub(crate) struct Guard {
 /// The guard as a layer around the routes, which also adds the headers to their answers.
 pub(crate) async fn guard(
     State(guard): State<Arc<Guard>>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     request: Request,
     next: Next,
 ) -> Response {
     let host = host(request.uri(), request.headers());
     let strict = guard.trusted && host.as_ref().is_some_and(host::is_public_name);
-    let mut response = match guard.access.check(&request, host.as_ref(), &exchange) {
+    let mut response = match guard.access.check(&request, host.as_ref(), &context) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -85,7 +85,7 @@ impl Access {
         &self,
         request: &Request,
         host: Option<&Authority>,
-        exchange: &Exchange,
+        context: &RequestContext,
     ) -> Result<(), Error> {
         if request.uri().path() == HEALTH && request.method().is_safe() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Access {
             None => return Err(Error::Malformed("the header Host is missing".to_owned())),
             // A page elsewhere can give its own name the address of this machine (DNS rebinding),
             // and then is of the same origin as the server.
-            Some(host) if exchange.connection.local.ip().to_canonical().is_loopback() => {
+            Some(host) if context.connection.local.ip().to_canonical().is_loopback() => {
                 self.hosts.check(host)?;
             }
             Some(_) => {}

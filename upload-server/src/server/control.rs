@@ -20,9 +20,9 @@ use tracing::warn;
 
 use super::{
     error::Error,
-    events::{Attached, TimelineNews},
     journal::Journal,
     json,
+    publisher::{AttachedTracer, TimelineEvent},
 };
 
 /// The largest timeline that is kept.
@@ -94,7 +94,7 @@ async fn set_timeline(
     let set = move || {
         let known = journal.set_timeline(&id, cookie, timeline);
         if known {
-            journal.events().timeline(&TimelineNews {
+            journal.events().timeline(&TimelineEvent {
                 upload: &id,
                 connection: parsed.get("connection").and_then(Value::as_str),
                 open: parsed.get("open").and_then(Value::as_bool) == Some(true),
@@ -112,7 +112,7 @@ async fn set_timeline(
 /// A tracer is attached, for as long as its request lasts: the answer ends with the server.
 async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
     let closed = journal.closed();
-    let mut attached = Some((Attached::new(Arc::clone(journal.events())), closed));
+    let mut attached = Some((AttachedTracer::new(Arc::clone(journal.events())), closed));
     let until_closed = tokio_stream::once(()).then(move |()| {
         let attached = attached.take();
         async move {
@@ -127,20 +127,20 @@ async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
 
 /// Which part of the history.
 #[derive(Deserialize)]
-struct Page {
+struct HistoryQuery {
     before: Option<u64>,
-    #[serde(default = "usual_limit")]
+    #[serde(default = "default_limit")]
     limit: u32,
 }
 
-fn usual_limit() -> u32 {
+fn default_limit() -> u32 {
     100
 }
 
 /// What is kept, the latest first: one JSON object a line.
 async fn history(
     State(journal): State<Arc<Journal>>,
-    Query(page): Query<Page>,
+    Query(page): Query<HistoryQuery>,
 ) -> Result<Response, Error> {
     let read = move || match journal.history() {
         Some(history) => history.past(page.before, page.limit),

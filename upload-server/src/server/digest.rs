@@ -78,12 +78,12 @@ impl fmt::Display for Digest {
 
 /// What a client says or asks about the digests of what it sends.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestedDigests {
     expected: Vec<Digest>,
     pub(crate) wanted: Option<Algorithm>,
 }
 
-impl Asked {
+impl RequestedDigests {
     /// What has this digest is right.
     pub(crate) fn expecting(digest: Option<Digest>) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Asked {
     }
 
     /// Of the fields of a request, or of a part of a form.
-    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Error> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
         Ok(Self {
             expected: expected(headers)?,
             wanted: wanted(headers)?,
@@ -181,17 +181,17 @@ mod tests {
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-    fn asked(fields: &[(&'static str, &str)]) -> Asked {
+    fn requested(fields: &[(&'static str, &str)]) -> RequestedDigests {
         let fields = fields.iter().map(|(name, value)| {
             let name = axum::http::HeaderName::from_static(name);
             (name, value.parse().unwrap())
         });
-        Asked::read(&fields.collect()).unwrap()
+        RequestedDigests::from_headers(&fields.collect()).unwrap()
     }
 
     #[test]
     fn computes_what_is_asked_for_once() {
-        let both = asked(&[
+        let both = requested(&[
             ("content-digest", "sha-256=:AAAA:, sha-512=:AAAA:"),
             ("repr-digest", "sha-256=:AAAA:"),
         ]);
@@ -204,7 +204,7 @@ mod tests {
         let field = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
         assert_eq!(digests[0].to_string(), field);
         assert!(digests[1].to_string().starts_with("sha-512=:3a81"));
-        assert!(asked(&[]).digester(None).finish().is_empty());
+        assert!(requested(&[]).digester(None).finish().is_empty());
     }
 
     #[test]
@@ -224,10 +224,10 @@ mod tests {
         check(&[], true);
 
         fn check(fields: &[(&'static str, &str)], expected: bool) {
-            let asked = asked(fields);
-            let mut digester = asked.digester(None);
+            let requested = requested(fields);
+            let mut digester = requested.digester(None);
             digester.update(b"abc");
-            let result = asked.check(&digester.finish());
+            let result = requested.check(&digester.finish());
             assert_eq!(result.is_ok(), expected, "{fields:?}");
         }
     }

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{json, limits::arriving::Cut, name::NameError, tus::error::TusError};
+use super::{json, limits::limited_body::Cut, name::NameError, tus::error::TusError};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_body_says_how() {
+    fn a_broken_body_maps_to_its_outcome() {
         check(ErrorKind::UnexpectedEof, Outcome::Aborted);
         check(ErrorKind::ConnectionReset, Outcome::Reset);
         check(ErrorKind::BrokenPipe, Outcome::Reset);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_from_a_broken_one() {
+    fn a_full_disk_differs_from_a_broken_one() {
         check(ErrorKind::StorageFull, 507, Outcome::DiskFull);
         check(ErrorKind::QuotaExceeded, 507, Outcome::DiskFull);
         check(ErrorKind::FileTooLarge, 507, Outcome::DiskFull);

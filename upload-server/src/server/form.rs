@@ -3,6 +3,8 @@
 //! the one that breaks off, the record may miss the last bytes, which multer keeps. Digests are
 //! those of the parts: the form as a whole is stored nowhere.
 
+mod form_body;
+
 use axum::{
     Extension,
     body::Body,
@@ -17,25 +19,25 @@ use axum::{
 use multer::Multipart;
 use tokio_stream::StreamExt;
 
+use self::form_body::FormBody;
 use super::{
-    digest::Asked,
+    digest::RequestedDigests,
     error::Error,
-    form_body::FormBody,
-    intake::{Arriving, Intake},
+    intake::{IncomingFile, Intake},
     json,
     name::Name,
-    net::connection::Exchange,
+    net::connection::RequestContext,
     transfer::{Receipt, Transfer},
 };
 
 /// Stores the form's files: 201 and a list of them, or back to the page for a browser.
 pub(crate) async fn post(
     State(intake): State<Intake>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match store_files(&intake, &exchange, &parts, body).await {
+    match store_files(&intake, &context, &parts, body).await {
         Ok(_) if wants_html(&parts.headers) => Redirect::to("/").into_response(),
         Ok(receipts) => {
             let content_type = [(CONTENT_TYPE, "application/json")];
@@ -50,12 +52,12 @@ pub(crate) async fn post(
 
 async fn store_files(
     intake: &Intake,
-    exchange: &Exchange,
+    context: &RequestContext,
     parts: &Parts,
     body: Body,
 ) -> Result<Vec<Receipt>, Error> {
-    let mut transfer = Some(Transfer::begin(exchange, parts));
-    let stored = store_each(intake, exchange, parts, body, &mut transfer).await;
+    let mut transfer = Some(Transfer::begin(context, parts));
+    let stored = store_each(intake, context, parts, body, &mut transfer).await;
     match (&stored, transfer) {
         (Ok(_), Some(none_followed)) => none_followed.withdraw(),
         (Err(error), Some(failed)) => failed.failed(error),
@@ -68,7 +70,7 @@ async fn store_files(
 /// unless it has its end already.
 async fn store_each(
     intake: &Intake,
-    exchange: &Exchange,
+    context: &RequestContext,
     parts: &Parts,
     body: Body,
     transfer: &mut Option<Transfer>,
@@ -88,24 +90,24 @@ async fn store_each(
             continue;
         };
         let name = Name::new(name)?;
-        let of_file = transfer.get_or_insert_with(|| Transfer::begin(exchange, parts));
+        let of_file = transfer.get_or_insert_with(|| Transfer::begin(context, parts));
         of_file.named(&name);
         source.within_file();
-        let arriving = Arriving {
+        let incoming = IncomingFile {
             name,
             length: None,
-            asked: Asked::read(field.headers())?,
+            requested: RequestedDigests::from_headers(field.headers())?,
         };
         let file = field.map(|chunk| {
             source.within_file();
             chunk.map_err(|error| source.explain(&error))
         });
-        let whole = intake.receive(file, arriving, of_file).await?;
+        let received = intake.receive(file, incoming, of_file).await?;
         if let Some(of_file) = transfer.take() {
-            let (_, receipt) = intake.finish(whole, of_file).await?;
+            let (_, receipt) = intake.finish(received, of_file).await?;
             receipts.push(receipt);
         }
-        *transfer = Some(Transfer::begin(exchange, parts));
+        *transfer = Some(Transfer::begin(context, parts));
     }
 
     drop(form);

@@ -1,9 +1,9 @@
 //! What became of every upload, kept in a database (SQLite) over restarts and crashes. One thread
 //! writes; whoever has to know that something is kept waits for it off the runtime, all others go on.
 
-mod listed;
-mod past;
 mod schema;
+mod summary;
+mod upload_row;
 mod writer;
 
 use std::{
@@ -20,12 +20,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tracing::warn;
 
-pub(crate) use self::{listed::Listed, past::Past};
+pub(crate) use self::{summary::UploadSummary, upload_row::HistoryLine};
 use self::{
-    past::Row,
+    upload_row::UploadRow,
     writer::{Order, write_all},
 };
-use super::lock::Locked;
+use super::file_lock::Locked;
 use crate::record::Upload;
 
 /// How many orders may wait to be carried out.
@@ -103,8 +103,8 @@ impl History {
     }
 
     /// Keeps what is known of an upload, in place of what was known before. Does not wait.
-    pub(crate) fn note(&self, upload: &Upload) {
-        let Some(row) = Row::new(upload) else {
+    pub(crate) fn queue(&self, upload: &Upload) {
+        let Some(row) = UploadRow::new(upload) else {
             return;
         };
         match self.0.orders.try_send(Order::Keep(Box::new(row), None)) {
@@ -116,7 +116,7 @@ impl History {
 
     /// The same, and returns when it is kept. Blocks.
     pub(crate) fn keep(&self, upload: &Upload) {
-        if let Some(row) = Row::new(upload) {
+        if let Some(row) = UploadRow::new(upload) {
             self.wait(|done| Order::Keep(Box::new(row), Some(done)));
         }
     }
@@ -140,7 +140,7 @@ impl History {
         let known = "SELECT 1 FROM uploads WHERE id = ?1";
         let known = database.query_row(known, [id.cast_signed()], |_| Ok(()));
         match known.optional()? {
-            Some(()) => Ok(Some(past::timelines(&database, id)?)),
+            Some(()) => Ok(Some(upload_row::timelines(&database, id)?)),
             None => Ok(None),
         }
     }
@@ -158,8 +158,8 @@ impl History {
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<Past>, rusqlite::Error> {
-        past::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
+    ) -> Result<Vec<HistoryLine>, rusqlite::Error> {
+        upload_row::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
     /// The same in brief.
@@ -167,8 +167,8 @@ impl History {
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<Listed>, rusqlite::Error> {
-        listed::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
+    ) -> Result<Vec<UploadSummary>, rusqlite::Error> {
+        summary::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
     /// Finishes what there is to write. Blocks.
@@ -228,7 +228,7 @@ mod tests {
         let history = History::open(&directory, 10, false).unwrap();
         assert_eq!(history.last_id(), 0);
         history.keep(&upload(1));
-        history.note(&upload(2));
+        history.queue(&upload(2));
         assert!(history.set_timeline(1, "7".into(), "{}".into()));
         assert!(!history.set_timeline(3, "7".into(), "{}".into()));
         history.close();

@@ -10,7 +10,7 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    digest::{Algorithm, Asked, Digest},
+    digest::{Algorithm, Digest, RequestedDigests},
     error::Error,
     name::Name,
     store::{Store, Stored, Temporary},
@@ -35,15 +35,15 @@ pub(crate) struct Intake {
 }
 
 /// A file that is about to arrive.
-pub(crate) struct Arriving {
+pub(crate) struct IncomingFile {
     pub(crate) name: Name,
     /// How long it is, where that is known.
     pub(crate) length: Option<u64>,
-    pub(crate) asked: Asked,
+    pub(crate) requested: RequestedDigests,
 }
 
 /// A file that is whole, and has no name yet.
-pub(crate) struct Whole {
+pub(crate) struct ReceivedFile {
     pub(crate) file: Temporary,
     pub(crate) name: Name,
     pub(crate) digests: Vec<Digest>,
@@ -62,31 +62,35 @@ impl Intake {
     pub(crate) async fn receive<E>(
         &self,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        arriving: Arriving,
+        incoming: IncomingFile,
         transfer: &mut Transfer,
-    ) -> Result<Whole, Error>
+    ) -> Result<ReceivedFile, Error>
     where
         Error: From<E>,
     {
-        let Arriving {
+        let IncomingFile {
             name,
             length,
-            asked,
-        } = arriving;
+            requested,
+        } = incoming;
         let file = self.store.create(&name, length).await?;
-        let mut writer = Writer::new(file, asked.digester(self.digest), self.in_flight.clone());
+        let mut writer = Writer::new(
+            file,
+            requested.digester(self.digest),
+            self.in_flight.clone(),
+        );
         if let Err(error) = self.write(body, &mut writer, transfer).await {
             writer.discard().await;
             return Err(error);
         }
         let (file, digests) = writer.finish().await?;
-        if let Err(error) = asked.check(&digests) {
+        if let Err(error) = requested.check(&digests) {
             spawn_blocking(move || drop(file))
                 .await
                 .map_err(io::Error::from)?;
             return Err(error);
         }
-        Ok(Whole {
+        Ok(ReceivedFile {
             file,
             name,
             digests,
@@ -97,15 +101,15 @@ impl Intake {
     /// so that no file is stored whose record says otherwise, should the request be dropped.
     pub(crate) async fn finish(
         &self,
-        whole: Whole,
+        received: ReceivedFile,
         transfer: Transfer,
     ) -> Result<(Stored, Receipt), Error> {
         let (store, working) = (self.store.clone(), self.finishing.token());
         let finish = move || {
             let _working = working;
-            match store.publish(whole.file, &whole.name) {
+            match store.publish(received.file, &received.name) {
                 Ok(stored) => {
-                    let receipt = transfer.complete(&stored, whole.digests);
+                    let receipt = transfer.complete(&stored, received.digests);
                     Ok((stored, receipt))
                 }
                 Err(error) => {

@@ -15,10 +15,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
 use super::{
-    address::Addresses,
-    events::Events,
-    history::{History, Listed},
+    addresses::Addresses,
+    history::{History, UploadSummary},
     json,
+    publisher::Publisher,
 };
 use crate::record::{ConnectionEnd, FeedLine, PartOfUpload, Server, Upload};
 
@@ -30,7 +30,7 @@ const BACKLOG: usize = 4_096;
 
 /// The server's memory of its uploads.
 pub(crate) struct Journal {
-    events: Arc<Events>,
+    publisher: Arc<Publisher>,
     addresses: Addresses,
     closed: CancellationToken,
     last_id: AtomicU64,
@@ -65,7 +65,7 @@ impl Journal {
             live: Some(broadcast::Sender::new(BACKLOG)),
         };
         Self {
-            events: Arc::new(Events::new()),
+            publisher: Arc::new(Publisher::new()),
             addresses,
             closed: CancellationToken::new(),
             last_id: AtomicU64::new(history.as_ref().map_or(0, History::last_id)),
@@ -98,9 +98,9 @@ impl Journal {
             upload.outcome,
         );
         if let Some(history) = &self.history {
-            history.note(&upload);
+            history.queue(&upload);
         }
-        self.events.upload(&upload);
+        self.publisher.upload(&upload);
         let id = upload.id.clone();
         let line = Bytes::from(json::line(&FeedLine::Upload(upload)));
         let mut state = self.state();
@@ -160,8 +160,8 @@ impl Journal {
     }
 
     /// What listeners are told.
-    pub(crate) const fn events(&self) -> &Arc<Events> {
-        &self.events
+    pub(crate) const fn events(&self) -> &Arc<Publisher> {
+        &self.publisher
     }
 
     /// Where timelines are shown.
@@ -225,7 +225,7 @@ impl Journal {
     }
 
     /// Up to `limit` uploads before this id, the latest first. Blocks.
-    pub(crate) fn latest(&self, before: Option<u64>, limit: u32) -> Vec<Listed> {
+    pub(crate) fn latest(&self, before: Option<u64>, limit: u32) -> Vec<UploadSummary> {
         if let Some(history) = &self.history {
             match history.list(before, limit) {
                 Ok(listed) => return listed,
@@ -233,7 +233,7 @@ impl Journal {
             }
         }
         let state = self.state();
-        let remembered = state.uploads.iter().filter_map(Remembered::listed);
+        let remembered = state.uploads.iter().filter_map(Remembered::summary);
         let mut listed: Vec<_> = remembered
             .filter(|listed| before.is_none_or(|before| listed.id < before))
             .collect();
@@ -254,9 +254,9 @@ impl Journal {
 }
 
 impl Remembered {
-    fn listed(&self) -> Option<Listed> {
+    fn summary(&self) -> Option<UploadSummary> {
         match serde_json::from_slice(&self.line) {
-            Ok(FeedLine::Upload(upload)) => Listed::new(&upload, !self.timelines.is_empty()),
+            Ok(FeedLine::Upload(upload)) => UploadSummary::new(&upload, !self.timelines.is_empty()),
             _ => None,
         }
     }

@@ -1,9 +1,9 @@
 //! What the server bears: how much, how many at a time, and how slowly.
 
 pub(crate) mod admission;
-pub(crate) mod arriving;
 mod free_space;
-mod places;
+pub(crate) mod limited_body;
+mod upload_slots;
 
 use std::time::Duration;
 

@@ -3,14 +3,15 @@
 
 pub(crate) mod accept;
 mod access_log;
-mod answer;
+
 pub(crate) mod connection;
-pub(crate) mod crowd;
+pub(crate) mod connection_limit;
 mod http;
 mod http1;
 mod http2;
 mod received;
 pub(crate) mod requests;
+mod response_body;
 mod socket;
 mod timed_stream;
 pub(crate) mod tls;

@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 
 use self::html::{escape, fill};
 use super::{
-    access::Offer, error::Error, intake::Intake, journal::Journal, net::connection::Exchange,
+    access::Offer, error::Error, intake::Intake, journal::Journal, net::connection::RequestContext,
     store::OnDuplicate,
 };
 
@@ -50,7 +50,7 @@ pub(crate) struct Page {
 
 /// Which of the uploads.
 #[derive(Deserialize)]
-pub(crate) struct Shown {
+pub(crate) struct PageQuery {
     /// Those before this one.
     before: Option<u64>,
 }
@@ -63,8 +63,8 @@ pub(crate) fn assets() -> Router {
 /// The page.
 pub(crate) async fn index(
     State(page): State<Page>,
-    Extension(exchange): Extension<Exchange>,
-    Query(shown): Query<Shown>,
+    Extension(context): Extension<RequestContext>,
+    Query(shown): Query<PageQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let lists = match page.offer.listing {
@@ -76,7 +76,7 @@ pub(crate) async fn index(
         .and_then(|host| host.to_str().ok())
         .unwrap_or("HOST");
     let user = if page.with_token { "-u :TOKEN " } else { "" };
-    let origin = match exchange.connection.secure {
+    let origin = match context.connection.secure {
         true => format!("https://{host}"),
         false => format!("http://{host}"),
     };

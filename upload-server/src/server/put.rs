@@ -14,26 +14,26 @@ use axum::{
 };
 
 use super::{
-    digest::{Asked, REPR_DIGEST, wanted},
+    digest::{REPR_DIGEST, RequestedDigests, wanted},
     error::Error,
-    intake::{Arriving, Intake, Whole},
+    intake::{IncomingFile, Intake, ReceivedFile},
     json,
     name::Name,
-    net::connection::Exchange,
+    net::connection::RequestContext,
     transfer::Transfer,
 };
 
 /// Stores the body under the path's name: 201, or 200 where it replaced a file.
 pub(crate) async fn put(
     State(intake): State<Intake>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut transfer = Transfer::begin(&exchange, &parts);
+    let mut transfer = Transfer::begin(&context, &parts);
     let wanted = wanted(&parts.headers).unwrap_or_default();
     let stored = match receive(&intake, &parts, body, &mut transfer).await {
-        Ok(whole) => intake.finish(whole, transfer).await,
+        Ok(received) => intake.finish(received, transfer).await,
         Err(error) => {
             transfer.failed(&error);
             Err(error)
@@ -60,17 +60,17 @@ async fn receive(
     parts: &Parts,
     body: Body,
     transfer: &mut Transfer,
-) -> Result<Whole, Error> {
+) -> Result<ReceivedFile, Error> {
     let path = parts.uri.path();
     let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
     transfer.named(&name);
     let length = body.size_hint().exact();
     intake.check_size(length.unwrap_or_default())?;
-    let arriving = Arriving {
+    let incoming = IncomingFile {
         name,
         length,
-        asked: Asked::read(&parts.headers)?,
+        requested: RequestedDigests::from_headers(&parts.headers)?,
     };
     let body = body.into_data_stream();
-    intake.receive(body, arriving, transfer).await
+    intake.receive(body, incoming, transfer).await
 }

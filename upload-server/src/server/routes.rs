@@ -12,13 +12,13 @@ use super::{
     access::{Guard, HEALTH, Offer, guard},
     delete, download,
     error::Error,
-    events::{self, Listening},
     form,
     intake::Intake,
     journal::Journal,
     limits::admission::{Admission, admit},
     metrics::Metrics,
     page::{self, Page},
+    publisher::{self, EventsRoute},
     put, show_metrics, timeline,
     tus::Tus,
 };
@@ -35,8 +35,8 @@ pub(crate) fn router(
     let with_token = access.access.token.is_some();
     let metrics = get(show_metrics::show).with_state((metrics, with_token));
     let timeline = timeline::router(Arc::clone(&journal));
-    let events = get(events::events).with_state(Listening {
-        events: Arc::clone(journal.events()),
+    let events = get(publisher::events).with_state(EventsRoute {
+        publisher: Arc::clone(journal.events()),
         uploads: access.access.offer.listing,
     });
     let gate = from_fn_with_state(admission, admit);

@@ -37,7 +37,7 @@ pub(crate) struct Stored {
 
 /// A stored file, as the listing shows it.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ListedFile {
     pub(crate) name: Name,
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
@@ -116,12 +116,12 @@ impl Store {
     }
 
     /// The stored files, the newest first.
-    pub(crate) async fn list(&self) -> io::Result<Vec<Entry>> {
+    pub(crate) async fn list(&self) -> io::Result<Vec<ListedFile>> {
         let directory = Arc::clone(&self.directory);
         let list = move || {
             let names = directory.names()?;
             let entries = names.iter().filter_map(|name| entry(&directory, name));
-            let mut entries: Vec<Entry> = entries.collect();
+            let mut entries: Vec<ListedFile> = entries.collect();
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
             Ok(entries)
         };
@@ -188,10 +188,10 @@ fn name_if_free(file: &mut Temporary, name: &Name) -> io::Result<bool> {
 }
 
 /// None for what is not a plain file with a name of ours, or has just been removed.
-fn entry(directory: &Directory, name: &str) -> Option<Entry> {
+fn entry(directory: &Directory, name: &str) -> Option<ListedFile> {
     let name = Name::new(name).ok()?;
     let found = directory.find(name.as_str()).ok()??;
-    found.is_file.then_some(Entry {
+    found.is_file.then_some(ListedFile {
         name,
         bytes: found.bytes,
         modified: found.modified,

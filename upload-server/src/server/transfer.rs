@@ -13,7 +13,7 @@ use super::{
     digest::{Algorithm, Digest},
     error::Error,
     name::Name,
-    net::connection::Exchange,
+    net::connection::RequestContext,
     store::Stored,
 };
 use crate::record::{Outcome, Part, Times, Upload};
@@ -29,7 +29,7 @@ const MOST_PARTS: usize = 256;
 
 /// The record of an upload under way.
 pub(crate) struct Transfer {
-    exchange: Exchange,
+    context: RequestContext,
     record: Upload,
     concluded: bool,
 }
@@ -66,13 +66,13 @@ impl Receipt {
 }
 
 impl Transfer {
-    pub(crate) fn begin(exchange: &Exchange, request: &Parts) -> Self {
+    pub(crate) fn begin(context: &RequestContext, request: &Parts) -> Self {
         let content_length = request.headers.get(CONTENT_LENGTH);
         let record = Upload {
             id: String::new(),
-            cookie: exchange.connection.cookie,
-            request: exchange.request,
-            client: exchange.connection.client,
+            cookie: context.connection.cookie,
+            request: context.request,
+            client: context.connection.client,
             method: request.method.to_string(),
             target: request.uri.to_string(),
             version: format!("{:?}", request.version),
@@ -87,14 +87,14 @@ impl Transfer {
             error: None,
             connections: Vec::new(),
             times: Times {
-                accepted_ns: exchange.connection.accepted_ns,
-                first_byte_ns: exchange.first_byte_ns,
-                head_ns: exchange.head_ns,
+                accepted_ns: context.connection.accepted_ns,
+                first_byte_ns: context.first_byte_ns,
+                head_ns: context.head_ns,
                 ..Times::default()
             },
         };
         Self {
-            exchange: exchange.clone(),
+            context: context.clone(),
             record,
             concluded: false,
         }
@@ -156,7 +156,7 @@ impl Transfer {
         self.record.sha256 = sha256.map(Digest::hex);
         self.record.outcome = Outcome::Complete;
         self.concluded = true;
-        let connection = &self.exchange.connection;
+        let connection = &self.context.connection;
         self.record.id = connection.upload_stored(self.record.clone());
         Receipt {
             id: self.record.id.clone(),
@@ -195,7 +195,7 @@ impl Transfer {
         self.record.outcome = outcome;
         self.record.error = error;
         self.record.id = self
-            .exchange
+            .context
             .connection
             .upload_concluded(self.record.clone());
     }
@@ -206,9 +206,9 @@ impl Drop for Transfer {
         if self.concluded {
             return;
         }
-        if self.exchange.connection.is_reset() {
+        if self.context.connection.is_reset() {
             self.conclude_failed(&Error::Reset);
-        } else if self.exchange.connection.is_abandoned() {
+        } else if self.context.connection.is_abandoned() {
             self.conclude_failed(&Error::GivenUp);
         } else {
             // A client of HTTP/2 may take a single request back.

@@ -39,13 +39,13 @@ use self::{
         TUS_VERSION, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
     },
     id::Id,
-    part::{Part, Reached},
-    partial::{Description, Partial, Partials},
+    part::{PartReceived, PartRequest},
+    partial::{Description, OpenedUpload, Partial, Partials},
     session::Sessions,
 };
 use super::{
-    error::Error, intake::Intake, journal::Journal, metrics::Metrics, net::connection::Exchange,
-    transfer::Transfer,
+    error::Error, intake::Intake, journal::Journal, metrics::Metrics,
+    net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
 
@@ -104,7 +104,7 @@ impl Tus {
                     .options(capabilities)
                     .head(status)
                     .delete(terminate)
-                    .merge(gate(MethodRouter::new().patch(go_on).post(instead))),
+                    .merge(gate(MethodRouter::new().patch(resume).post(overridden))),
             )
             .method_not_allowed_fallback(async || Error::MethodNotAllowed)
             .layer(version)
@@ -165,7 +165,7 @@ impl Tus {
     }
 
     /// An upload that this request has taken over.
-    async fn open(&self, id: &str) -> Result<partial::State, Error> {
+    async fn open(&self, id: &str) -> Result<OpenedUpload, Error> {
         let id = Id::read(id).ok_or(Error::NotFound)?;
         let session = self.sessions.take(&id).await?;
         let partials = self.partials.clone();
@@ -199,11 +199,11 @@ async fn capabilities(State(tus): State<Tus>) -> Response {
 /// Begins an upload, perhaps with its first bytes.
 async fn create(
     State(tus): State<Tus>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut transfer = Transfer::begin(&exchange, &parts);
+    let mut transfer = Transfer::begin(&context, &parts);
     let begun = async {
         let checksum = fields::checksum(&parts.headers)?;
         let partial = tus.begin(&parts, &mut transfer).await?;
@@ -223,7 +223,7 @@ async fn create(
         transfer.withdraw();
         return (StatusCode::CREATED, location, tus.progress(0)).into_response();
     }
-    let part = Part {
+    let part = PartRequest {
         partial,
         transfer,
         body: has_bytes.then_some(body),
@@ -243,24 +243,24 @@ async fn create(
 /// them their name, gets it now: no further request would follow.
 async fn status(
     State(tus): State<Tus>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, _) = request.into_parts();
     fields::check_version(&parts.headers)?;
     let (description, offset) = match tus.open(&id).await? {
-        partial::State::Complete(description) => {
+        OpenedUpload::Complete(description) => {
             let length = description.length;
             (description, length)
         }
-        partial::State::UnderWay(partial) => {
+        OpenedUpload::Unfinished(partial) => {
             let description = Box::new(partial.description.clone());
             let mut offset = partial.offset()?;
             if offset == description.length {
-                let part = Part {
+                let part = PartRequest {
                     partial: *partial,
-                    transfer: Transfer::begin(&exchange, &parts),
+                    transfer: Transfer::begin(&context, &parts),
                     body: None,
                     checksum: None,
                 };
@@ -279,27 +279,27 @@ async fn status(
 }
 
 /// Goes on with an upload.
-async fn go_on(
+async fn resume(
     State(tus): State<Tus>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    tus.go_on(&exchange, &id, &parts, body).await
+    tus.resume(&context, &id, &parts, body).await
 }
 
 /// The same as another method, for clients that cannot say it.
-async fn instead(
+async fn overridden(
     State(tus): State<Tus>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let method = parts.headers.get(METHOD_OVERRIDE);
     match method.map(|method| Method::from_bytes(method.as_bytes())) {
-        Some(Ok(Method::PATCH)) => tus.go_on(&exchange, &id, &parts, body).await,
+        Some(Ok(Method::PATCH)) => tus.resume(&context, &id, &parts, body).await,
         Some(Ok(Method::DELETE)) => tus.terminate(&id, &parts).await,
         _ => Err(Error::MethodNotAllowed),
     }
@@ -316,9 +316,9 @@ async fn terminate(
 }
 
 impl Tus {
-    async fn go_on(
+    async fn resume(
         &self,
-        exchange: &Exchange,
+        context: &RequestContext,
         id: &str,
         parts: &Parts,
         body: Body,
@@ -331,14 +331,14 @@ impl Tus {
         let offset = fields::bytes(headers, &UPLOAD_OFFSET)?;
         let checksum = fields::checksum(headers)?;
         let reached = match self.open(id).await? {
-            partial::State::Complete(description) if description.length == offset => Reached {
+            OpenedUpload::Complete(description) if description.length == offset => PartReceived {
                 offset,
                 receipt: None,
             },
-            partial::State::UnderWay(partial) if partial.offset()? == offset => {
-                let part = Part {
+            OpenedUpload::Unfinished(partial) if partial.offset()? == offset => {
+                let part = PartRequest {
                     partial: *partial,
-                    transfer: Transfer::begin(exchange, parts),
+                    transfer: Transfer::begin(context, parts),
                     body: Some(body),
                     checksum,
                 };
@@ -352,7 +352,7 @@ impl Tus {
 
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
         fields::check_version(&parts.headers)?;
-        let partial::State::UnderWay(partial) = self.open(id).await? else {
+        let OpenedUpload::Unfinished(partial) = self.open(id).await? else {
             // The file is stored, and no longer the upload's.
             return Err(Error::NotFound);
         };
@@ -363,7 +363,7 @@ impl Tus {
 }
 
 /// Where the timeline of an upload that is complete is shown.
-fn link(reached: &Reached) -> Option<[(HeaderName, String); 1]> {
+fn link(reached: &PartReceived) -> Option<[(HeaderName, String); 1]> {
     Some([reached.receipt.as_ref()?.link()])
 }
 

@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{RootCertStore, pki_types::PrivateKeyDer};
 use upload_server::{
     record::Outcome,
-    server::{Access, Hosts, Tls, Token},
+    server::{Access, Hosts, TlsIdentity, Token},
 };
 
 use crate::{
@@ -249,7 +249,7 @@ fn vouched_for() -> Trust {
     roots.add(root.der().clone()).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     Trust {
-        tls: Tls::new(vec![certificate.der().clone()], key).unwrap(),
+        tls: TlsIdentity::new(vec![certificate.der().clone()], key).unwrap(),
         roots,
     }
 }

@@ -12,7 +12,7 @@ use tokio::{net::TcpStream, process::Command};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use upload_server::{
     record::Outcome,
-    server::{Config, Tls},
+    server::{Config, TlsIdentity},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// A server's certificate, and a client that trusts it.
 pub(crate) struct Trust {
-    pub(crate) tls: Tls,
+    pub(crate) tls: TlsIdentity,
     pub(crate) roots: RootCertStore,
 }
 
@@ -37,7 +37,7 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
         Self {
-            tls: Tls::new(vec![certificate], key).unwrap(),
+            tls: TlsIdentity::new(vec![certificate], key).unwrap(),
             roots,
         }
     }

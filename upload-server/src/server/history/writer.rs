@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use rusqlite::{Connection, Transaction, params};
 use tracing::warn;
 
-use super::past::Row;
+use super::upload_row::UploadRow;
 
 /// The most orders of one transaction.
 const BATCH: usize = 256;
 
 /// What to write, and whom to tell that it is written.
 pub(super) enum Order {
-    Keep(Box<Row>, Option<SyncSender<()>>),
+    Keep(Box<UploadRow>, Option<SyncSender<()>>),
     Timeline {
         id: u64,
         connection: String,
@@ -23,7 +23,7 @@ pub(super) enum Order {
 }
 
 /// Somebody who waits to be told.
-type Told = Box<dyn FnOnce()>;
+type Reply = Box<dyn FnOnce()>;
 
 /// Writes until it is told to close. Whoever waits for what cannot be written is told nothing.
 pub(super) fn write_all(database: &mut Connection, keep: u32, orders: &Receiver<Order>) {
@@ -36,7 +36,7 @@ pub(super) fn write_all(database: &mut Connection, keep: u32, orders: &Receiver<
         batch.extend(orders.try_iter().take(BATCH - 1));
         open = !batch.iter().any(|order| matches!(order, Order::Close));
         match write(database, keep, batch) {
-            Ok(told) => told.into_iter().for_each(|tell| tell()),
+            Ok(replies) => replies.into_iter().for_each(|send| send()),
             Err(error) => warn!(%error, "the history cannot be written"),
         }
     }
@@ -46,15 +46,15 @@ fn write(
     database: &mut Connection,
     keep: u32,
     batch: Vec<Order>,
-) -> Result<Vec<Told>, rusqlite::Error> {
+) -> Result<Vec<Reply>, rusqlite::Error> {
     let transaction = database.transaction()?;
-    let mut told: Vec<Told> = Vec::new();
+    let mut replies: Vec<Reply> = Vec::new();
     for order in batch {
         match order {
             Order::Keep(row, done) => {
                 row.write(&transaction)?;
                 if let Some(done) = done {
-                    told.push(tell(done, ()));
+                    replies.push(reply(done, ()));
                 }
             }
             Order::Timeline {
@@ -64,7 +64,7 @@ fn write(
                 done,
             } => {
                 let known = write_timeline(&transaction, id, &connection, &timeline)?;
-                told.push(tell(done, known));
+                replies.push(reply(done, known));
             }
             Order::Close => {}
         }
@@ -72,11 +72,11 @@ fn write(
     let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
     transaction.prepare_cached(forget)?.execute([keep])?;
     transaction.commit()?;
-    Ok(told)
+    Ok(replies)
 }
 
 /// Whoever has gone meanwhile is told nothing.
-fn tell<T: 'static>(done: SyncSender<T>, what: T) -> Told {
+fn reply<T: 'static>(done: SyncSender<T>, what: T) -> Reply {
     Box::new(move || {
         let _ = done.send(what);
     })

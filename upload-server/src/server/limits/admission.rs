@@ -13,12 +13,12 @@ use axum::{
 
 use super::{
     Limits,
-    arriving::{Arriving, Cut},
     free_space::FreeSpace,
-    places::{Place, Places},
+    limited_body::{Cut, LimitedBody},
+    upload_slots::{UploadSlot, UploadSlots},
 };
 use crate::server::{
-    error::Error, metrics::Metrics, net::connection::Exchange, transfer::Transfer,
+    error::Error, metrics::Metrics, net::connection::RequestContext, transfer::Transfer,
 };
 
 /// What the gate asks.
@@ -26,7 +26,7 @@ use crate::server::{
 pub(crate) struct Admission {
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
-    places: Arc<Places>,
+    slots: Arc<UploadSlots>,
     space: FreeSpace,
 }
 
@@ -35,32 +35,32 @@ impl Admission {
     pub(crate) fn new(limits: Limits, directory: PathBuf, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
-            places: Arc::new(Places::new(limits.uploads, limits.uploads_per_client)),
+            slots: Arc::new(UploadSlots::new(limits.uploads, limits.uploads_per_client)),
             space: FreeSpace::new(directory, limits.min_free),
             limits: Arc::new(limits),
         }
     }
 
-    fn admit(&self, exchange: &Exchange, body: &Body) -> Result<Place, Error> {
-        let place = self.places.take(exchange.connection.client.ip())?;
+    fn admit(&self, context: &RequestContext, body: &Body) -> Result<UploadSlot, Error> {
+        let slot = self.slots.take(context.connection.client.ip())?;
         match self.space.has_room_for(body.size_hint().lower()) {
-            true => Ok(place),
+            true => Ok(slot),
             false => Err(Error::Cut(Cut::NoSpace)),
         }
     }
 }
 
 /// Counts an upload as under way, until this is dropped.
-struct InFlight<'a>(&'a Metrics);
+struct UploadInFlight<'a>(&'a Metrics);
 
-impl<'a> InFlight<'a> {
+impl<'a> UploadInFlight<'a> {
     fn new(metrics: &'a Metrics) -> Self {
         metrics.uploads_in_flight.inc();
         Self(metrics)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for UploadInFlight<'_> {
     fn drop(&mut self) {
         self.0.uploads_in_flight.dec();
     }
@@ -69,21 +69,21 @@ impl Drop for InFlight<'_> {
 /// The gate as a layer of a route that takes uploads.
 pub(crate) async fn admit(
     State(admission): State<Admission>,
-    Extension(exchange): Extension<Exchange>,
+    Extension(context): Extension<RequestContext>,
     request: Request,
     next: Next,
 ) -> Response {
-    match admission.admit(&exchange, request.body()) {
-        Ok(_place) => {
-            let _counted = InFlight::new(&admission.metrics);
+    match admission.admit(&context, request.body()) {
+        Ok(_slot) => {
+            let _counted = UploadInFlight::new(&admission.metrics);
             let request = request.map(|body| {
                 let space = admission.space.clone();
-                Body::new(Arriving::new(body, &admission.limits, space))
+                Body::new(LimitedBody::new(body, &admission.limits, space))
             });
             next.run(request).await
         }
         Err(error) => {
-            Transfer::begin(&exchange, &request.into_parts().0).failed(&error);
+            Transfer::begin(&context, &request.into_parts().0).failed(&error);
             error.into_response()
         }
     }

@@ -6,8 +6,8 @@ use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
 use super::{
-    crowd::{Crowd, Standing},
-    requests::Http,
+    connection_limit::{ConnectionSlots, Slot},
+    requests::HttpServer,
 };
 use crate::server::clock;
 
@@ -20,16 +20,16 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 /// Accepts, and serves each connection in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    http: Http,
-    crowd: Arc<Crowd>,
+    http: HttpServer,
+    slots: Arc<ConnectionSlots>,
     turned_away: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(http: Http, connections: usize) -> Self {
+    pub(crate) fn new(http: HttpServer, connections: usize) -> Self {
         Self {
             http,
-            crowd: Arc::new(Crowd::new(connections)),
+            slots: Arc::new(ConnectionSlots::new(connections)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
     }
@@ -48,7 +48,7 @@ impl Acceptor {
     /// Lets requests under way finish, for as long as `grace` and until `hurry`. No connection is
     /// left afterwards.
     pub(crate) async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) {
-        let Http {
+        let HttpServer {
             stop,
             abandon,
             tasks,
@@ -85,19 +85,19 @@ impl Acceptor {
     async fn accept(&self, listener: &TcpListener) -> io::Result<()> {
         let (stream, client) = listener.accept().await?;
         let accepted_ns = clock::now_ns();
-        let (place, http, crowd) = match self.crowd.place().await {
-            Some(place) => {
-                let crowd = Arc::clone(&self.crowd);
-                (Some(place), self.http.clone(), Some(crowd))
+        let (permit, http, slots) = match self.slots.acquire().await {
+            Some(permit) => {
+                let slots = Arc::clone(&self.slots);
+                (Some(permit), self.http.clone(), Some(slots))
             }
             None => {
                 self.http.metrics.connections_refused.inc();
-                let place = Arc::clone(&self.turned_away).acquire_owned().await;
-                (place.ok(), self.http.refusing(), None)
+                let permit = Arc::clone(&self.turned_away).acquire_owned().await;
+                (permit.ok(), self.http.refusing(), None)
             }
         };
-        let standing = Standing::new(crowd, place);
-        let (socket, connection) = http.open(stream, client, accepted_ns, standing)?;
+        let slot = Slot::new(slots, permit);
+        let (socket, connection) = http.open(stream, client, accepted_ns, slot)?;
         self.http
             .tasks
             .spawn(async move { http.serve(socket, connection).await });

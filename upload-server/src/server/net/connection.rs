@@ -14,7 +14,7 @@ use axum::http::{StatusCode, Version};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::Standing;
+use super::connection_limit::Slot;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
     server::{clock, journal::Journal, metrics::Metrics},
@@ -51,7 +51,7 @@ struct Progress {
     in_flight: u32,
     /// Since when no request is in flight.
     silent_since: Instant,
-    standing: Standing,
+    slot: Slot,
     /// No byte of the next request has been read yet.
     idle: bool,
     first_byte_ns: Option<u64>,
@@ -66,7 +66,7 @@ struct Progress {
 
 /// One request on a connection: what a handler needs to know of it.
 #[derive(Clone)]
-pub(crate) struct Exchange {
+pub(crate) struct RequestContext {
     pub(crate) connection: Arc<Connection>,
     /// Counted from 1.
     pub(crate) request: u32,
@@ -77,18 +77,18 @@ pub(crate) struct Exchange {
 impl Connection {
     pub(crate) fn new(
         accepted: Accepted,
-        standing: Standing,
+        slot: Slot,
         journal: Arc<Journal>,
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.connections.inc();
         metrics.connections_open.inc();
-        let dismissed = standing.dismissed();
+        let dismissed = slot.dismissed();
         let progress = Progress {
             requests: 0,
             in_flight: 0,
             silent_since: Instant::now(),
-            standing,
+            slot,
             idle: true,
             first_byte_ns: None,
             reset: false,
@@ -153,14 +153,14 @@ impl Connection {
 
     /// A request's head is complete. The time of its first byte is not known where it was read
     /// together with the request before it, or where several requests share the connection.
-    pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> Exchange {
+    pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> RequestContext {
         let mut progress = self.progress();
         progress.requests += 1;
         progress.in_flight += 1;
-        progress.standing.busy();
+        progress.slot.mark_busy();
         progress.idle = false;
         let first_byte_ns = progress.first_byte_ns.take();
-        Exchange {
+        RequestContext {
             connection: Arc::clone(self),
             request: progress.requests,
             first_byte_ns: first_byte_ns.filter(|_| version < Version::HTTP_2),
@@ -210,7 +210,7 @@ impl Connection {
         progress.in_flight -= 1;
         if progress.in_flight == 0 {
             progress.silent_since = Instant::now();
-            progress.standing.silent();
+            progress.slot.mark_silent();
         }
         let of_request = |upload: &mut Upload| upload.request == request;
         let over: Vec<_> = progress.concluded.extract_if(.., of_request).collect();

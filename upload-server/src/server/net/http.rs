@@ -15,9 +15,9 @@ use tracing::debug;
 
 use super::{
     connection::{Accepted, Connection},
-    crowd::Standing,
+    connection_limit::Slot,
     http1, http2,
-    requests::Http,
+    requests::HttpServer,
     socket::Socket,
     timed_stream::TimedStream,
     tls,
@@ -39,7 +39,7 @@ enum Opened {
     Clear(Socket),
 }
 
-impl Http {
+impl HttpServer {
     /// The same for connections that the server has no place for: it says so and closes.
     pub(crate) fn refusing(&self) -> Self {
         self.answering(|| Error::Busy)
@@ -60,7 +60,7 @@ impl Http {
         stream: TcpStream,
         client: SocketAddr,
         accepted_ns: u64,
-        standing: Standing,
+        slot: Slot,
     ) -> io::Result<(Socket, Arc<Connection>)> {
         stream.set_nodelay(true)?;
         // Also ends a client that keeps its window closed (tcp(7)).
@@ -74,7 +74,7 @@ impl Http {
             secure: self.tls.is_some(),
         };
         let (journal, metrics) = (Arc::clone(&self.journal), Arc::clone(&self.metrics));
-        let connection = Arc::new(Connection::new(accepted, standing, journal, metrics));
+        let connection = Arc::new(Connection::new(accepted, slot, journal, metrics));
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }
 
@@ -141,8 +141,8 @@ impl Http {
             }
             Ok(Opened::Clear(socket)) => {
                 let stream = TimedStream::new(socket, Arc::clone(&connection));
-                let how = self.answering(|| Error::ClearText);
-                how.speak(Spoken::Http1, stream, connection).await
+                let server = self.answering(|| Error::ClearText);
+                server.speak(Spoken::Http1, stream, connection).await
             }
             Err(error) => {
                 self.metrics.handshakes_failed.inc();

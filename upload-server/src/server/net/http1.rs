@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{connection::Connection, requests::Http, timed_stream::TimedStream};
+use super::{connection::Connection, requests::HttpServer, timed_stream::TimedStream};
 use crate::server::error::{Error, PROBLEM_JSON};
 
 /// How long, and how much, a client may go on sending after the last response.
@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Serves one request after the other.
 pub(crate) async fn serve<S>(
-    how: &Http,
+    server: &HttpServer,
     stream: TimedStream<S>,
     connection: Arc<Connection>,
 ) -> hyper::Result<()>
@@ -31,15 +31,18 @@ where
 {
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(how.head)
+        .header_read_timeout(server.head)
         // A client may close its side once its body is out, and still wants the response.
         .half_close(true)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), how.service(Arc::clone(&connection)));
+        .serve_connection(
+            TokioIo::new(stream),
+            server.service(Arc::clone(&connection)),
+        );
 
     let served_out = tokio::select! {
         served = poll_fn(|cx| http.poll_without_shutdown(cx)) => Some(served),
-        () = how.stop.cancelled() => None,
+        () = server.stop.cancelled() => None,
     };
     let served = match served_out {
         Some(served) => served,
@@ -50,13 +53,13 @@ where
     };
     let mut stream = http.into_parts().io.into_inner();
     let too_slow = served.as_ref().is_err_and(hyper::Error::is_timeout);
-    let last_words = match too_slow && connection.is_within_head() {
-        true => Some(head_timeout(how.head)),
+    let last_response = match too_slow && connection.is_within_head() {
+        true => Some(head_timeout(server.head)),
         false => None,
     };
     tokio::select! {
-        () = close(&mut stream, last_words) => (),
-        () = how.stop.cancelled() => (),
+        () = close(&mut stream, last_response) => (),
+        () = server.stop.cancelled() => (),
     }
     served
 }
@@ -75,15 +78,15 @@ fn head_timeout(limit: Duration) -> String {
 /// is reset, and a reset can overtake the response (hyper#2384).
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut TimedStream<S>,
-    last_words: Option<String>,
+    last_response: Option<String>,
 ) {
-    let farewell = async {
-        if let Some(words) = last_words {
-            stream.write_all(words.as_bytes()).await?;
+    let closing = async {
+        if let Some(response) = last_response {
+            stream.write_all(response.as_bytes()).await?;
         }
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
     // However the client ends, nothing is left to do.
-    let _ = timeout(LINGER, farewell).await;
+    let _ = timeout(LINGER, closing).await;
 }

@@ -6,7 +6,7 @@ use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{connection::Connection, requests::Http, timed_stream::TimedStream};
+use super::{connection::Connection, requests::HttpServer, timed_stream::TimedStream};
 
 /// How many requests a client may have under way on one connection.
 const MAX_STREAMS: u32 = 100;
@@ -20,15 +20,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves requests until the client closes, or has none under way for too long.
 pub(crate) async fn serve<S>(
-    how: &Http,
+    server: &HttpServer,
     stream: TimedStream<S>,
     connection: Arc<Connection>,
 ) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Requests {
-        how: how.clone(),
+    let requests = RequestTasks {
+        server: server.clone(),
         connection: Arc::clone(&connection),
     };
     let mut http = http2::Builder::new(requests)
@@ -36,12 +36,15 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_connection(TokioIo::new(stream), how.service(Arc::clone(&connection)));
+        .serve_connection(
+            TokioIo::new(stream),
+            server.service(Arc::clone(&connection)),
+        );
 
     tokio::select! {
         served = &mut http => return served,
-        () = connection.fell_silent(how.head) => (),
-        () = how.stop.cancelled() => (),
+        () = connection.fell_silent(server.head) => (),
+        () = server.stop.cancelled() => (),
     }
     Pin::new(&mut http).graceful_shutdown();
     tokio::select! {
@@ -52,21 +55,21 @@ where
 
 /// Where hyper's tasks for single requests run: they end with the server, too.
 #[derive(Clone)]
-struct Requests {
-    how: Http,
+struct RequestTasks {
+    server: HttpServer,
     connection: Arc<Connection>,
 }
 
-impl<F> Executor<F> for Requests
+impl<F> Executor<F> for RequestTasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, request: F) {
-        let Self { how, connection } = self.clone();
-        self.how.tasks.spawn(async move {
+        let Self { server, connection } = self.clone();
+        self.server.tasks.spawn(async move {
             tokio::select! {
                 () = request => (),
-                () = how.abandoned(&connection) => (),
+                () = server.abandoned(&connection) => (),
             }
         });
     }

@@ -16,15 +16,15 @@ use tracing::debug;
 
 use super::{
     access_log::AccessLine,
-    answer::{Answer, InFlight},
     connection::Connection,
     received::Received,
+    response_body::{RequestInFlight, ResponseBody},
 };
 use crate::server::{journal::Journal, metrics::Metrics};
 
 /// How connections are served.
 #[derive(Clone)]
-pub(crate) struct Http {
+pub(crate) struct HttpServer {
     pub(crate) router: Router,
     /// Absent where HTTP is spoken in clear text.
     pub(crate) tls: Option<TlsAcceptor>,
@@ -45,7 +45,7 @@ pub(crate) struct Http {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Http {
+impl HttpServer {
     /// Completes when everything on this connection is to be dropped. Whoever is dropped then can
     /// tell why.
     pub(crate) async fn abandoned(&self, connection: &Connection) {
@@ -65,9 +65,12 @@ impl Http {
         connection: Arc<Connection>,
     ) -> impl Service<
         Request<Incoming>,
-        Response = Response<Answer>,
+        Response = Response<ResponseBody>,
         Error = Infallible,
-        Future: Future<Output = Result<Response<Answer>, Infallible>> + Send + Unpin + 'static,
+        Future: Future<Output = Result<Response<ResponseBody>, Infallible>>
+                    + Send
+                    + Unpin
+                    + 'static,
     > + use<> {
         let router = self.router.clone();
         service_fn(move |request| {
@@ -80,20 +83,20 @@ async fn answer(
     router: Router,
     connection: Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<ResponseBody>, Infallible> {
     let version = request.version();
-    let exchange = connection.request_arrived(version);
-    let number = exchange.request;
+    let context = connection.request_arrived(version);
+    let number = context.request;
     let path = request.uri().path().to_owned();
     let line = AccessLine::begin(request.method().clone(), path, number);
     let received = Arc::clone(&line.received);
-    let in_flight = InFlight::new(Arc::clone(&connection), number, line);
+    let in_flight = RequestInFlight::new(Arc::clone(&connection), number, line);
     let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| Body::new(Received::new(body, received)));
     if version == Version::HTTP_2 {
         as_in_http1(&mut request);
     }
-    request.extensions_mut().insert(exchange);
+    request.extensions_mut().insert(context);
     let mut response = router.oneshot(request).await?;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if refused && has_body && version < Version::HTTP_2 {

@@ -30,11 +30,11 @@ impl Socket {
     /// The first byte that the client sends, left to be read; none where it sends nothing.
     pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
-        let peeked = self.note_reset(self.stream.peek(&mut first).await)?;
+        let peeked = self.record_reset(self.stream.peek(&mut first).await)?;
         Ok((peeked > 0).then_some(first[0]))
     }
 
-    fn note_reset<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    fn record_reset<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
             && matches!(
                 error.kind(),
@@ -54,7 +54,7 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        Poll::Ready(self.note_reset(result))
+        Poll::Ready(self.record_reset(result))
     }
 }
 
@@ -65,7 +65,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        Poll::Ready(self.note_reset(result))
+        Poll::Ready(self.record_reset(result))
     }
 
     fn poll_write_vectored(
@@ -74,7 +74,7 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
-        Poll::Ready(self.note_reset(result))
+        Poll::Ready(self.record_reset(result))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,12 +19,12 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// What the server shows of itself: a chain of certificates, and the key of the first.
 #[derive(Clone)]
-pub struct Tls {
+pub struct TlsIdentity {
     config: Arc<ServerConfig>,
     self_signed: bool,
 }
 
-impl Tls {
+impl TlsIdentity {
     /// Takes TLS 1.2 and 1.3.
     ///
     /// # Errors
@@ -81,8 +81,8 @@ fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
 }
 
 /// Tells nothing of the key.
-impl fmt::Debug for Tls {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive()
+        f.debug_struct("TlsIdentity").finish_non_exhaustive()
     }
 }

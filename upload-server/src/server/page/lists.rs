@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::html::{escape, human_size, time};
-use crate::server::{history::Listed, name::Name, store::Entry};
+use crate::server::{history::UploadSummary, name::Name, store::ListedFile};
 
 /// The latest uploads. `more` stand before them, and these are the `older` ones; `can_get` says
 /// whether a file of this name is there to be had.
 pub(super) fn uploads(
-    uploads: &[Listed],
+    uploads: &[UploadSummary],
     more: bool,
     older: bool,
     can_get: impl Fn(&str) -> bool,
@@ -34,7 +34,7 @@ pub(super) fn uploads(
 }
 
 /// The files that there are.
-pub(super) fn files(entries: &[Entry], download: bool) -> String {
+pub(super) fn files(entries: &[ListedFile], download: bool) -> String {
     let rows: String = entries
         .iter()
         .map(|entry| file_row(entry, download))
@@ -50,7 +50,7 @@ fn section(id: &str, heading: &str, rows: &str, none: &str) -> String {
     format!("<h2 id=\"{id}\">{heading}</h2>\n{list}")
 }
 
-fn upload_row(upload: &Listed, can_get: impl Fn(&str) -> bool) -> String {
+fn upload_row(upload: &UploadSummary, can_get: impl Fn(&str) -> bool) -> String {
     let name = match &upload.name {
         Some(name) => named(name, can_get(name)),
         None => "<i>no name</i>".to_owned(),
@@ -76,7 +76,7 @@ fn upload_row(upload: &Listed, can_get: impl Fn(&str) -> bool) -> String {
     )
 }
 
-fn file_row(entry: &Entry, download: bool) -> String {
+fn file_row(entry: &ListedFile, download: bool) -> String {
     let name = named(entry.name.as_str(), download);
     let modified = Timestamp::try_from(entry.modified);
     let modified = modified.map(time).unwrap_or_default();

@@ -33,7 +33,7 @@ pub(crate) struct Directory {
 }
 
 /// What stands under a name, not followed where it is a link.
-pub(crate) struct Found {
+pub(crate) struct FileStat {
     pub(crate) is_file: bool,
     pub(crate) inode: u64,
     pub(crate) bytes: u64,
@@ -84,9 +84,9 @@ impl Directory {
     }
 
     /// What stands under a name, if anything.
-    pub(crate) fn find(&self, name: &str) -> io::Result<Option<Found>> {
+    pub(crate) fn find(&self, name: &str) -> io::Result<Option<FileStat>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Found::new(&stat))),
+            Ok(stat) => Ok(Some(FileStat::new(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -149,7 +149,7 @@ impl Directory {
     }
 }
 
-impl Found {
+impl FileStat {
     fn new(stat: &Stat) -> Self {
         let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();

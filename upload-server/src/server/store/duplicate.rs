@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_before_the_extension() {
+    fn numbers_precede_the_extension() {
         check("cat.png", "cat (1).png");
         check("cat", "cat (1)");
         check("a.b.c", "a.b (1).c");

@@ -20,7 +20,7 @@ use rustix::{
 use tracing::{info, warn};
 
 use super::directory::Directory;
-use crate::server::lock::lock;
+use crate::server::file_lock::lock;
 
 /// What the names of these files begin with. No file that a client names does.
 const PREFIX: &str = ".upload-";

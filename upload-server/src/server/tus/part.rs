@@ -11,16 +11,16 @@ use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial};
 use crate::{
     record::PartOfUpload,
     server::{
-        digest::{self, Asked, Digest},
+        digest::{self, Digest, RequestedDigests},
         error::Error,
-        intake::Whole,
+        intake::ReceivedFile,
         transfer::{Receipt, Transfer},
         writer::Writer,
     },
 };
 
 /// See the module.
-pub(super) struct Part {
+pub(super) struct PartRequest {
     pub(super) partial: Partial,
     pub(super) transfer: Transfer,
     /// Absent where no bytes come.
@@ -29,22 +29,22 @@ pub(super) struct Part {
 }
 
 /// How far an upload is, and what its client is told of the file once that is stored.
-pub(super) struct Reached {
+pub(super) struct PartReceived {
     pub(super) offset: u64,
     pub(super) receipt: Option<Receipt>,
 }
 
 impl Tus {
     /// Takes the part in; once the upload has all its bytes, the file is stored.
-    pub(super) async fn receive(&self, part: Part) -> Result<Reached, Error> {
+    pub(super) async fn receive(&self, part: PartRequest) -> Result<PartReceived, Error> {
         let tus = self.clone();
         let receiving = async move { tus.receive_to_the_end(part).await };
         let receiving = self.intake.finishing.track_future(receiving);
         tokio::spawn(receiving).await.map_err(io::Error::from)?
     }
 
-    async fn receive_to_the_end(&self, part: Part) -> Result<Reached, Error> {
-        let Part {
+    async fn receive_to_the_end(&self, part: PartRequest) -> Result<PartReceived, Error> {
+        let PartRequest {
             mut partial,
             mut transfer,
             body,
@@ -60,17 +60,17 @@ impl Tus {
                 off_the_runtime(move || partial.save().map(|()| partial).map_err(Error::from))
                     .await?;
         }
-        let asked = Asked::expecting(checksum);
+        let requested = RequestedDigests::expecting(checksum);
         let rest = partial.description.length.saturating_sub(offset);
         let received = match body {
             Some(body) => {
                 let writer = Writer::new(
                     partial.file()?,
-                    asked.digester(None),
+                    requested.digester(None),
                     self.intake.in_flight.clone(),
                 );
-                let over = &partial.session.over;
-                self.write(body, rest, writer, &asked, over, &mut transfer)
+                let superseded = &partial.session.superseded;
+                self.write(body, rest, writer, &requested, superseded, &mut transfer)
                     .await
             }
             None => Ok(()),
@@ -112,7 +112,7 @@ impl Tus {
             true => Some(self.finish(partial, transfer).await?),
             false => None,
         };
-        Ok(Reached { offset, receipt })
+        Ok(PartReceived { offset, receipt })
     }
 
     /// What arrives is written also where the rest does not.
@@ -121,15 +121,15 @@ impl Tus {
         body: Body,
         rest: u64,
         mut writer: Writer,
-        asked: &Asked,
-        over: &CancellationToken,
+        requested: &RequestedDigests,
+        superseded: &CancellationToken,
         transfer: &mut Transfer,
     ) -> Result<(), Error> {
         let mut body = body.into_data_stream();
         let broken = loop {
             let next = tokio::select! {
                 next = self.intake.in_time(body.next()) => next,
-                () = over.cancelled() => Err(TusError::TakenOver.into()),
+                () = superseded.cancelled() => Err(TusError::TakenOver.into()),
             };
             let chunk = match next {
                 Ok(Some(Ok(chunk))) => chunk,
@@ -155,7 +155,9 @@ impl Tus {
         if let Some(error) = broken {
             return Err(error);
         }
-        asked.check(&digests).map_err(|_| TusError::Checksum.into())
+        requested
+            .check(&digests)
+            .map_err(|_| TusError::Checksum.into())
     }
 
     /// Gives a file that is whole its name. Where it cannot have one, the upload is over.
@@ -164,12 +166,12 @@ impl Tus {
             Some(algorithm) => vec![digest::of_file(&partial.content()?, algorithm).await?],
             None => Vec::new(),
         };
-        let whole = Whole {
+        let received = ReceivedFile {
             file: partial.file()?,
             name: fields::name(&partial.description.metadata)?,
             digests,
         };
-        match self.intake.finish(whole, transfer).await {
+        match self.intake.finish(received, transfer).await {
             Ok((_, receipt)) => Ok(receipt),
             Err(error) => {
                 off_the_runtime(move || Ok(partial.remove())).await?;

@@ -20,10 +20,10 @@ use crate::{
     record::Upload,
     server::{
         error::Error,
-        lock::Locked,
+        file_lock::Locked,
         store::{
             Temporary,
-            directory::{Directory, Found},
+            directory::{Directory, FileStat},
         },
     },
 };
@@ -62,8 +62,8 @@ pub(crate) struct Description {
 }
 
 /// How far an upload is.
-pub(crate) enum State {
-    UnderWay(Box<Partial>),
+pub(crate) enum OpenedUpload {
+    Unfinished(Box<Partial>),
     Complete(Box<Description>),
 }
 
@@ -92,17 +92,17 @@ impl Partials {
     }
 
     /// Goes on with an upload.
-    pub(crate) fn open(&self, session: Session) -> Result<State, Error> {
+    pub(crate) fn open(&self, session: Session) -> Result<OpenedUpload, Error> {
         let bytes_name = bytes_name(&session.id);
         let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
             Ok(file) => {
                 let partial = self.lock(session, file, &bytes_name)?;
                 let modified = partial.file.metadata()?.modified()?;
-                (State::UnderWay(Box::new(partial)), modified)
+                (OpenedUpload::Unfinished(Box::new(partial)), modified)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (description, modified) = read(&self.directory, &session.id)?;
-                (State::Complete(Box::new(description)), modified)
+                (OpenedUpload::Complete(Box::new(description)), modified)
             }
             Err(error) => return Err(error.into()),
         };
@@ -129,7 +129,7 @@ impl Partials {
     }
 
     fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
-        let modified = |found: Option<Found>| found.map(|found| found.modified);
+        let modified = |found: Option<FileStat>| found.map(|found| found.modified);
         let Some(touched) = modified(self.directory.find(name)?) else {
             return Ok(None);
         };
@@ -306,7 +306,8 @@ mod tests {
         let locked = partials.open(Session::alone(id.clone()));
         assert!(matches!(locked, Err(Error::Tus(TusError::Locked))));
         drop(partial);
-        let Ok(State::UnderWay(partial)) = partials.open(Session::alone(id.clone())) else {
+        let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
+        else {
             panic!("it cannot be gone on with");
         };
         assert_eq!(partial.offset().unwrap(), 3);
@@ -326,7 +327,8 @@ mod tests {
         partial.description.unchecked_from = Some(4);
         partial.save().unwrap();
         drop(partial);
-        let Ok(State::UnderWay(partial)) = partials.open(Session::alone(id.clone())) else {
+        let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
+        else {
             panic!("it cannot be gone on with");
         };
         assert_eq!(partial.offset().unwrap(), 4);
@@ -342,7 +344,7 @@ mod tests {
         partial.file().unwrap().name_if_free("file").unwrap();
         assert!(matches!(
             partials.open(Session::alone(id.clone())),
-            Ok(State::Complete(_))
+            Ok(OpenedUpload::Complete(_))
         ));
     }
 

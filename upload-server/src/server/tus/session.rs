@@ -20,19 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The uploads that are being worked on.
 #[derive(Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<HashMap<Id, Place>>>);
+pub(crate) struct Sessions(Arc<Mutex<HashMap<Id, SessionSlot>>>);
 
 /// Where requests for one upload take turns.
-struct Place {
+struct SessionSlot {
     turn: Arc<Turn<()>>,
     /// Of the latest request.
-    over: CancellationToken,
+    superseded: CancellationToken,
 }
 
 /// A request's turn, until this is dropped.
 pub(crate) struct Session {
     /// Cancelled when another request takes over.
-    pub(crate) over: CancellationToken,
+    pub(crate) superseded: CancellationToken,
     pub(crate) id: Id,
     sessions: Sessions,
     turn: Option<OwnedMutexGuard<()>>,
@@ -41,21 +41,21 @@ pub(crate) struct Session {
 impl Sessions {
     /// Takes an upload over.
     pub(crate) async fn take(&self, id: &Id) -> Result<Session, TusError> {
-        let over = CancellationToken::new();
+        let superseded = CancellationToken::new();
         let turn = {
-            let mut places = self.places();
-            let place = places.entry(id.clone()).or_insert_with(|| Place {
+            let mut slots = self.slots();
+            let slot = slots.entry(id.clone()).or_insert_with(|| SessionSlot {
                 turn: Arc::default(),
-                over: over.clone(),
+                superseded: superseded.clone(),
             });
-            if Arc::strong_count(&place.turn) > 1 {
-                place.over.cancel();
+            if Arc::strong_count(&slot.turn) > 1 {
+                slot.superseded.cancel();
             }
-            place.over = over.clone();
-            Arc::clone(&place.turn)
+            slot.superseded = superseded.clone();
+            Arc::clone(&slot.turn)
         };
         let mut session = Session {
-            over,
+            superseded,
             id: id.clone(),
             sessions: self.clone(),
             turn: None,
@@ -65,7 +65,7 @@ impl Sessions {
         Ok(session)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<Id, Place>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Id, SessionSlot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +74,7 @@ impl Session {
     /// Without others to take turns with.
     pub(crate) fn alone(id: Id) -> Self {
         Self {
-            over: CancellationToken::new(),
+            superseded: CancellationToken::new(),
             id,
             sessions: Sessions::default(),
             turn: None,
@@ -84,11 +84,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut places = self.sessions.places();
+        let mut slots = self.sessions.slots();
         self.turn = None;
-        let unused = |place: &Place| Arc::strong_count(&place.turn) == 1;
-        if places.get(&self.id).is_some_and(unused) {
-            places.remove(&self.id);
+        let unused = |slot: &SessionSlot| Arc::strong_count(&slot.turn) == 1;
+        if slots.get(&self.id).is_some_and(unused) {
+            slots.remove(&self.id);
         }
     }
 }
@@ -98,21 +98,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_latest_has_the_word() {
+    async fn the_latest_request_wins() {
         let sessions = Sessions::default();
         let id = Id::new().unwrap();
         let first = sessions.take(&id).await.unwrap();
         let other = sessions.take(&Id::new().unwrap()).await.unwrap();
-        assert!(!first.over.is_cancelled());
+        assert!(!first.superseded.is_cancelled());
         let second = tokio::spawn({
             let (sessions, id) = (sessions.clone(), id.clone());
             async move { sessions.take(&id).await }
         });
-        first.over.cancelled().await;
+        first.superseded.cancelled().await;
         drop(first);
         let second = second.await.unwrap().unwrap();
-        assert!(!second.over.is_cancelled() && !other.over.is_cancelled());
+        assert!(!second.superseded.is_cancelled() && !other.superseded.is_cancelled());
         drop((second, other));
-        assert!(sessions.places().is_empty());
+        assert!(sessions.slots().is_empty());
     }
 }

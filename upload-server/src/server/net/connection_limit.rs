@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Crowd {
-    places: Arc<Semaphore>,
+pub(crate) struct ConnectionSlots {
+    permits: Arc<Semaphore>,
     silent: Mutex<Silent>,
 }
 
@@ -25,32 +25,32 @@ struct Silent {
 
 /// A connection's standing in the crowd.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Slot {
     /// Absent for those who have no place to give.
-    crowd: Option<Arc<Crowd>>,
+    slots: Option<Arc<ConnectionSlots>>,
     queued: Option<u64>,
     dismissed: CancellationToken,
     /// Given back with the standing, so that whoever is in the queue has one.
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Crowd {
-    pub(crate) fn new(places: usize) -> Self {
+impl ConnectionSlots {
+    pub(crate) fn new(permits: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
+            permits: Arc::new(Semaphore::new(permits)),
             silent: Mutex::default(),
         }
     }
 
     /// A place for a newcomer, for which somebody silent may have to go; none where nobody is.
-    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let places = || Arc::clone(&self.places);
-        if let Ok(place) = places().try_acquire_owned() {
-            return Some(place);
+    pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = || Arc::clone(&self.permits);
+        if let Ok(permit) = permits().try_acquire_owned() {
+            return Some(permit);
         }
         let (_, longest) = self.silent().queue.pop_first()?;
         longest.cancel();
-        places().acquire_owned().await.ok()
+        permits().acquire_owned().await.ok()
     }
 
     fn silent(&self) -> MutexGuard<'_, Silent> {
@@ -58,17 +58,20 @@ impl Crowd {
     }
 }
 
-impl Standing {
+impl Slot {
     /// A connection that has not said anything yet, with its place in a crowd or with another.
-    pub(crate) fn new(crowd: Option<Arc<Crowd>>, place: Option<OwnedSemaphorePermit>) -> Self {
-        let mut standing = Self {
-            crowd,
+    pub(crate) fn new(
+        slots: Option<Arc<ConnectionSlots>>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let mut slot = Self {
+            slots,
             queued: None,
             dismissed: CancellationToken::new(),
-            _place: place,
+            _permit: permit,
         };
-        standing.silent();
-        standing
+        slot.mark_silent();
+        slot
     }
 
     /// Cancelled when the connection has to make room.
@@ -77,11 +80,11 @@ impl Standing {
     }
 
     /// No request is under way any more.
-    pub(crate) fn silent(&mut self) {
-        let Some(crowd) = &self.crowd else {
+    pub(crate) fn mark_silent(&mut self) {
+        let Some(slots) = &self.slots else {
             return;
         };
-        let mut silent = crowd.silent();
+        let mut silent = slots.silent();
         silent.last += 1;
         let last = silent.last;
         silent.queue.insert(last, self.dismissed.clone());
@@ -89,15 +92,15 @@ impl Standing {
     }
 
     /// A request is under way.
-    pub(crate) fn busy(&mut self) {
-        if let (Some(crowd), Some(queued)) = (&self.crowd, self.queued.take()) {
-            crowd.silent().queue.remove(&queued);
+    pub(crate) fn mark_busy(&mut self) {
+        if let (Some(slots), Some(queued)) = (&self.slots, self.queued.take()) {
+            slots.silent().queue.remove(&queued);
         }
     }
 }
 
-impl Drop for Standing {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.busy();
+        self.mark_busy();
     }
 }

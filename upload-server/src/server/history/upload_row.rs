@@ -11,7 +11,7 @@ use tracing::error;
 use crate::{record::Upload, server::clock};
 
 /// An upload on its way into the database.
-pub(super) struct Row {
+pub(super) struct UploadRow {
     id: u64,
     upload: Upload,
     began: String,
@@ -21,14 +21,14 @@ pub(super) struct Row {
 
 /// An upload out of the database: a line of the control socket's `GET /history`.
 #[derive(Serialize)]
-pub(crate) struct Past {
+pub(crate) struct HistoryLine {
     began: String,
     ended: String,
     upload: Box<RawValue>,
     timelines: Vec<Box<RawValue>>,
 }
 
-impl Row {
+impl UploadRow {
     /// None for what is no record of ours.
     pub(super) fn new(upload: &Upload) -> Option<Self> {
         let record = serde_json::to_string(upload)
@@ -76,7 +76,7 @@ pub(super) fn before(
     database: &Connection,
     before: u64,
     limit: u32,
-) -> Result<Vec<Past>, rusqlite::Error> {
+) -> Result<Vec<HistoryLine>, rusqlite::Error> {
     let mut select = database.prepare(
         "SELECT id, began, ended, record FROM uploads WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
     )?;
@@ -89,7 +89,7 @@ pub(super) fn before(
     for row in rows {
         let (id, began, ended, record) = row?;
         let timelines = timelines(database, id)?.into_iter().filter_map(raw);
-        past.extend(raw(record).map(|upload| Past {
+        past.extend(raw(record).map(|upload| HistoryLine {
             began,
             ended,
             upload,

@@ -12,7 +12,7 @@ use std::{
 use axum::body::{Body, Bytes};
 use tokio_stream::{Stream, StreamExt};
 
-use super::error::Error;
+use crate::server::error::Error;
 
 /// The most bytes around the files: headers of parts, and fields that are not files.
 const MAX_WRAPPING: usize = 1024 * 1024;

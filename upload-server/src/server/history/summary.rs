@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::past;
+use super::upload_row;
 use crate::record::Upload;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct UploadSummary {
     pub(crate) id: u64,
     /// `None` where none was accepted.
     pub(crate) name: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Listed {
     pub(crate) has_timeline: bool,
 }
 
-impl Listed {
+impl UploadSummary {
     /// None for what has no id of ours.
     pub(crate) fn new(upload: &Upload, has_timeline: bool) -> Option<Self> {
         Some(Self {
@@ -32,7 +32,7 @@ impl Listed {
             bytes: upload.bytes,
             outcome: upload.outcome.to_string(),
             error: upload.error.clone(),
-            ended: past::ended(upload),
+            ended: upload_row::ended(upload),
             has_timeline,
         })
     }
@@ -43,7 +43,7 @@ pub(super) fn before(
     database: &Connection,
     before: u64,
     limit: u32,
-) -> Result<Vec<Listed>, rusqlite::Error> {
+) -> Result<Vec<UploadSummary>, rusqlite::Error> {
     let mut select = database.prepare(
         "SELECT id, name, bytes, outcome, error, ended,
          EXISTS (SELECT 1 FROM timelines WHERE upload = id)
@@ -51,7 +51,7 @@ pub(super) fn before(
     )?;
     let rows = select.query_map(params![before.cast_signed(), limit], |row| {
         let unsigned = |column| row.get(column).map(i64::cast_unsigned);
-        Ok(Listed {
+        Ok(UploadSummary {
             id: unsigned(0)?,
             name: row.get(1)?,
             bytes: unsigned(2)?,

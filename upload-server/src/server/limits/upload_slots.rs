@@ -10,7 +10,7 @@ use crate::server::error::Error;
 
 /// Places for uploads.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct UploadSlots {
     most: usize,
     most_per_client: usize,
     taken: Mutex<Taken>,
@@ -24,12 +24,12 @@ struct Taken {
 
 /// An upload's place, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct UploadSlot {
+    slots: Arc<UploadSlots>,
     client: IpAddr,
 }
 
-impl Places {
+impl UploadSlots {
     pub(crate) fn new(most: usize, most_per_client: usize) -> Self {
         Self {
             most,
@@ -39,7 +39,7 @@ impl Places {
     }
 
     /// A place for an upload of this client, if there is one.
-    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<Place, Error> {
+    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<UploadSlot, Error> {
         let client = network(client);
         let mut taken = self.taken();
         if taken.all >= self.most {
@@ -51,8 +51,8 @@ impl Places {
         }
         *of_client += 1;
         taken.all += 1;
-        Ok(Place {
-            places: Arc::clone(self),
+        Ok(UploadSlot {
+            slots: Arc::clone(self),
             client,
         })
     }
@@ -62,9 +62,9 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.slots.taken();
         taken.all -= 1;
         if let Some(of_client) = taken.by_client.get_mut(&self.client) {
             *of_client -= 1;
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn counts_all_and_each() {
-        let places = Arc::new(Places::new(3, 2));
-        let take = |client: &str| places.take(client.parse().unwrap());
+        let slots = Arc::new(UploadSlots::new(3, 2));
+        let take = |client: &str| slots.take(client.parse().unwrap());
         let first = take("192.0.2.1").unwrap();
         let _second = take("192.0.2.1").unwrap();
         assert!(matches!(take("192.0.2.1"), Err(Error::TooMany(2))));
@@ -101,13 +101,13 @@ mod tests {
         assert!(matches!(take("192.0.2.3"), Err(Error::Busy)));
         drop(first);
         assert!(take("192.0.2.1").is_ok());
-        assert_eq!(places.taken().by_client.len(), 2);
+        assert_eq!(slots.taken().by_client.len(), 2);
     }
 
     #[test]
     fn an_ipv6_network_is_one_client() {
-        let places = Arc::new(Places::new(9, 1));
-        let take = |client: &str| places.take(client.parse().unwrap());
+        let slots = Arc::new(UploadSlots::new(9, 1));
+        let take = |client: &str| slots.take(client.parse().unwrap());
         let _first = take("2001:db8::1").unwrap();
         assert!(take("2001:db8::ffff:1").is_err());
         assert!(take("2001:db8:0:1::1").is_ok());

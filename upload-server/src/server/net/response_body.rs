@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use super::{access_log::AccessLine, connection::Connection};
 
 /// A request that is being worked on, until this is dropped.
-pub(crate) struct InFlight {
+pub(crate) struct RequestInFlight {
     connection: Arc<Connection>,
     request: u32,
     line: AccessLine,
@@ -23,7 +23,7 @@ pub(crate) struct InFlight {
     answered: bool,
 }
 
-impl InFlight {
+impl RequestInFlight {
     /// `request` has arrived on this connection.
     pub(crate) fn new(connection: Arc<Connection>, request: u32, line: AccessLine) -> Self {
         Self {
@@ -35,17 +35,17 @@ impl InFlight {
     }
 
     /// The response's body, whose end or whose being dropped is the end of the request.
-    pub(crate) fn answer(mut self, status: StatusCode, body: Body) -> Answer {
+    pub(crate) fn answer(mut self, status: StatusCode, body: Body) -> ResponseBody {
         self.line.status = Some(status);
         self.answered = body.is_end_stream();
-        Answer {
+        ResponseBody {
             body,
             in_flight: self,
         }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         self.connection.request_over(self.request, self.answered);
         let took = self.line.end(&self.connection);
@@ -58,12 +58,12 @@ impl Drop for InFlight {
 }
 
 /// A response's body.
-pub(crate) struct Answer {
+pub(crate) struct ResponseBody {
     body: Body,
-    in_flight: InFlight,
+    in_flight: RequestInFlight,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -12,7 +12,7 @@ use hyper::body::{Frame, SizeHint};
 use super::{Limits, free_space::FreeSpace};
 
 /// How many bytes may come until the disk is looked at again.
-const LOOK_EVERY: u64 = 8 * 1024 * 1024;
+const CHECK_EVERY: u64 = 8 * 1024 * 1024;
 
 /// Why a body was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,11 +24,11 @@ pub(crate) enum Cut {
 }
 
 /// A request's body within its limits.
-pub(crate) struct Arriving {
+pub(crate) struct LimitedBody {
     body: Body,
     pace: Pace,
     space: FreeSpace,
-    since_look: u64,
+    since_check: u64,
 }
 
 /// Bytes that came while the server waited for nothing but them.
@@ -40,7 +40,7 @@ struct Pace {
     bytes: u64,
 }
 
-impl Arriving {
+impl LimitedBody {
     pub(crate) fn new(body: Body, limits: &Limits, space: FreeSpace) -> Self {
         Self {
             body,
@@ -52,15 +52,15 @@ impl Arriving {
                 bytes: 0,
             },
             space,
-            since_look: 0,
+            since_check: 0,
         }
     }
 
     fn check(&mut self, bytes: u64) -> Result<(), Cut> {
         self.pace.arrived(bytes)?;
-        self.since_look += bytes;
-        if self.since_look >= LOOK_EVERY {
-            self.since_look = 0;
+        self.since_check += bytes;
+        if self.since_check >= CHECK_EVERY {
+            self.since_check = 0;
             if !self.space.has_room_for(0) {
                 return Err(Cut::NoSpace);
             }
@@ -93,7 +93,7 @@ impl Pace {
     }
 }
 
-impl HttpBody for Arriving {
+impl HttpBody for LimitedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -132,13 +132,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_disk_is_looked_at_on_the_way() {
-        check(LOOK_EVERY - 1, true).await;
-        check(LOOK_EVERY, false).await;
+        check(CHECK_EVERY - 1, true).await;
+        check(CHECK_EVERY, false).await;
 
         async fn check(length: u64, passes: bool) {
             let body = Body::from(vec![0; usize::try_from(length).unwrap()]);
             let full = FreeSpace::new(std::env::temp_dir(), u64::MAX);
-            let body = Arriving::new(body, &Limits::default(), full);
+            let body = LimitedBody::new(body, &Limits::default(), full);
             let arrived = to_bytes(Body::new(body), usize::MAX).await;
             assert_eq!(arrived.is_ok(), passes, "{length}");
         }

@@ -37,27 +37,27 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// Who listens, and whether a tracer is attached.
-pub(crate) struct Events {
-    state: Mutex<Told>,
-    places: Arc<Semaphore>,
+pub(crate) struct Publisher {
+    state: Mutex<Published>,
+    listener_slots: Arc<Semaphore>,
 }
 
-struct Told {
+struct Published {
     tracers: usize,
     /// Absent once nothing will be told.
-    live: Option<broadcast::Sender<News>>,
+    live: Option<broadcast::Sender<Message>>,
 }
 
 /// An event, and its data as JSON.
 #[derive(Clone)]
-struct News {
+struct Message {
     name: &'static str,
     data: Arc<str>,
 }
 
 /// A timeline was handed in.
 #[derive(Serialize)]
-pub(crate) struct TimelineNews<'a> {
+pub(crate) struct TimelineEvent<'a> {
     pub(crate) upload: &'a str,
     /// The timeline's name for the connection.
     pub(crate) connection: Option<&'a str>,
@@ -69,32 +69,32 @@ pub(crate) struct TimelineNews<'a> {
 }
 
 #[derive(Serialize)]
-struct TracerNews {
+struct TracerEvent {
     attached: bool,
 }
 
 /// A tracer is attached for as long as this is held.
-pub(crate) struct Attached(Arc<Events>);
+pub(crate) struct AttachedTracer(Arc<Publisher>);
 
-impl Events {
+impl Publisher {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(Told {
+            state: Mutex::new(Published {
                 tracers: 0,
                 live: Some(broadcast::Sender::new(BACKLOG)),
             }),
-            places: Arc::new(Semaphore::new(LISTENERS)),
+            listener_slots: Arc::new(Semaphore::new(LISTENERS)),
         }
     }
 
     /// An upload came to its end.
     pub(crate) fn upload(&self, upload: &Upload) {
-        self.state().tell("upload", upload);
+        self.state().publish("upload", upload);
     }
 
     /// A timeline was handed in.
-    pub(crate) fn timeline(&self, timeline: &TimelineNews<'_>) {
-        self.state().tell("timeline", timeline);
+    pub(crate) fn timeline(&self, timeline: &TimelineEvent<'_>) {
+        self.state().publish("timeline", timeline);
     }
 
     /// Whether a tracer is attached.
@@ -113,34 +113,34 @@ impl Events {
         state.tracers = change(state.tracers);
         let attached = state.tracers > 0;
         if attached != before {
-            state.tell("tracer", &TracerNews { attached });
+            state.publish("tracer", &TracerEvent { attached });
         }
     }
 
     /// What is so now, and what will follow.
-    fn listen(&self) -> (News, broadcast::Receiver<News>) {
+    fn listen(&self) -> (Message, broadcast::Receiver<Message>) {
         let state = self.state();
         let attached = state.tracers > 0;
-        let now = News::new("tracer", &TracerNews { attached });
+        let now = Message::new("tracer", &TracerEvent { attached });
         let live = state.live.as_ref().map(broadcast::Sender::subscribe);
         (now, live.unwrap_or_else(|| broadcast::channel(1).1))
     }
 
-    fn state(&self) -> MutexGuard<'_, Told> {
+    fn state(&self) -> MutexGuard<'_, Published> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
-    fn tell(&self, name: &'static str, data: &impl Serialize) {
+impl Published {
+    fn publish(&self, name: &'static str, data: &impl Serialize) {
         if let Some(live) = self.live.as_ref().filter(|live| live.receiver_count() > 0) {
             // An error says that the last listener has just gone.
-            let _ = live.send(News::new(name, data));
+            let _ = live.send(Message::new(name, data));
         }
     }
 }
 
-impl News {
+impl Message {
     fn new(name: &'static str, data: &impl Serialize) -> Self {
         Self {
             name,
@@ -149,14 +149,14 @@ impl News {
     }
 }
 
-impl Attached {
-    pub(crate) fn new(events: Arc<Events>) -> Self {
-        events.tracers_changed(|tracers| tracers + 1);
-        Self(events)
+impl AttachedTracer {
+    pub(crate) fn new(publisher: Arc<Publisher>) -> Self {
+        publisher.tracers_changed(|tracers| tracers + 1);
+        Self(publisher)
     }
 }
 
-impl Drop for Attached {
+impl Drop for AttachedTracer {
     fn drop(&mut self) {
         let left = |tracers: usize| tracers.saturating_sub(1);
         self.0.tracers_changed(left);
@@ -165,33 +165,34 @@ impl Drop for Attached {
 
 /// What `/events` is made of.
 #[derive(Clone)]
-pub(crate) struct Listening {
-    pub(crate) events: Arc<Events>,
+pub(crate) struct EventsRoute {
+    pub(crate) publisher: Arc<Publisher>,
     /// Whether everybody may know of all uploads: else only that they were traced is told.
     pub(crate) uploads: bool,
 }
 
 /// The stream of events.
-pub(crate) async fn events(State(listening): State<Listening>) -> Result<Response, Error> {
-    let place = Arc::clone(&listening.events.places).try_acquire_owned();
-    let place = place.map_err(|_| Error::Busy)?;
-    let stream = stream(&listening, place);
+pub(crate) async fn events(State(route): State<EventsRoute>) -> Result<Response, Error> {
+    let slot = Arc::clone(&route.publisher.listener_slots).try_acquire_owned();
+    let slot = slot.map_err(|_| Error::Busy)?;
+    let stream = stream(&route, slot);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT);
     Ok(([UNBUFFERED], Sse::new(stream).keep_alive(heartbeat)).into_response())
 }
 
 /// Ends where the listener is too far behind.
 fn stream(
-    listening: &Listening,
-    place: OwnedSemaphorePermit,
+    route: &EventsRoute,
+    slot: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
-    let (now, live) = listening.events.listen();
-    let uploads = listening.uploads;
+    let (now, live) = route.publisher.listen();
+    let uploads = route.uploads;
     let live = BroadcastStream::new(live).map_while(Result::ok);
-    let news = tokio_stream::once(now).chain(live);
-    news.filter(move |news| uploads || news.name != "upload")
-        .map(move |news| {
-            let _listens = &place;
-            Ok(Event::default().event(news.name).data(&news.data))
+    let messages = tokio_stream::once(now).chain(live);
+    messages
+        .filter(move |message| uploads || message.name != "upload")
+        .map(move |message| {
+            let _listens = &slot;
+            Ok(Event::default().event(message.name).data(&message.data))
         })
 }
