@@ -88,7 +88,7 @@ const scenarios = {
     await item(page, "large.bin").and(page.locator(".complete")).waitFor();
   },
 
-  async says_why_not(browser) {
+  async shows_why_an_upload_failed(browser) {
     const { page } = browser;
     await page.goto(url);
     // The server takes 1 MB, and no name twice.
@@ -98,16 +98,16 @@ const scenarios = {
     await item(page, "taken").and(page.locator(".complete")).waitFor();
     await page.getByRole("button", { name: "Hide" }).click();
     await drop(browser.context, page, [...files, join(directory, "folder")]);
-    const says = (name, words) => state(page, name).getByText(words).waitFor();
-    await says("taken", "Not stored: a file of this name is stored already");
-    await says(".hidden", "Not stored: the name is not accepted: it begins with a '.'");
-    await says("large.bin", "Not stored: it has 2.0 MB, and this server takes 1.0 MB at most");
-    await says("folder", "Not stored: it is a folder, or cannot be read");
+    const shows = (name, words) => state(page, name).getByText(words).waitFor();
+    await shows("taken", "Not stored: a file of this name is stored already");
+    await shows(".hidden", "Not stored: the name is not accepted: it begins with a '.'");
+    await shows("large.bin", "Not stored: it has 2.0 MB, and this server takes 1.0 MB at most");
+    await shows("folder", "Not stored: it is a folder, or cannot be read");
     await look(browser, shots, "refused");
   },
 
   /** What nobody saw is not drawn. */
-  async says_that_nobody_traced(browser) {
+  async shows_that_no_tracer_is_attached(browser) {
     const { page } = browser;
     await page.goto(url);
     await page.getByText("No tracer is attached").waitFor();

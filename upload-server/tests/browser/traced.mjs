@@ -14,13 +14,13 @@ const LIMIT_MS = 500;
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-function tell(what) {
+function report(what) {
   console.log(JSON.stringify(what));
 }
 
 /** Has the caller do something, and waits until it is done. */
 async function ask(what) {
-  tell({ ask: what });
+  report({ ask: what });
   await answers.next();
 }
 
@@ -51,7 +51,7 @@ async function waited(page, names) {
   const seen = await page.evaluate(() => globalThis.seen);
   for (const name of names) {
     const ms = Math.max(seen[name].shown - seen[name].ended, 0);
-    tell({ name, timeline_after_ms: Math.round(ms * 10) / 10 });
+    report({ name, timeline_after_ms: Math.round(ms * 10) / 10 });
     assert.ok(ms < LIMIT_MS, `${name}: the timeline came after ${ms} ms`);
   }
 }
@@ -66,7 +66,7 @@ async function addresses(page, names) {
 async function open(page, address) {
   await page.goto(address);
   const record = await page.evaluate(async () => (await fetch(`${location.href}.json`)).json());
-  tell({ upload: record.upload.id, timelines: record.timelines });
+  report({ upload: record.upload.id, timelines: record.timelines });
   return record;
 }
 
@@ -164,7 +164,7 @@ const scenarios = {
       await shown.getByText("aborted", { exact: true }).waitFor();
       await shown.getByText("The upload was cut short").waitFor();
       await shown.getByText(who).waitFor();
-      tell({ name, closed: await shown.getByText(who).innerText() });
+      report({ name, closed: await shown.getByText(who).innerText() });
     }
     await look(browser, shots, "aborted-here");
     const ways = await addresses(page, names);
@@ -219,7 +219,7 @@ const scenarios = {
     await page.getByText("termination: the client closed first").first().waitFor();
     assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
     await page.locator(".step:focus").getByText("SYN-ACK").waitFor();
-    tell({ upload: "1", timelines: [] });
+    report({ upload: "1", timelines: [] });
   },
 };
 

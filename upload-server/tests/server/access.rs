@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::{
     client::{Client, content},
-    process::{PROGRAM, Running, curl, refusal, refusal_and_status, tempdir},
+    process::{PROGRAM, Running, curl, refusal, refusal_and_status, stderr, tempdir},
 };
 
 const TOKEN: &str = "kX1vQ8m2Zr7Lp4Wd";
@@ -23,21 +23,21 @@ fn token_file(root: &Path) -> String {
 }
 
 #[tokio::test]
-async fn other_machines_are_let_in_only_if_that_is_said() {
+async fn other_machines_need_a_token_or_public() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:5000"] {
-        let (status, says) = refusal_and_status(&["--listen", address]).await;
-        assert_eq!(status, Some(2), "{says}");
+        let (status, stderr) = refusal_and_status(&["--listen", address]).await;
+        assert_eq!(status, Some(2), "{stderr}");
         assert!(
-            says.starts_with(&format!(
+            stderr.starts_with(&format!(
                 "upload-server: {address} can be reached from other"
             )),
-            "{says}"
+            "{stderr}"
         );
         assert!(
-            says.contains("--token-file") && says.contains("--public"),
-            "{says}"
+            stderr.contains("--token-file") && stderr.contains("--public"),
+            "{stderr}"
         );
-        assert_eq!(says.lines().count(), 1, "{says}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
     let root = tempdir();
     let token = token_file(root.path());
@@ -48,7 +48,7 @@ async fn other_machines_are_let_in_only_if_that_is_said() {
     let address = ([127, 0, 0, 1], server.address.port()).into();
     let mut client = Client::connect(address).await;
     assert_eq!(client.put("file", b"content").await.status, 201);
-    assert!(!said(root.path()).contains("clear text"));
+    assert!(!stderr(root.path()).contains("clear text"));
 }
 
 #[tokio::test]
@@ -56,10 +56,13 @@ async fn the_token_is_a_file_of_its_own() {
     let root = tempdir();
     let token = token_file(root.path());
     let check = async |expected: &str| {
-        let says = refusal(&["--token-file", &token]).await;
-        assert!(says.contains(expected) && says.contains(&token), "{says}");
-        assert!(!says.contains(TOKEN), "{says}");
-        assert_eq!(says.lines().count(), 1, "{says}");
+        let stderr = refusal(&["--token-file", &token]).await;
+        assert!(
+            stderr.contains(expected) && stderr.contains(&token),
+            "{stderr}"
+        );
+        assert!(!stderr.contains(TOKEN), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     };
     for mode in [0o604, 0o644, 0o602] {
         fs::set_permissions(&token, Permissions::from_mode(mode)).unwrap();
@@ -101,18 +104,14 @@ async fn curl_shows_the_token_and_no_log_does() {
         .output();
     assert!(!refused.await.unwrap().status.success());
 
-    let said = said(root.path());
+    let stderr = stderr(root.path());
     assert!(
-        said.contains("the token crosses the network in clear text"),
-        "{said}"
+        stderr.contains("the token crosses the network in clear text"),
+        "{stderr}"
     );
-    assert!(said.contains("TRACE"));
+    assert!(stderr.contains("TRACE"));
     // As it is, and in base64 after a colon.
-    assert!(!said.contains(TOKEN) && !said.contains("OmtYMXZROG0yWnI3THA0V2Q"));
-}
-
-fn said(root: &Path) -> String {
-    fs::read_to_string(root.join("stderr")).unwrap()
+    assert!(!stderr.contains(TOKEN) && !stderr.contains("OmtYMXZROG0yWnI3THA0V2Q"));
 }
 
 #[tokio::test]

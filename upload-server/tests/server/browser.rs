@@ -36,8 +36,8 @@ async fn browse(address: SocketAddr, scenario: &str) {
         .kill_on_drop(true)
         .output();
     let output = timeout(LIMIT, running).await.unwrap().unwrap();
-    let says = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{scenario}: {says}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{scenario}: {stderr}");
 }
 
 #[tokio::test]
@@ -80,17 +80,21 @@ async fn goes_on_after_a_reload() {
 }
 
 #[tokio::test]
-async fn says_why_not() {
+async fn shows_why_an_upload_failed() {
     let server = TestServer::start_with(|config| {
         config.on_duplicate = OnDuplicate::Error;
         config.limits.max_size = Some(1_000_000);
     });
-    browse(server.await.address, "says_why_not").await;
+    browse(server.await.address, "shows_why_an_upload_failed").await;
 }
 
 #[tokio::test]
-async fn says_that_nobody_traced() {
-    browse(TestServer::start().await.address, "says_that_nobody_traced").await;
+async fn shows_that_no_tracer_is_attached() {
+    browse(
+        TestServer::start().await.address,
+        "shows_that_no_tracer_is_attached",
+    )
+    .await;
 }
 
 #[tokio::test]

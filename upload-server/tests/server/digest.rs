@@ -93,7 +93,7 @@ async fn one_that_cannot_be_read_is_refused_and_an_unknown_one_is_not() {
 }
 
 #[tokio::test]
-async fn is_told_to_who_wants_it() {
+async fn is_sent_on_request() {
     let server = TestServer::start().await;
     let mut feed = server.feed().await;
     let content = content(LENGTH);
@@ -141,7 +141,7 @@ async fn is_that_of_each_part_of_a_form() {
 }
 
 #[tokio::test]
-async fn is_computed_of_everything_if_that_is_said() {
+async fn is_computed_for_every_file_with_the_option() {
     let root = tempdir();
     let server = Running::start_with(&["--sha256"], root.path()).await;
     let mut client = Client::connect(server.address).await;

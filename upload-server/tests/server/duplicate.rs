@@ -116,7 +116,7 @@ async fn of_two_that_race() {
 
 /// Without an order: whatever happens, each client that is told so has its file.
 #[tokio::test]
-async fn many_at_once_are_all_told_the_truth() {
+async fn many_at_once_get_correct_answers() {
     for on_duplicate in [OnDuplicate::Error, OnDuplicate::Rename] {
         let server = serve(on_duplicate).await;
         let mut clients = Vec::new();
@@ -153,7 +153,7 @@ async fn many_at_once_are_all_told_the_truth() {
 }
 
 #[tokio::test]
-async fn as_the_command_line_says() {
+async fn follows_the_command_line() {
     for (arguments, status) in [
         (vec![], 201),
         (vec!["--on-duplicate", "rename"], 201),

@@ -77,7 +77,7 @@ pub(crate) async fn hand_in(server: &TestServer, id: &str, timeline: &Value) {
 }
 
 #[tokio::test]
-async fn tells_of_uploads_timelines_and_the_tracer() {
+async fn sends_uploads_timelines_and_tracer_changes() {
     let server = TestServer::start().await;
     let (status, mut listener) = Listener::connect(&server).await;
     assert_eq!(status, 200);
@@ -119,7 +119,7 @@ async fn the_end_of_the_server_ends_the_tracers_request() {
 }
 
 #[tokio::test]
-async fn no_listing_tells_of_no_upload() {
+async fn no_listing_hides_uploads() {
     let server = TestServer::start_with(|config| config.access.offer.listing = false).await;
     let (_, mut listener) = Listener::connect(&server).await;
     listener.expect("tracer").await;

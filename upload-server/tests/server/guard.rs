@@ -212,7 +212,7 @@ async fn every_answer_is_shut_to_other_pages() {
 }
 
 #[tokio::test]
-async fn browsers_are_told_to_insist_on_tls_that_all_trust() {
+async fn a_publicly_trusted_certificate_comes_with_hsts() {
     check(vouched_for(), "files.example", true).await;
     check(vouched_for(), "localhost", false).await;
     check(vouched_for(), "127.0.0.1", false).await;
@@ -227,10 +227,10 @@ async fn browsers_are_told_to_insist_on_tls_that_all_trust() {
             .await;
         let response = client.response().await;
         assert_eq!(response.status, 200);
-        let told = response
+        let sent = response
             .head
             .contains("strict-transport-security: max-age=");
-        assert_eq!(told, expected, "{host}");
+        assert_eq!(sent, expected, "{host}");
     }
 }
 

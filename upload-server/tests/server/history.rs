@@ -13,7 +13,7 @@ use upload_server::record::{FeedLine, Outcome, Upload};
 use crate::{
     client::{Client, expecting_put_head},
     feed::Feed,
-    process::{Running, control, tempdir},
+    process::{Running, control, stderr, tempdir},
     test_server::within_limit,
 };
 
@@ -43,10 +43,6 @@ pub(crate) async fn history(root: &Path, query: &str) -> Vec<(Upload, Value)> {
         )
     });
     lines.collect()
-}
-
-fn said(root: &Path) -> String {
-    fs::read_to_string(root.join("stderr")).unwrap()
 }
 
 async fn put(server: &Running, name: &str) -> String {
@@ -160,7 +156,7 @@ async fn has_the_timelines_of_each_connection() {
 }
 
 #[tokio::test]
-async fn is_as_long_as_it_is_told() {
+async fn keeps_as_many_uploads_as_configured() {
     let root = tempdir();
     for (keep, kept) in [("2", 2), ("0", 0)] {
         let server = Running::start_with(&["--history", keep], root.path()).await;
@@ -168,7 +164,7 @@ async fn is_as_long_as_it_is_told() {
             put(&server, name).await;
         }
         assert_eq!(history(root.path(), "").await.len(), kept, "{keep}");
-        assert!(!said(root.path()).contains("no history"));
+        assert!(!stderr(root.path()).contains("no history"));
         assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
     }
 }
@@ -182,10 +178,10 @@ async fn uploads_are_taken_without_it() {
     let arguments = ["--state", below.to_str().unwrap()];
     let server = Running::start_with(&arguments, root.path()).await;
     assert_eq!(put(&server, "file").await, "1");
-    let says = said(root.path());
+    let stderr = stderr(root.path());
     assert!(
-        says.contains("upload-server: no history is kept in ") && says.contains("--history 0"),
-        "{says}"
+        stderr.contains("upload-server: no history is kept in ") && stderr.contains("--history 0"),
+        "{stderr}"
     );
     assert_eq!(history(root.path(), "").await.len(), 0);
 }
@@ -198,10 +194,10 @@ async fn is_one_servers() {
     let other = tempdir();
     let arguments = ["--state", state.to_str().unwrap()];
     let second = Running::start_with(&arguments, other.path()).await;
-    let says = said(other.path());
+    let stderr = stderr(other.path());
     assert!(
-        says.contains("another server keeps its own there"),
-        "{says}"
+        stderr.contains("another server keeps its own there"),
+        "{stderr}"
     );
     put(&second, "second").await;
     put(&first, "first").await;

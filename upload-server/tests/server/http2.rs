@@ -155,7 +155,7 @@ async fn a_file_waits_for_the_response_of_its_own_request() {
 }
 
 #[tokio::test]
-async fn a_file_whose_response_never_came_says_so() {
+async fn a_file_without_a_response_has_no_status() {
     let server = serve(NEVER).await;
     let mut feed = server.feed().await;
     let mut client = connect(&server).await;

@@ -4,7 +4,6 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
-    path::Path,
     process::Stdio,
 };
 
@@ -18,7 +17,7 @@ use upload_server::{
 use crate::{
     client::{Client, Response, chunked_put_head, content, expecting_put_head, put_head},
     feed::Feed,
-    process::{PROGRAM, Running, control, curl, tempdir},
+    process::{PROGRAM, Running, control, curl, stderr, tempdir},
     test_server::{TestServer, within_limit},
 };
 
@@ -54,7 +53,7 @@ async fn health_is_no_secret() {
 }
 
 #[tokio::test]
-async fn files_may_be_called_like_what_the_server_tells() {
+async fn files_may_have_the_names_of_endpoints() {
     let server = TestServer::start().await;
     let mut client = server.connect().await;
     for name in ["healthz", "metrics"] {
@@ -133,13 +132,13 @@ async fn each_request_has_its_line_in_the_log() {
     assert_eq!(client.response().await.status, 405);
     assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
 
-    let said = said(root.path());
-    let lines: Vec<_> = said
+    let stderr = stderr(root.path());
+    let lines: Vec<_> = stderr
         .lines()
         .filter(|line| line.contains(" request "))
         .collect();
     let [put, get] = lines[..] else {
-        panic!("{said}");
+        panic!("{stderr}");
     };
     let (client, cookie) = (upload.client, upload.cookie);
     for part in [
@@ -158,7 +157,7 @@ async fn each_request_has_its_line_in_the_log() {
         get.contains("method=GET") && get.contains("status=405"),
         "{get}"
     );
-    assert!(!said.contains("in-the-query"), "{said}");
+    assert!(!stderr.contains("in-the-query"), "{stderr}");
 }
 
 #[tokio::test]
@@ -170,7 +169,7 @@ async fn a_second_signal_ends_it_at_once() {
     client.send(expecting_put_head("file", 10)).await;
     assert_eq!(client.response().await.status, 100);
     server.signal(Signal::TERM);
-    assert_eq!(server.next_news().await, "STOPPING=1\n");
+    assert_eq!(server.next_notification().await, "STOPPING=1\n");
     client.send("half ").await;
     server.signal(Signal::TERM);
     assert_eq!(server.end().await, Some(0));
@@ -222,7 +221,7 @@ async fn takes_the_sockets_that_systemd_opened() {
 }
 
 #[tokio::test]
-async fn listens_where_it_is_told_besides() {
+async fn listens_on_passed_and_configured_addresses() {
     let root = tempdir();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -244,13 +243,9 @@ async fn passed_sockets_are_judged_as_its_own() {
     async fn check(descriptor: OwnedFd, status: i32, expected: &str) {
         let output = passing(descriptor).kill_on_drop(true).output();
         let output = within_limit(output).await.unwrap();
-        let says = String::from_utf8(output.stderr).unwrap();
-        assert!(says.contains(expected), "{says}");
-        assert_eq!(says.lines().count(), 1, "{says}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(expected), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert_eq!(output.status.code(), Some(status));
     }
-}
-
-fn said(root: &Path) -> String {
-    fs::read_to_string(root.join("stderr")).unwrap()
 }

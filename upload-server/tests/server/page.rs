@@ -199,7 +199,7 @@ async fn no_script_misses_another() {
 }
 
 #[tokio::test]
-async fn says_what_is_taken() {
+async fn shows_the_size_limit() {
     let server = TestServer::start_with(|config| config.limits.max_size = Some(2_500_000)).await;
     let page = get(&server, "/").await;
     assert!(page.text().contains("The largest file taken has 2.5 MB."));

@@ -28,7 +28,7 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
     /// What the server tells systemd.
-    news: UnixDatagram,
+    notifications: UnixDatagram,
 }
 
 impl Running {
@@ -45,13 +45,13 @@ impl Running {
     pub(crate) async fn start_as(mut command: Command, root: &Path) -> Self {
         let ready_path = root.join("ready");
         let _ = fs::remove_file(&ready_path);
-        let news = UnixDatagram::bind(&ready_path).unwrap();
+        let notifications = UnixDatagram::bind(&ready_path).unwrap();
         let child = with_arguments(&mut command, root)
             .env("NOTIFY_SOCKET", ready_path)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let message = heard(&news).await;
+        let message = receive(&notifications).await;
         assert!(message.contains("READY=1\n"), "{message}");
         let (_, url) = message.split_once("STATUS=listening on http").unwrap();
         let (_, address) = url.split_once("://").unwrap();
@@ -59,7 +59,7 @@ impl Running {
         Self {
             child,
             address,
-            news,
+            notifications,
         }
     }
 
@@ -73,8 +73,8 @@ impl Running {
     }
 
     /// The next thing that the server tells systemd.
-    pub(crate) async fn next_news(&self) -> String {
-        heard(&self.news).await
+    pub(crate) async fn next_notification(&self) -> String {
+        receive(&self.notifications).await
     }
 
     pub(crate) async fn end(mut self) -> Option<i32> {
@@ -87,9 +87,11 @@ impl Running {
     }
 }
 
-async fn heard(news: &UnixDatagram) -> String {
+async fn receive(notifications: &UnixDatagram) -> String {
     let mut message = vec![0; 4096];
-    let length = within_limit(news.recv(&mut message)).await.unwrap();
+    let length = within_limit(notifications.recv(&mut message))
+        .await
+        .unwrap();
     String::from_utf8(message[..length].to_vec()).unwrap()
 }
 
@@ -113,6 +115,11 @@ fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command 
 
 pub(crate) fn control(root: &Path) -> PathBuf {
     root.join("control")
+}
+
+/// The server's log so far.
+pub(crate) fn stderr(root: &Path) -> String {
+    fs::read_to_string(root.join("stderr")).unwrap()
 }
 
 pub(crate) fn tempdir() -> TempDir {
@@ -210,13 +217,13 @@ async fn takes_over_from_a_dead_server_only() {
     drop(UnixListener::bind(control(root.path())).unwrap());
     let _server = Running::start(root.path()).await;
 
-    let says = refusal(&["--control", control(root.path()).to_str().unwrap()]).await;
-    assert!(says.contains("another server answers at"), "{says}");
+    let stderr = refusal(&["--control", control(root.path()).to_str().unwrap()]).await;
+    assert!(stderr.contains("another server answers at"), "{stderr}");
     Feed::open(&control(root.path())).await;
 }
 
 #[tokio::test]
-async fn says_in_one_sentence_why_it_does_not_start() {
+async fn a_failed_start_has_a_one_line_reason() {
     let root = tempdir();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_address = taken.local_addr().unwrap().to_string();
@@ -256,20 +263,20 @@ async fn says_in_one_sentence_why_it_does_not_start() {
     .await;
 
     async fn check(arguments: &[&str], expected: &str) {
-        let says = refusal(arguments).await;
+        let stderr = refusal(arguments).await;
         assert!(
-            says.starts_with("upload-server: ") && says.contains(expected),
-            "{says}"
+            stderr.starts_with("upload-server: ") && stderr.contains(expected),
+            "{stderr}"
         );
-        assert_eq!(says.lines().count(), 1, "{says}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
 
 /// What the server says when it does not start with these arguments, and fitting others.
 pub(crate) async fn refusal(arguments: &[&str]) -> String {
-    let (status, says) = refusal_and_status(arguments).await;
-    assert_eq!(status, Some(1), "{says}");
-    says
+    let (status, stderr) = refusal_and_status(arguments).await;
+    assert_eq!(status, Some(1), "{stderr}");
+    stderr
 }
 
 /// The same with the exit status.
@@ -294,12 +301,12 @@ pub(crate) async fn refusal_and_status(arguments: &[&str]) -> (Option<i32>, Stri
     let output = within_limit(output).await.unwrap();
     assert!(output.stdout.is_empty());
     assert!(!control(root.path()).exists(), "a socket file is left");
-    let says = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), says)
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
 }
 
 #[tokio::test]
-async fn a_usage_error_is_told_from_a_failure() {
+async fn a_usage_error_has_its_own_exit_status() {
     check(&["--max-size", "lots"]).await;
     check(&["--tls", "--cert", "a", "--key", "b"]).await;
     check(&["--cert", "a"]).await;

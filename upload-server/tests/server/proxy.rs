@@ -45,12 +45,12 @@ async fn carry(mut client: TcpStream, server: SocketAddr, cut: u64) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;
     };
-    let (client_sends, mut client_hears) = client.split();
-    let (mut server_sends, mut server_hears) = server.split();
-    let mut client_sends = client_sends.take(cut);
+    let (from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let mut from_client = from_client.take(cut);
     // Whichever ends first ends both.
     tokio::select! {
-        _ = copy(&mut client_sends, &mut server_hears) => (),
-        _ = copy(&mut server_sends, &mut client_hears) => (),
+        _ = copy(&mut from_client, &mut to_server) => (),
+        _ = copy(&mut from_server, &mut to_client) => (),
     }
 }

@@ -200,7 +200,7 @@ async fn a_failed_handshake_has_its_line() {
 }
 
 #[tokio::test]
-async fn clear_text_is_told_to_use_tls() {
+async fn clear_text_gets_a_hint_to_use_tls() {
     let trust = Trust::new();
     let server = trust.serve(|_| ()).await;
     let mut feed = server.feed().await;
@@ -247,7 +247,7 @@ async fn curl_trusts_the_certificate_that_the_server_made() {
             assert_eq!(feed.upload().await.outcome, Outcome::Complete);
             feed.connection().await;
         }
-        fingerprints.push(fingerprint_said(root.path()));
+        fingerprints.push(printed_fingerprint(root.path()));
         assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
     }
     assert_eq!(fingerprints[0], fingerprints[1]);
@@ -267,9 +267,9 @@ async fn curl_trusts_the_certificate_that_the_server_made() {
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
 }
 
-fn fingerprint_said(root: &Path) -> String {
-    let said = fs::read_to_string(root.join("stderr")).unwrap();
-    let (_, fingerprint) = said.split_once("SHA-256 fingerprint ").unwrap();
+fn printed_fingerprint(root: &Path) -> String {
+    let stderr = fs::read_to_string(root.join("stderr")).unwrap();
+    let (_, fingerprint) = stderr.split_once("SHA-256 fingerprint ").unwrap();
     fingerprint.lines().next().unwrap().to_owned()
 }
 
@@ -296,8 +296,8 @@ async fn takes_a_certificate_and_its_key() {
     check("/missing", key, "cannot read a certificate from").await;
 
     async fn check(certificate: &str, key: &str, expected: &str) {
-        let says = refusal(&["--cert", certificate, "--key", key]).await;
-        assert!(says.contains(expected), "{says}");
-        assert_eq!(says.lines().count(), 1, "{says}");
+        let stderr = refusal(&["--cert", certificate, "--key", key]).await;
+        assert!(stderr.contains(expected), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }

@@ -263,7 +263,7 @@ async fn is_taken_back_or_lapses() {
 }
 
 #[tokio::test]
-async fn the_latest_request_has_the_word() {
+async fn the_latest_request_wins() {
     let server = TestServer::start().await;
     let content = content(LENGTH);
     let target = create(server.address, "file", LENGTH).await;
@@ -282,7 +282,7 @@ async fn the_latest_request_has_the_word() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong() {
+async fn refuses_malformed_requests() {
     let server = TestServer::start_with(|config| {
         config.limits.max_size = Some(LENGTH as u64);
         config.on_duplicate = OnDuplicate::Error;
@@ -332,7 +332,7 @@ async fn says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn tells_what_it_can() {
+async fn reports_its_capabilities() {
     let server = TestServer::start_with(|config| config.limits.max_size = Some(7)).await;
     let response = ask(server.address, "OPTIONS", "/tus/").await;
     assert_eq!(response.status, 204);
@@ -345,7 +345,7 @@ async fn tells_what_it_can() {
 }
 
 #[tokio::test]
-async fn another_method_says_the_same() {
+async fn takes_a_method_override() {
     let server = TestServer::start().await;
     let target = create(server.address, "file", 3).await;
     let mut client = server.connect().await;

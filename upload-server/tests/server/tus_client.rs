@@ -75,16 +75,20 @@ async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
     assert_eq!(end, length as u64);
     // Each part was told as it ended, when its response was still to come.
     assert_eq!(parts.len(), upload.connections.len());
-    for (told, part) in parts.iter().zip(&upload.connections) {
-        assert_eq!(told.resumable, parts[0].resumable);
-        assert_eq!(told.name.as_deref(), Some("naïve.bin"));
-        assert_eq!(told.length, length as u64);
+    for (published, part) in parts.iter().zip(&upload.connections) {
+        assert_eq!(published.resumable, parts[0].resumable);
+        assert_eq!(published.name.as_deref(), Some("naïve.bin"));
+        assert_eq!(published.length, length as u64);
         assert_eq!(
-            (told.part.cookie, told.part.request, told.part.offset),
+            (
+                published.part.cookie,
+                published.part.request,
+                published.part.offset
+            ),
             (part.cookie, part.request, part.offset)
         );
-        assert_eq!(told.part.bytes, part.bytes);
-        assert_eq!(told.part.times.sent_ns, None);
+        assert_eq!(published.part.bytes, part.bytes);
+        assert_eq!(published.part.times.sent_ns, None);
     }
     upload
 }
