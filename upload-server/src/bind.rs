@@ -1,6 +1,11 @@
 //! Everything that can fail at the start, opened before anything is announced. Each failure is one
 //! sentence that says what to do.
 
+mod certificate;
+mod control_socket;
+mod history;
+pub(crate) mod listeners;
+
 use std::{
     fs,
     io::{self, Write},
@@ -14,12 +19,8 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tracing::debug;
 use upload_server::server::Config;
 
-use crate::{
-    certificate::{self, Made},
-    cli::Cli,
-    history,
-    socket_file::SocketFile,
-};
+use self::{certificate::GeneratedCertificate, control_socket::ControlSocketFile};
+use crate::options::Options;
 
 /// How many connections may wait to be accepted; the kernel may allow fewer
 /// (`net.core.somaxconn`).
@@ -29,46 +30,48 @@ const BACKLOG: u32 = 4_096;
 const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
 /// A server that is ready to run.
-pub(crate) struct Bound {
+pub(crate) struct ReadyServer {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) control: UnixListener,
     pub(crate) config: Config,
     /// The certificate that the server made itself, if it did.
-    pub(crate) certificate: Option<Made>,
+    pub(crate) certificate: Option<GeneratedCertificate>,
     /// Removes the control socket when dropped.
-    pub(crate) socket_file: SocketFile,
+    pub(crate) control_socket: ControlSocketFile,
 }
 
-impl Bound {
+impl ReadyServer {
     /// Opens what the command line asks for, and takes the listeners that were passed. Needs a
     /// runtime.
-    pub(crate) fn open(cli: &Cli, passed: Vec<std::net::TcpListener>) -> Result<Self> {
-        let addresses = addresses(cli, &passed)?;
-        let access = cli.access.access(&addresses)?;
-        let certificate = match cli.tls {
-            true => Some(certificate::made(
-                &cli.state,
-                &cli.listen,
-                &cli.access.host,
+    pub(crate) fn open(options: &Options, passed: Vec<std::net::TcpListener>) -> Result<Self> {
+        let addresses = addresses(options, &passed)?;
+        let access = options.access.access(&addresses)?;
+        let certificate = match options.tls {
+            true => Some(certificate::generated(
+                &options.state,
+                &options.listen,
+                &options.access.host,
             )?),
             false => None,
         };
         let passed = passed
             .into_iter()
             .map(|listener| Ok(TcpListener::from_std(listener)?));
-        let asked_for = listen_on(cli, passed.len()).into_iter().map(listen);
+        let asked_for = listen_on(options, passed.len()).into_iter().map(listen);
         let listeners = passed.chain(asked_for).collect::<Result<_>>()?;
-        let (control, socket_file) = SocketFile::bind(&cli.control)?;
-        let mut config = Config::new(open_directory(&cli.dir)?);
-        cli.storage.apply(&mut config);
-        config.history = history::open(cli);
-        config.limits = cli.limits.limits();
+        let (control, control_socket) = ControlSocketFile::bind(&options.control)?;
+        let mut config = Config::new(open_directory(&options.dir)?);
+        options.storage.apply(&mut config);
+        config.history = history::open(options);
+        config.limits = options.limits.limits();
         config.access = access;
-        config.grace = cli.grace;
-        config.http2 = cli.http2;
-        config.tls = match (&certificate, &cli.cert, &cli.key) {
-            (Some(made), _, _) => Some(made.tls.clone()),
-            (None, Some(certificate), Some(key)) => Some(certificate::given(certificate, key)?),
+        config.grace = options.grace;
+        config.http2 = options.http2;
+        config.tls = match (&certificate, &options.cert, &options.key) {
+            (Some(generated), _, _) => Some(generated.tls.clone()),
+            (None, Some(certificate), Some(key)) => {
+                Some(certificate::from_files(certificate, key)?)
+            }
             _ => None,
         };
         Ok(Self {
@@ -76,7 +79,7 @@ impl Bound {
             control,
             config,
             certificate,
-            socket_file,
+            control_socket,
         })
     }
 
@@ -116,12 +119,12 @@ impl Bound {
                 "upload-server: the token crosses the network in clear text: add --tls"
             );
         }
-        if let Some(made) = &self.certificate {
+        if let Some(generated) = &self.certificate {
             let _ = writeln!(
                 io::stderr(),
                 "upload-server certificate {}, SHA-256 fingerprint {}",
-                made.path.display(),
-                made.fingerprint
+                generated.path.display(),
+                generated.fingerprint
             );
         }
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
@@ -131,16 +134,16 @@ impl Bound {
 }
 
 /// What the command line asks for; the usual address only where there is no other.
-fn listen_on(cli: &Cli, passed: usize) -> Vec<SocketAddr> {
-    match (cli.listen.is_empty(), passed) {
+fn listen_on(options: &Options, passed: usize) -> Vec<SocketAddr> {
+    match (options.listen.is_empty(), passed) {
         (true, 0) => vec![USUAL_ADDRESS],
-        _ => cli.listen.clone(),
+        _ => options.listen.clone(),
     }
 }
 
 /// All that the server will listen on.
-fn addresses(cli: &Cli, passed: &[std::net::TcpListener]) -> Result<Vec<SocketAddr>> {
-    let mut addresses = listen_on(cli, passed.len());
+fn addresses(options: &Options, passed: &[std::net::TcpListener]) -> Result<Vec<SocketAddr>> {
+    let mut addresses = listen_on(options, passed.len());
     for listener in passed {
         addresses.push(listener.local_addr()?);
     }

@@ -1,17 +1,9 @@
 //! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
 
-mod access;
-mod activation;
 mod bind;
-mod certificate;
-mod cli;
 mod descriptors;
-mod history;
-mod limits;
+mod options;
 mod signals;
-mod socket_file;
-mod state;
-mod storage;
 mod usage;
 
 use std::{
@@ -27,8 +19,8 @@ use tracing_subscriber::EnvFilter;
 use upload_server::server;
 
 use crate::{
-    bind::Bound,
-    cli::Cli,
+    bind::{ReadyServer, listeners},
+    options::Options,
     usage::{USAGE_STATUS, Usage},
 };
 
@@ -40,10 +32,10 @@ use crate::{
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let options = Options::parse();
     log_to_stderr();
     descriptors::raise_limit();
-    match serve(&cli) {
+    match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Without a stderr there is nobody to tell.
@@ -56,21 +48,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: &Cli) -> anyhow::Result<()> {
-    let passed = activation::listeners()?;
+fn serve(options: &Options) -> anyhow::Result<()> {
+    let passed = listeners::passed()?;
     runtime()?.block_on(async {
-        let asked = signals::listen()?;
-        let bound = Bound::open(cli, passed)?;
-        bound.announce();
-        let Bound {
+        let requested = signals::listen()?;
+        let ready = ReadyServer::open(options, passed)?;
+        ready.announce();
+        let ReadyServer {
             listeners,
             control,
             config,
-            socket_file: _socket_file,
+            control_socket: _socket_file,
             ..
-        } = bound;
-        let (stop, hurry) = (asked.stop.cancelled(), asked.hurry.cancelled());
-        server::run(listeners, control, config, stop, hurry).await?;
+        } = ready;
+        let (stop, stop_now) = (requested.stop.cancelled(), requested.stop_now.cancelled());
+        server::run(listeners, control, config, stop, stop_now).await?;
         Ok(())
     })
 }

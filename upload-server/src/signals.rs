@@ -13,7 +13,7 @@ pub(crate) struct StopSignals {
     /// Finish what is under way, and stop.
     pub(crate) stop: CancellationToken,
     /// Stop at once.
-    pub(crate) hurry: CancellationToken,
+    pub(crate) stop_now: CancellationToken,
 }
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on. Needs a runtime.
@@ -23,8 +23,8 @@ pub(crate) fn listen() -> io::Result<StopSignals> {
     let mut hangup = signal(SignalKind::hangup())?;
     // Unhandled it would kill the process; handled, the write fails with EFBIG.
     let file_too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let (to_stop, to_hurry) = (stop.clone(), hurry.clone());
+    let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
+    let (to_stop, to_stop_now) = (stop.clone(), stop_now.clone());
     tokio::spawn(async move {
         let _file_too_large = file_too_large;
         let mut asked = async || {
@@ -42,11 +42,11 @@ pub(crate) fn listen() -> io::Result<StopSignals> {
         to_stop.cancel();
         asked().await;
         warn!("stopping at once");
-        to_hurry.cancel();
+        to_stop_now.cancel();
         // Whoever asks a third time is not killed for it: the end is near.
         loop {
             asked().await;
         }
     });
-    Ok(StopSignals { stop, hurry })
+    Ok(StopSignals { stop, stop_now })
 }

@@ -20,12 +20,12 @@ use tokio::net::UnixListener;
 const BACKLOG: i32 = 128;
 
 /// The file of a bound Unix socket; removed when dropped.
-pub(crate) struct SocketFile {
+pub(crate) struct ControlSocketFile {
     path: PathBuf,
     inode: u64,
 }
 
-impl SocketFile {
+impl ControlSocketFile {
     /// Listens at this path. Needs a runtime.
     pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self)> {
         let name = path.display();
@@ -47,7 +47,7 @@ impl SocketFile {
     }
 }
 
-impl Drop for SocketFile {
+impl Drop for ControlSocketFile {
     fn drop(&mut self) {
         let is_ours = |found: fs::Metadata| found.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {

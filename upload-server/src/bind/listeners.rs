@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use listenfd::ListenFd;
 
 /// The listeners that were passed to this process, if any.
-pub(crate) fn listeners() -> Result<Vec<TcpListener>> {
+pub(crate) fn passed() -> Result<Vec<TcpListener>> {
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .filter_map(|index| passed.take_tcp_listener(index).transpose())

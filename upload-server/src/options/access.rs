@@ -17,7 +17,7 @@ use crate::usage::Usage;
 /// Who may do what.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
-pub(crate) struct AccessArguments {
+pub(crate) struct AccessOptions {
     /// Ask every request for the token in this file, as bearer or as password
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     token_file: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub(crate) struct AccessArguments {
     delete: bool,
 }
 
-impl AccessArguments {
+impl AccessOptions {
     /// What they ask for, of a server that listens on these addresses.
     pub(crate) fn access(&self, listen: &[SocketAddr]) -> Result<Access> {
         let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use upload_server::server::{Config, OnDuplicate};
 
-use crate::limits::seconds;
+use super::limits::seconds;
 
 /// How files are stored.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
-pub(crate) struct StorageArguments {
+pub(crate) struct StorageOptions {
     /// What becomes of a file whose name is taken
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_duplicate: Duplicate,
@@ -44,7 +44,7 @@ enum Duplicate {
     Overwrite,
 }
 
-impl StorageArguments {
+impl StorageOptions {
     /// Makes it the server's way.
     pub(crate) fn apply(&self, config: &mut Config) {
         config.on_duplicate = match self.on_duplicate {

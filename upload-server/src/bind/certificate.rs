@@ -36,7 +36,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3_600);
 const LEAST_REST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A certificate of the server's own making.
-pub(crate) struct Made {
+pub(crate) struct GeneratedCertificate {
     pub(crate) tls: TlsIdentity,
     /// Where the certificate is, in PEM form, for clients that are to trust it.
     pub(crate) path: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Made {
 }
 
 /// The certificate and key that the user gives, as PEM files.
-pub(crate) fn given(certificate: &Path, key: &Path) -> Result<TlsIdentity> {
+pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<TlsIdentity> {
     let (certificate_name, key_name) = (certificate.display(), key.display());
     let chain = read_chain(certificate).map_err(|error| {
         anyhow!("cannot read a certificate from {certificate_name}: choose another with --cert ({error})")
@@ -60,21 +60,25 @@ pub(crate) fn given(certificate: &Path, key: &Path) -> Result<TlsIdentity> {
 
 /// The certificate that is kept in this directory, or a new one where there is none that a client
 /// would accept for localhost, the addresses and the hosts.
-pub(crate) fn made(state: &Path, listen: &[SocketAddr], hosts: &[String]) -> Result<Made> {
+pub(crate) fn generated(
+    state: &Path,
+    listen: &[SocketAddr],
+    hosts: &[String],
+) -> Result<GeneratedCertificate> {
     let names = names(listen, hosts);
     let (path, key_path) = (state.join("certificate.pem"), state.join("key.pem"));
     if let Some(kept) = kept(&path, &key_path, &names) {
         return Ok(kept);
     }
-    make(state, &path, &key_path, &names).with_context(|| {
+    generate(state, &path, &key_path, &names).with_context(|| {
         format!(
-            "cannot make a certificate in {}: choose another directory with --state",
+            "cannot generate a certificate in {}: choose another directory with --state",
             state.display()
         )
     })?;
     kept(&path, &key_path, &names).ok_or_else(|| {
         anyhow!(
-            "the certificate made in {} cannot be used: choose another directory with --state",
+            "the certificate generated in {} cannot be used: choose another directory with --state",
             state.display()
         )
     })
@@ -99,7 +103,7 @@ fn names(listen: &[SocketAddr], hosts: &[String]) -> Vec<String> {
     names
 }
 
-fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<Made> {
+fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<GeneratedCertificate> {
     let chain = read_chain(path).ok()?;
     let certificate = chain.first()?.clone();
     let soon = UnixTime::since_unix_epoch(
@@ -112,7 +116,7 @@ fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<Made> {
         return None;
     }
     let tls = TlsIdentity::new(chain, PrivateKeyDer::from_pem_file(key_path).ok()?).ok()?;
-    Some(Made {
+    Some(GeneratedCertificate {
         tls,
         path: path.to_owned(),
         fingerprint: fingerprint(&certificate),
@@ -147,7 +151,7 @@ fn is_accepted(certificate: &CertificateDer<'_>, names: &[String], then: UnixTim
     })
 }
 
-fn make(state: &Path, path: &Path, key_path: &Path, names: &[String]) -> Result<()> {
+fn generate(state: &Path, path: &Path, key_path: &Path, names: &[String]) -> Result<()> {
     fs::create_dir_all(state)?;
     let mut certificate = CertificateParams::new(names)?;
     let now = SystemTime::now();

@@ -5,18 +5,23 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
-use crate::{
-    access::AccessArguments,
-    limits::{LimitArguments, seconds},
+mod access;
+mod limits;
+mod state;
+mod storage;
+
+use self::{
+    access::AccessOptions,
+    limits::{LimitOptions, seconds},
     state::default_state_directory,
-    storage::StorageArguments,
+    storage::StorageOptions,
 };
 
 /// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
 /// arrived.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
-pub(crate) struct Cli {
+pub(crate) struct Options {
     /// Address to take uploads on; may be given several times [default: 127.0.0.1:5000, or the
     /// sockets that systemd passes]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -55,13 +60,13 @@ pub(crate) struct Cli {
     pub(crate) grace: Duration,
 
     #[command(flatten)]
-    pub(crate) storage: StorageArguments,
+    pub(crate) storage: StorageOptions,
 
     #[command(flatten)]
-    pub(crate) access: AccessArguments,
+    pub(crate) access: AccessOptions,
 
     #[command(flatten)]
-    pub(crate) limits: LimitArguments,
+    pub(crate) limits: LimitOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -85,6 +90,6 @@ mod tests {
 
     #[test]
     fn is_consistent() {
-        Cli::command().debug_assert();
+        Options::command().debug_assert();
     }
 }

@@ -8,7 +8,7 @@ use upload_server::server::Limits;
 /// What the server bears.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits (sizes such as 500M or 2G are powers of 1024)")]
-pub(crate) struct LimitArguments {
+pub(crate) struct LimitOptions {
     /// Largest file to take; 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
     max_size: u64,
@@ -42,7 +42,7 @@ pub(crate) struct LimitArguments {
     min_rate: u64,
 }
 
-impl LimitArguments {
+impl LimitOptions {
     /// What they ask for.
     pub(crate) fn limits(&self) -> Limits {
         Limits {

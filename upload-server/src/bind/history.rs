@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use upload_server::server::History;
 
-use crate::cli::Cli;
+use crate::options::Options;
 
 /// The history that the command line asks for, or a sentence that says why there is none.
-pub(crate) fn open(cli: &Cli) -> Option<History> {
-    let keep = cli.storage.history;
+pub(crate) fn open(options: &Options) -> Option<History> {
+    let keep = options.storage.history;
     if keep == 0 {
         return None;
     }
-    match History::open(&cli.state, keep, cli.storage.fsync) {
+    match History::open(&options.state, keep, options.storage.fsync) {
         Ok(history) => Some(history),
         Err(error) => {
             // Without a stderr there is nobody to tell.
@@ -20,7 +20,7 @@ pub(crate) fn open(cli: &Cli) -> Option<History> {
                 io::stderr(),
                 "upload-server: no history is kept in {}, {error}: choose another directory with \
                  --state, or --history 0",
-                cli.state.display()
+                options.state.display()
             );
             None
         }
