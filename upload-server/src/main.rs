@@ -1,10 +1,8 @@
-//! The `upload-server` command: read the command line, open everything, say so, serve, clean up.
+//! The `upload-server` command: read the command line, open everything, announce it, serve, clean up.
 
 mod bind;
-mod descriptors;
 mod options;
 mod signals;
-mod usage;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -20,13 +18,12 @@ use upload_server::server;
 
 use crate::{
     bind::{ReadyServer, listeners},
-    options::Options,
-    usage::{USAGE_STATUS, Usage},
+    options::{Options, UsageError},
 };
 
-/// The chunks of a body are freed on another thread than the one that received them. glibc's
-/// allocator gives such memory back to the kernel and takes it again, a page fault every 4 KiB.
-/// musl's builds keep their own, for jemalloc's needs a compiler for it.
+// The chunks of a body are freed on another thread than the one that received them. glibc's
+// allocator returns such memory to the kernel and takes it again, a page fault every 4 KiB.
+// Builds for musl keep musl's allocator: building jemalloc would need a C compiler for musl.
 #[cfg(target_env = "gnu")]
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
@@ -34,15 +31,16 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> ExitCode {
     let options = Options::parse();
     log_to_stderr();
-    descriptors::raise_limit();
+    bind::raise_descriptor_limit();
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without a stderr there is nobody to tell.
+            // Without stderr, the exit status has to do.
             let _ = writeln!(io::stderr(), "upload-server: {error:#}");
-            match error.is::<Usage>() {
-                true => ExitCode::from(USAGE_STATUS),
-                false => ExitCode::FAILURE,
+            if error.is::<UsageError>() {
+                ExitCode::from(UsageError::EXIT_STATUS)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }
@@ -58,7 +56,7 @@ fn serve(options: &Options) -> anyhow::Result<()> {
             listeners,
             control,
             config,
-            control_socket: _socket_file,
+            control_socket: _control_socket,
             ..
         } = ready;
         let (stop, stop_now) = (requested.stop.cancelled(), requested.stop_now.cancelled());
@@ -67,8 +65,7 @@ fn serve(options: &Options) -> anyhow::Result<()> {
     })
 }
 
-/// The kernel names a thread's work after the thread, so tools would call the server
-/// `tokio-rt-worker`.
+// Tools name a process's work after the thread that does it: by default, `tokio-rt-worker`.
 fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_multi_thread()
         .thread_name("upload-server")

@@ -1,29 +1,27 @@
 //! The command line. Scripts depend on it.
 
+mod access;
+mod limits;
+mod storage;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use upload_server::control_path::default_control_path;
 
-mod access;
-mod limits;
-mod state;
-mod storage;
-
 use self::{
     access::AccessOptions,
     limits::{LimitOptions, seconds},
-    state::default_state_directory,
-    storage::StorageOptions,
+    storage::{StorageOptions, default_state_directory},
 };
 
-/// Takes uploads over HTTP, by PUT or from a form in the browser, and says when and how each
-/// arrived.
+/// Receives uploads over HTTP, by PUT or from a form in the browser, and records when and how each
+/// one arrived.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// Address to take uploads on; may be given several times [default: 127.0.0.1:5000, or the
-    /// sockets that systemd passes]
+    /// Address to listen on; repeatable [default: 127.0.0.1:5000, or the sockets that systemd
+    /// passes]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
 
@@ -31,31 +29,33 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value = "./uploads")]
     pub(crate) dir: PathBuf,
 
-    /// Unix socket that tells about uploads
+    /// Unix socket that streams the records of uploads
     #[arg(long, value_name = "SOCKET", default_value_os_t = default_control_path())]
     pub(crate) control: PathBuf,
 
-    /// HTTPS, with a certificate that the server makes and keeps: certificate.pem in --state
+    /// Serve HTTPS, with a certificate that the server generates and keeps: certificate.pem in
+    /// --state
     #[arg(long)]
     pub(crate) tls: bool,
 
-    /// HTTPS, with this certificate: a PEM file that begins with the server's own
+    /// Serve HTTPS with this certificate: a PEM file that begins with the server's own
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "tls")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// The key of --cert: a PEM file
+    /// Private key of --cert: a PEM file
     #[arg(long, value_name = "FILE", requires = "cert", conflicts_with = "tls")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Take HTTP/2, too: where the client asks for it in TLS, or begins with it in clear text
+    /// Enable HTTP/2: negotiated within TLS, or with prior knowledge in clear text
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// Directory for what must outlive the server and is no upload; made when needed
+    /// Directory for server state (certificate, history); created when needed
     #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
     pub(crate) state: PathBuf,
 
-    /// How long uploads may go on once the server is to stop; a second signal ends them at once
+    /// How long running uploads may take to finish after a signal to stop; a second signal ends
+    /// them at once
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     pub(crate) grace: Duration,
 
@@ -69,18 +69,29 @@ pub(crate) struct Options {
     pub(crate) limits: LimitOptions,
 }
 
+/// A combination of options that makes no sense: how to change it, in a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl UsageError {
+    /// The same status that clap exits with.
+    pub(crate) const EXIT_STATUS: u8 = 2;
+}
+
 const EXAMPLES: &str = "\
 Examples:
-  upload-server                                    take uploads from this machine
+  upload-server                                    receive uploads from this machine
   upload-server --listen 0.0.0.0:5000 --host files --tls --token-file token
-                                                   take uploads from the network
-  curl -u :TOKEN -T cat.png https://files:5000/    show the token; in a browser, it is the password
+                                                   receive uploads from the network
+  curl -u :TOKEN -T cat.png https://files:5000/    send the token; in a browser, it is the password
   curl -T cat.png http://127.0.0.1:5000/           upload a file
   curl -F file=@cat.png http://127.0.0.1:5000/     the same, as a form
-  upload-server --tls --state /srv/state           take uploads over HTTPS; then, to trust its certificate:
+  upload-server --tls --state /srv/state           receive uploads over HTTPS
   curl --cacert /srv/state/certificate.pem -T cat.png https://localhost:5000/
+                                                   trust its certificate
   curl --unix-socket SOCKET http://control/uploads follow the uploads
-  curl --unix-socket SOCKET http://control/history what became of the latest";
+  curl --unix-socket SOCKET http://control/history list the latest uploads and their outcomes";
 
 #[cfg(test)]
 mod tests {
@@ -91,5 +102,12 @@ mod tests {
     #[test]
     fn is_consistent() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_100_columns() {
+        let help = Options::command().term_width(100).render_long_help();
+        let too_wide = |line: &&str| line.chars().count() > 100;
+        assert_eq!(help.to_string().lines().find(too_wide), None);
     }
 }

@@ -1,8 +1,8 @@
-//! What the server shows of itself over TLS: the certificate that the user gives, or one that it
-//! makes.
+//! The certificate that the server presents over TLS: the one that the user gives, or one that the
+//! server generates.
 //!
-//! A made certificate is kept in the state directory, so that whoever trusts it still does after a
-//! restart. It is no authority: trusting it is to trust this server and nothing else.
+//! A generated certificate is kept in the state directory, so that clients that trust it still do
+//! after a restart. It is not an authority: trusting it means to trust this server alone.
 
 use std::{
     fs::{self, Permissions},
@@ -26,25 +26,24 @@ use rustls::{
 };
 use upload_server::server::TlsIdentity;
 
-/// How long a made certificate is good for: what browsers bear.
+/// How long a generated certificate is valid: the longest that browsers accept.
 const LIFE: Duration = Duration::from_secs(397 * 24 * 3_600);
 
-/// How far a client's clock may be behind.
+/// How far behind a client's clock may be.
 const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3_600);
 
-/// A kept certificate is made anew when it has less than this to go.
-const LEAST_REST: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// A kept certificate that expires sooner is replaced.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// A certificate of the server's own making.
 pub(crate) struct GeneratedCertificate {
     pub(crate) tls: TlsIdentity,
-    /// Where the certificate is, in PEM form, for clients that are to trust it.
+    /// The certificate's PEM file, for clients that are to trust it.
     pub(crate) path: PathBuf,
-    /// SHA-256 of the certificate, as other programs show it.
+    /// SHA-256 of the certificate, in the form that browsers and openssl show.
     pub(crate) fingerprint: String,
 }
 
-/// The certificate and key that the user gives, as PEM files.
+/// The certificate and key that the user gives as PEM files.
 pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<TlsIdentity> {
     let (certificate_name, key_name) = (certificate.display(), key.display());
     let chain = read_chain(certificate).map_err(|error| {
@@ -58,8 +57,8 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<TlsIdentity> 
     })
 }
 
-/// The certificate that is kept in this directory, or a new one where there is none that a client
-/// would accept for localhost, the addresses and the hosts.
+/// The certificate kept in this directory, or a new one where the kept one is missing, about to
+/// expire, or not valid for localhost, the addresses and the hosts.
 pub(crate) fn generated(
     state: &Path,
     listen: &[SocketAddr],
@@ -84,7 +83,7 @@ pub(crate) fn generated(
     })
 }
 
-/// Whom the certificate names: an address that stands for all is nobody's name.
+/// The names in the certificate. An unspecified address such as 0.0.0.0 is no name.
 fn names(listen: &[SocketAddr], hosts: &[String]) -> Vec<String> {
     let loopback = [
         IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -110,7 +109,7 @@ fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<GeneratedCerti
         SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .ok()?
-            + LEAST_REST,
+            + RENEW_BEFORE,
     );
     if !is_accepted(&certificate, names, soon) {
         return None;
@@ -126,12 +125,12 @@ fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<GeneratedCerti
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
     if chain.is_empty() {
-        return Err(anyhow!("there is none in PEM form"));
+        return Err(anyhow!("it holds no certificate in PEM form"));
     }
     Ok(chain)
 }
 
-/// Whether a client that trusts this certificate then accepts it for all these names.
+/// Whether a client that trusts this certificate accepts it at that time for all these names.
 fn is_accepted(certificate: &CertificateDer<'_>, names: &[String], then: UnixTime) -> bool {
     let mut roots = RootCertStore::empty();
     if roots.add(certificate.clone().into_owned()).is_err() {
@@ -171,7 +170,7 @@ fn generate(state: &Path, path: &Path, key_path: &Path, names: &[String]) -> Res
     Ok(())
 }
 
-/// The file is there with all its content and its mode, or not at all.
+/// The file appears with its whole content and its mode, or not at all.
 fn write(directory: &Path, path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(mode))

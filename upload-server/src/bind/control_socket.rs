@@ -1,5 +1,5 @@
-//! The control socket's file: taken over from a server that died, never from one that lives, open
-//! to its owner alone, and removed at the end.
+//! The control socket's file: taken over from a server that died, never from one that runs; open to
+//! its owner alone, and removed at the end.
 
 use std::{
     fs, io,
@@ -29,7 +29,7 @@ impl ControlSocketFile {
     /// Listens at this path. Needs a runtime.
     pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self)> {
         let name = path.display();
-        make_way(path)?;
+        remove_stale(path)?;
         let listener = listen_privately(path).map_err(|error| {
             anyhow!(
                 "cannot make the control socket {name}: choose another path with --control \
@@ -51,19 +51,19 @@ impl Drop for ControlSocketFile {
     fn drop(&mut self) {
         let is_ours = |found: fs::Metadata| found.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
-            // What cannot be removed now is taken over by the next server.
+            // The next server takes over a file that cannot be removed now.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Removes the socket of a dead server.
-fn make_way(path: &Path) -> Result<()> {
+fn remove_stale(path: &Path) -> Result<()> {
     let name = path.display();
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => bail!("cannot look at {name}: choose another path with --control ({error})"),
+        Err(error) => bail!("cannot read {name}: choose another path with --control ({error})"),
     };
     if !found.file_type().is_socket() {
         bail!("{name} exists and is not a socket: choose another path with --control");
@@ -80,8 +80,8 @@ fn make_way(path: &Path) -> Result<()> {
     }
 }
 
-/// The mode is set before the file exists, so that there is no moment in which others may connect:
-/// Linux gives the file the socket's own mode (`unix_bind_bsd` in net/unix/af_unix.c).
+/// Sets the mode before the file exists, so that others can never connect: Linux gives the file the
+/// socket's own mode (`unix_bind_bsd` in net/unix/af_unix.c).
 fn listen_privately(path: &Path) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

@@ -1,4 +1,4 @@
-//! Access on the command line, and what of it makes no sense.
+//! Options for access, and the combinations of them that are refused.
 
 use std::{
     fs,
@@ -12,48 +12,47 @@ use clap::Args;
 use rustls::pki_types::ServerName;
 use upload_server::server::{Access, Hosts, Offer, Token};
 
-use crate::usage::Usage;
+use super::UsageError;
 
-/// Who may do what.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessOptions {
-    /// Ask every request for the token in this file, as bearer or as password
+    /// Require the token in this file with every request, as bearer token or as password
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     token_file: Option<PathBuf>,
 
-    /// Let everybody in who reaches the server, also where that is not this machine alone
+    /// Serve non-loopback addresses without a token
     #[arg(long)]
     public: bool,
 
-    /// Another name or address by which clients reach the server; may be given several times
+    /// Another name or address by which clients reach the server; repeatable
     #[arg(long, value_name = "NAME", value_parser = host)]
     pub(crate) host: Vec<String>,
 
-    /// Show nobody which files there are
+    /// Disable the lists of files and uploads
     #[arg(long)]
     no_listing: bool,
 
-    /// Give no file out
+    /// Disable downloads
     #[arg(long)]
     no_download: bool,
 
-    /// Let files be removed: DELETE /files/NAME
+    /// Enable removing files: DELETE /files/NAME
     #[arg(long)]
     delete: bool,
 }
 
 impl AccessOptions {
-    /// What they ask for, of a server that listens on these addresses.
+    /// The access that they grant on a server that listens on these addresses.
     pub(crate) fn access(&self, listen: &[SocketAddr]) -> Result<Access> {
         let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
         if let Some(open) = listen.iter().find(|address| !is_loopback(address))
             && self.token_file.is_none()
             && !self.public
         {
-            bail!(Usage(format!(
-                "{open} can be reached from other machines: ask for a token with --token-file, or \
-                 let everybody in with --public"
+            bail!(UsageError(format!(
+                "{open} can be reached from other machines: require a token with --token-file, or \
+                 serve everybody with --public"
             )));
         }
         let addresses = listen.iter().map(SocketAddr::ip);
@@ -75,10 +74,9 @@ impl AccessOptions {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    match ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("give a name or an address, without a port".to_owned()),
-    }
+    ServerName::try_from(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "give a name or an address, without a port".to_owned())
 }
 
 fn read_token(path: &Path) -> Result<Token> {

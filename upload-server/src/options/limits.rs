@@ -1,49 +1,47 @@
-//! The limits on the command line.
+//! Options for limits, and the forms of numbers that the command line takes.
 
 use std::time::Duration;
 
 use clap::Args;
 use upload_server::server::Limits;
 
-/// What the server bears.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits (sizes such as 500M or 2G are powers of 1024)")]
 pub(crate) struct LimitOptions {
-    /// Largest file to take; 0 for no limit
+    /// Largest file to accept; 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
     max_size: u64,
 
-    /// How much of the disk uploads must leave free
+    /// Disk space that uploads must leave free
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "100M")]
     min_free: u64,
 
-    /// Connections at a time; beyond, the one that has been silent for longest makes room
+    /// Concurrent connections; beyond that, the one idle longest is closed
     #[arg(long, value_name = "N", value_parser = count, default_value = "10000")]
     max_connections: usize,
 
-    /// Uploads at a time
+    /// Concurrent uploads
     #[arg(long, value_name = "N", value_parser = count, default_value = "256")]
     max_uploads: usize,
 
-    /// Uploads at a time of one client: an IPv4 address or an IPv6 network of 64 bits
+    /// Concurrent uploads of one client: an IPv4 address or an IPv6 /64 network
     #[arg(long, value_name = "N", value_parser = count, default_value = "128")]
     max_uploads_per_client: usize,
 
-    /// How long a client may take for a TLS handshake, for a request's head, and between requests
+    /// Timeout for a TLS handshake, for a request's head, and between requests
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     header_timeout: Duration,
 
-    /// How long a client may pause within a body, or leave a response untouched
+    /// How long a client may pause within a body, or read nothing of a response
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "60")]
     idle_timeout: Duration,
 
-    /// How much of a body must come per second, over any 20 s of waiting for it; 0 for no limit
+    /// Minimum rate of a body per second, over any 20 s spent waiting for it; 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "500")]
     min_rate: u64,
 }
 
 impl LimitOptions {
-    /// What they ask for.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_size: Some(self.max_size).filter(|&size| size > 0),
@@ -72,10 +70,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         .map_err(|_| "give a number of bytes, such as 2G".to_owned())?;
     number
         .checked_mul(1 << shift)
-        .ok_or_else(|| "this is more than any file has".to_owned())
+        .ok_or_else(|| "no file is that large".to_owned())
 }
 
-/// More than the runtime's semaphores count is more than any machine has.
+// The runtime's semaphores cannot count much further, and no machine holds as many.
 fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=1_000_000) => Ok(count),
@@ -83,7 +81,7 @@ fn count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Seconds, with a fraction where that is wanted.
+/// Seconds, with or without a fraction.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_secs(365 * 24 * 3_600);
     text.parse()

@@ -1,51 +1,55 @@
-//! Storage on the command line.
+//! Options for storing files, and for the state that outlives the server.
 
-use std::time::Duration;
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
-use upload_server::server::{Config, OnDuplicate};
+use upload_server::server::{Config, History, OnDuplicate};
 
 use super::limits::seconds;
 
-/// How files are stored.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageOptions {
-    /// What becomes of a file whose name is taken
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    /// What to do when a file of the same name exists
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
     on_duplicate: Duplicate,
 
-    /// Say that an upload is complete only once it is on the disk: slower, and safe from a power
+    /// Report an upload as complete only once it is on the disk: slower, but safe from a power
     /// failure
     #[arg(long)]
-    pub(crate) fsync: bool,
+    fsync: bool,
 
-    /// Compute the SHA-256 of every file, and not only where the client asks for it: slower
+    /// Compute the SHA-256 of every file, even when the client does not ask for it: slower
     #[arg(long)]
     sha256: bool,
 
-    /// How long an interrupted upload may be resumed (tus, at /tus/)
+    /// How long an interrupted upload can be resumed (tus, at /tus/)
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "86400")]
     resume_within: Duration,
 
-    /// How many uploads are kept in --state over restarts; 0 for none
+    /// Keep the latest N uploads in --state across restarts; 0 for none
     #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub(crate) history: u32,
+    history: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Duplicate {
-    /// It is refused
+    /// Refuse the upload
     Error,
-    /// It gets another name, such as "cat (1).png"
+    /// Store the file under another name, such as "cat (1).png"
     #[default]
     Rename,
-    /// The older file is lost
+    /// Replace the older file
     Overwrite,
 }
 
 impl StorageOptions {
-    /// Makes it the server's way.
     pub(crate) fn apply(&self, config: &mut Config) {
         config.on_duplicate = match self.on_duplicate {
             Duplicate::Error => OnDuplicate::Error,
@@ -55,5 +59,76 @@ impl StorageOptions {
         config.fsync = self.fsync;
         config.sha256 = self.sha256;
         config.resume_within = self.resume_within;
+    }
+
+    /// Opens the history. The server takes uploads without one, too: a failure is only a warning on
+    /// stderr.
+    pub(crate) fn open_history(&self, state: &Path) -> Option<History> {
+        if self.history == 0 {
+            return None;
+        }
+        match History::open(state, self.history, self.fsync) {
+            Ok(history) => Some(history),
+            Err(error) => {
+                // Without stderr, the warning has no reader.
+                let _ = writeln!(
+                    io::stderr(),
+                    "upload-server: no history is kept in {}, {error}: choose another directory \
+                     with --state, or --history 0",
+                    state.display()
+                );
+                None
+            }
+        }
+    }
+}
+
+/// systemd's state directory for this service, or else this user's.
+pub(super) fn default_state_directory() -> PathBuf {
+    choose(
+        env::var_os("STATE_DIRECTORY"),
+        env::var_os("XDG_STATE_HOME"),
+        env::var_os("HOME"),
+    )
+}
+
+fn choose(systemd: Option<OsString>, xdg: Option<OsString>, home: Option<OsString>) -> PathBuf {
+    let path = |variable: Option<OsString>| {
+        variable
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    if let Some(own) = path(systemd) {
+        return own;
+    }
+    let state = path(xdg).or_else(|| Some(path(home)?.join(".local/state")));
+    state.map_or_else(
+        || PathBuf::from("/var/lib/upload-server"),
+        |state| state.join("upload-server"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_the_services_or_the_users() {
+        let (own, xdg, home) = (Some("/var/lib/own"), Some("/xdg"), Some("/home/a"));
+        check(own, xdg, home, "/var/lib/own");
+        check(None, xdg, home, "/xdg/upload-server");
+        check(
+            None,
+            Some("relative"),
+            home,
+            "/home/a/.local/state/upload-server",
+        );
+        check(None, None, home, "/home/a/.local/state/upload-server");
+        check(None, None, Some(""), "/var/lib/upload-server");
+    }
+
+    fn check(systemd: Option<&str>, xdg: Option<&str>, home: Option<&str>, expected: &str) {
+        let [systemd, xdg, home] = [systemd, xdg, home].map(|value| value.map(OsString::from));
+        assert_eq!(choose(systemd, xdg, home), PathBuf::from(expected));
     }
 }

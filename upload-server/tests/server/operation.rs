@@ -238,7 +238,7 @@ async fn passed_sockets_are_judged_as_its_own() {
     let open = TcpListener::bind("0.0.0.0:0").unwrap();
     check(open.into(), 2, "can be reached from other machines").await;
     let file = fs::File::open("/dev/null").unwrap();
-    check(file.into(), 1, "a socket of the unit is none to listen on").await;
+    check(file.into(), 1, "a socket that is not a TCP listener").await;
 
     async fn check(descriptor: OwnedFd, status: i32, expected: &str) {
         let output = passing(descriptor).kill_on_drop(true).output();
