@@ -11,12 +11,13 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tracing::warn;
 
@@ -176,7 +177,7 @@ impl History {
         // An error says that the thread is gone, and with it what there was to finish.
         let _ = self.0.orders.send(Order::Close);
         let thread = &self.0.thread;
-        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             warn!("the history's thread panicked");
         }

@@ -3,11 +3,7 @@
 //! handed in (`timeline`), and the tracer's coming and going (`tracer`). Who listens too slowly is
 //! cut off, comes back and asks for what it missed.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -17,6 +13,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
@@ -89,26 +86,26 @@ impl Publisher {
 
     /// An upload came to its end.
     pub(crate) fn upload(&self, upload: &Upload) {
-        self.state().publish("upload", upload);
+        self.state.lock().publish("upload", upload);
     }
 
     /// A timeline was handed in.
     pub(crate) fn timeline(&self, timeline: &TimelineEvent<'_>) {
-        self.state().publish("timeline", timeline);
+        self.state.lock().publish("timeline", timeline);
     }
 
     /// Whether a tracer is attached.
     pub(crate) fn is_traced(&self) -> bool {
-        self.state().tracers > 0
+        self.state.lock().tracers > 0
     }
 
     /// Tells nothing more: every listener's stream ends.
     pub(crate) fn close(&self) {
-        self.state().live = None;
+        self.state.lock().live = None;
     }
 
     fn tracers_changed(&self, change: impl FnOnce(usize) -> usize) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let before = state.tracers > 0;
         state.tracers = change(state.tracers);
         let attached = state.tracers > 0;
@@ -119,15 +116,11 @@ impl Publisher {
 
     /// What is so now, and what will follow.
     fn listen(&self) -> (Message, broadcast::Receiver<Message>) {
-        let state = self.state();
+        let state = self.state.lock();
         let attached = state.tracers > 0;
         let now = Message::new("tracer", &TracerEvent { attached });
         let live = state.live.as_ref().map(broadcast::Sender::subscribe);
         (now, live.unwrap_or_else(|| broadcast::channel(1).1))
-    }
-
-    fn state(&self) -> MutexGuard<'_, Published> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -176,7 +176,7 @@ impl Tus {
         let lapses = SystemTime::now() + self.partials.life;
         [
             (UPLOAD_OFFSET, offset.to_string()),
-            (UPLOAD_EXPIRES, fields::http_date(lapses)),
+            (UPLOAD_EXPIRES, httpdate::fmt_http_date(lapses)),
         ]
     }
 }

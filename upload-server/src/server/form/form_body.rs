@@ -3,13 +3,11 @@
 
 use std::{
     convert::Infallible,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use axum::body::{Body, Bytes};
+use parking_lot::Mutex;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::server::error::Error;
@@ -31,7 +29,7 @@ impl FormBody {
             .map_while(|chunk| match self.check(chunk) {
                 Ok(chunk) => Some(Ok(chunk)),
                 Err(error) => {
-                    *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    *self.broken.lock() = Some(error);
                     None
                 }
             })
@@ -44,10 +42,7 @@ impl FormBody {
 
     /// Why the body broke, if it did.
     pub(crate) fn error(&self) -> Option<Error> {
-        self.broken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.broken.lock().take()
     }
 
     /// What is behind multer's finding that the form is not complete.

@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use crate::server::error::Error;
+use parking_lot::Mutex;
 
 /// Places for uploads.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl UploadSlots {
     /// A place for an upload of this client, if there is one.
     pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<UploadSlot, Error> {
         let client = network(client);
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         if taken.all >= self.most {
             return Err(Error::Busy);
         }
@@ -56,15 +57,11 @@ impl UploadSlots {
             client,
         })
     }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for UploadSlot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken();
+        let mut taken = self.slots.taken.lock();
         taken.all -= 1;
         if let Some(of_client) = taken.by_client.get_mut(&self.client) {
             *of_client -= 1;
@@ -101,7 +98,7 @@ mod tests {
         assert!(matches!(take("192.0.2.3"), Err(Error::Busy)));
         drop(first);
         assert!(take("192.0.2.1").is_ok());
-        assert_eq!(slots.taken().by_client.len(), 2);
+        assert_eq!(slots.taken.lock().by_client.len(), 2);
     }
 
     #[test]

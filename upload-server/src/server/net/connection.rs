@@ -4,13 +4,10 @@
 //! Whatever works on a request holds the connection. So its end is published when the last of
 //! them lets go, and no upload can follow it.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::http::{StatusCode, Version};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -118,7 +115,7 @@ impl Connection {
 
     /// Bytes came in.
     pub(crate) fn bytes_read(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.idle {
             progress.idle = false;
             progress.first_byte_ns = Some(clock::now_ns());
@@ -127,34 +124,34 @@ impl Connection {
 
     /// Whether the client has sent a part of a request's head.
     pub(crate) fn is_within_head(&self) -> bool {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         progress.in_flight == 0 && !progress.idle
     }
 
     /// The peer reset the connection.
     pub(crate) fn was_reset(&self) {
-        self.progress().reset = true;
+        self.progress.lock().reset = true;
     }
 
     /// Whether the peer has reset the connection.
     pub(crate) fn is_reset(&self) -> bool {
-        self.progress().reset
+        self.progress.lock().reset
     }
 
     /// The server drops what is under way.
     pub(crate) fn abandon(&self) {
-        self.progress().abandoned = true;
+        self.progress.lock().abandoned = true;
     }
 
     /// Whether it is the server that drops what is under way.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.progress().abandoned
+        self.progress.lock().abandoned
     }
 
     /// A request's head is complete. The time of its first byte is not known where it was read
     /// together with the request before it, or where several requests share the connection.
     pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> RequestContext {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         progress.requests += 1;
         progress.in_flight += 1;
         progress.slot.mark_busy();
@@ -172,7 +169,7 @@ impl Connection {
     pub(crate) fn upload_concluded(&self, mut upload: Upload) -> String {
         upload.id = self.journal.next_id();
         let id = upload.id.clone();
-        self.progress().concluded.push(upload);
+        self.progress.lock().concluded.push(upload);
         id
     }
 
@@ -183,7 +180,7 @@ impl Connection {
         upload.id = self.journal.next_id();
         self.journal.keep(&upload);
         let id = upload.id.clone();
-        self.progress().concluded.push(upload);
+        self.progress.lock().concluded.push(upload);
         id
     }
 
@@ -195,7 +192,7 @@ impl Connection {
     /// The response to this request goes to hyper now.
     pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
         let now = clock::now_ns();
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         progress.idle = true;
         let concluded = progress.concluded.iter_mut();
         for upload in concluded.filter(|upload| upload.request == request) {
@@ -206,7 +203,7 @@ impl Connection {
 
     /// hyper is done with this request, and has all of the response where it is `answered`.
     pub(crate) fn request_over(&self, request: u32, answered: bool) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         progress.in_flight -= 1;
         if progress.in_flight == 0 {
             progress.silent_since = Instant::now();
@@ -223,7 +220,7 @@ impl Connection {
 
     /// Everything that hyper had to write has been handed to the kernel.
     pub(crate) fn flushed(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.answered.is_empty() {
             return;
         }
@@ -238,7 +235,7 @@ impl Connection {
     pub(crate) async fn fell_silent(&self, limit: Duration) {
         loop {
             let until = {
-                let progress = self.progress();
+                let progress = self.progress.lock();
                 match progress.in_flight {
                     0 => progress.silent_since + limit,
                     _ => Instant::now() + limit,
@@ -268,18 +265,11 @@ impl Connection {
         self.metrics.upload(&upload);
         self.journal.publish_upload(upload);
     }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let progress = self
-            .progress
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let progress = self.progress.get_mut();
         let requests = progress.requests;
         let mut unanswered = std::mem::take(&mut progress.answered);
         unanswered.append(&mut progress.concluded);

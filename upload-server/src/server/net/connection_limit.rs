@@ -1,11 +1,9 @@
 //! The connections held at a time. Whoever is silent, in a TLS handshake, within a request's head or
 //! between two requests, may have to make room for a newcomer: so silence cannot keep others out.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -48,13 +46,9 @@ impl ConnectionSlots {
         if let Ok(permit) = permits().try_acquire_owned() {
             return Some(permit);
         }
-        let (_, longest) = self.silent().queue.pop_first()?;
+        let (_, longest) = self.silent.lock().queue.pop_first()?;
         longest.cancel();
         permits().acquire_owned().await.ok()
-    }
-
-    fn silent(&self) -> MutexGuard<'_, Silent> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,7 +78,7 @@ impl Slot {
         let Some(slots) = &self.slots else {
             return;
         };
-        let mut silent = slots.silent();
+        let mut silent = slots.silent.lock();
         silent.last += 1;
         let last = silent.last;
         silent.queue.insert(last, self.dismissed.clone());
@@ -94,7 +88,7 @@ impl Slot {
     /// A request is under way.
     pub(crate) fn mark_busy(&mut self) {
         if let (Some(slots), Some(queued)) = (&self.slots, self.queued.take()) {
-            slots.silent().queue.remove(&queued);
+            slots.silent.lock().queue.remove(&queued);
         }
     }
 }

@@ -1,10 +1,7 @@
 //! The protocol's header fields.
 
-use std::time::SystemTime;
-
 use axum::http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
 
 use super::error::TusError;
 use crate::server::{
@@ -97,13 +94,6 @@ pub(crate) fn checksum(headers: &HeaderMap) -> Result<Option<Digest>, Error> {
     Ok(Some(Digest { algorithm, value }))
 }
 
-/// A time as HTTP says it (RFC 9110, 5.6.7).
-pub(crate) fn http_date(time: SystemTime) -> String {
-    Timestamp::try_from(time).map_or(String::new(), |time| {
-        time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-    })
-}
-
 fn text<'a>(headers: &'a HeaderMap, field: &HeaderName) -> Result<Option<&'a str>, Error> {
     let value = headers.get(field).map(|value| value.to_str());
     value
@@ -113,8 +103,6 @@ fn text<'a>(headers: &'a HeaderMap, field: &HeaderName) -> Result<Option<&'a str
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -165,11 +153,5 @@ mod tests {
             let read = read.map(|digest| digest.map(|digest| digest.algorithm));
             assert_eq!(read.ok(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn writes_times() {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(http_date(time), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

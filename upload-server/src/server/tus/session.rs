@@ -1,12 +1,9 @@
 //! Who works on an upload: one request at a time. The latest has the word: a client that comes back
 //! has given the request before up, although the server may not know that its connection is dead.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as Turn, OwnedMutexGuard},
     time::timeout,
@@ -43,7 +40,7 @@ impl Sessions {
     pub(crate) async fn take(&self, id: &Id) -> Result<Session, TusError> {
         let superseded = CancellationToken::new();
         let turn = {
-            let mut slots = self.slots();
+            let mut slots = self.0.lock();
             let slot = slots.entry(id.clone()).or_insert_with(|| SessionSlot {
                 turn: Arc::default(),
                 superseded: superseded.clone(),
@@ -64,10 +61,6 @@ impl Sessions {
         session.turn = Some(turn.map_err(|_| TusError::Locked)?);
         Ok(session)
     }
-
-    fn slots(&self) -> MutexGuard<'_, HashMap<Id, SessionSlot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Session {
@@ -84,7 +77,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut slots = self.sessions.slots();
+        let mut slots = self.sessions.0.lock();
         self.turn = None;
         let unused = |slot: &SessionSlot| Arc::strong_count(&slot.turn) == 1;
         if slots.get(&self.id).is_some_and(unused) {
@@ -113,6 +106,6 @@ mod tests {
         let second = second.await.unwrap().unwrap();
         assert!(!second.superseded.is_cancelled() && !other.superseded.is_cancelled());
         drop((second, other));
-        assert!(sessions.slots().is_empty());
+        assert!(sessions.0.lock().is_empty());
     }
 }
