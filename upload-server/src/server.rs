@@ -3,21 +3,21 @@
 
 mod access;
 mod addresses;
+mod blocking;
 mod clock;
 mod control;
-mod delete;
 mod digest;
-mod download;
+mod encoding;
 mod error;
 
 mod form;
 
 mod file_lock;
+mod files;
 mod history;
 mod identity;
 mod intake;
 mod journal;
-mod json;
 mod limits;
 mod metrics;
 mod name;
@@ -26,7 +26,6 @@ mod page;
 mod publisher;
 mod put;
 mod routes;
-mod show_metrics;
 mod store;
 mod timeline;
 mod transfer;

@@ -9,6 +9,8 @@ use ring::{
     rand::SystemRandom,
 };
 
+use super::encoding::hex;
+
 /// How much of the seal stands in an address, in bytes.
 const SEAL_BYTES: usize = 16;
 
@@ -58,8 +60,7 @@ impl Addresses {
 
 fn seal(key: &Key, id: &str) -> String {
     let tag = hmac::sign(key, id.as_bytes());
-    let bytes = tag.as_ref().iter().take(SEAL_BYTES);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    hex(tag.as_ref().get(..SEAL_BYTES).unwrap_or_default())
 }
 
 #[cfg(test)]

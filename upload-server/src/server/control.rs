@@ -14,14 +14,15 @@ use axum::{
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{net::UnixListener, task::spawn_blocking};
+use tokio::net::UnixListener;
 use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tracing::warn;
 
 use super::{
+    blocking::off_the_runtime,
+    encoding::json_line,
     error::Error,
     journal::Journal,
-    json,
     publisher::{AttachedTracer, TimelineEvent},
 };
 
@@ -64,7 +65,7 @@ async fn timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let mut timelines = off_the_runtime(move || journal.timelines(&id)).await?;
+    let mut timelines = off_the_runtime(move || Ok::<_, Error>(journal.timelines(&id))).await?;
     let timeline = timelines.as_mut().and_then(Vec::pop);
     let timeline = timeline.ok_or(Error::NotFound)?;
     Ok(([(CONTENT_TYPE, "application/json")], timeline).into_response())
@@ -75,7 +76,7 @@ async fn timelines(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let timelines = off_the_runtime(move || journal.timelines(&id)).await?;
+    let timelines = off_the_runtime(move || Ok::<_, Error>(journal.timelines(&id))).await?;
     let timelines = timelines.ok_or(Error::NotFound)?;
     let array = [&b"["[..], &timelines.join(&b","[..]), b"]"].concat();
     Ok(([(CONTENT_TYPE, "application/json")], array).into_response())
@@ -101,11 +102,12 @@ async fn set_timeline(
                 address: journal.addresses().public(&id),
             });
         }
-        known
+        Ok::<_, Error>(known)
     };
-    match off_the_runtime(set).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Error::NotFound),
+    if off_the_runtime(set).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::NotFound)
     }
 }
 
@@ -143,19 +145,12 @@ async fn history(
     Query(page): Query<HistoryQuery>,
 ) -> Result<Response, Error> {
     let read = move || match journal.history() {
-        Some(history) => history.past(page.before, page.limit),
+        Some(history) => history
+            .past(page.before, page.limit)
+            .map_err(io::Error::other),
         None => Ok(Vec::new()),
     };
     let past = off_the_runtime(read).await?;
-    let past = past.map_err(|error| Error::Disk(io::Error::other(error)))?;
-    let lines: String = past.iter().map(json::line).collect();
+    let lines: String = past.iter().map(json_line).collect();
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Disk(error.into()))
 }

@@ -12,11 +12,10 @@ use axum::http::HeaderMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 use subtle::ConstantTimeEq;
-use tokio::task::spawn_blocking;
 
 use self::fields::expected;
 pub(crate) use self::fields::{REPR_DIGEST, wanted};
-use super::error::Error;
+use super::{blocking::off_the_runtime, encoding::hex, error::Error};
 
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -62,10 +61,7 @@ pub(crate) struct Digest {
 impl Digest {
     /// As hexadecimal digits, which is how `sha256sum` writes it.
     pub(crate) fn hex(&self) -> String {
-        self.value
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&self.value)
     }
 }
 
@@ -159,13 +155,13 @@ pub(crate) async fn of_file(file: &File, algorithm: Algorithm) -> io::Result<Dig
     let mut context = algorithm.begin();
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
-        let read = spawn_blocking(move || {
+        let read = off_the_runtime(move || {
             let length = file.read(&mut buffer)?;
             context.update(buffer.get(..length).unwrap_or_default());
             io::Result::Ok((length, file, context, buffer))
         });
         let length;
-        (length, file, context, buffer) = read.await??;
+        (length, file, context, buffer) = read.await?;
         if length == 0 {
             return Ok(Digest {
                 algorithm,

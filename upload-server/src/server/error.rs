@@ -12,7 +12,9 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{json, limits::limited_body::Cut, name::NameError, tus::error::TusError};
+use super::{
+    encoding::json_line, limits::limited_body::Cut, name::NameError, tus::error::TusError,
+};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -120,7 +122,7 @@ impl Error {
     /// The problem document that says so.
     pub(crate) fn problem(&self) -> String {
         let (status, _) = self.status_and_outcome();
-        json::line(&Problem {
+        json_line(&Problem {
             r#type: "about:blank",
             title: status.canonical_reason(),
             status: status.as_u16(),

@@ -22,9 +22,9 @@ use tokio_stream::StreamExt;
 use self::form_body::FormBody;
 use super::{
     digest::RequestedDigests,
+    encoding::json_line,
     error::Error,
     intake::{IncomingFile, Intake},
-    json,
     name::Name,
     net::connection::RequestContext,
     transfer::{Receipt, Transfer},
@@ -43,7 +43,7 @@ pub(crate) async fn post(
             let content_type = [(CONTENT_TYPE, "application/json")];
             let links = receipts.iter().map(Receipt::link).collect();
             let links = AppendHeaders::<Vec<_>>(links);
-            let receipts = json::line(&receipts);
+            let receipts = json_line(&receipts);
             (StatusCode::CREATED, content_type, links, receipts).into_response()
         }
         Err(error) => error.into_response(),

@@ -1,15 +1,16 @@
 //! From a body to a stored file: the one path that every upload takes, however its bytes were
 //! wrapped.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    blocking::off_the_runtime,
     digest::{Algorithm, Digest, RequestedDigests},
     error::Error,
     name::Name,
@@ -85,9 +86,11 @@ impl Intake {
         }
         let (file, digests) = writer.finish().await?;
         if let Err(error) = requested.check(&digests) {
-            spawn_blocking(move || drop(file))
-                .await
-                .map_err(io::Error::from)?;
+            off_the_runtime(move || {
+                drop(file);
+                Ok::<_, Error>(())
+            })
+            .await?;
             return Err(error);
         }
         Ok(ReceivedFile {
@@ -118,7 +121,7 @@ impl Intake {
                 }
             }
         };
-        spawn_blocking(finish).await.map_err(io::Error::from)?
+        off_the_runtime(finish).await
     }
 
     /// The next item of a body, if it comes in time.

@@ -17,8 +17,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     addresses::Addresses,
+    encoding::json_line,
     history::{History, UploadSummary},
-    json,
     publisher::Publisher,
 };
 use crate::record::{ConnectionEnd, FeedLine, PartOfUpload, Server, Upload};
@@ -59,7 +59,7 @@ impl Journal {
     /// Ids go on where the history ends.
     pub(crate) fn new(server: Server, history: Option<History>, addresses: Addresses) -> Self {
         let state = State {
-            server: json::line(&FeedLine::Server(server)).into(),
+            server: json_line(&FeedLine::Server(server)).into(),
             parts: VecDeque::new(),
             uploads: VecDeque::new(),
             ends: VecDeque::new(),
@@ -103,7 +103,7 @@ impl Journal {
         }
         self.publisher.upload(&upload);
         let id = upload.id.clone();
-        let line = Bytes::from(json::line(&FeedLine::Upload(upload)));
+        let line = Bytes::from(json_line(&FeedLine::Upload(upload)));
         let mut state = self.state();
         state.send(&line);
         push_bounded(
@@ -117,7 +117,7 @@ impl Journal {
     }
 
     pub(crate) fn publish_part(&self, part: PartOfUpload) {
-        let line = Bytes::from(json::line(&FeedLine::Part(part)));
+        let line = Bytes::from(json_line(&FeedLine::Part(part)));
         let mut state = self.state();
         state.send(&line);
         push_bounded(&mut state.parts, line);
@@ -125,7 +125,7 @@ impl Journal {
 
     pub(crate) fn publish_end(&self, end: ConnectionEnd) {
         debug!(cookie = %end.cookie, requests = end.requests, "connection closed");
-        let line = Bytes::from(json::line(&FeedLine::Connection(end)));
+        let line = Bytes::from(json_line(&FeedLine::Connection(end)));
         let mut state = self.state();
         state.send(&line);
         push_bounded(&mut state.ends, line);
@@ -318,7 +318,7 @@ mod tests {
             journal.publish_end(end(cookie));
         }
         let (past, _) = journal.subscribe();
-        let oldest = json::line(&FeedLine::Connection(end(1)));
+        let oldest = json_line(&FeedLine::Connection(end(1)));
         assert_eq!(past.len(), 1 + REMEMBERED);
         assert_eq!(past.get(1), Some(&Bytes::from(oldest)));
     }

@@ -1,8 +1,13 @@
-//! What happened so far, in numbers, as Prometheus reads them (OpenMetrics text).
+//! The server's metrics, and `GET /metrics`, which serves them for Prometheus (OpenMetrics text).
 
-use std::{fmt, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::http::Method;
+use axum::{
+    Extension,
+    extract::State,
+    http::{Method, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -13,10 +18,13 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use tracing::error;
 
+use super::{error::Error, net::connection::RequestContext};
 use crate::record::{Outcome, Upload};
 
-/// The numbers.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 pub(crate) struct Metrics {
     registry: Registry,
     uploads: Family<OutcomeLabel, Counter>,
@@ -44,11 +52,6 @@ struct RequestLabels {
 }
 
 impl Metrics {
-    /// Writes them all.
-    pub(crate) fn write(&self, into: &mut String) -> fmt::Result {
-        encode(into, &self.registry)
-    }
-
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("upload_server"),
@@ -155,6 +158,21 @@ impl Metrics {
             self.request_duration.clone(),
         );
     }
+}
+
+/// Serves the metrics to clients with the token; without one, to this machine alone.
+pub(crate) async fn show(
+    State((metrics, with_token)): State<(Arc<Metrics>, bool)>,
+    Extension(context): Extension<RequestContext>,
+) -> Result<Response, Error> {
+    if !with_token && !context.connection.client.ip().is_loopback() {
+        return Err(Error::NotFound);
+    }
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &metrics.registry) {
+        error!(%error, "cannot write the metrics");
+    }
+    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
 /// From a millisecond to more than an hour.

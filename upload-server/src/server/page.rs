@@ -6,7 +6,7 @@ mod asset;
 mod html;
 mod lists;
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -19,12 +19,11 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
 use self::html::{escape, fill};
 use super::{
-    access::Offer, error::Error, intake::Intake, journal::Journal, net::connection::RequestContext,
-    store::OnDuplicate,
+    access::Offer, blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal,
+    net::connection::RequestContext, store::OnDuplicate,
 };
 
 const TEMPLATE: &str = include_str!("page/page.html");
@@ -105,8 +104,8 @@ impl Page {
     async fn lists(&self, before: Option<u64>) -> Result<String, Error> {
         let journal = Arc::clone(&self.journal);
         // One more, to know whether there are more.
-        let latest = move || journal.latest(before, LISTED + 1);
-        let mut uploads = spawn_blocking(latest).await.map_err(io::Error::from)?;
+        let latest = move || Ok::<_, Error>(journal.latest(before, LISTED + 1));
+        let mut uploads = off_the_runtime(latest).await?;
         let files = self.intake.store.list().await?;
         let more = uploads.len() > LISTED as usize;
         uploads.truncate(LISTED as usize);

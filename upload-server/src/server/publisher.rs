@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
 
-use super::{error::Error, json};
+use super::{encoding::json_line, error::Error};
 use crate::record::Upload;
 
 /// How many may listen at a time: each holds a connection.
@@ -137,7 +137,7 @@ impl Message {
     fn new(name: &'static str, data: &impl Serialize) -> Self {
         Self {
             name,
-            data: json::line(data).trim_end().into(),
+            data: json_line(data).trim_end().into(),
         }
     }
 }

@@ -15,9 +15,9 @@ use axum::{
 
 use super::{
     digest::{REPR_DIGEST, RequestedDigests, wanted},
+    encoding::json_line,
     error::Error,
     intake::{IncomingFile, Intake, ReceivedFile},
-    json,
     name::Name,
     net::connection::RequestContext,
     transfer::Transfer,
@@ -49,7 +49,7 @@ pub(crate) async fn put(
             ];
             let status = stored.status();
             let link = [receipt.link()];
-            (status, headers, link, digest, json::line(&receipt)).into_response()
+            (status, headers, link, digest, json_line(&receipt)).into_response()
         }
         Err(error) => error.into_response(),
     }

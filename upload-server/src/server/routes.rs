@@ -10,16 +10,15 @@ use axum::{
 
 use super::{
     access::{Guard, HEALTH, Offer, guard},
-    delete, download,
     error::Error,
-    form,
+    files, form,
     intake::Intake,
     journal::Journal,
     limits::admission::{Admission, admit},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     page::{self, Page},
     publisher::{self, EventsRoute},
-    put, show_metrics, timeline,
+    put, timeline,
     tus::Tus,
 };
 
@@ -33,7 +32,7 @@ pub(crate) fn router(
     journal: Arc<Journal>,
 ) -> Router {
     let with_token = access.access.token.is_some();
-    let metrics = get(show_metrics::show).with_state((metrics, with_token));
+    let metrics_page = get(metrics::show).with_state((metrics, with_token));
     let timeline = timeline::router(Arc::clone(&journal));
     let events = get(publisher::events).with_state(EventsRoute {
         publisher: Arc::clone(journal.events()),
@@ -55,7 +54,10 @@ pub(crate) fn router(
             HEALTH,
             get(healthy).merge(put(put::put).layer(gate.clone())),
         )
-        .route("/metrics", metrics.merge(put(put::put).layer(gate.clone())))
+        .route(
+            "/metrics",
+            metrics_page.merge(put(put::put).layer(gate.clone())),
+        )
         .route("/events", events.merge(put(put::put).layer(gate.clone())))
         .route("/{*name}", put(put::put).layer(gate));
     if let Some(file) = file(access.access.offer) {
@@ -78,8 +80,8 @@ async fn healthy() -> &'static str {
 
 /// What may be done with a stored file, if anything.
 fn file(offer: Offer) -> Option<MethodRouter<Intake>> {
-    let get = offer.download.then(|| get(download::download));
-    let delete = offer.delete.then(|| delete(delete::delete));
+    let get = offer.download.then(|| get(files::download));
+    let delete = offer.delete.then(|| delete(files::delete));
     match (get, delete) {
         (Some(get), Some(delete)) => Some(get.merge(delete)),
         (get, delete) => get.or(delete),

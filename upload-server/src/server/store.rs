@@ -9,12 +9,11 @@ use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
 use axum::http::StatusCode;
 use rustix::fs::OFlags;
-use tokio::task::spawn_blocking;
 
 pub use self::duplicate::OnDuplicate;
 pub(crate) use self::temporary::Temporary;
 use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
-use super::{error::Error, name::Name};
+use super::{blocking::off_the_runtime, error::Error, name::Name};
 
 /// Where uploads are stored.
 #[derive(Clone, Debug)]
@@ -79,7 +78,7 @@ impl Store {
             temporary.reserve(bytes.unwrap_or_default())?;
             Ok(temporary)
         };
-        spawn_blocking(create).await.map_err(io::Error::from)?
+        off_the_runtime(create).await
     }
 
     /// Gives a file that is whole its name, or another one. Blocks.
@@ -102,7 +101,7 @@ impl Store {
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         };
-        spawn_blocking(open).await?
+        off_the_runtime(open).await
     }
 
     /// Removes a stored file.
@@ -112,7 +111,7 @@ impl Store {
             Some(found) if found.is_file => directory.remove(name.as_str()),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
-        spawn_blocking(remove).await?
+        off_the_runtime(remove).await
     }
 
     /// The stored files, the newest first.
@@ -125,7 +124,7 @@ impl Store {
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
             Ok(entries)
         };
-        spawn_blocking(list).await?
+        off_the_runtime(list).await
     }
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {

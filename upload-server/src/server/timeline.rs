@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
 use self::document::{Exchange, Timeline};
-use super::{error::Error, journal::Journal, json};
+use super::{encoding::json_line, error::Error, journal::Journal};
 use crate::record::Upload;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -93,11 +93,11 @@ async fn show(
             found.ndjson(),
         )),
         Some("har") => {
-            let har = json::line(&har::har(&found));
+            let har = json_line(&har::har(&found));
             Ok(file(address, "har", "application/json", har))
         }
         Some("perfetto.json") => {
-            let trace = json::line(&perfetto::trace(&found));
+            let trace = json_line(&perfetto::trace(&found));
             Ok(file(address, "perfetto.json", "application/json", trace))
         }
         Some(_) => Err(Error::NotFound),
@@ -172,7 +172,7 @@ impl Found {
         let timelines = self.lines.iter().map(|line| serde_json::from_slice(line));
         let timelines: Result<_, _> = timelines.collect();
         let timelines = timelines.map_err(|error| Error::Disk(io::Error::other(error)))?;
-        Ok(json::line(&Record {
+        Ok(json_line(&Record {
             upload: &self.upload,
             timelines,
         }))

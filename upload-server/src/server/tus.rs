@@ -10,7 +10,6 @@ mod partial;
 mod session;
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -28,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -44,7 +43,7 @@ use self::{
     session::Sessions,
 };
 use super::{
-    error::Error, intake::Intake, journal::Journal, metrics::Metrics,
+    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal, metrics::Metrics,
     net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
@@ -117,7 +116,7 @@ impl Tus {
         let pause = self.partials.life.clamp(least, most);
         loop {
             let partials = self.partials.clone();
-            match off_the_runtime(move || Ok(partials.sweep()?)).await {
+            match off_the_runtime(move || partials.sweep()).await {
                 Ok(lapsed) => {
                     for upload in lapsed {
                         self.conclude(upload, "the client did not come back in time");
@@ -356,7 +355,7 @@ impl Tus {
             // The file is stored, and no longer the upload's.
             return Err(Error::NotFound);
         };
-        let upload = off_the_runtime(move || Ok(partial.remove())).await?;
+        let upload = off_the_runtime(move || Ok::<_, Error>(partial.remove())).await?;
         self.conclude(upload, "the client took the upload back");
         Ok(StatusCode::NO_CONTENT.into_response())
     }
@@ -365,10 +364,4 @@ impl Tus {
 /// Where the timeline of an upload that is complete is shown.
 fn link(reached: &PartReceived) -> Option<[(HeaderName, String); 1]> {
     Some([reached.receipt.as_ref()?.link()])
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    spawn_blocking(work).await.map_err(io::Error::from)?
 }

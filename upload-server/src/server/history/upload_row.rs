@@ -1,14 +1,11 @@
 //! An upload as the database has it.
 
-use std::time::SystemTime;
-
-use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Transaction, named_params, params};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::error;
 
-use crate::{record::Upload, server::clock};
+use crate::{record::Upload, server::clock::wall_clock};
 
 /// An upload on its way into the database.
 pub(super) struct UploadRow {
@@ -123,14 +120,4 @@ pub(super) fn ended(upload: &Upload) -> String {
         times.body_last_ns,
     ];
     wall_clock(ended.into_iter().flatten().max().unwrap_or(times.head_ns))
-}
-
-/// CLOCK_MONOTONIC as RFC 3339 says it, by the difference between the clocks now.
-fn wall_clock(monotonic_ns: u64) -> String {
-    let ago = clock::now_ns().saturating_sub(monotonic_ns);
-    let ago = SignedDuration::from_nanos(ago.cast_signed());
-    let then = Timestamp::try_from(SystemTime::now())
-        .and_then(|now| now.checked_sub(ago))
-        .unwrap_or_default();
-    format!("{then:.9}")
 }

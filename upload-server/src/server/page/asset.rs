@@ -11,7 +11,7 @@ use axum::{
 };
 use ring::digest::{SHA256, digest};
 
-use crate::server::error::Error;
+use crate::server::{encoding::hex, error::Error};
 
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -58,7 +58,5 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Resul
 /// Another content has another tag.
 fn tag(content: &str) -> String {
     let digest = digest(&SHA256, content.as_bytes());
-    let digits = digest.as_ref().iter().take(8);
-    let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{digits}\"")
+    format!("\"{}\"", hex(digest.as_ref().get(..8).unwrap_or_default()))
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::server::error::Error;
+use crate::server::{encoding::hex, error::Error};
 
 const BYTES: usize = 16;
 
@@ -19,9 +19,7 @@ impl Id {
         SystemRandom::new()
             .fill(&mut bytes)
             .map_err(|_| Error::Disk(io::Error::other("there are no random numbers")))?;
-        Ok(Self(
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
+        Ok(Self(hex(&bytes)))
     }
 
     /// Tells it apart from others, and does not let anybody go on with the upload.

@@ -7,10 +7,11 @@ use axum::body::Body;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tus, error::TusError, fields, off_the_runtime, partial::Partial};
+use super::{Tus, error::TusError, fields, partial::Partial};
 use crate::{
     record::PartOfUpload,
     server::{
+        blocking::off_the_runtime,
         digest::{self, Digest, RequestedDigests},
         error::Error,
         intake::ReceivedFile,
@@ -56,9 +57,7 @@ impl Tus {
         let (offset, checked) = (partial.offset()?, checksum.is_some());
         if checked {
             partial.description.unchecked_from = Some(offset);
-            partial =
-                off_the_runtime(move || partial.save().map(|()| partial).map_err(Error::from))
-                    .await?;
+            partial = off_the_runtime(move || partial.save().map(|()| partial)).await?;
         }
         let requested = RequestedDigests::expecting(checksum);
         let rest = partial.description.length.saturating_sub(offset);
@@ -104,7 +103,7 @@ impl Tus {
             if !complete {
                 partial.save()?;
             }
-            Ok((partial, transfer, reached, complete))
+            Ok::<_, Error>((partial, transfer, reached, complete))
         };
         let (partial, transfer, offset, complete) = off_the_runtime(settle).await?;
         received?;
@@ -174,7 +173,7 @@ impl Tus {
         match self.intake.finish(received, transfer).await {
             Ok((_, receipt)) => Ok(receipt),
             Err(error) => {
-                off_the_runtime(move || Ok(partial.remove())).await?;
+                off_the_runtime(move || Ok::<_, Error>(partial.remove())).await?;
                 Err(error)
             }
         }

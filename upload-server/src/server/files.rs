@@ -1,4 +1,4 @@
-//! `GET /files/NAME`: a stored file, always as a download and never shown as a page.
+//! `/files/NAME`: `GET` downloads a stored file, which is never shown as a page; `DELETE` removes it.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{
-        HeaderMap, Uri,
+        HeaderMap, StatusCode, Uri,
         header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
@@ -53,6 +53,14 @@ pub(crate) async fn download(
     Ok((headers, digest, content).into_response())
 }
 
+/// Removes a stored file: 204.
+pub(crate) async fn delete(State(intake): State<Intake>, uri: Uri) -> Result<StatusCode, Error> {
+    let name = name(&uri)?;
+    let removed = intake.store.remove(&name).await;
+    removed.map_err(Error::from_lookup)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn digest(mut file: &File, algorithm: Algorithm) -> io::Result<String> {
     let digest = digest::of_file(file, algorithm).await?;
     file.rewind()?;
@@ -60,7 +68,7 @@ async fn digest(mut file: &File, algorithm: Algorithm) -> io::Result<String> {
 }
 
 /// Which file is meant. No file has a name that is not accepted.
-pub(crate) fn name(uri: &Uri) -> Result<Name, Error> {
+fn name(uri: &Uri) -> Result<Name, Error> {
     let name = uri.path().strip_prefix("/files/").unwrap_or_default();
     Name::decode(name).map_err(|_| Error::NotFound)
 }
