@@ -22,6 +22,7 @@ mod limits;
 mod metrics;
 mod name;
 mod net;
+mod observed_body;
 mod page;
 mod publisher;
 mod put;
@@ -49,7 +50,7 @@ use self::{
     journal::Journal,
     limits::admission::Admission,
     metrics::Metrics,
-    net::{accept::Acceptor, requests::HttpServer},
+    net::{accept::Acceptor, http::HttpServer},
     store::Store,
     tus::Tus,
 };

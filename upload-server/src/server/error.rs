@@ -1,5 +1,5 @@
-//! What goes wrong with a request, and the one place that maps it to a status, to the outcome of
-//! the upload's record and to a problem document (RFC 9457).
+//! The errors of requests, and the one place that maps each to a status, to the outcome in the
+//! upload's record and to a problem document (RFC 9457).
 
 use std::{error::Error as StdError, io, iter, time::Duration};
 
@@ -12,9 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{
-    encoding::json_line, limits::limited_body::Cut, name::NameError, tus::error::TusError,
-};
+use super::{encoding::json_line, name::NameError};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -23,14 +21,14 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// After how many seconds a client that was turned away may try again.
 const RETRY_SECS: HeaderValue = HeaderValue::from_static("5");
 
-/// What a browser can be asked for, and what else is taken. Each has a line of its own: in a list,
-/// Chromium understands neither, and asks nobody.
+/// The way that browsers can ask the user for the token, and the other one that the server accepts.
+/// Each has a field of its own: of both in one list, Chromium understands neither and asks nobody.
 const CHALLENGES: [HeaderValue; 2] = [
     HeaderValue::from_static("Basic realm=\"upload-server: the token is the password\""),
     HeaderValue::from_static("Bearer"),
 ];
 
-/// Why a request failed. The text is for the client; what only concerns the server is in the
+/// Why a request failed. The text is for the client; details that only concern the server are in the
 /// source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -40,60 +38,57 @@ pub(crate) enum Error {
     Reset,
     #[error("the connection broke before the body was complete: {0}")]
     Broken(io::ErrorKind),
-    #[error("no byte of the body came for {} s", .0.as_secs_f32())]
+    #[error("no byte of the body arrived for {} s", .0.as_secs_f32())]
     TimedOut(Duration),
     #[error("the head of a request took more than {} s", .0.as_secs_f32())]
     HeadTimedOut(Duration),
-    #[error(transparent)]
-    Cut(#[from] Cut),
-    #[error("the server has all the work that it takes at a time: try again later")]
+    #[error("the body arrives at less than {0} bytes per second, the minimum of this server")]
+    TooSlow(u64),
+    #[error("the server is at its limit of connections or uploads: try again later")]
     Busy,
-    #[error("more than {0} uploads at a time from one client: try again later")]
+    #[error("more than {0} concurrent uploads from one client: try again later")]
     TooMany(usize),
-    #[error("the file is larger than the {0} bytes that this server takes")]
+    #[error("the file is larger than {0} bytes, the maximum of this server")]
     TooLarge(u64),
     #[error("the name is not accepted: {0}")]
     Name(#[from] NameError),
-    #[error("the name is taken by something that is not a file")]
+    #[error("the name belongs to something that is not a file")]
     Occupied,
-    #[error("a file of this name is stored already")]
+    #[error("a file of this name exists already")]
     Exists,
     #[error("the body is malformed: {0}")]
     Malformed(String),
-    #[error("the {0} digest of what arrived is another one")]
+    #[error("{0} digest mismatch: the uploaded bytes do not match the digest sent")]
     WrongDigest(&'static str),
-    #[error(transparent)]
-    Tus(#[from] TusError),
-    #[error("a page of another site asked for this")]
+    /// A rule of the protocol that the request uses.
+    #[error("{detail}")]
+    Protocol { status: StatusCode, detail: String },
+    #[error("refused: this request comes from a page of another site")]
     CrossSite,
     #[error("this server speaks TLS: let the address begin with https://")]
     ClearText,
-    #[error("this asks for the server's token, as bearer or as password")]
+    #[error("the server's token is missing or wrong: send it as bearer token or as password")]
     Unauthorized,
     #[error("this server is not called {0:?}: start it with --host to give it that name")]
     WrongHost(String),
+    #[error("too little space on the disk: the server keeps the rest free")]
+    NoFreeSpace,
     #[error("the disk is full")]
     DiskFull(#[source] io::Error),
     #[error("the server could not store or read the file")]
     Disk(#[source] io::Error),
-    #[error("the server gave the request up")]
-    GivenUp,
-    #[error("there is nothing here")]
+    #[error("the server stopped before the request was complete")]
+    Abandoned,
+    #[error("there is nothing at this address")]
     NotFound,
-    #[error("this method does nothing here; files are sent with PUT /NAME or the form on /")]
+    #[error("this address does not support the method; send files with PUT /NAME or the form on /")]
     MethodNotAllowed,
 }
 
 impl Error {
-    /// The error behind a body that broke off.
-    pub(crate) fn from_body(error: &(dyn StdError + 'static)) -> Self {
+    /// The error behind a body that broke off in hyper or below.
+    fn from_transport(error: &(dyn StdError + 'static)) -> Self {
         let mut sources = iter::successors(Some(error), |&error| error.source());
-        if let Some(cut) = sources
-            .clone()
-            .find_map(|error| error.downcast_ref::<Cut>())
-        {
-            return Self::Cut(*cut);
-        }
         sources
             .find_map(|error| error.downcast_ref::<io::Error>())
             .map_or(Self::Aborted, |error| match error.kind() {
@@ -106,7 +101,7 @@ impl Error {
             })
     }
 
-    /// The error behind a stored file that could not be had.
+    /// The error behind a stored file that cannot be opened or removed.
     pub(crate) fn from_lookup(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound,
@@ -114,12 +109,10 @@ impl Error {
         }
     }
 
-    /// How an upload that failed this way ended.
     pub(crate) fn outcome(&self) -> Outcome {
         self.status_and_outcome().1
     }
 
-    /// The problem document that says so.
     pub(crate) fn problem(&self) -> String {
         let (status, _) = self.status_and_outcome();
         json_line(&Problem {
@@ -134,7 +127,7 @@ impl Error {
         match self {
             Self::Aborted | Self::Broken(_) => (StatusCode::BAD_REQUEST, Outcome::Aborted),
             Self::Reset => (StatusCode::BAD_REQUEST, Outcome::Reset),
-            Self::TimedOut(_) | Self::HeadTimedOut(_) | Self::Cut(Cut::TooSlow(_)) => {
+            Self::TimedOut(_) | Self::HeadTimedOut(_) | Self::TooSlow(_) => {
                 (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut)
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
@@ -144,15 +137,15 @@ impl Error {
                 (StatusCode::BAD_REQUEST, Outcome::Refused)
             }
             Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),
-            Self::Tus(error) => (error.status(), Outcome::Refused),
+            Self::Protocol { status, .. } => (*status, Outcome::Refused),
             Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
             Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),
-            Self::DiskFull(_) | Self::Cut(Cut::NoSpace) => {
+            Self::DiskFull(_) | Self::NoFreeSpace => {
                 (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
             }
             Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
-            Self::GivenUp => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
+            Self::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
             Self::NotFound => (StatusCode::NOT_FOUND, Outcome::Refused),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Outcome::Refused),
         }
@@ -160,12 +153,25 @@ impl Error {
 }
 
 impl From<axum::Error> for Error {
+    /// An error of ours, which a layer around the body may have put there, or else the transport's.
     fn from(error: axum::Error) -> Self {
-        Self::from_body(&error)
+        let mut error = error.into_inner();
+        // Each body around a body wraps the error once more.
+        loop {
+            match error.downcast::<axum::Error>() {
+                Ok(wrapped) => error = wrapped.into_inner(),
+                Err(unwrapped) => {
+                    return match unwrapped.downcast::<Self>() {
+                        Ok(own) => *own,
+                        Err(other) => Self::from_transport(&*other),
+                    };
+                }
+            }
+        }
     }
 }
 
-/// Of the disk: what breaks a body arrives as [`axum::Error`].
+/// An error of the disk. An error that breaks a body arrives as [`axum::Error`] instead.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -178,7 +184,6 @@ impl From<io::Error> for Error {
     }
 }
 
-/// A problem document (RFC 9457).
 #[derive(Serialize)]
 struct Problem {
     r#type: &'static str,

@@ -2,7 +2,7 @@
 
 pub(crate) mod admission;
 mod free_space;
-pub(crate) mod limited_body;
+mod limited_body;
 mod upload_slots;
 
 use std::time::Duration;

@@ -209,7 +209,7 @@ impl Drop for Transfer {
         if self.context.connection.is_reset() {
             self.conclude_failed(&Error::Reset);
         } else if self.context.connection.is_abandoned() {
-            self.conclude_failed(&Error::GivenUp);
+            self.conclude_failed(&Error::Abandoned);
         } else {
             // A client of HTTP/2 may take a single request back.
             self.conclude_failed(&Error::Aborted);

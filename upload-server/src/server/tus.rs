@@ -2,7 +2,7 @@
 //! creation, creation-with-upload, expiration, checksum and termination, at `/tus/`. A file comes to
 //! its name as any other does, and one upload has one record, however many requests carried it.
 
-pub(crate) mod error;
+mod error;
 mod fields;
 mod id;
 mod part;

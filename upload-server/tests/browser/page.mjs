@@ -99,7 +99,7 @@ const scenarios = {
     await page.getByRole("button", { name: "Hide" }).click();
     await drop(browser.context, page, [...files, join(directory, "folder")]);
     const shows = (name, words) => state(page, name).getByText(words).waitFor();
-    await shows("taken", "Not stored: a file of this name is stored already");
+    await shows("taken", "Not stored: a file of this name exists already");
     await shows(".hidden", "Not stored: the name is not accepted: it begins with a '.'");
     await shows("large.bin", "Not stored: it has 2.0 MB, and this server takes 1.0 MB at most");
     await shows("folder", "Not stored: it is a folder, or cannot be read");

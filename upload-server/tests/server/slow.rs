@@ -77,7 +77,7 @@ async fn a_body_that_trickles_in_is_given_up() {
         "{answer}"
     );
     assert!(
-        answer.contains("slower than the 1000000 bytes per second"),
+        answer.contains("less than 1000000 bytes per second"),
         "{answer}"
     );
     let upload = feed.upload().await;

@@ -1,5 +1,5 @@
-//! The gate before every upload: is there a place for it, and room on the disk? Who is turned away
-//! has a record of it.
+//! The gate before every upload: it admits an upload that finds a free slot and enough space on the
+//! disk. A refused upload has a record, too.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,14 +14,13 @@ use axum::{
 use super::{
     Limits,
     free_space::FreeSpace,
-    limited_body::{Cut, LimitedBody},
+    limited_body::limited_body,
     upload_slots::{UploadSlot, UploadSlots},
 };
 use crate::server::{
     error::Error, metrics::Metrics, net::connection::RequestContext, transfer::Transfer,
 };
 
-/// What the gate asks.
 #[derive(Clone)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
@@ -31,7 +30,6 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// For uploads to this directory.
     pub(crate) fn new(limits: Limits, directory: PathBuf, metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
@@ -43,14 +41,15 @@ impl Admission {
 
     fn admit(&self, context: &RequestContext, body: &Body) -> Result<UploadSlot, Error> {
         let slot = self.slots.take(context.connection.client.ip())?;
-        match self.space.has_room_for(body.size_hint().lower()) {
-            true => Ok(slot),
-            false => Err(Error::Cut(Cut::NoSpace)),
+        if self.space.has_room_for(body.size_hint().lower()) {
+            Ok(slot)
+        } else {
+            Err(Error::NoFreeSpace)
         }
     }
 }
 
-/// Counts an upload as under way, until this is dropped.
+/// Counts an upload as in flight until it is dropped.
 struct UploadInFlight<'a>(&'a Metrics);
 
 impl<'a> UploadInFlight<'a> {
@@ -66,7 +65,7 @@ impl Drop for UploadInFlight<'_> {
     }
 }
 
-/// The gate as a layer of a route that takes uploads.
+/// The gate as a layer around a route for uploads.
 pub(crate) async fn admit(
     State(admission): State<Admission>,
     Extension(context): Extension<RequestContext>,
@@ -76,10 +75,8 @@ pub(crate) async fn admit(
     match admission.admit(&context, request.body()) {
         Ok(_slot) => {
             let _counted = UploadInFlight::new(&admission.metrics);
-            let request = request.map(|body| {
-                let space = admission.space.clone();
-                Body::new(LimitedBody::new(body, &admission.limits, space))
-            });
+            let request =
+                request.map(|body| limited_body(body, &admission.limits, admission.space.clone()));
             next.run(request).await
         }
         Err(error) => {

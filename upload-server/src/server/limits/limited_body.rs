@@ -1,37 +1,31 @@
-//! A body as it arrives, cut off where it comes too slowly or fills the disk.
+//! A request's body within its limits: cut off where it comes too slowly or fills the disk.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, SizeHint};
+use axum::{BoxError, body::Body};
 
 use super::{Limits, free_space::FreeSpace};
+use crate::server::{
+    error::Error,
+    observed_body::{ObservedBody, Observer},
+};
 
-/// How many bytes may come until the disk is looked at again.
+/// How many bytes may arrive before the free space is checked again.
 const CHECK_EVERY: u64 = 8 * 1024 * 1024;
 
-/// Why a body was cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Cut {
-    #[error("the body comes slower than the {0} bytes per second that are asked for")]
-    TooSlow(u64),
-    #[error("the rest of the disk is kept free")]
-    NoSpace,
+/// The body, which ends with an error where it exceeds its limits.
+pub(super) fn limited_body(body: Body, limits: &Limits, space: FreeSpace) -> Body {
+    Body::new(ObservedBody::new(body, BodyLimits::new(limits, space)))
 }
 
-/// A request's body within its limits.
-pub(crate) struct LimitedBody {
-    body: Body,
+struct BodyLimits {
     pace: Pace,
     space: FreeSpace,
     since_check: u64,
 }
 
-/// Bytes that came while the server waited for nothing but them.
+/// The rate of a body, measured over the time that the server spends waiting for its next bytes. Time
+/// that the server takes itself, to write to the disk for example, does not count.
 struct Pace {
     min_rate: u64,
     window: Duration,
@@ -40,10 +34,9 @@ struct Pace {
     bytes: u64,
 }
 
-impl LimitedBody {
-    pub(crate) fn new(body: Body, limits: &Limits, space: FreeSpace) -> Self {
+impl BodyLimits {
+    fn new(limits: &Limits, space: FreeSpace) -> Self {
         Self {
-            body,
             pace: Pace {
                 min_rate: limits.min_rate,
                 window: limits.rate_window,
@@ -56,26 +49,32 @@ impl LimitedBody {
         }
     }
 
-    fn check(&mut self, bytes: u64) -> Result<(), Cut> {
+    fn check(&mut self, bytes: u64) -> Result<(), Error> {
         self.pace.arrived(bytes)?;
         self.since_check += bytes;
         if self.since_check >= CHECK_EVERY {
             self.since_check = 0;
             if !self.space.has_room_for(0) {
-                return Err(Cut::NoSpace);
+                return Err(Error::NoFreeSpace);
             }
         }
         Ok(())
     }
 }
 
-impl Pace {
-    fn waits(&mut self) {
-        self.waiting_since.get_or_insert_with(Instant::now);
+impl Observer for BodyLimits {
+    fn waiting(&mut self) {
+        self.pace.waiting_since.get_or_insert_with(Instant::now);
     }
 
-    /// Silence wakes nobody here: that is the idle timeout's to end.
-    fn arrived(&mut self, bytes: u64) -> Result<(), Cut> {
+    fn passed(&mut self, bytes: u64) -> Result<(), BoxError> {
+        Ok(self.check(bytes)?)
+    }
+}
+
+impl Pace {
+    // Called when bytes arrive: a client that sends none at all is ended by the idle timeout.
+    fn arrived(&mut self, bytes: u64) -> Result<(), Error> {
         self.bytes += bytes;
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
@@ -83,44 +82,13 @@ impl Pace {
         if self.waited < self.window {
             return Ok(());
         }
-        let asked_for = u128::from(self.min_rate) * self.waited.as_millis() / 1_000;
-        if u128::from(self.bytes) < asked_for {
-            return Err(Cut::TooSlow(self.min_rate));
+        let required = u128::from(self.min_rate) * self.waited.as_millis() / 1_000;
+        if u128::from(self.bytes) < required {
+            return Err(Error::TooSlow(self.min_rate));
         }
         self.waited = Duration::ZERO;
         self.bytes = 0;
         Ok(())
-    }
-}
-
-impl HttpBody for LimitedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_pending() {
-            self.pace.waits();
-        }
-        let frame = ready!(polled);
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(cut) = self.check(data.len() as u64)
-        {
-            return Poll::Ready(Some(Err(axum::Error::new(cut))));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -131,16 +99,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_disk_is_looked_at_on_the_way() {
+    async fn the_free_space_is_checked_on_the_way() {
         check(CHECK_EVERY - 1, true).await;
         check(CHECK_EVERY, false).await;
 
         async fn check(length: u64, passes: bool) {
             let body = Body::from(vec![0; usize::try_from(length).unwrap()]);
             let full = FreeSpace::new(std::env::temp_dir(), u64::MAX);
-            let body = LimitedBody::new(body, &Limits::default(), full);
-            let arrived = to_bytes(Body::new(body), usize::MAX).await;
-            assert_eq!(arrived.is_ok(), passes, "{length}");
+            let arrived = to_bytes(limited_body(body, &Limits::default(), full), usize::MAX).await;
+            match arrived.map_err(Error::from) {
+                Ok(_) => assert!(passes, "{length}"),
+                Err(error) => assert!(!passes && matches!(error, Error::NoFreeSpace), "{error}"),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::{
     connection_limit::{ConnectionSlots, Slot},
-    requests::HttpServer,
+    http::HttpServer,
 };
 use crate::server::clock;
 

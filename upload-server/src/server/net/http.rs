@@ -1,9 +1,13 @@
-//! One connection from its first byte to its close: TLS where that is asked for, then the version
-//! of HTTP that the client speaks, and the requests handed to the routes.
+//! One connection from its first byte to its close: TLS where it is enabled, then the version of HTTP
+//! that the client speaks, and the requests handed to the routes.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::header};
+use axum::{
+    BoxError, Router,
+    http::{Request, Response, header},
+};
+use hyper::{body::Incoming, service::Service, service::service_fn};
 use rustix::net::sockopt::{set_tcp_user_timeout, socket_cookie};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -11,41 +15,67 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use super::{
     connection::{Accepted, Connection},
     connection_limit::Slot,
     http1, http2,
-    requests::HttpServer,
+    request::{self, ResponseBody},
     socket::Socket,
     timed_stream::TimedStream,
     tls,
 };
-use crate::{record::Cookie, server::error::Error};
+use crate::{
+    record::Cookie,
+    server::{error::Error, journal::Journal, metrics::Metrics},
+};
 
-/// What a client that speaks HTTP/2 without having negotiated it begins with (RFC 9113, 3.4).
+/// The first bytes of a client that speaks HTTP/2 without having negotiated it (RFC 9113, 3.4).
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The two versions differ in how they end.
-enum Spoken {
+/// Serves connections.
+#[derive(Clone)]
+pub(crate) struct HttpServer {
+    pub(crate) router: Router,
+    /// Absent where HTTP is spoken in clear text.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Whether a client may speak HTTP/2.
+    pub(crate) http2: bool,
+    /// Timeout for the TLS handshake, for a request's head, and between requests.
+    pub(crate) head: Duration,
+    /// How long a client may leave sent bytes unacknowledged.
+    pub(crate) idle: Duration,
+    /// Cancelled when no further request is accepted.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when every connection is dropped, even one with requests in flight.
+    pub(crate) abandon: CancellationToken,
+    /// Every task that works on a connection.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The version of HTTP on a connection.
+enum Version {
     Http1,
     Http2,
 }
 
-/// What a client began with where TLS was due.
+/// How a client began on a connection that expects TLS.
 enum Opened {
     Secure(Box<TlsStream<Socket>>),
     Clear(Socket),
 }
 
 impl HttpServer {
-    /// The same for connections that the server has no place for: it says so and closes.
+    /// The same for a connection without a slot: it answers 503 and closes.
     pub(crate) fn refusing(&self) -> Self {
         self.answering(|| Error::Busy)
     }
 
-    /// The same with one answer to everything, and the end of the connection.
+    /// The same, but it gives one answer to every request and closes the connection.
     fn answering(&self, error: fn() -> Error) -> Self {
         let answer = async move || ([(header::CONNECTION, "close")], error());
         Self {
@@ -54,7 +84,7 @@ impl HttpServer {
         }
     }
 
-    /// Makes an accepted socket a connection.
+    /// Turns an accepted socket into a connection.
     pub(crate) fn open(
         &self,
         stream: TcpStream,
@@ -78,8 +108,8 @@ impl HttpServer {
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }
 
-    /// Serves requests until the client has no more, or until the server is to stop, after those
-    /// under way.
+    /// Serves requests until the client closes. Once the server is to stop, it serves those in
+    /// flight alone.
     pub(crate) async fn serve(&self, socket: Socket, connection: Arc<Connection>) {
         let cookie = connection.cookie;
         tokio::select! {
@@ -90,6 +120,42 @@ impl HttpServer {
             }
             () = self.abandoned(&connection) => (),
         }
+    }
+
+    /// Completes when everything on this connection is to be dropped. Sets the connection's mark
+    /// first, so that what is dropped can tell the reason.
+    pub(super) async fn abandoned(&self, connection: &Connection) {
+        tokio::select! {
+            () = self.abandon.cancelled() => (),
+            () = connection.dismissed.cancelled() => {
+                self.metrics.connections_dismissed.inc();
+                debug!(cookie = %connection.cookie, "dismissed to make room");
+            }
+        }
+        connection.abandon();
+    }
+
+    /// Answers the requests of a connection.
+    pub(super) fn service(
+        &self,
+        connection: Arc<Connection>,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<ResponseBody>,
+        Error = Infallible,
+        Future: Future<Output = Result<Response<ResponseBody>, Infallible>>
+                    + Send
+                    + Unpin
+                    + 'static,
+    > + use<> {
+        let router = self.router.clone();
+        service_fn(move |request| {
+            Box::pin(request::answer(
+                router.clone(),
+                Arc::clone(&connection),
+                request,
+            ))
+        })
     }
 
     async fn serve_to_the_end(
@@ -110,11 +176,12 @@ impl HttpServer {
     ) -> Result<(), BoxError> {
         let mut stream = TimedStream::new(socket, Arc::clone(&connection));
         let begins_http2 = self.http2 && self.in_time(stream.begins_with(HTTP_2_PREFACE)).await?;
-        let spoken = match begins_http2 {
-            true => Spoken::Http2,
-            false => Spoken::Http1,
+        let version = if begins_http2 {
+            Version::Http2
+        } else {
+            Version::Http1
         };
-        self.speak(spoken, stream, connection).await
+        self.speak(version, stream, connection).await
     }
 
     async fn serve_secure(
@@ -132,17 +199,17 @@ impl HttpServer {
         });
         match opened.await {
             Ok(Opened::Secure(stream)) => {
-                let spoken = match stream.get_ref().1.alpn_protocol() {
-                    Some(tls::HTTP_2) => Spoken::Http2,
-                    _ => Spoken::Http1,
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(tls::HTTP_2) => Version::Http2,
+                    _ => Version::Http1,
                 };
                 let stream = TimedStream::new(*stream, Arc::clone(&connection));
-                self.speak(spoken, stream, connection).await
+                self.speak(version, stream, connection).await
             }
             Ok(Opened::Clear(socket)) => {
                 let stream = TimedStream::new(socket, Arc::clone(&connection));
                 let server = self.answering(|| Error::ClearText);
-                server.speak(Spoken::Http1, stream, connection).await
+                server.speak(Version::Http1, stream, connection).await
             }
             Err(error) => {
                 self.metrics.handshakes_failed.inc();
@@ -153,16 +220,16 @@ impl HttpServer {
 
     async fn speak<S>(
         &self,
-        spoken: Spoken,
+        version: Version,
         stream: TimedStream<S>,
         connection: Arc<Connection>,
     ) -> Result<(), BoxError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        match spoken {
-            Spoken::Http1 => Ok(http1::serve(self, stream, connection).await?),
-            Spoken::Http2 => Ok(http2::serve(self, stream, connection).await?),
+        match version {
+            Version::Http1 => Ok(http1::serve(self, stream, connection).await?),
+            Version::Http2 => Ok(http2::serve(self, stream, connection).await?),
         }
     }
 
@@ -174,6 +241,3 @@ impl HttpServer {
         }
     }
 }
-
-/// Why a connection broke: told to the log alone.
-type BoxError = Box<dyn std::error::Error + Send + Sync>;

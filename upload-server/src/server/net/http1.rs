@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{connection::Connection, requests::HttpServer, timed_stream::TimedStream};
+use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
 use crate::server::error::{Error, PROBLEM_JSON};
 
 /// How long, and how much, a client may go on sending after the last response.

@@ -6,7 +6,7 @@ use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{connection::Connection, requests::HttpServer, timed_stream::TimedStream};
+use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
 
 /// How many requests a client may have under way on one connection.
 const MAX_STREAMS: u32 = 100;

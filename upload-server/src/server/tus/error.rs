@@ -1,36 +1,46 @@
-//! What only goes wrong with resumable uploads.
+//! The errors that only resumable uploads have.
 
 use axum::http::StatusCode;
 
-/// Why a request failed.
+use crate::server::error::Error;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TusError {
-    #[error("this server speaks version 1.0.0 of tus: say Tus-Resumable: 1.0.0")]
+    #[error("this server speaks version 1.0.0 of tus: send Tus-Resumable: 1.0.0")]
     Version,
-    #[error("the body of this request has the type application/offset+octet-stream")]
+    #[error("the body of this request must have the type application/offset+octet-stream")]
     MediaType,
-    #[error("the upload does not go on there: ask with HEAD where it does")]
+    #[error("the upload continues at another offset: ask for it with HEAD")]
     Offset,
-    #[error("the upload has been left alone for too long")]
+    #[error("the upload has expired")]
     Gone,
-    #[error("another request works on the upload")]
+    #[error("another request is working on this upload")]
     Locked,
-    #[error("another request took the upload over")]
+    #[error("another request took over this upload")]
     TakenOver,
-    #[error("the checksum of what arrived is another one")]
+    #[error("checksum mismatch: the uploaded bytes do not match the checksum sent")]
     Checksum,
 }
 
 impl TusError {
-    pub(crate) fn status(self) -> StatusCode {
+    fn status(self) -> StatusCode {
         match self {
             Self::Version => StatusCode::PRECONDITION_FAILED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Offset | Self::TakenOver => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
             Self::Locked => StatusCode::LOCKED,
-            // Of the protocol's own (tus 1.0, Checksum).
+            // A status of the protocol's own (tus 1.0, Checksum).
             Self::Checksum => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+impl From<TusError> for Error {
+    fn from(error: TusError) -> Self {
+        Self::Protocol {
+            status: error.status(),
+            detail: error.to_string(),
         }
     }
 }

@@ -96,7 +96,8 @@ impl Partials {
         let bytes_name = bytes_name(&session.id);
         let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
             Ok(file) => {
-                let partial = self.lock(session, file, &bytes_name)?;
+                let locked = self.lock(session, file, &bytes_name)?;
+                let partial = locked.ok_or(TusError::Locked)?;
                 let modified = partial.file.metadata()?.modified()?;
                 (OpenedUpload::Unfinished(Box::new(partial)), modified)
             }
@@ -145,11 +146,8 @@ impl Partials {
                 return Ok(None);
             }
             let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
-            return match self.lock(Session::alone(id), file, &bytes_name) {
-                Ok(partial) => Ok(Some(partial.remove())),
-                Err(Error::Tus(TusError::Locked)) => Ok(None),
-                Err(error) => Err(error),
-            };
+            let locked = self.lock(Session::alone(id), file, &bytes_name)?;
+            return Ok(locked.map(Partial::remove));
         }
         self.directory.remove(name)?;
         Ok(None)
@@ -168,24 +166,27 @@ impl Partials {
         Ok(None)
     }
 
-    fn lock(&self, session: Session, file: File, name: &str) -> Result<Partial, Error> {
-        let file = Locked::new(file)?.ok_or(TusError::Locked)?;
+    /// None where another request, or another server, works on the upload.
+    fn lock(&self, session: Session, file: File, name: &str) -> Result<Option<Partial>, Error> {
+        let Some(file) = Locked::new(file)? else {
+            return Ok(None);
+        };
         // Another server may have given the file its name since it was opened here.
         let inode = file.metadata()?.ino();
         if self.directory.find(name)?.map(|found| found.inode) != Some(inode) {
-            return Err(TusError::Locked.into());
+            return Ok(None);
         }
         let (mut description, _) = read(&self.directory, &session.id)?;
         if let Some(unchecked) = description.unchecked_from.take() {
             file.set_len(unchecked)?;
         }
         (&*file).seek(SeekFrom::End(0))?;
-        Ok(Partial {
+        Ok(Some(Partial {
             directory: Arc::clone(&self.directory),
             file,
             description,
             session,
-        })
+        }))
     }
 
     fn has_lapsed(&self, touched: SystemTime) -> bool {
@@ -272,6 +273,8 @@ fn read(directory: &Directory, id: &Id) -> Result<(Description, SystemTime), Err
 mod tests {
     use std::{fs, path::Path};
 
+    use axum::{http::StatusCode, response::IntoResponse};
+
     use super::*;
     use crate::record::tests::upload;
 
@@ -298,13 +301,17 @@ mod tests {
         (id, partial)
     }
 
+    fn status(opened: Result<OpenedUpload, Error>) -> StatusCode {
+        opened.err().unwrap().into_response().status()
+    }
+
     #[test]
     fn is_one_requests_at_a_time() {
         let root = tempfile::tempdir().unwrap();
         let partials = partials(root.path(), DAY);
         let (id, partial) = begin(&partials, b"abc");
         let locked = partials.open(Session::alone(id.clone()));
-        assert!(matches!(locked, Err(Error::Tus(TusError::Locked))));
+        assert_eq!(status(locked), StatusCode::LOCKED);
         drop(partial);
         let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
         else {
@@ -363,10 +370,7 @@ mod tests {
         fs::write(root.path().join(bytes_name(&Id::new().unwrap())), "x").unwrap();
 
         assert!(young.sweep().unwrap().is_empty());
-        assert!(matches!(
-            old.open(Session::alone(id.clone())),
-            Err(Error::Tus(TusError::Gone))
-        ));
+        assert_eq!(status(old.open(Session::alone(id))), StatusCode::GONE);
         assert_eq!(old.sweep().unwrap(), [upload(1)]);
         let mut names = old.directory.names().unwrap();
         names.retain(|name| !matches!(name.as_str(), "." | ".."));

@@ -1,0 +1,125 @@
+//! One request on its way through the routes, counted and logged, whichever version of HTTP it came
+//! in.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    BoxError, Router,
+    body::{Body, HttpBody},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header},
+};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use super::{access_log::AccessLine, connection::Connection};
+use crate::server::observed_body::{ObservedBody, Observer};
+
+/// The body of a response. When hyper drops it, the request is over.
+pub(super) type ResponseBody = ObservedBody<Body, RequestInFlight>;
+
+pub(super) async fn answer(
+    router: Router,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let version = request.version();
+    let context = connection.request_arrived(version);
+    let number = context.request;
+    let path = request.uri().path().to_owned();
+    let line = AccessLine::begin(request.method().clone(), path, number);
+    let received = BytesReceived(Arc::clone(&line.received));
+    let in_flight = RequestInFlight {
+        connection: Arc::clone(&connection),
+        request: number,
+        line,
+        answered: false,
+    };
+    let has_body = !request.body().is_end_stream();
+    let mut request = request.map(|body| Body::new(ObservedBody::new(body, received)));
+    if version == Version::HTTP_2 {
+        as_in_http1(&mut request);
+    }
+    request.extensions_mut().insert(context);
+    let mut response = router.oneshot(request).await?;
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if refused && has_body && version < Version::HTTP_2 {
+        // The rest of the body would have to be read before the next request.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = response.status();
+    connection.response_ready(number, status);
+    Ok(response.map(|body| in_flight.answer(status, body)))
+}
+
+/// HTTP/2 sends scheme, authority and path apart (RFC 9113, 8.3.1), and hyper joins them in one URI.
+/// This turns them into the path and the Host header of HTTP/1.1, the form that the routes know.
+fn as_in_http1(request: &mut Request<Body>) {
+    let uri = std::mem::take(request.uri_mut());
+    let mut parts = uri.into_parts();
+    if let Some(authority) = parts.authority.take()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    parts.scheme = None;
+    // A path alone is always a URI.
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+}
+
+struct BytesReceived(Arc<AtomicU64>);
+
+impl Observer for BytesReceived {
+    fn passed(&mut self, bytes: u64) -> Result<(), BoxError> {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A request until hyper is done with its response. Dropping it ends the request in the connection,
+/// the access log and the metrics, whether it was answered or not.
+pub(super) struct RequestInFlight {
+    connection: Arc<Connection>,
+    request: u32,
+    line: AccessLine,
+    /// hyper has all of the response.
+    answered: bool,
+}
+
+impl RequestInFlight {
+    fn answer(mut self, status: StatusCode, body: Body) -> ResponseBody {
+        self.line.status = Some(status);
+        self.answered = body.is_end_stream();
+        ObservedBody::new(body, self)
+    }
+}
+
+impl Observer for RequestInFlight {
+    fn passed(&mut self, bytes: u64) -> Result<(), BoxError> {
+        self.line.sent += bytes;
+        Ok(())
+    }
+
+    fn ended(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for RequestInFlight {
+    fn drop(&mut self) {
+        self.connection.request_over(self.request, self.answered);
+        let took = self.line.end(&self.connection);
+        let status = self.line.status.filter(|_| self.answered);
+        let status = status.map(|status| status.as_u16());
+        self.connection
+            .metrics
+            .request(&self.line.method, status, took);
+    }
+}
