@@ -3,6 +3,7 @@
 
 mod access;
 mod addresses;
+mod app;
 mod blocking;
 mod clock;
 mod control;
@@ -15,7 +16,6 @@ mod form;
 mod file_lock;
 mod files;
 mod history;
-mod identity;
 mod intake;
 mod journal;
 mod limits;
@@ -31,6 +31,7 @@ mod store;
 mod timeline;
 mod transfer;
 mod tus;
+mod upload_log;
 mod writer;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -38,22 +39,8 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, UnixListener},
     task::spawn_blocking,
-    time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    access::Guard,
-    addresses::Addresses,
-    digest::Algorithm,
-    intake::Intake,
-    journal::Journal,
-    limits::admission::Admission,
-    metrics::Metrics,
-    net::{accept::Acceptor, http::HttpServer},
-    store::Store,
-    tus::Tus,
-};
 pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
     history::{History, HistoryError},
@@ -61,9 +48,7 @@ pub use self::{
     net::tls::TlsIdentity,
     store::OnDuplicate,
 };
-
-/// How long readers of the control socket may take for the end of what they asked for.
-const CONTROL_GRACE: Duration = Duration::from_secs(1);
+use self::{app::App, control::ControlServer, net::accept::Acceptor};
 
 /// What the server does with uploads.
 #[derive(Clone, Debug)]
@@ -113,98 +98,33 @@ impl Config {
     }
 }
 
-/// Serves until `shutdown`, then finishes what is under way, until the grace is over or `hurry`. The
-/// feed ends last, when every upload and connection has its line.
+/// Serves until `stop`. Then finishes the requests in flight, until the grace period is over or
+/// `stop_now` completes. The feed ends last, when every upload and every connection has its line.
 ///
 /// # Errors
-/// When the directory cannot be opened, or the kernel does not say what a listener or this process
-/// is.
+/// When the directory cannot be opened, or the kernel does not tell a listener's address.
 pub async fn run(
     listeners: Vec<TcpListener>,
     control: UnixListener,
     config: Config,
-    shutdown: impl Future<Output = ()>,
-    hurry: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
+    stop_now: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let addresses = listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<_>>()?;
-    let journal = Arc::new(Journal::new(
-        identity::server(addresses)?,
-        config.history.clone(),
-        match config.access.offer.listing {
-            true => Addresses::open(),
-            false => Addresses::sealed()?,
-        },
-    ));
-    let feed_over = CancellationToken::new();
-    let stop_control = feed_over.clone().cancelled_owned();
-    let control = tokio::spawn(control::serve(control, Arc::clone(&journal), stop_control));
-
-    let limits = config.limits;
-    let connections = limits.connections_that_fit();
-    let finishing = TaskTracker::new();
-    let metrics = Arc::new(Metrics::new());
-    let intake = Intake {
-        store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
-        max_size: limits.max_size,
-        idle: limits.idle,
-        digest: config.sha256.then_some(Algorithm::Sha256),
-        in_flight: metrics.uploads_in_flight.clone(),
-        finishing: finishing.clone(),
-    };
-    let guard = Guard {
-        access: config.access,
-        trusted: config.tls.as_ref().is_some_and(|tls| !tls.is_self_signed()),
-    };
-    let (head, idle) = (limits.head, limits.idle);
-    let (journal_of_tus, metrics_of_tus) = (Arc::clone(&journal), Arc::clone(&metrics));
-    let tus = Tus::new(
-        intake.clone(),
-        config.resume_within,
-        journal_of_tus,
-        metrics_of_tus,
-    );
-    let sweep_over = CancellationToken::new();
-    finishing.spawn(tus.clone().sweep(sweep_over.clone()));
-    let admission = Admission::new(limits, config.directory, Arc::clone(&metrics));
-    let http = HttpServer {
-        tls: config.tls.map(|tls| tls.acceptor(config.http2)),
-        http2: config.http2,
-        head,
-        idle,
-        router: routes::router(
-            intake,
-            admission,
-            guard,
-            Arc::clone(&metrics),
-            tus,
-            Arc::clone(&journal),
-        ),
-        stop: CancellationToken::new(),
-        abandon: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-        journal: Arc::clone(&journal),
-        metrics,
-    };
-    let acceptor = Acceptor::new(http, connections);
+    let addresses: io::Result<_> = listeners.iter().map(TcpListener::local_addr).collect();
+    let app = App::start(&config, addresses?)?;
+    let control = ControlServer::spawn(control, Arc::clone(&app.journal));
+    let connections = config.limits.connections_that_fit();
+    let acceptor = Acceptor::new(app.http_server(&config), connections);
     for listener in listeners {
         acceptor.spawn(listener);
     }
 
-    shutdown.await;
-    journal.events().close();
-    acceptor.shut_down(config.grace, hurry).await;
-    sweep_over.cancel();
-    finishing.close();
-    finishing.wait().await;
-    journal.close();
-    feed_over.cancel();
-    let abort_control = control.abort_handle();
-    if timeout(CONTROL_GRACE, control).await.is_err() {
-        abort_control.abort();
-    }
+    stop.await;
+    app.journal.publisher.close();
+    acceptor.shut_down(config.grace, stop_now).await;
+    app.finish().await;
+    app.journal.uploads.close();
+    control.finish().await;
     if let Some(history) = config.history {
         spawn_blocking(move || history.close()).await?;
     }

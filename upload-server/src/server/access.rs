@@ -59,8 +59,8 @@ impl Default for Offer {
 /// The checks, and what they know of the server.
 pub(crate) struct Guard {
     pub(crate) access: Access,
-    /// The server is trusted over TLS by all, so that browsers may be told to insist on it.
-    pub(crate) trusted: bool,
+    /// The certificate is publicly trusted, so send HSTS.
+    pub(crate) publicly_trusted: bool,
 }
 
 /// The guard as a layer around the routes, which also adds the headers to their answers.
@@ -71,7 +71,7 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let host = host(request.uri(), request.headers());
-    let strict = guard.trusted && host.as_ref().is_some_and(host::is_public_name);
+    let strict = guard.publicly_trusted && host.as_ref().is_some_and(host::is_public_name);
     let mut response = match guard.access.check(&request, host.as_ref(), &context) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

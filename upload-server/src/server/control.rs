@@ -1,7 +1,7 @@
 //! The control socket: the feed of uploads going out, timelines coming back. HTTP over a Unix
 //! socket that only its owner may open.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,8 +14,9 @@ use axum::{
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, task::JoinHandle, time::timeout};
 use tokio_stream::{StreamExt, wrappers::BroadcastStream};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
@@ -26,35 +27,51 @@ use super::{
     publisher::{AttachedTracer, TimelineEvent},
 };
 
+/// How long readers may take for the rest of their answers at the end.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The largest timeline that is kept.
 const MAX_TIMELINE_BYTES: usize = 1024 * 1024;
 
-/// Serves the control socket until `stop`, and what was asked before that to its end.
-pub(crate) async fn serve(
-    listener: UnixListener,
-    journal: Arc<Journal>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let router = Router::new()
-        .route("/uploads", get(uploads))
-        .route("/uploads/{id}/timeline", get(timeline).post(set_timeline))
-        .route("/uploads/{id}/timelines", get(timelines))
-        .route("/history", get(history))
-        .route("/tracer", post(tracer))
-        .layer(DefaultBodyLimit::max(MAX_TIMELINE_BYTES))
-        .with_state(journal);
-    if let Err(error) = axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
-    {
-        warn!(%error, "the control socket is gone");
+pub(crate) struct ControlServer {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl ControlServer {
+    pub(crate) fn spawn(listener: UnixListener, journal: Arc<Journal>) -> Self {
+        let router = Router::new()
+            .route("/uploads", get(uploads))
+            .route("/uploads/{id}/timeline", get(timeline).post(set_timeline))
+            .route("/uploads/{id}/timelines", get(timelines))
+            .route("/history", get(history))
+            .route("/tracer", post(tracer))
+            .layer(DefaultBodyLimit::max(MAX_TIMELINE_BYTES))
+            .with_state(journal);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
+            if let Err(error) = served.await {
+                warn!(%error, "the control socket failed");
+            }
+        });
+        Self { task, stop }
+    }
+
+    /// Answers the requests in flight to their end, but not for long.
+    pub(crate) async fn finish(mut self) {
+        self.stop.cancel();
+        if timeout(GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
     }
 }
 
 /// A reader that falls too far behind is cut off, which is not the feed's proper end: it comes
 /// back and gets what is remembered.
 async fn uploads(State(journal): State<Arc<Journal>>) -> Response {
-    let (past, live) = journal.subscribe();
+    let (past, live) = journal.uploads.subscribe();
     let past = tokio_stream::iter(past.into_iter().map(Ok));
     let feed = Body::from_stream(past.chain(BroadcastStream::new(live)));
     ([(CONTENT_TYPE, "application/x-ndjson")], feed).into_response()
@@ -65,7 +82,8 @@ async fn timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let mut timelines = off_the_runtime(move || Ok::<_, Error>(journal.timelines(&id))).await?;
+    let mut timelines =
+        off_the_runtime(move || Ok::<_, Error>(journal.uploads.timelines(&id))).await?;
     let timeline = timelines.as_mut().and_then(Vec::pop);
     let timeline = timeline.ok_or(Error::NotFound)?;
     Ok(([(CONTENT_TYPE, "application/json")], timeline).into_response())
@@ -76,7 +94,7 @@ async fn timelines(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let timelines = off_the_runtime(move || Ok::<_, Error>(journal.timelines(&id))).await?;
+    let timelines = off_the_runtime(move || Ok::<_, Error>(journal.uploads.timelines(&id))).await?;
     let timelines = timelines.ok_or(Error::NotFound)?;
     let array = [&b"["[..], &timelines.join(&b","[..]), b"]"].concat();
     Ok(([(CONTENT_TYPE, "application/json")], array).into_response())
@@ -93,13 +111,13 @@ async fn set_timeline(
     let cookie = parsed.pointer("/server/cookie").and_then(Value::as_str);
     let cookie = cookie.unwrap_or_default().to_owned();
     let set = move || {
-        let known = journal.set_timeline(&id, cookie, timeline);
+        let known = journal.uploads.set_timeline(&id, cookie, timeline);
         if known {
-            journal.events().timeline(&TimelineEvent {
+            journal.publisher.timeline(&TimelineEvent {
                 upload: &id,
                 connection: parsed.get("connection").and_then(Value::as_str),
                 open: parsed.get("open").and_then(Value::as_bool) == Some(true),
-                address: journal.addresses().public(&id),
+                address: journal.addresses.public(&id),
             });
         }
         Ok::<_, Error>(known)
@@ -113,8 +131,8 @@ async fn set_timeline(
 
 /// A tracer is attached, for as long as its request lasts: the answer ends with the server.
 async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
-    let closed = journal.closed();
-    let mut attached = Some((AttachedTracer::new(Arc::clone(journal.events())), closed));
+    let closed = journal.uploads.closed();
+    let mut attached = Some((AttachedTracer::new(Arc::clone(&journal.publisher)), closed));
     let until_closed = tokio_stream::once(()).then(move |()| {
         let attached = attached.take();
         async move {
@@ -144,7 +162,7 @@ async fn history(
     State(journal): State<Arc<Journal>>,
     Query(page): Query<HistoryQuery>,
 ) -> Result<Response, Error> {
-    let read = move || match journal.history() {
+    let read = move || match journal.uploads.history() {
         Some(history) => history
             .past(page.before, page.limit)
             .map_err(io::Error::other),

@@ -164,7 +164,7 @@ impl History {
     }
 
     /// The same in brief.
-    pub(crate) fn list(
+    pub(crate) fn latest(
         &self,
         before: Option<u64>,
         limit: u32,

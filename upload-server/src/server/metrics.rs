@@ -20,7 +20,7 @@ use prometheus_client::{
 };
 use tracing::error;
 
-use super::{error::Error, net::connection::RequestContext};
+use super::{error::Error, journal::Journal, net::connection::RequestContext};
 use crate::record::{Outcome, Upload};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -162,14 +162,14 @@ impl Metrics {
 
 /// Serves the metrics to clients with the token; without one, to this machine alone.
 pub(crate) async fn show(
-    State((metrics, with_token)): State<(Arc<Metrics>, bool)>,
+    State((journal, with_token)): State<(Arc<Journal>, bool)>,
     Extension(context): Extension<RequestContext>,
 ) -> Result<Response, Error> {
     if !with_token && !context.connection.client.ip().is_loopback() {
         return Err(Error::NotFound);
     }
     let mut text = String::new();
-    if let Err(error) = encode(&mut text, &metrics.registry) {
+    if let Err(error) = encode(&mut text, &journal.metrics.registry) {
         error!(%error, "cannot write the metrics");
     }
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())

@@ -42,7 +42,6 @@ pub(crate) struct Page {
     pub(crate) intake: Intake,
     pub(crate) journal: Arc<Journal>,
     pub(crate) offer: Offer,
-    pub(crate) on_duplicate: OnDuplicate,
     /// Whether a client has to show the token.
     pub(crate) with_token: bool,
 }
@@ -91,7 +90,7 @@ pub(crate) async fn index(
     let filled = fill(TEMPLATE, |place| match place {
         "user" => user.to_owned(),
         "origin" => escape(&origin),
-        "rules" => rules(page.on_duplicate, page.intake.max_size),
+        "rules" => rules(page.intake.store.on_duplicate(), page.intake.max_size),
         "most" => most.clone().unwrap_or_default(),
         "download" => download.to_owned(),
         "lists" => lists.clone(),
@@ -104,7 +103,7 @@ impl Page {
     async fn lists(&self, before: Option<u64>) -> Result<String, Error> {
         let journal = Arc::clone(&self.journal);
         // One more, to know whether there are more.
-        let latest = move || Ok::<_, Error>(journal.latest(before, LISTED + 1));
+        let latest = move || Ok::<_, Error>(journal.uploads.latest(before, LISTED + 1));
         let mut uploads = off_the_runtime(latest).await?;
         let files = self.intake.store.list().await?;
         let more = uploads.len() > LISTED as usize;

@@ -1,4 +1,4 @@
-//! Which request goes where.
+//! The routes: which handler answers which request.
 
 use std::sync::Arc;
 
@@ -9,76 +9,69 @@ use axum::{
 };
 
 use super::{
-    access::{Guard, HEALTH, Offer, guard},
+    access::{self, HEALTH, Offer},
+    app::App,
     error::Error,
     files, form,
     intake::Intake,
-    journal::Journal,
-    limits::admission::{Admission, admit},
-    metrics::{self, Metrics},
+    limits::admission::admit,
+    metrics,
     page::{self, Page},
     publisher::{self, EventsRoute},
     put, timeline,
-    tus::Tus,
 };
 
-/// The upload listeners' routes, within the guard.
-pub(crate) fn router(
-    intake: Intake,
-    admission: Admission,
-    access: Guard,
-    metrics: Arc<Metrics>,
-    tus: Tus,
-    journal: Arc<Journal>,
-) -> Router {
-    let with_token = access.access.token.is_some();
-    let metrics_page = get(metrics::show).with_state((metrics, with_token));
-    let timeline = timeline::router(Arc::clone(&journal));
+/// The routes of the upload listeners, behind the guard.
+pub(crate) fn router(app: &App) -> Router {
+    let App {
+        intake,
+        admission,
+        guard,
+        tus,
+        journal,
+        ..
+    } = app;
+    let offer = guard.access.offer;
+    let with_token = guard.access.token.is_some();
+    let gate = from_fn_with_state(admission.clone(), admit);
+    let put = || put(put::put).layer(gate.clone());
+    let metrics = get(metrics::show).with_state((Arc::clone(journal), with_token));
     let events = get(publisher::events).with_state(EventsRoute {
-        publisher: Arc::clone(journal.events()),
-        uploads: access.access.offer.listing,
+        publisher: Arc::clone(&journal.publisher),
+        uploads: offer.listing,
     });
-    let gate = from_fn_with_state(admission, admit);
     let page = get(page::index).with_state(Page {
         intake: intake.clone(),
-        journal,
-        offer: access.access.offer,
-        on_duplicate: intake.store.on_duplicate(),
+        journal: Arc::clone(journal),
+        offer,
         with_token,
     });
     let form = post(form::post).layer(gate.clone());
-    let tus = tus.router(|route| route.layer(gate.clone()));
     let mut routes = Router::new()
         .route("/", page.merge(form))
-        .route(
-            HEALTH,
-            get(healthy).merge(put(put::put).layer(gate.clone())),
-        )
-        .route(
-            "/metrics",
-            metrics_page.merge(put(put::put).layer(gate.clone())),
-        )
-        .route("/events", events.merge(put(put::put).layer(gate.clone())))
-        .route("/{*name}", put(put::put).layer(gate));
-    if let Some(file) = file(access.access.offer) {
+        .route(HEALTH, get(healthy).merge(put()))
+        .route("/metrics", metrics.merge(put()))
+        .route("/events", events.merge(put()))
+        .route("/{*name}", put());
+    if let Some(file) = file(offer) {
         routes = routes.route("/files/{name}", file);
     }
     routes
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .fallback(async || Error::NotFound)
-        .with_state(intake)
-        .merge(tus)
+        .with_state(intake.clone())
+        .merge(tus.clone().router(|route| route.layer(gate.clone())))
         .merge(page::assets())
-        .merge(timeline)
-        .layer(from_fn_with_state(Arc::new(access), guard))
+        .merge(timeline::router(Arc::clone(journal)))
+        .layer(from_fn_with_state(Arc::clone(guard), access::guard))
 }
 
-/// For whoever watches over the server: it takes requests.
+/// For health checks: the server answers requests.
 async fn healthy() -> &'static str {
     "ok\n"
 }
 
-/// What may be done with a stored file, if anything.
+/// The methods for a stored file, if any.
 fn file(offer: Offer) -> Option<MethodRouter<Intake>> {
     let get = offer.download.then(|| get(files::download));
     let delete = offer.delete.then(|| delete(files::delete));

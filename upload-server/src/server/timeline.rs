@@ -70,7 +70,7 @@ async fn show(
         Some((address, form)) => (address, Some(form)),
         None => (address.as_str(), None),
     };
-    let found = match journal.addresses().read(address).map(str::to_owned) {
+    let found = match journal.addresses.read(address).map(str::to_owned) {
         Some(id) => Found::look_up(Arc::clone(&journal), id).await?,
         None => None,
     };
@@ -107,9 +107,9 @@ async fn show(
 impl Found {
     async fn look_up(journal: Arc<Journal>, id: String) -> Result<Option<Self>, Error> {
         let look_up = move || {
-            let upload = journal.upload(&id)?;
-            let lines = journal.timelines(&id).unwrap_or_default();
-            Some(Self::new(upload, lines, journal.events().is_traced()))
+            let upload = journal.uploads.upload(&id)?;
+            let lines = journal.uploads.timelines(&id).unwrap_or_default();
+            Some(Self::new(upload, lines, journal.publisher.is_traced()))
         };
         let found = spawn_blocking(look_up).await;
         found.map_err(|error| Error::Disk(io::Error::other(error)))

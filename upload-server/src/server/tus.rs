@@ -43,7 +43,7 @@ use self::{
     session::Sessions,
 };
 use super::{
-    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal, metrics::Metrics,
+    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal,
     net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
@@ -62,24 +62,17 @@ pub(crate) struct Tus {
     partials: Partials,
     sessions: Sessions,
     journal: Arc<Journal>,
-    metrics: Arc<Metrics>,
 }
 
 impl Tus {
     /// An upload that nobody goes on with is kept for this `life`.
-    pub(crate) fn new(
-        intake: Intake,
-        life: Duration,
-        journal: Arc<Journal>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(intake: Intake, life: Duration, journal: Arc<Journal>) -> Self {
         let directory = Arc::clone(intake.store.directory());
         Self {
             intake,
             partials: Partials { directory, life },
             sessions: Sessions::default(),
             journal,
-            metrics,
         }
     }
 
@@ -133,11 +126,10 @@ impl Tus {
 
     /// Ends an upload that comes to nothing.
     fn conclude(&self, mut upload: Upload, error: &str) {
-        upload.id = self.journal.next_id();
+        upload.id = self.journal.uploads.next_id();
         upload.outcome = Outcome::Aborted;
         upload.error = Some(error.to_owned());
-        self.metrics.upload(&upload);
-        self.journal.publish_upload(upload);
+        self.journal.upload_ended(upload);
     }
 
     async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Partial, Error> {

@@ -60,7 +60,7 @@ async fn drops_everything_when_asked_again() {
     let mut client = server.connect().await;
     client.send(expecting_put_head("file", 10)).await;
     assert_eq!(client.response().await.status, 100);
-    server.hurry().cancel();
+    server.stop_now().cancel();
     server.stop().await;
     assert_eq!(feed.upload().await.outcome, Outcome::Failed);
     feed.connection().await;

@@ -29,7 +29,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     root: TempDir,
     stop: oneshot::Sender<()>,
-    hurry: CancellationToken,
+    stop_now: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -47,11 +47,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let control = UnixListener::bind(root.path().join("control")).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let hurry = CancellationToken::new();
-        let hurried = hurry.clone().cancelled_owned();
+        let stop_now = CancellationToken::new();
+        let stopped_now = stop_now.clone().cancelled_owned();
         let task = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            server::run(vec![listener], control, config, stopped, hurried)
+            server::run(vec![listener], control, config, stopped, stopped_now)
                 .await
                 .unwrap();
         });
@@ -59,7 +59,7 @@ impl TestServer {
             address,
             root,
             stop,
-            hurry,
+            stop_now,
             task,
         }
     }
@@ -91,8 +91,8 @@ impl TestServer {
     }
 
     /// What makes the server stop at once when it is to stop.
-    pub(crate) fn hurry(&self) -> CancellationToken {
-        self.hurry.clone()
+    pub(crate) fn stop_now(&self) -> CancellationToken {
+        self.stop_now.clone()
     }
 
     pub(crate) async fn stop(self) {

@@ -10,6 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
     Limits,
@@ -17,25 +18,23 @@ use super::{
     limited_body::limited_body,
     upload_slots::{UploadSlot, UploadSlots},
 };
-use crate::server::{
-    error::Error, metrics::Metrics, net::connection::RequestContext, transfer::Transfer,
-};
+use crate::server::{error::Error, net::connection::RequestContext, transfer::Transfer};
 
 #[derive(Clone)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
     slots: Arc<UploadSlots>,
     space: FreeSpace,
+    in_flight: Gauge,
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits, directory: PathBuf, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limits: Limits, directory: PathBuf, in_flight: Gauge) -> Self {
         Self {
-            metrics,
             slots: Arc::new(UploadSlots::new(limits.uploads, limits.uploads_per_client)),
             space: FreeSpace::new(directory, limits.min_free),
             limits: Arc::new(limits),
+            in_flight,
         }
     }
 
@@ -50,18 +49,18 @@ impl Admission {
 }
 
 /// Counts an upload as in flight until it is dropped.
-struct UploadInFlight<'a>(&'a Metrics);
+struct UploadInFlight<'a>(&'a Gauge);
 
 impl<'a> UploadInFlight<'a> {
-    fn new(metrics: &'a Metrics) -> Self {
-        metrics.uploads_in_flight.inc();
-        Self(metrics)
+    fn new(in_flight: &'a Gauge) -> Self {
+        in_flight.inc();
+        Self(in_flight)
     }
 }
 
 impl Drop for UploadInFlight<'_> {
     fn drop(&mut self) {
-        self.0.uploads_in_flight.dec();
+        self.0.dec();
     }
 }
 
@@ -74,7 +73,7 @@ pub(crate) async fn admit(
 ) -> Response {
     match admission.admit(&context, request.body()) {
         Ok(_slot) => {
-            let _counted = UploadInFlight::new(&admission.metrics);
+            let _counted = UploadInFlight::new(&admission.in_flight);
             let request =
                 request.map(|body| limited_body(body, &admission.limits, admission.space.clone()));
             next.run(request).await

@@ -91,7 +91,7 @@ impl Acceptor {
                 (Some(permit), self.http.clone(), Some(slots))
             }
             None => {
-                self.http.metrics.connections_refused.inc();
+                self.http.journal.metrics.connections_refused.inc();
                 let permit = Arc::clone(&self.turned_away).acquire_owned().await;
                 (permit.ok(), self.http.refusing(), None)
             }

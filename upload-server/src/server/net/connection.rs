@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection_limit::Slot;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
-    server::{clock, journal::Journal, metrics::Metrics},
+    server::{clock, journal::Journal},
 };
 
 /// One accepted socket. The kernel's facts about it do not change, its progress does.
@@ -28,8 +28,7 @@ pub(crate) struct Connection {
     pub(crate) secure: bool,
     /// Cancelled when the connection has to make room for another.
     pub(crate) dismissed: CancellationToken,
-    journal: Arc<Journal>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Arc<Journal>,
     progress: Mutex<Progress>,
 }
 
@@ -72,14 +71,9 @@ pub(crate) struct RequestContext {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        accepted: Accepted,
-        slot: Slot,
-        journal: Arc<Journal>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        metrics.connections.inc();
-        metrics.connections_open.inc();
+    pub(crate) fn new(accepted: Accepted, slot: Slot, journal: Arc<Journal>) -> Self {
+        journal.metrics.connections.inc();
+        journal.metrics.connections_open.inc();
         let dismissed = slot.dismissed();
         let progress = Progress {
             requests: 0,
@@ -108,7 +102,6 @@ impl Connection {
             secure,
             dismissed,
             journal,
-            metrics,
             progress: Mutex::new(progress),
         }
     }
@@ -167,7 +160,7 @@ impl Connection {
 
     /// An upload has come to its end: gives it its id and keeps its record for the response.
     pub(crate) fn upload_concluded(&self, mut upload: Upload) -> String {
-        upload.id = self.journal.next_id();
+        upload.id = self.journal.uploads.next_id();
         let id = upload.id.clone();
         self.progress.lock().concluded.push(upload);
         id
@@ -177,8 +170,8 @@ impl Connection {
     /// Blocks.
     pub(crate) fn upload_stored(&self, upload: Upload) -> String {
         let mut upload = upload;
-        upload.id = self.journal.next_id();
-        self.journal.keep(&upload);
+        upload.id = self.journal.uploads.next_id();
+        self.journal.uploads.keep(&upload);
         let id = upload.id.clone();
         self.progress.lock().concluded.push(upload);
         id
@@ -186,7 +179,7 @@ impl Connection {
 
     /// Where the timeline of an upload is shown.
     pub(crate) fn timeline_address(&self, id: &str) -> String {
-        self.journal.addresses().of(id)
+        self.journal.addresses.of(id)
     }
 
     /// The response to this request goes to hyper now.
@@ -262,8 +255,7 @@ impl Connection {
         if let Some(last) = last.filter(|last| (last.cookie, last.request) == this) {
             last.times = times;
         }
-        self.metrics.upload(&upload);
-        self.journal.publish_upload(upload);
+        self.journal.upload_ended(upload);
     }
 }
 
@@ -274,8 +266,8 @@ impl Drop for Connection {
         let mut unanswered = std::mem::take(&mut progress.answered);
         unanswered.append(&mut progress.concluded);
         self.publish_unanswered(unanswered);
-        self.metrics.connections_open.dec();
-        self.journal.publish_end(ConnectionEnd {
+        self.journal.metrics.connections_open.dec();
+        self.journal.uploads.publish_end(ConnectionEnd {
             cookie: self.cookie,
             accepted_ns: self.accepted_ns,
             closed_ns: clock::now_ns(),

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     record::Cookie,
-    server::{error::Error, journal::Journal, metrics::Metrics},
+    server::{error::Error, journal::Journal},
 };
 
 /// The first bytes of a client that speaks HTTP/2 without having negotiated it (RFC 9113, 3.4).
@@ -54,7 +54,6 @@ pub(crate) struct HttpServer {
     /// Every task that works on a connection.
     pub(crate) tasks: TaskTracker,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The version of HTTP on a connection.
@@ -103,8 +102,8 @@ impl HttpServer {
             accepted_ns,
             secure: self.tls.is_some(),
         };
-        let (journal, metrics) = (Arc::clone(&self.journal), Arc::clone(&self.metrics));
-        let connection = Arc::new(Connection::new(accepted, slot, journal, metrics));
+        let journal = Arc::clone(&self.journal);
+        let connection = Arc::new(Connection::new(accepted, slot, journal));
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
     }
 
@@ -128,7 +127,7 @@ impl HttpServer {
         tokio::select! {
             () = self.abandon.cancelled() => (),
             () = connection.dismissed.cancelled() => {
-                self.metrics.connections_dismissed.inc();
+                self.journal.metrics.connections_dismissed.inc();
                 debug!(cookie = %connection.cookie, "dismissed to make room");
             }
         }
@@ -212,7 +211,7 @@ impl HttpServer {
                 server.speak(Version::Http1, stream, connection).await
             }
             Err(error) => {
-                self.metrics.handshakes_failed.inc();
+                self.journal.metrics.handshakes_failed.inc();
                 Err(error.into())
             }
         }

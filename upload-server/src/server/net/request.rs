@@ -119,6 +119,7 @@ impl Drop for RequestInFlight {
         let status = self.line.status.filter(|_| self.answered);
         let status = status.map(|status| status.as_u16());
         self.connection
+            .journal
             .metrics
             .request(&self.line.method, status, took);
     }

@@ -87,7 +87,7 @@ impl Tus {
             let record = transfer.record();
             if let Some(part) = arrived {
                 // As long as the transfer holds it, the connection's end is not published.
-                journal.publish_part(PartOfUpload {
+                journal.uploads.publish_part(PartOfUpload {
                     resumable: partial.session.id.short().to_owned(),
                     name: record.name.clone(),
                     length: description.length,

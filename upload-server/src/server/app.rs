@@ -1,0 +1,94 @@
+//! What the routes need, built once from the configuration.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Config,
+    access::Guard,
+    addresses::Addresses,
+    digest::Algorithm,
+    intake::Intake,
+    journal::Journal,
+    limits::admission::Admission,
+    net::http::HttpServer,
+    routes,
+    store::Store,
+    tus::Tus,
+    upload_log::{UploadLog, this_server},
+};
+
+pub(crate) struct App {
+    pub(crate) intake: Intake,
+    pub(crate) admission: Admission,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) tus: Tus,
+    pub(crate) journal: Arc<Journal>,
+    /// Ends the search for resumable uploads that have expired.
+    sweep_over: CancellationToken,
+}
+
+impl App {
+    /// For a server that listens on these addresses. Also starts the background work: removing
+    /// resumable uploads that have expired.
+    pub(crate) fn start(config: &Config, listen: Vec<SocketAddr>) -> io::Result<Self> {
+        let addresses = if config.access.offer.listing {
+            Addresses::open()
+        } else {
+            Addresses::sealed()?
+        };
+        let uploads = UploadLog::new(this_server(listen)?, config.history.clone());
+        let journal = Arc::new(Journal::new(uploads, addresses));
+        let intake = Intake {
+            store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
+            max_size: config.limits.max_size,
+            idle: config.limits.idle,
+            digest: config.sha256.then_some(Algorithm::Sha256),
+            in_flight: journal.metrics.uploads_in_flight.clone(),
+            finishing: TaskTracker::new(),
+        };
+        let tus = Tus::new(intake.clone(), config.resume_within, Arc::clone(&journal));
+        let sweep_over = CancellationToken::new();
+        let sweep = tus.clone().sweep(sweep_over.clone());
+        intake.finishing.spawn(sweep);
+        let tls = config.tls.as_ref();
+        Ok(Self {
+            admission: Admission::new(
+                config.limits.clone(),
+                config.directory.clone(),
+                intake.in_flight.clone(),
+            ),
+            guard: Arc::new(Guard {
+                access: config.access.clone(),
+                publicly_trusted: tls.is_some_and(|tls| !tls.is_self_signed()),
+            }),
+            intake,
+            tus,
+            journal,
+            sweep_over,
+        })
+    }
+
+    /// The server for the connections of these routes.
+    pub(crate) fn http_server(&self, config: &Config) -> HttpServer {
+        HttpServer {
+            router: routes::router(self),
+            tls: config.tls.as_ref().map(|tls| tls.acceptor(config.http2)),
+            http2: config.http2,
+            head: config.limits.head,
+            idle: config.limits.idle,
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            journal: Arc::clone(&self.journal),
+        }
+    }
+
+    /// Completes when the background work, and every file on its way to its name, is done.
+    pub(crate) async fn finish(&self) {
+        self.sweep_over.cancel();
+        self.intake.finishing.close();
+        self.intake.finishing.wait().await;
+    }
+}
