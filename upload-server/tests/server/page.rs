@@ -175,7 +175,7 @@ async fn hands_its_parts_out() {
             assert_eq!((again.status, again.field("etag")), (status, Some(tag)));
         }
     }
-    assert_eq!(get(&server, "/page/page.html").await.status, 404);
+    assert_eq!(get(&server, "/page/page.rs").await.status, 404);
 }
 
 /// Each script asks for others by their address.
@@ -202,7 +202,7 @@ async fn no_script_misses_another() {
 async fn shows_the_size_limit() {
     let server = TestServer::start_with(|config| config.limits.max_size = Some(2_500_000)).await;
     let page = get(&server, "/").await;
-    assert!(page.text().contains("The largest file taken has 2.5 MB."));
+    assert!(page.text().contains("Files may have up to 2.5 MB."));
     assert!(page.text().contains("data-most=\"2500000\""));
     assert!(page.text().contains("data-download=\"/files/\""));
     let server = TestServer::start_with(|config| config.access.offer.download = false).await;

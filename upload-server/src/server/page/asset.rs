@@ -1,5 +1,5 @@
-//! `GET /page/NAME`: the pages' styles and scripts. A browser keeps them, and asks each time whether
-//! they are still the same (RFC 9111, 4.3): another version of the server is known at once.
+//! `GET /page/NAME`: the styles and scripts of the pages. A browser caches them, and validates them each
+//! time (RFC 9111, 4.3), so that a new version of the server takes effect at once.
 
 use axum::{
     extract::Path,
@@ -16,7 +16,7 @@ use crate::server::{encoding::hex, error::Error};
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The files.
+/// Name, media type and content.
 const ASSETS: [(&str, &str, &str); 10] = [
     ("page.css", CSS, include_str!("page.css")),
     ("page.js", SCRIPT, include_str!("page.js")),
@@ -38,7 +38,6 @@ const ASSETS: [(&str, &str, &str); 10] = [
     ("units.js", SCRIPT, include_str!("units.js")),
 ];
 
-/// One of the files.
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
     let asset = ASSETS.iter().find(|(known, ..)| *known == name);
     let (_, media_type, content) = asset.ok_or(Error::NotFound)?;
@@ -55,7 +54,7 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Resul
     Ok((caching, [(CONTENT_TYPE, *media_type)], *content).into_response())
 }
 
-/// Another content has another tag.
+/// An ETag that changes with the content.
 fn tag(content: &str) -> String {
     let digest = digest(&SHA256, content.as_bytes());
     format!("\"{}\"", hex(digest.as_ref().get(..8).unwrap_or_default()))

@@ -1,99 +1,107 @@
-//! The page's lists: the latest uploads, whatever became of them, and the files there are.
+//! The page's lists: the latest uploads, successful or not, and the stored files.
 
 use jiff::Timestamp;
+use maud::{Markup, html};
 
-use super::html::{escape, human_size, time};
+use super::units::{size, time};
 use crate::server::{history::UploadSummary, name::Name, store::ListedFile};
 
-/// The latest uploads. `more` stand before them, and these are the `older` ones; `can_get` says
-/// whether a file of this name is there to be had.
+/// Which uploads are on the page.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    /// Newer uploads exist, which an earlier page shows.
+    pub(super) newer: bool,
+    /// Older uploads exist.
+    pub(super) older: bool,
+}
+
+/// `can_download` tells whether the server offers a file of this name.
 pub(super) fn uploads(
     uploads: &[UploadSummary],
-    more: bool,
-    older: bool,
-    can_get: impl Fn(&str) -> bool,
-) -> String {
-    let heading = if older {
-        "Older uploads"
-    } else {
-        "Latest uploads"
-    };
-    let rows: String = uploads
-        .iter()
-        .map(|upload| upload_row(upload, &can_get))
-        .collect();
-    let last = uploads.last().filter(|_| more);
-    let before = last.map(|last| format!("<a href=\"/?before={}\">Older uploads</a>", last.id));
-    let latest = older.then(|| "<a href=\"/\">Latest uploads</a>".to_owned());
-    let ways: Vec<String> = [latest, before].into_iter().flatten().collect();
-    let ways = match ways.is_empty() {
-        true => String::new(),
-        false => format!("<p>{}</p>\n", ways.join(" · ")),
-    };
-    section("latest", heading, &rows, "No upload yet.") + &ways
-}
-
-/// The files that there are.
-pub(super) fn files(entries: &[ListedFile], download: bool) -> String {
-    let rows: String = entries
-        .iter()
-        .map(|entry| file_row(entry, download))
-        .collect();
-    section("files", "Files", &rows, "No file yet.")
-}
-
-fn section(id: &str, heading: &str, rows: &str, none: &str) -> String {
-    let list = match rows.is_empty() {
-        true => format!("<p>{none}</p>\n"),
-        false => format!("<ul class=\"rows\">\n{rows}</ul>\n"),
-    };
-    format!("<h2 id=\"{id}\">{heading}</h2>\n{list}")
-}
-
-fn upload_row(upload: &UploadSummary, can_get: impl Fn(&str) -> bool) -> String {
-    let name = match &upload.name {
-        Some(name) => named(name, can_get(name)),
-        None => "<i>no name</i>".to_owned(),
-    };
-    let outcome = escape(&upload.outcome);
-    let outcome = match &upload.error {
-        Some(error) => format!("{outcome}: {}", escape(error)),
-        None => outcome,
-    };
-    let ended: Option<Timestamp> = upload.ended.parse().ok();
-    let (size, ended) = (size(upload.bytes), ended.map(time).unwrap_or_default());
-    let way = match upload.has_timeline {
-        true => "timeline",
-        false => "details",
-    };
-    let (id, of) = (
-        upload.id,
-        escape(upload.name.as_deref().unwrap_or_default()),
-    );
-    format!(
-        "<li><span class=\"name\">{name}</span>{size}<span class=\"outcome\">{outcome}</span>{ended}\
-         <a href=\"/t/{id}\">{way}<span class=\"unseen\"> of {of}, upload {id}</span></a>\n"
-    )
-}
-
-fn file_row(entry: &ListedFile, download: bool) -> String {
-    let name = named(entry.name.as_str(), download);
-    let modified = Timestamp::try_from(entry.modified);
-    let modified = modified.map(time).unwrap_or_default();
-    let size = size(entry.bytes);
-    format!("<li><span class=\"name\">{name}</span>{size}{modified}\n")
-}
-
-/// A file's name, with the way to it where it can be had.
-fn named(name: &str, can_get: bool) -> String {
-    let text = escape(name);
-    match Name::new(name) {
-        Ok(name) if can_get => format!("<a href=\"/files/{}\">{text}</a>", name.encoded()),
-        _ => text,
+    range: Range,
+    can_download: impl Fn(&str) -> bool,
+) -> Markup {
+    let oldest = uploads.last().filter(|_| range.older);
+    html! {
+        h2 #latest { @if range.newer { "Older uploads" } @else { "Latest uploads" } }
+        @if uploads.is_empty() {
+            p { "No upload yet." }
+        } @else {
+            ul.rows { @for upload in uploads { (upload_row(upload, &can_download)) } }
+        }
+        @if range.newer || oldest.is_some() {
+            p {
+                @if range.newer { a href="/" { "Latest uploads" } }
+                @if range.newer && oldest.is_some() { " · " }
+                @if let Some(oldest) = oldest {
+                    a href={ "/?before=" (oldest.id) } { "Older uploads" }
+                }
+            }
+        }
     }
 }
 
-fn size(bytes: u64) -> String {
-    let size = human_size(bytes);
-    format!("<span class=\"size\" title=\"{bytes} bytes\">{size}</span>")
+pub(super) fn files(files: &[ListedFile], can_download: bool) -> Markup {
+    html! {
+        h2 #files { "Files" }
+        @if files.is_empty() {
+            p { "No file yet." }
+        } @else {
+            ul.rows { @for file in files { (file_row(file, can_download)) } }
+        }
+    }
+}
+
+fn upload_row(upload: &UploadSummary, can_download: impl Fn(&str) -> bool) -> Markup {
+    let ended: Option<Timestamp> = upload.ended.parse().ok();
+    html! {
+        li {
+            span.name {
+                @match &upload.name {
+                    Some(name) => (file_name(name, can_download(name))),
+                    None => i { "no name" },
+                }
+            }
+            (size_cell(upload.bytes))
+            span.outcome {
+                (upload.outcome)
+                @if let Some(error) = &upload.error { ": " (error) }
+            }
+            @if let Some(ended) = ended { (time(ended)) }
+            a href={ "/t/" (upload.id) } {
+                @if upload.has_timeline { "timeline" } @else { "details" }
+                span.unseen {
+                    " of " (upload.name.as_deref().unwrap_or_default()) ", upload " (upload.id)
+                }
+            }
+        }
+    }
+}
+
+fn file_row(file: &ListedFile, can_download: bool) -> Markup {
+    html! {
+        li {
+            span.name { (file_name(file.name.as_str(), can_download)) }
+            (size_cell(file.bytes))
+            @if let Ok(modified) = Timestamp::try_from(file.modified) { (time(modified)) }
+        }
+    }
+}
+
+/// A link to the file where it can be downloaded.
+fn file_name(name: &str, can_download: bool) -> Markup {
+    html! {
+        @match Name::new(name) {
+            Ok(name) if can_download => {
+                a href={ "/files/" (name.encoded()) } { (name.as_str()) }
+            }
+            _ => (name),
+        }
+    }
+}
+
+fn size_cell(bytes: u64) -> Markup {
+    html! {
+        span.size title={ (bytes) " bytes" } { (size(bytes)) }
+    }
 }
