@@ -1,5 +1,5 @@
-//! The server: uploads come in over HTTP, their records go out through the control socket. Opening
-//! the sockets and deciding when to stop is the caller's.
+//! The server: uploads come in over HTTP, their records go out through the control socket. The caller
+//! opens the sockets and decides when to stop.
 
 mod access;
 mod addresses;
@@ -50,36 +50,32 @@ pub use self::{
 };
 use self::{app::App, control::ControlServer, net::accept::Acceptor};
 
-/// What the server does with uploads.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where files are stored.
     pub directory: PathBuf,
-    /// What becomes of a file whose name is taken.
     pub on_duplicate: OnDuplicate,
-    /// Whether a file is on the disk before its upload is said to be complete.
+    /// Whether an upload is complete only once its file is on the disk.
     pub fsync: bool,
-    /// Whether the SHA-256 of every file is computed, and not only where a client asks for it.
+    /// Whether to compute the SHA-256 of every file, even when the client does not ask for it.
     pub sha256: bool,
-    /// How long an interrupted upload may be resumed (tus).
+    /// How long an interrupted upload can be resumed (tus).
     pub resume_within: Duration,
-    /// Where uploads are kept over restarts, if they are.
+    /// Keeps uploads across restarts.
     pub history: Option<History>,
-    /// TLS instead of clear text.
+    /// Absent for clear text.
     pub tls: Option<TlsIdentity>,
-    /// Whether clients may speak HTTP/2: negotiated within TLS, with prior knowledge in clear text.
+    /// Whether clients may speak HTTP/2: negotiated within TLS, or with prior knowledge in clear text.
     pub http2: bool,
-    /// Who may do what.
     pub access: Access,
-    /// What the server bears.
     pub limits: Limits,
-    /// How long requests may go on once the server is to stop.
+    /// How long requests in flight may take to finish once the server is to stop.
     pub grace: Duration,
 }
 
 impl Config {
-    /// Stores files in this directory for whoever reaches the server, within the usual limits, over
-    /// HTTP in clear text.
+    /// Stores files in this directory for every client, within the default limits, over HTTP in clear
+    /// text.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Who may do what: checked before a request reaches what it asks for.
+//! Access control: checked before a request reaches its route.
 
 mod cross_site;
 mod headers;
@@ -21,26 +21,25 @@ pub use self::{
 };
 use super::{error::Error, net::connection::RequestContext};
 
-/// Where the server says that it is well, to everybody.
+/// The address for health checks, open to everybody.
 pub(crate) const HEALTH: &str = "/healthz";
 
-/// What the server lets whom do.
+/// Who may use the server, and for what.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// What every request must show; nothing where all who reach the server may use it.
+    /// The token that every request must show. Absent where every client may use the server.
     pub token: Option<Token>,
-    /// What the server is called.
+    /// The names of the server.
     pub hosts: Hosts,
-    /// What may be done besides uploading.
     pub offer: Offer,
 }
 
-/// What may be done besides uploading.
+/// What clients may do besides uploading.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
-    /// See which files there are.
+    /// List the files and the uploads.
     pub listing: bool,
-    /// Get a file.
+    /// Download a file.
     pub download: bool,
     /// Remove a file.
     pub delete: bool,
@@ -56,14 +55,14 @@ impl Default for Offer {
     }
 }
 
-/// The checks, and what they know of the server.
+/// The checks around the routes.
 pub(crate) struct Guard {
     pub(crate) access: Access,
     /// The certificate is publicly trusted, so send HSTS.
     pub(crate) publicly_trusted: bool,
 }
 
-/// The guard as a layer around the routes, which also adds the headers to their answers.
+/// The guard as a layer around the routes. It also adds the security headers to the answers.
 pub(crate) async fn guard(
     State(guard): State<Arc<Guard>>,
     Extension(context): Extension<RequestContext>,
@@ -93,8 +92,8 @@ impl Access {
         match host {
             None if request.version() < Version::HTTP_11 => {}
             None => return Err(Error::Malformed("the header Host is missing".to_owned())),
-            // A page elsewhere can give its own name the address of this machine (DNS rebinding),
-            // and then is of the same origin as the server.
+            // Another site can point its own name at this machine's address (DNS rebinding): its page
+            // then has the same origin as the server.
             Some(host) if context.connection.local.ip().to_canonical().is_loopback() => {
                 self.hosts.check(host)?;
             }
@@ -107,7 +106,8 @@ impl Access {
     }
 }
 
-/// Whom the request is for (RFC 9112, 3.2.2: a target with an authority outdoes the header).
+/// The host that the request addresses. A target with an authority overrides the header (RFC 9112,
+/// 3.2.2).
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let of_header = || headers.get(HOST)?.to_str().ok()?.parse().ok();
     uri.authority().cloned().or_else(of_header)

@@ -1,6 +1,6 @@
-//! Where an upload's timeline is shown: `/t/ID`. Ids are counted, so where the server shows nobody
-//! which uploads there are, an address also has a seal that nobody can make up: who uploaded is told
-//! it, and nobody else.
+//! The address of an upload's timeline: `/t/ID`. Ids are consecutive numbers, so that anybody could
+//! try them. Where the server lists no uploads, an address therefore also has a seal that only the
+//! server can make: the uploader learns it, and nobody else.
 
 use std::io;
 
@@ -11,28 +11,26 @@ use ring::{
 
 use super::encoding::hex;
 
-/// How much of the seal stands in an address, in bytes.
+/// How many bytes of the seal an address contains.
 const SEAL_BYTES: usize = 16;
 
-/// See the module.
 pub(crate) struct Addresses {
     key: Option<Key>,
 }
 
 impl Addresses {
-    /// Everybody may know of all uploads.
+    /// Addresses without a seal.
     pub(crate) fn open() -> Self {
         Self { key: None }
     }
 
-    /// Only who uploaded knows the address. The key is this server's life long.
+    /// Addresses that only the uploader knows. Their key lasts as long as this process.
     pub(crate) fn sealed() -> io::Result<Self> {
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new());
         let key = key.map_err(|_| io::Error::other("there are no random numbers"))?;
         Ok(Self { key: Some(key) })
     }
 
-    /// The address of an upload's timeline.
     pub(crate) fn of(&self, id: &str) -> String {
         match &self.key {
             None => format!("/t/{id}"),
@@ -40,18 +38,18 @@ impl Addresses {
         }
     }
 
-    /// The same for whoever listens, if they may know.
+    /// The address where everybody may know it.
     pub(crate) fn public(&self, id: &str) -> Option<String> {
         self.key.is_none().then(|| self.of(id))
     }
 
-    /// The upload that an address is of, without `/t/`; none where it is not one of ours.
+    /// The id in an address (without `/t/`). None where the seal is missing or wrong.
     pub(crate) fn read<'a>(&self, address: &'a str) -> Option<&'a str> {
         let Some(key) = &self.key else {
             return Some(address);
         };
         let (id, shown) = address.split_once('-')?;
-        // Compared by their own seals, which tells nothing of where they differ.
+        // Comparing the seals of both takes the same time wherever they differ.
         let shown = hmac::sign(key, shown.as_bytes());
         hmac::verify(key, seal(key, id).as_bytes(), shown.as_ref()).ok()?;
         Some(id)
@@ -68,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn are_counted_where_all_may_know() {
+    fn are_ids_where_uploads_are_listed() {
         let open = Addresses::open();
         assert_eq!(open.of("7"), "/t/7");
         assert_eq!(open.public("7").as_deref(), Some("/t/7"));
@@ -76,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn cannot_be_made_up_where_they_are_sealed() {
+    fn cannot_be_guessed_where_they_are_sealed() {
         let sealed = Addresses::sealed().unwrap();
         let address = sealed.of("7");
         let address = address.strip_prefix("/t/").unwrap();

@@ -1,5 +1,5 @@
-//! The control socket: the feed of uploads going out, timelines coming back. HTTP over a Unix
-//! socket that only its owner may open.
+//! The control socket: the feed of uploads goes out, timelines come in. HTTP over a Unix socket that
+//! only its owner may open.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ use super::{
 /// How long readers may take for the rest of their answers at the end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The largest timeline that is kept.
+/// The largest timeline that is accepted.
 const MAX_TIMELINE_BYTES: usize = 1024 * 1024;
 
 pub(crate) struct ControlServer {
@@ -68,8 +68,8 @@ impl ControlServer {
     }
 }
 
-/// A reader that falls too far behind is cut off, which is not the feed's proper end: it comes
-/// back and gets what is remembered.
+/// `GET /uploads`: the feed. A reader that falls too far behind is cut off in the middle of the body,
+/// which differs from the feed's proper end: it reconnects and gets the remembered lines.
 async fn uploads(State(journal): State<Arc<Journal>>) -> Response {
     let (past, live) = journal.uploads.subscribe();
     let past = tokio_stream::iter(past.into_iter().map(Ok));
@@ -77,7 +77,7 @@ async fn uploads(State(journal): State<Arc<Journal>>) -> Response {
     ([(CONTENT_TYPE, "application/x-ndjson")], feed).into_response()
 }
 
-/// The one that was handed in last.
+/// `GET /uploads/ID/timeline`: the latest one.
 async fn timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
@@ -89,7 +89,8 @@ async fn timeline(
     Ok(([(CONTENT_TYPE, "application/json")], timeline).into_response())
 }
 
-/// One of each connection that carried a part of the upload, as an array.
+/// `GET /uploads/ID/timelines`: one for each connection that carried a part of the upload, as an
+/// array.
 async fn timelines(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
@@ -100,6 +101,7 @@ async fn timelines(
     Ok(([(CONTENT_TYPE, "application/json")], array).into_response())
 }
 
+/// `POST /uploads/ID/timeline`.
 async fn set_timeline(
     State(journal): State<Arc<Journal>>,
     Path(id): Path<String>,
@@ -107,7 +109,8 @@ async fn set_timeline(
 ) -> Result<StatusCode, Error> {
     let parsed: Value =
         serde_json::from_str(&timeline).map_err(|error| Error::Malformed(error.to_string()))?;
-    // Timelines are the tracer's; this much of one tells an upload's connections apart.
+    // The server does not interpret timelines here. It only needs the cookie, which identifies the
+    // connection.
     let cookie = parsed.pointer("/server/cookie").and_then(Value::as_str);
     let cookie = cookie.unwrap_or_default().to_owned();
     let set = move || {
@@ -129,7 +132,8 @@ async fn set_timeline(
     }
 }
 
-/// A tracer is attached, for as long as its request lasts: the answer ends with the server.
+/// `POST /tracer`: a tracer is attached as long as its request lasts. The answer ends when the server
+/// does.
 async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
     let closed = journal.uploads.closed();
     let mut attached = Some((AttachedTracer::new(Arc::clone(&journal.publisher)), closed));
@@ -145,7 +149,6 @@ async fn tracer(State(journal): State<Arc<Journal>>) -> Body {
     Body::from_stream(until_closed)
 }
 
-/// Which part of the history.
 #[derive(Deserialize)]
 struct HistoryQuery {
     before: Option<u64>,
@@ -157,14 +160,14 @@ fn default_limit() -> u32 {
     100
 }
 
-/// What is kept, the latest first: one JSON object a line.
+/// `GET /history`: the uploads that are kept, the latest first, one JSON object a line.
 async fn history(
     State(journal): State<Arc<Journal>>,
     Query(page): Query<HistoryQuery>,
 ) -> Result<Response, Error> {
     let read = move || match journal.uploads.history() {
         Some(history) => history
-            .past(page.before, page.limit)
+            .lines(page.before, page.limit)
             .map_err(io::Error::other),
         None => Ok(Vec::new()),
     };

@@ -1,4 +1,4 @@
-//! Digests of files, computed while they are written, and those that a client says or asks for.
+//! Digests of files: computed while a file is written, and compared with those that a client sends.
 
 mod fields;
 
@@ -17,11 +17,10 @@ use self::fields::expected;
 pub(crate) use self::fields::{REPR_DIGEST, wanted};
 use super::{blocking::off_the_runtime, encoding::hex, error::Error};
 
-/// How much of a file is read at a time.
+/// How much of a stored file is read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What is computed: the algorithms of RFC 9530 that are not deprecated, and the one that every tus
-/// server has to know.
+/// The algorithms of RFC 9530 that are not deprecated, and SHA-1, which every tus server must support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Sha1,
@@ -30,10 +29,10 @@ pub(crate) enum Algorithm {
 }
 
 impl Algorithm {
-    /// Those of RFC 9530.
+    /// The algorithms of RFC 9530.
     const OF_FIELDS: [Self; 2] = [Self::Sha256, Self::Sha512];
 
-    /// Its name in digest fields (RFC 9530, 5).
+    /// The name in digest fields (RFC 9530, 5).
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "sha",
@@ -51,7 +50,7 @@ impl Algorithm {
     }
 }
 
-/// A file's digest. As text, it is a member of a digest field.
+/// A file's digest. Its `Display` is a member of a digest field.
 #[derive(Clone, Debug)]
 pub(crate) struct Digest {
     pub(crate) algorithm: Algorithm,
@@ -59,7 +58,7 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    /// As hexadecimal digits, which is how `sha256sum` writes it.
+    /// As `sha256sum` writes it.
     pub(crate) fn hex(&self) -> String {
         hex(&self.value)
     }
@@ -72,7 +71,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What a client says or asks about the digests of what it sends.
+/// The digests that a client sends to have the file checked, and the one that it wants back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestedDigests {
     expected: Vec<Digest>,
@@ -80,7 +79,7 @@ pub(crate) struct RequestedDigests {
 }
 
 impl RequestedDigests {
-    /// What has this digest is right.
+    /// Matches data with this digest.
     pub(crate) fn expecting(digest: Option<Digest>) -> Self {
         Self {
             expected: digest.into_iter().collect(),
@@ -88,7 +87,7 @@ impl RequestedDigests {
         }
     }
 
-    /// Of the fields of a request, or of a part of a form.
+    /// From the fields of a request, or of a part of a form.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
         Ok(Self {
             expected: expected(headers)?,
@@ -96,10 +95,10 @@ impl RequestedDigests {
         })
     }
 
-    /// What has to be computed, `besides` what is computed anyway.
-    pub(crate) fn digester(&self, besides: Option<Algorithm>) -> Digester {
+    /// Computes these digests and the `configured` one, each once.
+    pub(crate) fn digester(&self, configured: Option<Algorithm>) -> Digester {
         let expected = self.expected.iter().map(|digest| digest.algorithm);
-        let mut algorithms: Vec<_> = expected.chain(self.wanted).chain(besides).collect();
+        let mut algorithms: Vec<_> = expected.chain(self.wanted).chain(configured).collect();
         algorithms.sort_by_key(|algorithm| algorithm.name());
         algorithms.dedup();
         let running = algorithms
@@ -110,7 +109,7 @@ impl RequestedDigests {
         }
     }
 
-    /// Whether a file is the one that was meant.
+    /// An error where a digest that the client sent does not match.
     pub(crate) fn check(&self, digests: &[Digest]) -> Result<(), Error> {
         for expected in &self.expected {
             let same = |digest: &&Digest| digest.algorithm == expected.algorithm;
@@ -126,7 +125,7 @@ impl RequestedDigests {
     }
 }
 
-/// Digests under way.
+/// Computes digests while the bytes pass.
 #[derive(Clone, Default)]
 pub(crate) struct Digester {
     running: Vec<(Algorithm, Context)>,
@@ -148,8 +147,8 @@ impl Digester {
     }
 }
 
-/// The digest of a stored file. Its chunks are read one by one, so that nobody reads on for a client
-/// that is gone.
+/// The digest of a stored file. Each chunk is a blocking task of its own: when the client leaves and
+/// this future is dropped, reading stops.
 pub(crate) async fn of_file(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
     let mut file = file.try_clone()?;
     let mut context = algorithm.begin();
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn computes_what_is_asked_for_once() {
+    fn computes_each_digest_once() {
         let both = requested(&[
             ("content-digest", "sha-256=:AAAA:, sha-512=:AAAA:"),
             ("repr-digest", "sha-256=:AAAA:"),

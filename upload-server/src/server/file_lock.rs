@@ -1,4 +1,4 @@
-//! Files that one process works on at a time (flock(2)).
+//! Locks on files, so that one process works on a file at a time (flock(2)).
 
 use std::{fs::File, io, ops::Deref};
 
@@ -7,8 +7,8 @@ use rustix::{
     io::Errno,
 };
 
-/// Locks a file until it is closed, unless somebody else works on it. Where there are no locks, nobody
-/// is kept out.
+/// Locks a file until it is closed. Returns false where another descriptor has the lock. On a file
+/// system without locks, every call succeeds.
 pub(crate) fn lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(true),
@@ -17,13 +17,13 @@ pub(crate) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// A locked file. It is unlocked when dropped, also where another descriptor of it is open: a process
-/// that is just being started has one of each.
+/// A locked file. Dropping it unlocks it even while another descriptor of it is open: a child process
+/// that is just being started has a copy of each descriptor until it runs its program.
 #[derive(Debug)]
 pub(crate) struct Locked(File);
 
 impl Locked {
-    /// None where somebody else works on the file.
+    /// None where another descriptor has the lock.
     pub(crate) fn new(file: File) -> io::Result<Option<Self>> {
         Ok(lock(&file)?.then_some(Self(file)))
     }
@@ -39,7 +39,7 @@ impl Deref for Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // What cannot be unlocked is when it is closed.
+        // A failure does not matter: closing the file unlocks it, too.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }

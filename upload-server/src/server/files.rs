@@ -24,10 +24,10 @@ use super::{
     name::Name,
 };
 
-/// How much is read from the disk at a time.
+/// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Streams a stored file. Its length is the one it has now, should it be growing.
+/// Streams a stored file. A file that grows meanwhile is sent up to the length that it had at first.
 pub(crate) async fn download(
     State(intake): State<Intake>,
     uri: Uri,
@@ -67,7 +67,7 @@ async fn digest(mut file: &File, algorithm: Algorithm) -> io::Result<String> {
     Ok(digest.to_string())
 }
 
-/// Which file is meant. No file has a name that is not accepted.
+/// The file's name. A name that the server does not accept belongs to no file: 404.
 fn name(uri: &Uri) -> Result<Name, Error> {
     let name = uri.path().strip_prefix("/files/").unwrap_or_default();
     Name::decode(name).map_err(|_| Error::NotFound)

@@ -1,7 +1,9 @@
 //! `POST /`: the files of a form (`multipart/form-data`), as a browser without a script and
-//! `curl -F` send them. Each file has a record of its own and stays when a later one breaks off; of
-//! the one that breaks off, the record may miss the last bytes, which multer keeps. Digests are
-//! those of the parts: the form as a whole is stored nowhere.
+//! `curl -F` send them.
+//!
+//! Each file has a record of its own, and stays stored when a later one breaks off. The record of a
+//! file that breaks off may lack its last bytes, which multer holds back. Digest fields belong to the
+//! parts: the form as a whole is not stored.
 
 mod form_body;
 
@@ -30,7 +32,7 @@ use super::{
     transfer::{Receipt, Transfer},
 };
 
-/// Stores the form's files: 201 and a list of them, or back to the page for a browser.
+/// Stores the form's files. Answers 201 and a list of them, or redirects a browser to the page.
 pub(crate) async fn post(
     State(intake): State<Intake>,
     Extension(context): Extension<RequestContext>,
@@ -59,15 +61,15 @@ async fn store_files(
     let mut transfer = Some(Transfer::begin(context, parts));
     let stored = store_each(intake, context, parts, body, &mut transfer).await;
     match (&stored, transfer) {
-        (Ok(_), Some(none_followed)) => none_followed.withdraw(),
+        (Ok(_), Some(unused)) => unused.withdraw(),
         (Err(error), Some(failed)) => failed.failed(error),
         (_, None) => {}
     }
     stored
 }
 
-/// `transfer` is the file under way, or the next one: where something fails, the one that failed,
-/// unless it has its end already.
+/// `transfer` is that of the current file, or of the next one that may follow. After an error, it is
+/// that of the file that failed; none where the file's transfer has ended already.
 async fn store_each(
     intake: &Intake,
     context: &RequestContext,
@@ -91,7 +93,7 @@ async fn store_each(
         };
         let name = Name::new(name)?;
         let of_file = transfer.get_or_insert_with(|| Transfer::begin(context, parts));
-        of_file.named(&name);
+        of_file.set_name(&name);
         source.within_file();
         let incoming = IncomingFile {
             name,

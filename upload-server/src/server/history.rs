@@ -1,5 +1,6 @@
-//! What became of every upload, kept in a database (SQLite) over restarts and crashes. One thread
-//! writes; whoever has to know that something is kept waits for it off the runtime, all others go on.
+//! The history: the record of every upload, kept in a database (SQLite) across restarts and crashes.
+//! One thread writes. A caller that needs to know that a record is written waits for the thread, off
+//! the runtime; all others go on.
 
 mod schema;
 mod summary;
@@ -29,13 +30,13 @@ use self::{
 use super::file_lock::Locked;
 use crate::record::Upload;
 
-/// How many orders may wait to be carried out.
+/// How many orders may wait for the thread.
 const BACKLOG: usize = 4_096;
 
-/// Only the server's user reads names and addresses.
+/// Only the server's user may read the names and addresses of clients.
 const MODE: u32 = 0o600;
 
-/// The history of a server; it is one however often it is cloned.
+/// The history of a server. Clones share it.
 #[derive(Clone)]
 pub struct History(Arc<Inner>);
 
@@ -44,33 +45,27 @@ struct Inner {
     last_id: u64,
     orders: SyncSender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held as long as this server writes.
+    /// Keeps other servers out.
     _lock: Locked,
 }
 
-/// Why there is no history.
+/// Why the history cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// Two servers would give their uploads the same ids.
     #[error("another server keeps its own there")]
     InUse,
-    /// The file is of a server that knows more.
     #[error("it was written by a newer version of this server")]
     Newer,
-    /// The file cannot be made or read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The file is not what it should be, or not to be written to.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
 }
 
 impl History {
-    /// Opens the history in this directory, made if missing. It keeps the latest `keep` uploads;
-    /// with `fsync`, also over a power failure.
-    ///
-    /// # Errors
-    /// When it is in use, cannot be written to, or is not one that this server understands.
+    /// Opens the history in this directory, which is created if missing. It keeps the latest `keep`
+    /// uploads; with `fsync`, they survive a power failure, too.
     pub fn open(directory: &Path, keep: u32, fsync: bool) -> Result<Self, HistoryError> {
         fs::create_dir_all(directory)?;
         let lock = Locked::new(private(&directory.join("history.lock"))?)?;
@@ -98,32 +93,35 @@ impl History {
         })))
     }
 
-    /// The highest id that an upload had so far.
+    /// The highest id so far.
     pub(crate) fn last_id(&self) -> u64 {
         self.0.last_id
     }
 
-    /// Keeps what is known of an upload, in place of what was known before. Does not wait.
+    /// Queues an upload's record to be written, in place of an earlier one. Does not wait.
     pub(crate) fn queue(&self, upload: &Upload) {
         let Some(row) = UploadRow::new(upload) else {
             return;
         };
         match self.0.orders.try_send(Order::Keep(Box::new(row), None)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => warn!(id = upload.id, "the history is behind: not kept"),
+            Err(TrySendError::Full(_)) => warn!(
+                id = upload.id,
+                "the history is too far behind: this record is not kept"
+            ),
             Err(TrySendError::Disconnected(_)) => warn!(id = upload.id, "the history is closed"),
         }
     }
 
-    /// The same, and returns when it is kept. Blocks.
+    /// Writes an upload's record, in place of an earlier one. Blocks until it is written.
     pub(crate) fn keep(&self, upload: &Upload) {
         if let Some(row) = UploadRow::new(upload) {
             self.wait(|done| Order::Keep(Box::new(row), Some(done)));
         }
     }
 
-    /// Keeps the timeline of one of an upload's connections; false when the upload is not known.
-    /// Blocks.
+    /// Keeps the timeline of one of an upload's connections. Returns false when the upload is
+    /// unknown. Blocks.
     pub(crate) fn set_timeline(&self, id: u64, connection: String, timeline: String) -> bool {
         let order = |done| Order::Timeline {
             id,
@@ -134,8 +132,7 @@ impl History {
         self.wait(order) == Some(true)
     }
 
-    /// The timelines of an upload, the one handed in last standing last; none when the upload is
-    /// not known. Blocks.
+    /// The timelines of an upload, the latest last. None when the upload is unknown. Blocks.
     pub(crate) fn timelines(&self, id: u64) -> Result<Option<Vec<String>>, rusqlite::Error> {
         let database = self.read()?;
         let known = "SELECT 1 FROM uploads WHERE id = ?1";
@@ -146,7 +143,7 @@ impl History {
         }
     }
 
-    /// The record of an upload as JSON; none when it is not known. Blocks.
+    /// The record of an upload as JSON. Blocks.
     pub(crate) fn record(&self, id: u64) -> Result<Option<String>, rusqlite::Error> {
         let database = self.read()?;
         let record = "SELECT record FROM uploads WHERE id = ?1";
@@ -155,7 +152,7 @@ impl History {
     }
 
     /// Up to `limit` uploads before this id, the latest first. Blocks.
-    pub(crate) fn past(
+    pub(crate) fn lines(
         &self,
         before: Option<u64>,
         limit: u32,
@@ -163,7 +160,7 @@ impl History {
         upload_row::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
-    /// The same in brief.
+    /// The same as summaries.
     pub(crate) fn latest(
         &self,
         before: Option<u64>,
@@ -172,9 +169,9 @@ impl History {
         summary::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
-    /// Finishes what there is to write. Blocks.
+    /// Writes the orders that wait, and ends the thread. Blocks.
     pub(crate) fn close(&self) {
-        // An error says that the thread is gone, and with it what there was to finish.
+        // An error means that the thread has ended already.
         let _ = self.0.orders.send(Order::Close);
         let thread = &self.0.thread;
         let thread = thread.lock().take();
@@ -215,7 +212,7 @@ mod tests {
     use crate::record::tests::upload;
 
     fn ids(history: &History, before: Option<u64>) -> Vec<String> {
-        let past = history.past(before, 100).unwrap();
+        let past = history.lines(before, 100).unwrap();
         let past = serde_json::to_value(past).unwrap();
         let past = past.as_array().unwrap().iter();
         past.map(|past| past["upload"]["id"].as_str().unwrap().to_owned())
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_was_learnt_last() {
+    fn keeps_the_latest_record() {
         let root = tempfile::tempdir().unwrap();
         let history = History::open(root.path(), 10, false).unwrap();
         history.keep(&upload(1));
@@ -258,7 +255,7 @@ mod tests {
         known.status = Some(201);
         history.keep(&known);
         assert!(history.set_timeline(1, "7".into(), "[3]".into()));
-        let past = history.past(None, 1).unwrap();
+        let past = history.lines(None, 1).unwrap();
         let line = serde_json::to_value(&past[0]).unwrap();
         assert_eq!(line["upload"]["status"], 201);
         assert_eq!(line["timelines"], serde_json::json!([[2], [3]]));
@@ -275,11 +272,11 @@ mod tests {
         assert_eq!(ids(&history, None), ["5", "4", "3"]);
         assert_eq!(history.timelines(2).unwrap(), None);
         assert_eq!(ids(&history, Some(5)), ["4", "3"]);
-        assert_eq!(history.past(Some(5), 1).unwrap().len(), 1);
+        assert_eq!(history.lines(Some(5), 1).unwrap().len(), 1);
     }
 
     #[test]
-    fn is_one_servers() {
+    fn belongs_to_one_server() {
         let root = tempfile::tempdir().unwrap();
         let history = History::open(root.path(), 3, false).unwrap();
         let second = History::open(root.path(), 3, false);
@@ -290,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_kind_is_left_alone() {
+    fn a_file_of_another_kind_is_not_touched() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("history.sqlite");
         let text = "no database".repeat(1_000);

@@ -1,5 +1,5 @@
-//! From a body to a stored file: the one path that every upload takes, however its bytes were
-//! wrapped.
+//! From a body to a stored file: the path that a PUT and each file of a form take, and the last step of
+//! a resumable upload.
 
 use std::time::Duration;
 
@@ -19,31 +19,29 @@ use super::{
     writer::Writer,
 };
 
-/// Takes files in, within its limits.
 #[derive(Clone)]
 pub(crate) struct Intake {
     pub(crate) store: Store,
-    /// The most bytes that a file may have.
     pub(crate) max_size: Option<u64>,
-    /// How long a client may send nothing.
+    /// How long a client may pause.
     pub(crate) idle: Duration,
-    /// What is computed of every file.
+    /// Computed of every file, whether the client asks for it or not.
     pub(crate) digest: Option<Algorithm>,
-    /// How many uploads are under way.
+    /// How many uploads are in flight.
     pub(crate) in_flight: Gauge,
-    /// Files on the way to their names.
+    /// Tasks that must finish before the server ends: files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }
 
 /// A file that is about to arrive.
 pub(crate) struct IncomingFile {
     pub(crate) name: Name,
-    /// How long it is, where that is known.
+    /// Absent for a body of unknown length.
     pub(crate) length: Option<u64>,
     pub(crate) requested: RequestedDigests,
 }
 
-/// A file that is whole, and has no name yet.
+/// A file that has arrived whole, and has no name yet.
 pub(crate) struct ReceivedFile {
     pub(crate) file: Temporary,
     pub(crate) name: Name,
@@ -51,7 +49,7 @@ pub(crate) struct ReceivedFile {
 }
 
 impl Intake {
-    /// Whether a file of this length is too large, to be asked before its first byte is read.
+    /// An error for a file that is too large. Check it before the first byte is read.
     pub(crate) fn check_size(&self, bytes: u64) -> Result<(), Error> {
         match self.max_size {
             Some(max) if bytes > max => Err(Error::TooLarge(max)),
@@ -59,7 +57,7 @@ impl Intake {
         }
     }
 
-    /// Takes a body in. Where it breaks off or is not what it should be, nothing is left of it.
+    /// Receives a body. Where it breaks off or has the wrong digest, its file is removed.
     pub(crate) async fn receive<E>(
         &self,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
@@ -100,8 +98,8 @@ impl Intake {
         })
     }
 
-    /// Gives a file that is whole its name, and the transfer its end: together and off the runtime,
-    /// so that no file is stored whose record says otherwise, should the request be dropped.
+    /// Gives a received file its name, and concludes the transfer. Both happen together and off the
+    /// runtime: should the request be dropped meanwhile, the record still agrees with the file.
     pub(crate) async fn finish(
         &self,
         received: ReceivedFile,
@@ -124,7 +122,7 @@ impl Intake {
         off_the_runtime(finish).await
     }
 
-    /// The next item of a body, if it comes in time.
+    /// The next item of a body, or an error when the client pauses for too long.
     pub(crate) async fn in_time<T>(&self, next: impl Future<Output = T>) -> Result<T, Error> {
         timeout(self.idle, next)
             .await

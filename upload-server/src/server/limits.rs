@@ -1,4 +1,4 @@
-//! What the server bears: how much, how many at a time, and how slowly.
+//! The limits of the server: sizes, concurrency and rates.
 
 pub(crate) mod admission;
 mod free_space;
@@ -10,37 +10,35 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use tracing::info;
 
-/// How many descriptors are left for what is neither a connection nor an upload.
+/// Descriptors set aside for everything but connections and uploads.
 const OTHER_DESCRIPTORS: usize = 32;
 
-/// The limits, all of them.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most bytes that a file may have.
+    /// The largest file, in bytes.
     pub max_size: Option<u64>,
-    /// How many bytes of the disk are never taken by uploads.
+    /// How many bytes of the disk uploads leave free.
     pub min_free: u64,
-    /// How many connections are held at a time. Beyond, the one that has been silent for longest
-    /// makes room; where none is, requests are refused.
+    /// Concurrent connections. Beyond that, the one silent for longest is closed; where none is
+    /// silent, requests are refused.
     pub connections: usize,
-    /// How many uploads are taken at a time.
+    /// Concurrent uploads.
     pub uploads: usize,
-    /// How many of them one client may have: an IPv4 address, or an IPv6 network of 64 bits.
+    /// Concurrent uploads of one client: an IPv4 address, or an IPv6 /64 network.
     pub uploads_per_client: usize,
-    /// How long a client may take for the TLS handshake, for a request's head, and to come with its
-    /// next request.
+    /// Timeout for the TLS handshake, for a request's head, and between requests.
     pub head: Duration,
-    /// How long a client may pause within a body, or leave a response untouched.
+    /// How long a client may pause within a body, or read nothing of a response.
     pub idle: Duration,
-    /// How many bytes of a body a client must send per second.
+    /// The minimum rate of a body, in bytes per second.
     pub min_rate: u64,
-    /// Over how much time, spent waiting for the client, that is measured.
+    /// The rate is measured over this much time spent waiting for the client.
     pub rate_window: Duration,
 }
 
 impl Limits {
-    /// As many connections as asked for, or as this process has descriptors for: each takes one,
-    /// and each upload another for its file.
+    /// The configured number of connections, or as many as this process has descriptors for. Each
+    /// connection takes one descriptor, and each upload another for its file.
     pub(crate) fn connections_that_fit(&self) -> usize {
         let descriptors = getrlimit(Resource::Nofile).current;
         let descriptors =
@@ -51,7 +49,7 @@ impl Limits {
         if fit < self.connections {
             info!(
                 connections = fit,
-                "fewer connections than allowed: see the limit of open files"
+                "the limit of open files allows fewer connections than configured"
             );
         }
         self.connections.min(fit)

@@ -71,7 +71,7 @@ impl Metrics {
         metrics
     }
 
-    /// An upload came to its end.
+    /// Counts an upload that has ended.
     pub(crate) fn upload(&self, upload: &Upload) {
         let label = OutcomeLabel {
             outcome: label(upload.outcome),
@@ -87,7 +87,7 @@ impl Metrics {
         }
     }
 
-    /// A request came to its end; its status is absent where no response was sent.
+    /// Counts a request that has ended. The status is absent where no response was sent.
     pub(crate) fn request(&self, method: &Method, status: Option<u16>, took: Duration) {
         let labels = RequestLabels {
             method: known(method),
@@ -99,11 +99,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let Self { registry, .. } = self;
-        registry.register(
-            "uploads",
-            "Uploads that came to their end",
-            self.uploads.clone(),
-        );
+        registry.register("uploads", "Uploads that have ended", self.uploads.clone());
         registry.register_with_unit(
             "upload_received",
             "Bytes of uploads that arrived",
@@ -118,7 +114,7 @@ impl Metrics {
         );
         registry.register(
             "uploads_in_flight",
-            "Uploads under way",
+            "Uploads in flight",
             self.uploads_in_flight.clone(),
         );
         registry.register(
@@ -128,17 +124,17 @@ impl Metrics {
         );
         registry.register(
             "connections_open",
-            "Connections held",
+            "Connections that are open",
             self.connections_open.clone(),
         );
         registry.register(
             "connections_dismissed",
-            "Silent connections that had to make room for others",
+            "Silent connections closed to make room for others",
             self.connections_dismissed.clone(),
         );
         registry.register(
             "connections_refused",
-            "Connections beyond the limit",
+            "Connections refused beyond the limit",
             self.connections_refused.clone(),
         );
         registry.register(
@@ -193,7 +189,7 @@ fn label(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Methods are the client's to make up, labels are not.
+/// Clients may invent methods. Each new label would take memory for good, so unknown methods share one.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,14 +1,14 @@
-//! The names files are stored under: one plain path component, and nothing that could mean another
-//! place or hide from a listing.
+//! The names of stored files: one plain path component that can neither lead elsewhere nor hide from a
+//! listing.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// The longest name that Linux file systems take.
+/// The longest name on Linux file systems.
 pub(crate) const MAX_BYTES: usize = 255;
 
-/// RFC 3986's unreserved characters stay as they are.
+/// Encodes everything but the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -37,13 +37,13 @@ pub(crate) enum NameError {
 }
 
 impl Name {
-    /// Takes a percent-encoded path component.
+    /// From a percent-encoded path component.
     pub(crate) fn decode(encoded: &str) -> Result<Self, NameError> {
         let decoded = percent_decode_str(encoded).decode_utf8();
         Self::new(&decoded.map_err(|_| NameError::NotUtf8)?)
     }
 
-    /// Takes a name as it is.
+    /// From a plain name.
     pub(crate) fn new(name: &str) -> Result<Self, NameError> {
         if name.is_empty() {
             Err(NameError::Empty)

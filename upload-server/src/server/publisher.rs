@@ -1,7 +1,8 @@
-//! `GET /events`: what happens, as server-sent events (HTML, 9.2). A listener first hears whether a
-//! tracer is attached, then each upload that came to its end (`upload`), each timeline that was
-//! handed in (`timeline`), and the tracer's coming and going (`tracer`). Who listens too slowly is
-//! cut off, comes back and asks for what it missed.
+//! `GET /events`: server-sent events (HTML, 9.2) for pages.
+//!
+//! The first event says whether a tracer is attached (`tracer`); it is repeated when that changes.
+//! Each upload that ends is an event (`upload`), and so is each timeline that a tracer hands in
+//! (`timeline`). A listener that is too slow is cut off; it reconnects and fetches what it missed.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -21,19 +22,19 @@ use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
 use super::{encoding::json_line, error::Error};
 use crate::record::Upload;
 
-/// How many may listen at a time: each holds a connection.
+/// The most concurrent listeners: each holds a connection.
 const LISTENERS: usize = 256;
 
-/// How far a listener may be behind, in events.
+/// How many events a listener may be behind.
 const BACKLOG: usize = 1_024;
 
-/// How often a listener to whom nothing is told hears that the connection stands.
+/// How often a listener without events gets a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// For nginx, which would gather events before it passes them on.
+/// For nginx, which would otherwise buffer events before it passes them on.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
-/// Who listens, and whether a tracer is attached.
+/// Publishes events to the listeners, and knows whether a tracer is attached.
 pub(crate) struct Publisher {
     state: Mutex<Published>,
     listener_slots: Arc<Semaphore>,
@@ -41,26 +42,25 @@ pub(crate) struct Publisher {
 
 struct Published {
     tracers: usize,
-    /// Absent once nothing will be told.
+    /// Absent once no event follows.
     live: Option<broadcast::Sender<Message>>,
 }
 
-/// An event, and its data as JSON.
+/// An event's name, and its data as JSON.
 #[derive(Clone)]
 struct Message {
     name: &'static str,
     data: Arc<str>,
 }
 
-/// A timeline was handed in.
 #[derive(Serialize)]
 pub(crate) struct TimelineEvent<'a> {
     pub(crate) upload: &'a str,
-    /// The timeline's name for the connection.
+    /// The tracer's name for the connection.
     pub(crate) connection: Option<&'a str>,
-    /// Whether the connection is open, so that another timeline follows.
+    /// Whether the connection is still open, so that another timeline follows.
     pub(crate) open: bool,
-    /// Where it is shown; absent where only the uploader is to know.
+    /// Absent where only the uploader may know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
 }
@@ -70,7 +70,7 @@ struct TracerEvent {
     attached: bool,
 }
 
-/// A tracer is attached for as long as this is held.
+/// While this exists, a tracer is attached.
 pub(crate) struct AttachedTracer(Arc<Publisher>);
 
 impl Publisher {
@@ -84,22 +84,19 @@ impl Publisher {
         }
     }
 
-    /// An upload came to its end.
     pub(crate) fn upload(&self, upload: &Upload) {
         self.state.lock().publish("upload", upload);
     }
 
-    /// A timeline was handed in.
     pub(crate) fn timeline(&self, timeline: &TimelineEvent<'_>) {
         self.state.lock().publish("timeline", timeline);
     }
 
-    /// Whether a tracer is attached.
     pub(crate) fn is_traced(&self) -> bool {
         self.state.lock().tracers > 0
     }
 
-    /// Tells nothing more: every listener's stream ends.
+    /// Ends every listener's stream.
     pub(crate) fn close(&self) {
         self.state.lock().live = None;
     }
@@ -114,7 +111,7 @@ impl Publisher {
         }
     }
 
-    /// What is so now, and what will follow.
+    /// The first event, and those that follow.
     fn listen(&self) -> (Message, broadcast::Receiver<Message>) {
         let state = self.state.lock();
         let attached = state.tracers > 0;
@@ -127,7 +124,7 @@ impl Publisher {
 impl Published {
     fn publish(&self, name: &'static str, data: &impl Serialize) {
         if let Some(live) = self.live.as_ref().filter(|live| live.receiver_count() > 0) {
-            // An error says that the last listener has just gone.
+            // An error means that the last listener has just left.
             let _ = live.send(Message::new(name, data));
         }
     }
@@ -156,15 +153,14 @@ impl Drop for AttachedTracer {
     }
 }
 
-/// What `/events` is made of.
 #[derive(Clone)]
 pub(crate) struct EventsRoute {
     pub(crate) publisher: Arc<Publisher>,
-    /// Whether everybody may know of all uploads: else only that they were traced is told.
+    /// Whether every listener may learn of all uploads. Otherwise it only gets events that name no
+    /// file and no address.
     pub(crate) uploads: bool,
 }
 
-/// The stream of events.
 pub(crate) async fn events(State(route): State<EventsRoute>) -> Result<Response, Error> {
     let slot = Arc::clone(&route.publisher.listener_slots).try_acquire_owned();
     let slot = slot.map_err(|_| Error::Busy)?;
@@ -173,7 +169,7 @@ pub(crate) async fn events(State(route): State<EventsRoute>) -> Result<Response,
     Ok(([UNBUFFERED], Sse::new(stream).keep_alive(heartbeat)).into_response())
 }
 
-/// Ends where the listener is too far behind.
+/// Ends when the listener is too far behind.
 fn stream(
     route: &EventsRoute,
     slot: OwnedSemaphorePermit,
@@ -185,7 +181,7 @@ fn stream(
     messages
         .filter(move |message| uploads || message.name != "upload")
         .map(move |message| {
-            let _listens = &slot;
+            let _held = &slot;
             Ok(Event::default().event(message.name).data(&message.data))
         })
 }

@@ -1,5 +1,5 @@
-//! `PUT /NAME`: the body is the file. A client that says its digest has it checked, one that wants
-//! it (RFC 9530, 4) is told that of the stored file.
+//! `PUT /NAME`: the body is the file. The server checks a digest that the client sends, and returns
+//! that of the stored file where the client wants it (RFC 9530, 4).
 
 use axum::{
     Extension,
@@ -23,7 +23,7 @@ use super::{
     transfer::Transfer,
 };
 
-/// Stores the body under the path's name: 201, or 200 where it replaced a file.
+/// Stores the body under the path's name. Answers 201, or 200 where it replaced a file.
 pub(crate) async fn put(
     State(intake): State<Intake>,
     Extension(context): Extension<RequestContext>,
@@ -63,7 +63,7 @@ async fn receive(
 ) -> Result<ReceivedFile, Error> {
     let path = parts.uri.path();
     let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
-    transfer.named(&name);
+    transfer.set_name(&name);
     let length = body.size_hint().exact();
     intake.check_size(length.unwrap_or_default())?;
     let incoming = IncomingFile {

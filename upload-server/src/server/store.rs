@@ -1,5 +1,5 @@
-//! The upload directory. A file is written under a hidden temporary name and renamed when it is
-//! whole, so that a name never shows a part of a file.
+//! The upload directory. A file is written under a hidden temporary name and renamed when it is whole,
+//! so that no name ever shows a part of a file.
 
 pub(crate) mod directory;
 mod duplicate;
@@ -15,7 +15,6 @@ pub(crate) use self::temporary::Temporary;
 use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
 use super::{blocking::off_the_runtime, error::Error, name::Name};
 
-/// Where uploads are stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     directory: Arc<Directory>,
@@ -23,18 +22,17 @@ pub(crate) struct Store {
     fsync: bool,
 }
 
-/// A file under its name.
+/// A file that has got its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// The name it got.
+    /// The name that it got, which may differ from the client's.
     pub(crate) name: Name,
-    /// How long it was then.
     pub(crate) bytes: u64,
-    /// An older file of that name is gone.
+    /// It replaced an older file of that name.
     replaced: bool,
 }
 
-/// A stored file, as the listing shows it.
+/// A stored file, as the page lists it.
 #[derive(Debug)]
 pub(crate) struct ListedFile {
     pub(crate) name: Name,
@@ -44,16 +42,17 @@ pub(crate) struct ListedFile {
 
 impl Stored {
     pub(crate) fn status(&self) -> StatusCode {
-        match self.replaced {
-            false => StatusCode::CREATED,
-            true => StatusCode::OK,
+        if self.replaced {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
         }
     }
 }
 
 impl Store {
-    /// Opens the directory and removes what is left there of uploads that nobody works on any more.
-    /// With `fsync`, a stored file is on the disk, and not only on its way there.
+    /// Opens the directory, and removes the temporary files of servers that were killed. With `fsync`,
+    /// a file is on the disk before it counts as stored.
     pub(crate) fn open(path: &Path, on_duplicate: OnDuplicate, fsync: bool) -> io::Result<Self> {
         let directory = Arc::new(Directory::open(path)?);
         remove_leftovers(&directory)?;
@@ -68,8 +67,8 @@ impl Store {
         self.on_duplicate
     }
 
-    /// Begins a file, of this many bytes where that is known, for which there is room and which may
-    /// have this name.
+    /// Creates a temporary file, with room for this many bytes where their number is known. An error
+    /// where the disk has no room for it, or where it could not get this name.
     pub(crate) async fn create(&self, name: &Name, bytes: Option<u64>) -> Result<Temporary, Error> {
         let (store, name) = (self.clone(), name.clone());
         let create = move || {
@@ -81,7 +80,7 @@ impl Store {
         off_the_runtime(create).await
     }
 
-    /// Gives a file that is whole its name, or another one. Blocks.
+    /// Gives a whole file its name, or another one. Blocks.
     pub(crate) fn publish(&self, mut file: Temporary, name: &Name) -> Result<Stored, Error> {
         if self.fsync {
             file.file().sync_all()?;
@@ -93,7 +92,7 @@ impl Store {
         Ok(stored)
     }
 
-    /// Opens a stored file and says how long it is.
+    /// A stored file, and its length.
     pub(crate) async fn open_file(&self, name: &Name) -> io::Result<(File, u64)> {
         let (directory, name) = (Arc::clone(&self.directory), name.clone());
         let open = move || {
@@ -104,7 +103,6 @@ impl Store {
         off_the_runtime(open).await
     }
 
-    /// Removes a stored file.
     pub(crate) async fn remove(&self, name: &Name) -> io::Result<()> {
         let (directory, name) = (Arc::clone(&self.directory), name.clone());
         let remove = move || match directory.find(name.as_str())? {
@@ -131,7 +129,7 @@ impl Store {
         &self.directory
     }
 
-    /// Whether a file may get this name, as far as that can be known before it is whole. Blocks.
+    /// An error where a file cannot get this name, as far as is known before it is whole. Blocks.
     pub(crate) fn check(&self, name: &Name) -> Result<(), Error> {
         if self.on_duplicate == OnDuplicate::Rename {
             return Ok(());
@@ -177,7 +175,7 @@ impl Store {
     }
 }
 
-/// Gives a file this name if it is free; false if it is not.
+/// Returns false where the name is not free.
 fn name_if_free(file: &mut Temporary, name: &Name) -> io::Result<bool> {
     match file.name_if_free(name.as_str()) {
         Ok(()) => Ok(true),
@@ -186,7 +184,7 @@ fn name_if_free(file: &mut Temporary, name: &Name) -> io::Result<bool> {
     }
 }
 
-/// None for what is not a plain file with a name of ours, or has just been removed.
+/// None for anything but a plain file with an accepted name, and for a file removed meanwhile.
 fn entry(directory: &Directory, name: &str) -> Option<ListedFile> {
     let name = Name::new(name).ok()?;
     let found = directory.find(name.as_str()).ok()??;

@@ -1,5 +1,4 @@
-//! One file on its way in, and the record it leaves: exactly one, also when the request is dropped
-//! halfway.
+//! One file on its way in, and its record: exactly one, even when the request is dropped halfway.
 
 use axum::http::{
     HeaderMap, HeaderName,
@@ -18,23 +17,24 @@ use super::{
 };
 use crate::record::{Outcome, Part, Times, Upload};
 
-/// A client's or proxy's own name for a request.
+/// The client's, or a proxy's, own id for a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest of them that is kept.
+/// A longer request id is not recorded.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// How many parts of a file its record has.
+/// The most parts in the record of a file. Of more, the latest are recorded.
 const MOST_PARTS: usize = 256;
 
-/// The record of an upload under way.
+/// The record of an upload in flight. Dropping it concludes the upload as failed, unless it was
+/// concluded before.
 pub(crate) struct Transfer {
     context: RequestContext,
     record: Upload,
     concluded: bool,
 }
 
-/// What the client is told of a stored file.
+/// The answer to the client of a stored file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Receipt {
     id: String,
@@ -43,20 +43,19 @@ pub(crate) struct Receipt {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-    /// Where its timeline is shown.
+    /// The address of its timeline.
     timeline: String,
     #[serde(skip)]
     digests: Vec<Digest>,
 }
 
 impl Receipt {
-    /// The field that says where the timeline is shown (RFC 8288; RFC 5988 has the relation from
-    /// POWDER: what describes this).
+    /// The Link field with the timeline's address (RFC 8288). The relation `describedby` is from POWDER.
     pub(crate) fn link(&self) -> (HeaderName, String) {
         (LINK, format!("<{}>; rel=\"describedby\"", self.timeline))
     }
 
-    /// The digest that the client wants to be told, if it does.
+    /// The digest that the client wants back.
     pub(crate) fn digest(&self, wanted: Option<Algorithm>) -> Option<&Digest> {
         let wanted = wanted?;
         self.digests
@@ -105,9 +104,14 @@ impl Transfer {
         &self.record
     }
 
-    /// This was a part of the file, which now has the bytes up to `reached`: the record is of all its
-    /// parts. Gives the part, where there is one.
-    pub(crate) fn is_part(&mut self, so_far: &Upload, offset: u64, reached: u64) -> Option<Part> {
+    /// Turns the record of a request into that of the whole upload, of which the request carried a
+    /// part. The file now has the bytes up to `reached`. Returns the part, if any bytes arrived.
+    pub(crate) fn become_part_of(
+        &mut self,
+        so_far: &Upload,
+        offset: u64,
+        reached: u64,
+    ) -> Option<Part> {
         let record = &mut self.record;
         let part = (record.bytes > 0).then_some(Part {
             cookie: record.cookie,
@@ -127,12 +131,12 @@ impl Transfer {
         part
     }
 
-    /// The file will be stored under this name.
-    pub(crate) fn named(&mut self, name: &Name) {
+    /// Sets the name under which the file is, or will be, stored.
+    pub(crate) fn set_name(&mut self, name: &Name) {
         self.record.name = Some(name.as_str().to_owned());
     }
 
-    /// Bytes of the file came out of hyper.
+    /// Counts bytes of the file that came out of hyper.
     pub(crate) fn arrived(&mut self, bytes: usize) {
         let now = Some(clock::now_ns());
         self.record.times.body_first_ns = self.record.times.body_first_ns.or(now);
@@ -140,15 +144,15 @@ impl Transfer {
         self.record.bytes += bytes as u64;
     }
 
-    /// Bytes that have arrived.
+    /// How many bytes have arrived.
     pub(crate) fn bytes(&self) -> u64 {
         self.record.bytes
     }
 
-    /// The file is under its name. Blocks.
+    /// Concludes the upload of a file that is stored. Blocks.
     pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Receipt {
         self.record.times.stored_ns = Some(clock::now_ns());
-        self.named(&stored.name);
+        self.set_name(&stored.name);
         self.record.stored_bytes = Some(stored.bytes);
         let sha256 = digests
             .iter()
@@ -169,17 +173,17 @@ impl Transfer {
         }
     }
 
-    /// The file is not stored.
+    /// Concludes the upload of a file that is not stored.
     pub(crate) fn failed(mut self, error: &Error) {
         self.conclude_failed(error);
     }
 
-    /// The end of the request is not that of the upload, unless it is said to be.
+    /// Makes dropping this conclude nothing: the upload may go on in another request.
     pub(crate) fn outlives_request(&mut self) {
         self.concluded = true;
     }
 
-    /// The upload has not come to its end, or there was none: no record.
+    /// Leaves no record: the upload goes on in another request, or there was none.
     pub(crate) fn withdraw(mut self) {
         self.concluded = true;
     }
@@ -211,7 +215,7 @@ impl Drop for Transfer {
         } else if self.context.connection.is_abandoned() {
             self.conclude_failed(&Error::Abandoned);
         } else {
-            // A client of HTTP/2 may take a single request back.
+            // A client of HTTP/2 may cancel a single request.
             self.conclude_failed(&Error::Aborted);
         }
     }

@@ -1,6 +1,6 @@
-//! Resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>) with its extensions
-//! creation, creation-with-upload, expiration, checksum and termination, at `/tus/`. A file comes to
-//! its name as any other does, and one upload has one record, however many requests carried it.
+//! Resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>) at `/tus/`, with its
+//! extensions creation, creation-with-upload, expiration, checksum and termination. A file gets its name
+//! as any other does. One upload has one record, even if several requests carried it.
 
 mod error;
 mod fields;
@@ -52,10 +52,9 @@ const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,term
 
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
-/// How often what has lapsed is looked for, at least and at most.
-const SWEEPS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+/// The shortest and the longest pause between two searches for expired uploads.
+const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 
-/// What resumable uploads need of the server.
 #[derive(Clone)]
 pub(crate) struct Tus {
     intake: Intake,
@@ -65,7 +64,7 @@ pub(crate) struct Tus {
 }
 
 impl Tus {
-    /// An upload that nobody goes on with is kept for this `life`.
+    /// `life` is how long an interrupted upload is kept.
     pub(crate) fn new(intake: Intake, life: Duration, journal: Arc<Journal>) -> Self {
         let directory = Arc::clone(intake.store.directory());
         Self {
@@ -76,7 +75,7 @@ impl Tus {
         }
     }
 
-    /// The routes; `gate` lets uploads in.
+    /// The routes, with `gate` around those that take bytes of files.
     pub(crate) fn router(self, gate: impl Fn(MethodRouter<Self>) -> MethodRouter<Self>) -> Router {
         let version = map_response(async |mut response: Response| {
             let version = HeaderValue::from_static(VERSION);
@@ -103,19 +102,19 @@ impl Tus {
             .with_state(self)
     }
 
-    /// Removes, again and again until `stop`, what has been left alone for too long.
+    /// Removes expired uploads, again and again until `stop`.
     pub(crate) async fn sweep(self, stop: CancellationToken) {
-        let (least, most) = SWEEPS;
+        let (least, most) = SWEEP_PAUSE;
         let pause = self.partials.life.clamp(least, most);
         loop {
             let partials = self.partials.clone();
             match off_the_runtime(move || partials.sweep()).await {
-                Ok(lapsed) => {
-                    for upload in lapsed {
-                        self.conclude(upload, "the client did not come back in time");
+                Ok(expired) => {
+                    for upload in expired {
+                        self.conclude(upload, "the client did not resume the upload in time");
                     }
                 }
-                Err(error) => warn!(%error, "cannot look for uploads that have lapsed"),
+                Err(error) => warn!(%error, "cannot look for expired uploads"),
             }
             tokio::select! {
                 () = sleep(pause) => (),
@@ -124,7 +123,7 @@ impl Tus {
         }
     }
 
-    /// Ends an upload that comes to nothing.
+    /// Ends an upload without a file.
     fn conclude(&self, mut upload: Upload, error: &str) {
         upload.id = self.journal.uploads.next_id();
         upload.outcome = Outcome::Aborted;
@@ -137,7 +136,7 @@ impl Tus {
         fields::check_version(headers)?;
         let metadata = fields::metadata(headers)?.to_owned();
         let name = fields::name(&metadata)?;
-        transfer.named(&name);
+        transfer.set_name(&name);
         let length = fields::bytes(headers, &UPLOAD_LENGTH)?;
         self.intake.check_size(length)?;
         let description = Description {
@@ -155,24 +154,24 @@ impl Tus {
         .await
     }
 
-    /// An upload that this request has taken over.
+    /// Takes an upload over for this request, and opens it.
     async fn open(&self, id: &str) -> Result<OpenedUpload, Error> {
-        let id = Id::read(id).ok_or(Error::NotFound)?;
+        let id = Id::parse(id).ok_or(Error::NotFound)?;
         let session = self.sessions.take(&id).await?;
         let partials = self.partials.clone();
         off_the_runtime(move || partials.open(session)).await
     }
 
     fn progress(&self, offset: u64) -> [(HeaderName, String); 2] {
-        let lapses = SystemTime::now() + self.partials.life;
+        let expires = SystemTime::now() + self.partials.life;
         [
             (UPLOAD_OFFSET, offset.to_string()),
-            (UPLOAD_EXPIRES, httpdate::fmt_http_date(lapses)),
+            (UPLOAD_EXPIRES, httpdate::fmt_http_date(expires)),
         ]
     }
 }
 
-/// What of the protocol the server speaks.
+/// `OPTIONS`: the version and the extensions that the server supports.
 async fn capabilities(State(tus): State<Tus>) -> Response {
     let headers = [
         (TUS_VERSION, VERSION),
@@ -187,7 +186,7 @@ async fn capabilities(State(tus): State<Tus>) -> Response {
     response
 }
 
-/// Begins an upload, perhaps with its first bytes.
+/// `POST`: begins an upload, with or without its first bytes.
 async fn create(
     State(tus): State<Tus>,
     Extension(context): Extension<RequestContext>,
@@ -225,13 +224,13 @@ async fn create(
             let (link, progress) = (link(&reached), tus.progress(reached.offset));
             (StatusCode::CREATED, location, link, progress).into_response()
         }
-        // The upload has begun all the same: its client has to know where it goes on.
+        // The upload has begun all the same: its client needs the address to resume it.
         Err(error) => (location, error).into_response(),
     }
 }
 
-/// How far an upload is. One that has all its bytes, but whose server was killed before it could give
-/// them their name, gets it now: no further request would follow.
+/// `HEAD`: how far an upload is. An upload may have all its bytes and no name yet, if the server was
+/// killed in between. It gets its name now, because no further request would follow.
 async fn status(
     State(tus): State<Tus>,
     Extension(context): Extension<RequestContext>,
@@ -269,7 +268,7 @@ async fn status(
     Ok((headers, metadata, tus.progress(offset)).into_response())
 }
 
-/// Goes on with an upload.
+/// `PATCH`: continues an upload.
 async fn resume(
     State(tus): State<Tus>,
     Extension(context): Extension<RequestContext>,
@@ -280,7 +279,7 @@ async fn resume(
     tus.resume(&context, &id, &parts, body).await
 }
 
-/// The same as another method, for clients that cannot say it.
+/// `POST` with another method in a field, for clients that cannot send that method.
 async fn overridden(
     State(tus): State<Tus>,
     Extension(context): Extension<RequestContext>,
@@ -296,7 +295,7 @@ async fn overridden(
     }
 }
 
-/// The client wants the upload no more.
+/// `DELETE`: cancels an upload.
 async fn terminate(
     State(tus): State<Tus>,
     Path(id): Path<String>,
@@ -344,16 +343,16 @@ impl Tus {
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
         fields::check_version(&parts.headers)?;
         let OpenedUpload::Unfinished(partial) = self.open(id).await? else {
-            // The file is stored, and no longer the upload's.
+            // The file is stored: it no longer belongs to the upload.
             return Err(Error::NotFound);
         };
         let upload = off_the_runtime(move || Ok::<_, Error>(partial.remove())).await?;
-        self.conclude(upload, "the client took the upload back");
+        self.conclude(upload, "the client cancelled the upload");
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 }
 
-/// Where the timeline of an upload that is complete is shown.
-fn link(reached: &PartReceived) -> Option<[(HeaderName, String); 1]> {
-    Some([reached.receipt.as_ref()?.link()])
+/// The Link field of an upload that is complete.
+fn link(received: &PartReceived) -> Option<[(HeaderName, String); 1]> {
+    Some([received.receipt.as_ref()?.link()])
 }

@@ -1,6 +1,6 @@
-//! Bytes on their way to the disk: hyper's own buffers are gathered and written by one vectored
-//! write off the runtime, while the next are being received. No byte is copied, and at most two
-//! batches are in memory. Digests are computed where the bytes are written.
+//! Writes a body to the disk: hyper's own buffers are gathered in a batch, and one vectored write off
+//! the runtime writes them while the next ones arrive. No byte is copied, and at most two batches are in
+//! memory. The digests are computed on the thread that writes.
 
 use std::{
     fs::File,
@@ -18,28 +18,28 @@ use super::{
     store::Temporary,
 };
 
-/// A batch is written once it holds this many bytes: the more, the fewer times one thread wakes
-/// another.
+/// A batch is written once it holds this many bytes. A larger batch means that threads wake each other
+/// less often.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// The same where many files are received at once, whose batches take memory together.
+/// The same when many files arrive at once, because their batches take memory together.
 const SMALL_BATCH_BYTES: usize = 512 * 1024;
 
-/// So many are few.
+/// More concurrent uploads than these are many.
 const FEW: i64 = 8;
 
-/// A batch is written once it has this many parts: the most that one `writev` takes (IOV_MAX).
-const BATCH_PARTS: usize = 1_024;
+/// A batch is written once it has this many chunks: the most that one `writev` takes (IOV_MAX).
+const BATCH_CHUNKS: usize = 1_024;
 
-/// A file that is being received. Dropped unfinished, it is removed.
+/// A file that is being received. Its [`Temporary`] is removed if this is dropped unfinished.
 pub(crate) struct Writer {
     file: Arc<Temporary>,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    /// At rest while no batch is being written.
+    /// Empty while a batch is being written: the thread has it then.
     digester: Digester,
     writing: Option<JoinHandle<io::Result<Digester>>>,
-    /// How many uploads are under way.
+    /// How many uploads are in flight.
     in_flight: Gauge,
 }
 
@@ -55,17 +55,17 @@ impl Writer {
         }
     }
 
-    /// Takes the next bytes; waits only where the disk is more than a batch behind.
+    /// Adds the next bytes. Waits only if the disk is more than a batch behind.
     pub(crate) async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         self.batch_bytes += chunk.len();
         self.batch.push(chunk);
-        if self.batch_bytes >= full_at(self.in_flight.get()) || self.batch.len() == BATCH_PARTS {
+        if self.batch_bytes >= full_at(self.in_flight.get()) || self.batch.len() == BATCH_CHUNKS {
             self.write_batch().await?;
         }
         Ok(())
     }
 
-    /// The file and its digests, once all its bytes are written.
+    /// Writes the rest, and returns the file and its digests.
     pub(crate) async fn finish(mut self) -> io::Result<(Temporary, Vec<Digest>)> {
         self.write_batch().await?;
         self.settle().await?;
@@ -74,14 +74,14 @@ impl Writer {
         Ok((file, self.digester.finish()))
     }
 
-    /// Returns when nothing is being written any more. What was not written yet is lost.
+    /// Waits for the write in progress. The bytes of the next batch are lost.
     pub(crate) async fn stop(mut self) {
         let _ = self.settle().await;
     }
 
-    /// Removes the file, and returns when it is gone.
+    /// Removes the file, and returns when it is removed.
     pub(crate) async fn discard(mut self) {
-        // Whether the last write went well does not matter any more.
+        // The result of the last write no longer matters.
         let _ = self.settle().await;
         let _ = spawn_blocking(move || drop(self)).await;
     }
@@ -110,11 +110,12 @@ impl Writer {
     }
 }
 
-/// How many bytes fill a batch, with so many uploads under way.
+/// How many bytes fill a batch while this many uploads are in flight.
 const fn full_at(in_flight: i64) -> usize {
-    match in_flight {
-        ..=FEW => BATCH_BYTES,
-        _ => SMALL_BATCH_BYTES,
+    if in_flight <= FEW {
+        BATCH_BYTES
+    } else {
+        SMALL_BATCH_BYTES
     }
 }
 

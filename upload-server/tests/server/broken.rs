@@ -84,9 +84,10 @@ async fn a_cut_head_is_no_upload() {
         let mut feed = server.feed().await;
         let mut client = server.connect().await;
         client.send(head).await;
-        match reset {
-            true => client.reset(),
-            false => drop(client),
+        if reset {
+            client.reset();
+        } else {
+            drop(client);
         }
         assert_eq!(feed.connection().await.requests, 0, "{head:?} {reset}");
         assert_eq!(server.names(), [""; 0]);

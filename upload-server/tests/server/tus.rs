@@ -254,7 +254,7 @@ async fn is_taken_back_or_lapses() {
         let expected = if lapses {
             "in time"
         } else {
-            "took the upload back"
+            "cancelled the upload"
         };
         assert!(upload.error.unwrap().contains(expected));
         assert_eq!(ask(server.address, "HEAD", &target).await.status, 404);

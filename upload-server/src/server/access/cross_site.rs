@@ -1,5 +1,5 @@
-//! A page elsewhere may make a browser ask this server for something, with what the browser knows
-//! of passwords; the browser then says whose page it was.
+//! Cross-site requests: a page of another site can make a browser send a request to this server, with
+//! the passwords that the browser has stored. The browser then tells the page's origin.
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method,
@@ -9,11 +9,12 @@ use axum::http::{
 
 use crate::server::error::Error;
 
-/// Fetch Metadata: whose page asks, and what for.
+/// Fetch Metadata: the site of the page that makes the request, and the kind of request.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses what another site's page asks for. Following a link from there is the user's doing.
+/// Refuses requests that a page of another site makes. A link that the user follows from there is
+/// allowed.
 pub(crate) fn refuse(
     method: &Method,
     headers: &HeaderMap,
@@ -27,13 +28,10 @@ pub(crate) fn refuse(
         (None, Some(origin)) => host.is_some_and(|host| is_origin_of(origin, host)),
         (None, None) => true,
     };
-    match own {
-        true => Ok(()),
-        false => Err(Error::CrossSite),
-    }
+    if own { Ok(()) } else { Err(Error::CrossSite) }
 }
 
-/// Whether an origin is this host. The scheme may differ where a proxy speaks TLS for the server.
+/// Whether an origin is this host. The schemes may differ: a proxy may speak TLS for the server.
 fn is_origin_of(origin: &[u8], host: &Authority) -> bool {
     let Ok(origin) = Uri::try_from(origin) else {
         return false;
@@ -77,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_browser_says_whose_page_it_was() {
+    fn the_browser_names_the_pages_site() {
         check("POST", Some("same-origin"), "cors", None, true);
         check("POST", Some("none"), "navigate", None, true);
         check("POST", Some("same-site"), "navigate", None, false);

@@ -1,5 +1,4 @@
-//! What every answer tells a browser: to show nothing here within other pages, to run nothing, and
-//! to tell other sites nothing of it.
+//! The security headers of every answer: no frames, no scripts, no referrer for other sites.
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -12,19 +11,20 @@ use axum::http::{
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
-/// For answers that have no policy of their own.
+/// For answers without a policy of their own.
 const NOTHING: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// Not `no-referrer`: with that, browsers say `Origin: null` of the page's own form, too (Fetch,
+/// Not `no-referrer`: with that, browsers send `Origin: null` even for the page's own form (Fetch,
 /// "append a request Origin header").
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// A month: long enough to protect who comes back, short enough for a server that gives TLS up.
+/// A month: long enough to protect clients that return, short enough for a server that stops using
+/// TLS.
 const STRICT: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
-/// Adds them; with `strict`, browsers are to come back over HTTPS alone.
+/// With `strict`, browsers must return over HTTPS alone (HSTS).
 pub(crate) fn add(headers: &mut HeaderMap, strict: bool) {
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

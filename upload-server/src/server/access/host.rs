@@ -1,4 +1,4 @@
-//! What the server may be called in a request that reaches it from its own machine.
+//! The names of the server that are accepted in a request from its own machine.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use axum::http::uri::Authority;
 
 use crate::server::error::Error;
 
-/// Names and addresses besides `localhost` and the loopback addresses.
+/// The server's names and addresses, besides `localhost` and the loopback addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     names: Vec<String>,
@@ -14,7 +14,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Takes names of domains and addresses alike.
+    /// Domain names and addresses alike.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         let mut known = Self::default();
         for host in hosts {
@@ -26,22 +26,23 @@ impl Hosts {
         known
     }
 
-    /// Whether the server is called this. The port does not matter.
+    /// An error for a name that is not the server's. The port does not matter.
     pub(crate) fn check(&self, authority: &Authority) -> Result<(), Error> {
         let host = authority.host();
         let known = match address(host) {
             Some(address) => address.is_loopback() || self.addresses.contains(&address),
             None => is_localhost(host) || self.names.iter().any(|name| is_same(name, host)),
         };
-        match known {
-            true => Ok(()),
-            false => Err(Error::WrongHost(host.to_owned())),
+        if known {
+            Ok(())
+        } else {
+            Err(Error::WrongHost(host.to_owned()))
         }
     }
 }
 
-/// Whether a browser may be told to come back over HTTPS alone: not on a name that every server on
-/// a machine has, nor on an address.
+/// Whether HSTS is safe for this name. It is not for `localhost`, which all servers on a machine
+/// share, nor does it apply to addresses.
 pub(crate) fn is_public_name(authority: &Authority) -> bool {
     let host = authority.host();
     address(host).is_none() && !is_localhost(host)
@@ -55,7 +56,7 @@ fn address(host: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Names within `localhost` are this machine's, too (RFC 6761, 6.3).
+/// Names that end in `.localhost` are this machine, too (RFC 6761, 6.3).
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.rsplit('.')

@@ -1,5 +1,5 @@
-//! The token that a request must show: as a bearer (RFC 6750), or as the password of any user
-//! (RFC 7617), which browsers and `curl -u :TOKEN` send.
+//! The token that a request must show: as bearer token (RFC 6750), or as the password of any user (RFC
+//! 7617), which browsers and `curl -u :TOKEN` send.
 
 use std::fmt;
 
@@ -10,29 +10,26 @@ use subtle::ConstantTimeEq;
 
 use crate::server::error::Error;
 
-/// The fewest characters that a token has: what cannot be guessed is not much shorter.
+/// The fewest characters of a token: a shorter one could be guessed.
 const FEWEST: usize = 16;
 
-/// A secret that is only ever compared, in a time that tells nothing of it, not even its length.
+/// A secret, kept as its digest alone: comparing it takes the same time for every input, and reveals
+/// not even its length.
 #[derive(Clone)]
 pub struct Token {
     digest: [u8; 32],
 }
 
-/// What is no token.
+/// Why a text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It could be guessed.
     #[error("a token has at least {FEWEST} characters")]
     TooShort,
-    /// It could not be sent.
-    #[error("a token is one line of letters, digits and signs, without a space")]
+    #[error("a token is one line of letters, digits and punctuation, without spaces")]
     NotPlain,
 }
 
 impl Token {
-    /// # Errors
-    /// When the text is short enough to be guessed, or cannot be sent in a header.
     pub fn new(text: &str) -> Result<Self, TokenError> {
         if text.chars().any(|character| !character.is_ascii_graphic()) {
             Err(TokenError::NotPlain)
@@ -45,20 +42,21 @@ impl Token {
         }
     }
 
-    /// Whether the request shows the token.
+    /// An error for a request without the token.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let shown = headers
             .get(AUTHORIZATION)
             .and_then(|value| shown(value.as_bytes()))
             .ok_or(Error::Unauthorized)?;
-        match bool::from(sha256(&shown).ct_eq(&self.digest)) {
-            true => Ok(()),
-            false => Err(Error::Unauthorized),
+        if bool::from(sha256(&shown).ct_eq(&self.digest)) {
+            Ok(())
+        } else {
+            Err(Error::Unauthorized)
         }
     }
 }
 
-/// Tells nothing of the secret.
+// Not derived: a log must not show the secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").finish_non_exhaustive()

@@ -10,9 +10,8 @@ pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest"
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 
-/// The digests that what follows has according to its sender. An upload is one representation as a
-/// whole, so that both fields speak of the same bytes. Algorithms that are not known here are
-/// passed over (RFC 9530, 2 and 3).
+/// The digests that the sender gives for its content. An upload is a whole representation, so that both
+/// fields describe the same bytes. Unknown algorithms are ignored (RFC 9530, 2 and 3).
 pub(super) fn expected(headers: &HeaderMap) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
     for field in [CONTENT_DIGEST, REPR_DIGEST] {
@@ -31,7 +30,7 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Vec<Digest>, Error> {
     Ok(digests)
 }
 
-/// The digest that a client wants to be told, the one that it prefers (RFC 9530, 4).
+/// The algorithm of the digest that the client wants back, the preferred one of several (RFC 9530, 4).
 pub(crate) fn wanted(headers: &HeaderMap) -> Result<Option<Algorithm>, Error> {
     let members = dictionary(headers, &WANT_REPR_DIGEST)?;
     let mut wanted = None;
@@ -66,7 +65,7 @@ fn bare_item(entry: &ListEntry) -> Option<&BareItem> {
 }
 
 fn malformed(field: &HeaderName) -> Error {
-    Error::Malformed(format!("the field {field} is not as in RFC 9530"))
+    Error::Malformed(format!("the field {field} is malformed (RFC 9530)"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What multer reads a form from. multer reads ahead of the file it hands out: a body that breaks
-//! would lose it the files it already holds, and headers without an end would fill the memory.
+//! The body from which multer reads a form. multer reads ahead of the file that it returns. So a body
+//! that breaks must not fail at once, or multer would drop the files that it has read already; and
+//! headers without an end must not fill the memory.
 
 use std::{
     convert::Infallible,
@@ -12,18 +13,18 @@ use tokio_stream::{Stream, StreamExt};
 
 use crate::server::error::Error;
 
-/// The most bytes around the files: headers of parts, and fields that are not files.
-const MAX_WRAPPING: usize = 1024 * 1024;
+/// The most bytes around a file: headers of parts, and fields that are not files.
+const MAX_OVERHEAD: usize = 1024 * 1024;
 
-/// Why the body ended, and how much of it came since the last of a file's bytes.
+/// Why the body broke, and how many bytes arrived since the last bytes of a file.
 #[derive(Default)]
 pub(crate) struct FormBody {
     broken: Mutex<Option<Error>>,
-    wrapping: AtomicUsize,
+    overhead: AtomicUsize,
 }
 
 impl FormBody {
-    /// The body, which ends where it breaks.
+    /// The body. Where it breaks it ends, and [`Self::error`] has the reason.
     pub(crate) fn read(&self, body: Body) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin {
         body.into_data_stream()
             .map_while(|chunk| match self.check(chunk) {
@@ -35,17 +36,16 @@ impl FormBody {
             })
     }
 
-    /// A file's bytes were handed out.
+    /// multer has returned bytes of a file.
     pub(crate) fn within_file(&self) {
-        self.wrapping.store(0, Ordering::Relaxed);
+        self.overhead.store(0, Ordering::Relaxed);
     }
 
-    /// Why the body broke, if it did.
     pub(crate) fn error(&self) -> Option<Error> {
         self.broken.lock().take()
     }
 
-    /// What is behind multer's finding that the form is not complete.
+    /// The cause of multer's error: the body broke, or else the form is malformed.
     pub(crate) fn explain(&self, error: &multer::Error) -> Error {
         self.error()
             .unwrap_or_else(|| Error::Malformed(error.to_string()))
@@ -53,8 +53,10 @@ impl FormBody {
 
     fn check(&self, chunk: Result<Bytes, axum::Error>) -> Result<Bytes, Error> {
         let chunk = chunk?;
-        if self.wrapping.fetch_add(chunk.len(), Ordering::Relaxed) > MAX_WRAPPING {
-            return Err(Error::Malformed("too much besides the files".to_owned()));
+        if self.overhead.fetch_add(chunk.len(), Ordering::Relaxed) > MAX_OVERHEAD {
+            return Err(Error::Malformed(
+                "the form has more than 1 MiB besides its files".to_owned(),
+            ));
         }
         Ok(chunk)
     }

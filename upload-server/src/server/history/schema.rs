@@ -1,11 +1,11 @@
-//! The database's tables, and how an older one becomes a newer. Each step is done once and as a
-//! whole; how many were done is in the file (`PRAGMA user_version`).
+//! The database's tables, and the migrations of older databases. Each migration runs once, in a
+//! transaction; the file has the number of those done (`PRAGMA user_version`).
 
 use rusqlite::Connection;
 
 use super::HistoryError;
 
-/// Steps are added, never changed.
+/// Add migrations, never change one.
 pub(super) const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE uploads (
         id INTEGER PRIMARY KEY,
@@ -28,7 +28,7 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
     ) STRICT;
 "];
 
-/// Does the steps that were not done yet.
+/// Runs the migrations that the database has not had yet.
 pub(super) fn migrate(database: &mut Connection, steps: &[&str]) -> Result<(), HistoryError> {
     let done: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let missing = usize::try_from(done)
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_is_not_done_by_half() {
+    fn a_failed_step_leaves_no_trace() {
         let mut database = Connection::open_in_memory().unwrap();
         assert!(migrate(&mut database, &STEPS).is_err());
         assert_eq!(rows(&database), 1);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_database_is_left_alone() {
+    fn a_newer_database_is_not_touched() {
         let mut database = Connection::open_in_memory().unwrap();
         migrate(&mut database, &STEPS[..2]).unwrap();
         let older = migrate(&mut database, &STEPS[..1]);

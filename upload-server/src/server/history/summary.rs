@@ -1,30 +1,26 @@
-//! An upload in brief, as the page lists it.
+//! The summary of an upload that the page lists.
 
 use rusqlite::{Connection, params};
 
 use super::upload_row;
 use crate::record::Upload;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UploadSummary {
     pub(crate) id: u64,
-    /// `None` where none was accepted.
+    /// None where no name was accepted.
     pub(crate) name: Option<String>,
-    /// Bytes of the file that arrived.
+    /// How many bytes of the file arrived.
     pub(crate) bytes: u64,
-    /// How it ended, in words.
     pub(crate) outcome: String,
-    /// What went wrong, in a sentence.
     pub(crate) error: Option<String>,
     /// RFC 3339, in UTC.
     pub(crate) ended: String,
-    /// A tracer has handed a timeline in.
     pub(crate) has_timeline: bool,
 }
 
 impl UploadSummary {
-    /// None for what has no id of ours.
+    /// None for an id that is not a number.
     pub(crate) fn new(upload: &Upload, has_timeline: bool) -> Option<Self> {
         Some(Self {
             id: upload.id.parse().ok()?,

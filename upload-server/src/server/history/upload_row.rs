@@ -1,4 +1,4 @@
-//! An upload as the database has it.
+//! An upload's row in the database.
 
 use rusqlite::{Connection, Transaction, named_params, params};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use tracing::error;
 
 use crate::{record::Upload, server::clock::wall_clock};
 
-/// An upload on its way into the database.
+/// A row to be written.
 pub(super) struct UploadRow {
     id: u64,
     upload: Upload,
@@ -16,7 +16,7 @@ pub(super) struct UploadRow {
     record: String,
 }
 
-/// An upload out of the database: a line of the control socket's `GET /history`.
+/// A row that was read: a line of the control socket's `GET /history`.
 #[derive(Serialize)]
 pub(crate) struct HistoryLine {
     began: String,
@@ -26,10 +26,10 @@ pub(crate) struct HistoryLine {
 }
 
 impl UploadRow {
-    /// None for what is no record of ours.
+    /// None for a record whose id is not a number.
     pub(super) fn new(upload: &Upload) -> Option<Self> {
         let record = serde_json::to_string(upload)
-            .inspect_err(|error| error!(%error, "a record cannot be written as JSON"))
+            .inspect_err(|error| error!(%error, "cannot write a record as JSON"))
             .ok()?;
         Some(Self {
             id: upload.id.parse().ok()?,
@@ -96,7 +96,7 @@ pub(super) fn before(
     Ok(past)
 }
 
-/// An upload's timelines, the one handed in last standing last.
+/// An upload's timelines, the latest last.
 pub(super) fn timelines(database: &Connection, id: u64) -> Result<Vec<String>, rusqlite::Error> {
     let mut select =
         database.prepare("SELECT timeline FROM timelines WHERE upload = ?1 ORDER BY rowid")?;
@@ -106,11 +106,11 @@ pub(super) fn timelines(database: &Connection, id: u64) -> Result<Vec<String>, r
 
 fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json)
-        .inspect_err(|error| error!(%error, "the history has something that is not JSON"))
+        .inspect_err(|error| error!(%error, "the history holds text that is not JSON"))
         .ok()
 }
 
-/// When the last of an upload was seen, as RFC 3339 says it.
+/// The latest time in an upload's record, in RFC 3339.
 pub(super) fn ended(upload: &Upload) -> String {
     let times = &upload.times;
     let ended = [

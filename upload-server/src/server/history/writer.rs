@@ -1,4 +1,5 @@
-//! The thread that writes: what has gathered while it wrote goes into one transaction.
+//! The thread that writes. Orders that arrive while it writes go into one transaction together: each
+//! transaction costs a flush to the disk.
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -7,10 +8,10 @@ use tracing::warn;
 
 use super::upload_row::UploadRow;
 
-/// The most orders of one transaction.
+/// The most orders in one transaction.
 const BATCH: usize = 256;
 
-/// What to write, and whom to tell that it is written.
+/// What to write, and the channel that reports it as written.
 pub(super) enum Order {
     Keep(Box<UploadRow>, Option<SyncSender<()>>),
     Timeline {
@@ -22,10 +23,10 @@ pub(super) enum Order {
     Close,
 }
 
-/// Somebody who waits to be told.
+/// Reports to a waiting caller that its order is written.
 type Reply = Box<dyn FnOnce()>;
 
-/// Writes until it is told to close. Whoever waits for what cannot be written is told nothing.
+/// Writes until [`Order::Close`]. If a write fails, the waiting callers' channels are closed.
 pub(super) fn write_all(database: &mut Connection, keep: u32, orders: &Receiver<Order>) {
     let mut open = true;
     while open {
@@ -75,21 +76,21 @@ fn write(
     Ok(replies)
 }
 
-/// Whoever has gone meanwhile is told nothing.
-fn reply<T: 'static>(done: SyncSender<T>, what: T) -> Reply {
+fn reply<T: 'static>(done: SyncSender<T>, value: T) -> Reply {
     Box::new(move || {
-        let _ = done.send(what);
+        // The caller may be gone.
+        let _ = done.send(value);
     })
 }
 
-/// False when there is no such upload.
+/// Returns false when the upload is unknown.
 fn write_timeline(
     transaction: &Transaction<'_>,
     id: u64,
     connection: &str,
     timeline: &str,
 ) -> Result<bool, rusqlite::Error> {
-    // A new row rather than a changed one: the order is that in which they were handed in.
+    // Replaces the row instead of changing it, so that the rows are in the order of arrival.
     let insert = "INSERT OR REPLACE INTO timelines (upload, connection, timeline)
         SELECT id, ?2, ?3 FROM uploads WHERE id = ?1";
     let id = id.cast_signed();

@@ -1,11 +1,11 @@
-//! The disk that uploads go to is never filled to the brim: other programs need it, too.
+//! Free space on the disk: uploads leave some, because other programs need it, too.
 
 use std::path::PathBuf;
 
 use rustix::fs::statvfs;
 use tracing::warn;
 
-/// A directory's disk, and how much of it stays free.
+/// The disk of a directory, and how many bytes of it stay free.
 #[derive(Clone, Debug)]
 pub(crate) struct FreeSpace {
     directory: PathBuf,
@@ -17,7 +17,7 @@ impl FreeSpace {
         Self { directory, floor }
     }
 
-    /// Whether so many bytes more leave enough free. A disk that does not tell is not limited.
+    /// Whether this many more bytes leave enough free. Also true where the free space is unknown.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         if self.floor == 0 {
             return true;
@@ -28,7 +28,7 @@ impl FreeSpace {
                 bytes.saturating_add(self.floor) <= available
             }
             Err(error) => {
-                warn!(%error, "the disk does not say how much is free");
+                warn!(%error, "the free space of the disk is unknown");
                 true
             }
         }

@@ -1,4 +1,4 @@
-//! How many uploads are under way, in all and of each client.
+//! Slots for concurrent uploads: in all, and for each client.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,6 @@ use std::{
 use crate::server::error::Error;
 use parking_lot::Mutex;
 
-/// Places for uploads.
 #[derive(Debug)]
 pub(crate) struct UploadSlots {
     most: usize,
@@ -23,7 +22,7 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// An upload's place, until this is dropped.
+/// An upload's slot. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct UploadSlot {
     slots: Arc<UploadSlots>,
@@ -39,7 +38,7 @@ impl UploadSlots {
         }
     }
 
-    /// A place for an upload of this client, if there is one.
+    /// An error where all slots, or all of this client's, are taken.
     pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<UploadSlot, Error> {
         let client = network(client);
         let mut taken = self.taken.lock();
@@ -72,7 +71,7 @@ impl Drop for UploadSlot {
     }
 }
 
-/// Whoever has one IPv6 address has a network of them.
+/// A client with one IPv6 address usually has a whole /64 network of them: it counts as one client.
 fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,

@@ -1,4 +1,4 @@
-//! Takes connections off the listeners, no more at a time than the server can hold.
+//! Accepts connections, up to as many as the server can hold.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -11,13 +11,14 @@ use super::{
 };
 use crate::server::clock;
 
-/// How many connections beyond the limit are told so at a time; more wait in the kernel.
+/// How many connections beyond the limit may get their refusal at a time. Further ones wait in the
+/// kernel.
 const TURNED_AWAY: usize = 16;
 
-/// How long to wait when the process can take no further connection.
+/// How long to wait when the process cannot accept a connection, for lack of descriptors for example.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
-/// Accepts, and serves each connection in a task of its own.
+/// Accepts connections, and serves each in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     http: HttpServer,
@@ -34,7 +35,7 @@ impl Acceptor {
         }
     }
 
-    /// Accepts connections of this listener until the shutdown.
+    /// Accepts from this listener until the shutdown.
     pub(crate) fn spawn(&self, listener: TcpListener) {
         let acceptor = self.clone();
         self.http.tasks.spawn(async move {
@@ -45,9 +46,9 @@ impl Acceptor {
         });
     }
 
-    /// Lets requests under way finish, for as long as `grace` and until `hurry`. No connection is
-    /// left afterwards.
-    pub(crate) async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) {
+    /// Lets the requests in flight finish, until `grace` is over or `stop_now` completes, and drops the
+    /// rest. No connection is left afterwards.
+    pub(crate) async fn shut_down(self, grace: Duration, stop_now: impl Future<Output = ()>) {
         let HttpServer {
             stop,
             abandon,
@@ -59,11 +60,11 @@ impl Acceptor {
         tokio::select! {
             () = tasks.wait() => return,
             () = sleep(grace) => (),
-            () = hurry => (),
+            () = stop_now => (),
         }
         warn!(
             connections = tasks.len(),
-            "still busy: dropping what is under way"
+            "dropping the connections that still have requests in flight"
         );
         abandon.cancel();
         tasks.wait().await;
@@ -73,7 +74,7 @@ impl Acceptor {
         loop {
             if let Err(error) = self.accept(listener).await {
                 if concerns_one_connection(&error) {
-                    debug!(%error, "a connection was gone before it was accepted");
+                    debug!(%error, "a connection broke before it was accepted");
                 } else {
                     warn!(%error, "cannot accept connections");
                     sleep(BACK_OFF).await;
@@ -105,7 +106,7 @@ impl Acceptor {
     }
 }
 
-/// `accept` also reports what befell a connection that was waiting (see accept(2)).
+/// `accept` also reports errors of the connection that it returns (accept(2)).
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! The access log: one line for each request, when it is over. Of what the client sent it has the
-//! method and the path alone: headers and queries may hold secrets.
+//! The access log: one line for each request, written when the request is over. It has the request's
+//! method and path alone: headers and queries may hold secrets.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::connection::Connection;
 
-/// A line that is being written.
+/// The line of a request in flight.
 pub(crate) struct AccessLine {
     pub(crate) method: Method,
     path: String,
@@ -26,7 +26,7 @@ pub(crate) struct AccessLine {
 }
 
 impl AccessLine {
-    /// A request's head is complete.
+    /// Call when the request's head is complete.
     pub(crate) fn begin(method: Method, path: String, request: u32) -> Self {
         Self {
             method,
@@ -39,7 +39,7 @@ impl AccessLine {
         }
     }
 
-    /// Writes it; gives how long the request took.
+    /// Writes the line. Returns how long the request took.
     pub(crate) fn end(&self, connection: &Connection) -> Duration {
         let took = self.arrived.elapsed();
         info!(

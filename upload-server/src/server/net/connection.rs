@@ -1,8 +1,8 @@
-//! An accepted connection: who it is, how far its requests have come, and which records wait for
-//! their response to be sent.
+//! An accepted connection: its identity, the progress of its requests, and the records of uploads whose
+//! response is not sent yet.
 //!
-//! Whatever works on a request holds the connection. So its end is published when the last of
-//! them lets go, and no upload can follow it.
+//! Everything that works on a request holds an `Arc` of the connection. Its end is published when the
+//! last of them is dropped, so that no upload can follow it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,22 +17,22 @@ use crate::{
     server::{clock, journal::Journal},
 };
 
-/// One accepted socket. The kernel's facts about it do not change, its progress does.
+/// One accepted socket.
 pub(crate) struct Connection {
     pub(crate) cookie: Cookie,
     pub(crate) client: SocketAddr,
-    /// The server's own end.
+    /// The address of the server's end.
     pub(crate) local: SocketAddr,
     pub(crate) accepted_ns: u64,
-    /// TLS is spoken on it.
+    /// The connection uses TLS.
     pub(crate) secure: bool,
-    /// Cancelled when the connection has to make room for another.
+    /// Cancelled when the connection must make room for another.
     pub(crate) dismissed: CancellationToken,
     pub(crate) journal: Arc<Journal>,
     progress: Mutex<Progress>,
 }
 
-/// The kernel's facts, and ours, about an accepted socket.
+/// What is known of a socket when it is accepted.
 #[derive(Clone, Copy)]
 pub(crate) struct Accepted {
     pub(crate) cookie: Cookie,
@@ -45,22 +45,22 @@ pub(crate) struct Accepted {
 struct Progress {
     requests: u32,
     in_flight: u32,
-    /// Since when no request is in flight.
+    /// Valid while no request is in flight.
     silent_since: Instant,
     slot: Slot,
     /// No byte of the next request has been read yet.
     idle: bool,
     first_byte_ns: Option<u64>,
     reset: bool,
-    /// The server drops what is under way.
+    /// The server drops the requests in flight.
     abandoned: bool,
-    /// Uploads whose response is still to come.
+    /// Ended uploads whose response hyper does not have yet.
     concluded: Vec<Upload>,
-    /// Uploads whose response hyper has, and the kernel perhaps not.
+    /// Ended uploads whose response hyper has, but perhaps not the kernel.
     answered: Vec<Upload>,
 }
 
-/// One request on a connection: what a handler needs to know of it.
+/// One request on a connection, as handlers see it.
 #[derive(Clone)]
 pub(crate) struct RequestContext {
     pub(crate) connection: Arc<Connection>,
@@ -106,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// Bytes came in.
+    /// Call when bytes were read.
     pub(crate) fn bytes_read(&self) {
         let mut progress = self.progress.lock();
         if progress.idle {
@@ -115,14 +115,13 @@ impl Connection {
         }
     }
 
-    /// Whether the client has sent a part of a request's head.
+    /// Whether the client has sent a part of a request's head, and not all of it.
     pub(crate) fn is_within_head(&self) -> bool {
         let progress = self.progress.lock();
         progress.in_flight == 0 && !progress.idle
     }
 
-    /// The peer reset the connection.
-    pub(crate) fn was_reset(&self) {
+    pub(crate) fn set_reset(&self) {
         self.progress.lock().reset = true;
     }
 
@@ -131,18 +130,18 @@ impl Connection {
         self.progress.lock().reset
     }
 
-    /// The server drops what is under way.
+    /// Call before dropping the requests in flight.
     pub(crate) fn abandon(&self) {
         self.progress.lock().abandoned = true;
     }
 
-    /// Whether it is the server that drops what is under way.
+    /// Whether the server, not the client, ended the requests in flight.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.progress.lock().abandoned
     }
 
-    /// A request's head is complete. The time of its first byte is not known where it was read
-    /// together with the request before it, or where several requests share the connection.
+    /// Call when a request's head is complete. The time of its first byte is unknown where it was read
+    /// together with the previous request, and in HTTP/2, where requests share the connection.
     pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> RequestContext {
         let mut progress = self.progress.lock();
         progress.requests += 1;
@@ -158,7 +157,7 @@ impl Connection {
         }
     }
 
-    /// An upload has come to its end: gives it its id and keeps its record for the response.
+    /// Gives an ended upload its id, and holds its record back until its response is sent.
     pub(crate) fn upload_concluded(&self, mut upload: Upload) -> String {
         upload.id = self.journal.uploads.next_id();
         let id = upload.id.clone();
@@ -166,8 +165,8 @@ impl Connection {
         id
     }
 
-    /// The same for an upload whose file is stored: its record is kept before anybody is told.
-    /// Blocks.
+    /// The same for an upload whose file is stored. The history keeps its record first, before the
+    /// client learns that the file is stored. Blocks.
     pub(crate) fn upload_stored(&self, upload: Upload) -> String {
         let mut upload = upload;
         upload.id = self.journal.uploads.next_id();
@@ -177,12 +176,12 @@ impl Connection {
         id
     }
 
-    /// Where the timeline of an upload is shown.
+    /// The address of an upload's timeline.
     pub(crate) fn timeline_address(&self, id: &str) -> String {
         self.journal.addresses.of(id)
     }
 
-    /// The response to this request goes to hyper now.
+    /// Call when the response to this request goes to hyper.
     pub(crate) fn response_ready(&self, request: u32, status: StatusCode) {
         let now = clock::now_ns();
         let mut progress = self.progress.lock();
@@ -194,7 +193,7 @@ impl Connection {
         }
     }
 
-    /// hyper is done with this request, and has all of the response where it is `answered`.
+    /// Call when hyper is done with this request. If `answered`, hyper has all of the response.
     pub(crate) fn request_over(&self, request: u32, answered: bool) {
         let mut progress = self.progress.lock();
         progress.in_flight -= 1;
@@ -211,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// Everything that hyper had to write has been handed to the kernel.
+    /// Call when everything that hyper wrote has been handed to the kernel.
     pub(crate) fn flushed(&self) {
         let mut progress = self.progress.lock();
         if progress.answered.is_empty() {

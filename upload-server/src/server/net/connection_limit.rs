@@ -1,5 +1,6 @@
-//! The connections held at a time. Whoever is silent, in a TLS handshake, within a request's head or
-//! between two requests, may have to make room for a newcomer: so silence cannot keep others out.
+//! Slots for concurrent connections. A connection without a request in flight is silent: it is in a TLS
+//! handshake, within a request's head or between two requests. When all slots are taken, the one silent
+//! for longest is dismissed to make room: so silent connections cannot keep others out.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlots {
     permits: Arc<Semaphore>,
@@ -21,14 +21,14 @@ struct Silent {
     queue: BTreeMap<u64, CancellationToken>,
 }
 
-/// A connection's standing in the crowd.
+/// A connection's slot. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Absent for those who have no place to give.
+    /// Absent for a connection beyond the limit, which is only refused.
     slots: Option<Arc<ConnectionSlots>>,
     queued: Option<u64>,
     dismissed: CancellationToken,
-    /// Given back with the standing, so that whoever is in the queue has one.
+    /// Returned when the slot is dropped. So every connection in the queue has one.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -40,7 +40,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// A place for a newcomer, for which somebody silent may have to go; none where nobody is.
+    /// A permit for a new connection, for which a silent one may be dismissed. None where all are
+    /// busy.
     pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         let permits = || Arc::clone(&self.permits);
         if let Ok(permit) = permits().try_acquire_owned() {
@@ -53,7 +54,7 @@ impl ConnectionSlots {
 }
 
 impl Slot {
-    /// A connection that has not said anything yet, with its place in a crowd or with another.
+    /// For a new connection, which is silent at first.
     pub(crate) fn new(
         slots: Option<Arc<ConnectionSlots>>,
         permit: Option<OwnedSemaphorePermit>,
@@ -68,12 +69,12 @@ impl Slot {
         slot
     }
 
-    /// Cancelled when the connection has to make room.
+    /// Cancelled when the connection must make room.
     pub(crate) fn dismissed(&self) -> CancellationToken {
         self.dismissed.clone()
     }
 
-    /// No request is under way any more.
+    /// Call when no request is in flight any more.
     pub(crate) fn mark_silent(&mut self) {
         let Some(slots) = &self.slots else {
             return;
@@ -85,7 +86,7 @@ impl Slot {
         self.queued = Some(last);
     }
 
-    /// A request is under way.
+    /// Call when a request is in flight.
     pub(crate) fn mark_busy(&mut self) {
         if let (Some(slots), Some(queued)) = (&self.slots, self.queued.take()) {
             slots.silent.lock().queue.remove(&queued);

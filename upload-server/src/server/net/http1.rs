@@ -12,15 +12,15 @@ use tokio::{
 use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
 use crate::server::error::{Error, PROBLEM_JSON};
 
-/// How long, and how much, a client may go on sending after the last response.
+/// How long, and how much, a client may still send after the last response.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The most that hyper reads at once. More was not faster, and many uploads at a time hold several
-/// of these each.
+/// The most that hyper reads at once. Larger reads were not faster, and each of many concurrent uploads
+/// holds several of these.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Serves one request after the other.
+/// Serves one request after another.
 pub(crate) async fn serve<S>(
     server: &HttpServer,
     stream: TimedStream<S>,
@@ -32,7 +32,7 @@ where
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.head)
-        // A client may close its side once its body is out, and still wants the response.
+        // A client may close its side after its body, and still want the response.
         .half_close(true)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(
@@ -53,10 +53,8 @@ where
     };
     let mut stream = http.into_parts().io.into_inner();
     let too_slow = served.as_ref().is_err_and(hyper::Error::is_timeout);
-    let last_response = match too_slow && connection.is_within_head() {
-        true => Some(head_timeout(server.head)),
-        false => None,
-    };
+    let last_response =
+        (too_slow && connection.is_within_head()).then(|| head_timeout(server.head));
     tokio::select! {
         () = close(&mut stream, last_response) => (),
         () = server.stop.cancelled() => (),
@@ -64,7 +62,7 @@ where
     served
 }
 
-/// What hyper does not say: that a request's head took too long.
+/// The response to a request whose head took too long: hyper sends none.
 fn head_timeout(limit: Duration) -> String {
     let problem = Error::HeadTimedOut(limit).problem();
     format!(
@@ -74,8 +72,8 @@ fn head_timeout(limit: Duration) -> String {
     )
 }
 
-/// Closes the sending side and waits for the client's, a while: a socket closed with bytes unread
-/// is reset, and a reset can overtake the response (hyper#2384).
+/// Closes the sending side, and waits a while for the client to close its own: a socket closed with
+/// bytes unread is reset, and a reset can overtake the response (hyper#2384).
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut TimedStream<S>,
     last_response: Option<String>,
@@ -87,6 +85,6 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
-    // However the client ends, nothing is left to do.
+    // However this ends, nothing is left to do.
     let _ = timeout(LINGER, closing).await;
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 on one connection: several requests at a time, each in a task of its own.
+//! HTTP/2 on one connection: concurrent requests, each in a task of its own.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -8,17 +8,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
 
-/// How many requests a client may have under way on one connection.
+/// Concurrent requests on one connection.
 const MAX_STREAMS: u32 = 100;
 
-/// How much a client may send ahead: of one request, and of all together.
+/// How much a client may send before the server reads it: of one request, and of all together.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
-/// How long a client that has nothing under way may take for its part of the closing.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client without a request in flight may take to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves requests until the client closes, or has none under way for too long.
+/// Serves requests until the client closes, or has none in flight for too long.
 pub(crate) async fn serve<S>(
     server: &HttpServer,
     stream: TimedStream<S>,
@@ -49,11 +49,11 @@ where
     Pin::new(&mut http).graceful_shutdown();
     tokio::select! {
         served = http => served,
-        () = connection.fell_silent(FAREWELL) => Ok(()),
+        () = connection.fell_silent(CLOSE_TIMEOUT) => Ok(()),
     }
 }
 
-/// Where hyper's tasks for single requests run: they end with the server, too.
+/// Spawns hyper's tasks for single requests, so that they end with the connection and the server.
 #[derive(Clone)]
 struct RequestTasks {
     server: HttpServer,

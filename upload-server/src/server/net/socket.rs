@@ -1,5 +1,4 @@
-//! The accepted TCP socket itself, below TLS where there is any. It tells the connection when the
-//! peer has reset it.
+//! The accepted TCP socket itself, below TLS. It reports a reset by the peer to the connection.
 
 use std::{
     io::{self, IoSlice},
@@ -15,9 +14,9 @@ use tokio::{
 
 use super::connection::Connection;
 
-/// A TCP stream that reports to its connection. The stream stands first: it is closed before the
-/// connection is let go.
+/// A TCP stream that reports to its connection.
 pub(crate) struct Socket {
+    // The first field is dropped first: the socket is closed before the connection's end is published.
     stream: TcpStream,
     connection: Arc<Connection>,
 }
@@ -27,7 +26,7 @@ impl Socket {
         Self { stream, connection }
     }
 
-    /// The first byte that the client sends, left to be read; none where it sends nothing.
+    /// Peeks at the first byte that the client sends. None where it closes without sending any.
     pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
         let peeked = self.record_reset(self.stream.peek(&mut first).await)?;
@@ -41,7 +40,7 @@ impl Socket {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
             )
         {
-            self.connection.was_reset();
+            self.connection.set_reset();
         }
         result
     }

@@ -1,5 +1,5 @@
-//! A connection's bytes as HTTP sees them, above TLS where there is any. It tells the connection
-//! when bytes came in and when everything written has been handed to the kernel.
+//! A connection's bytes as HTTP sees them, above TLS. It reports to the connection when bytes arrive,
+//! and when everything written has been handed to the kernel.
 
 use std::{
     io::{self, IoSlice},
@@ -13,11 +13,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
 
-/// A stream that reports to its connection. The stream stands first: it is closed before the
-/// connection is let go.
+/// A stream that reports to its connection.
 pub(crate) struct TimedStream<S> {
+    // The first field is dropped first: the stream is closed before the connection's end is published.
     stream: S,
-    /// Read already, to be read again first.
+    /// Bytes that were peeked at, and are read before the stream's.
     ahead: Bytes,
     connection: Arc<Connection>,
 }
@@ -31,8 +31,8 @@ impl<S: AsyncRead + Unpin> TimedStream<S> {
         }
     }
 
-    /// Whether the first thing to be read is `prefix`. Waits for no more bytes than it takes to
-    /// tell, and leaves them to be read.
+    /// Whether the stream begins with `prefix`. Waits for no more bytes than needed to decide, and
+    /// leaves them to be read.
     pub(crate) async fn begins_with(&mut self, prefix: &[u8]) -> io::Result<bool> {
         let mut ahead = BytesMut::zeroed(prefix.len());
         let mut length = 0;
@@ -90,7 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes once it has written all it had, and TLS hands on all its records then.
+    /// hyper flushes once it has written everything it has, and TLS then passes all its records on.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.connection.flushed();

@@ -12,12 +12,11 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Protocol names for the negotiation (ALPN, RFC 7301).
+/// Protocol names for ALPN (RFC 7301).
 pub(crate) const HTTP_1: &[u8] = b"http/1.1";
-/// See [`HTTP_1`].
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
-/// What the server shows of itself: a chain of certificates, and the key of the first.
+/// The identity that the server presents: a chain of certificates, and the key of the first.
 #[derive(Clone)]
 pub struct TlsIdentity {
     config: Arc<ServerConfig>,
@@ -25,10 +24,7 @@ pub struct TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// Takes TLS 1.2 and 1.3.
-    ///
-    /// # Errors
-    /// When the key cannot be used, or is not the first certificate's.
+    /// For TLS 1.2 and 1.3. The key must be the first certificate's.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -45,12 +41,12 @@ impl TlsIdentity {
         })
     }
 
-    /// Whether the certificate is trusted only by who trusts this very one.
+    /// Whether clients trust the certificate only if they trust this very one.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.self_signed
     }
 
-    /// Hands out connections that speak HTTP/1.1, or HTTP/2 where the client prefers it.
+    /// Negotiates HTTP/1.1, or HTTP/2 where it is enabled and the client supports it.
     pub(crate) fn acceptor(&self, http2: bool) -> TlsAcceptor {
         let mut config = ServerConfig::clone(&self.config);
         if http2 {
@@ -61,7 +57,6 @@ impl TlsIdentity {
     }
 }
 
-/// Whether a certificate is vouched for by itself.
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     let mut roots = RootCertStore::empty();
     let Ok(parsed) = ParsedCertificate::try_from(certificate) else {
@@ -80,7 +75,7 @@ fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
         .is_ok()
 }
 
-/// Tells nothing of the key.
+// Not derived: a log must not show the key.
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsIdentity").finish_non_exhaustive()

@@ -1,5 +1,5 @@
 //! The upload directory as an open descriptor. Names are looked up beneath it and never through a
-//! symbolic link, whatever becomes of the path that it was opened by (openat2(2)).
+//! symbolic link, even when the path by which it was opened later leads elsewhere (openat2(2)).
 
 use std::{
     fs::File,
@@ -18,21 +18,20 @@ use rustix::{
     io::Errno,
 };
 
-/// Before the umask, as for any file that a user creates.
+/// Before the umask, as for any file that a program creates.
 const MODE: Mode = Mode::from_raw_mode(0o666);
 
-/// A file system in memory (linux/magic.h).
+/// The type of a file system in memory (linux/magic.h).
 const TMPFS_MAGIC: FsWord = 0x0102_1994;
 
-/// Where uploads are stored.
 #[derive(Debug)]
 pub(crate) struct Directory {
     fd: OwnedFd,
-    /// Its files are in memory.
+    /// The file system is in memory.
     in_memory: bool,
 }
 
-/// What stands under a name, not followed where it is a link.
+/// The status of a name. A symbolic link is not followed.
 pub(crate) struct FileStat {
     pub(crate) is_file: bool,
     pub(crate) inode: u64,
@@ -48,15 +47,15 @@ impl Directory {
         Ok(Self { fd, in_memory })
     }
 
-    /// Takes room for so many bytes of a file, where the file system can do that: `StorageFull`
-    /// where there is none. In memory, taking it would cost as much as writing the file, so that it
-    /// is only looked for.
+    /// Reserves disk space for this many bytes of a file, where the file system supports it:
+    /// `StorageFull` where there is too little. In memory, reserving would cost as much as writing the
+    /// file, so that the free space is only checked.
     pub(crate) fn reserve(&self, file: &File, bytes: u64) -> io::Result<()> {
         if bytes == 0 {
             return Ok(());
         }
         if self.in_memory {
-            return self.look_for_room(bytes);
+            return self.check_room(bytes);
         }
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
@@ -64,26 +63,27 @@ impl Directory {
         }
     }
 
-    /// Creates a file that does not exist yet.
+    /// Creates a file. `AlreadyExists` where the name is not free.
     pub(crate) fn create(&self, name: &str) -> io::Result<File> {
         self.open_beneath(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, MODE)
     }
 
-    /// Opens a plain file; anything else is not found.
+    /// Opens a plain file. `NotFound` for anything else.
     pub(crate) fn open_file(&self, name: &str, access: OFlags) -> io::Result<File> {
-        // A FIFO would make this wait for its other end.
+        // NONBLOCK: opening a FIFO would wait for its other end.
         let opened = self.open_beneath(name, access | OFlags::NONBLOCK, Mode::empty());
         let file = opened.map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => io::ErrorKind::NotFound.into(),
             _ => error,
         })?;
-        match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(io::ErrorKind::NotFound.into()),
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::ErrorKind::NotFound.into())
         }
     }
 
-    /// What stands under a name, if anything.
+    /// None where nothing has this name.
     pub(crate) fn find(&self, name: &str) -> io::Result<Option<FileStat>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileStat::new(&stat))),
@@ -92,7 +92,7 @@ impl Directory {
         }
     }
 
-    /// Everything in it, in no order.
+    /// All names in the directory, in no order.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
@@ -107,33 +107,34 @@ impl Directory {
         Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// Gives a file a name that is free: `AlreadyExists` where it is not.
+    /// Renames a file. `AlreadyExists` where the new name is not free.
     pub(crate) fn rename_to_free(&self, from: &str, to: &str) -> io::Result<()> {
         match renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            // Not every file system knows the flag (renameat2(2)); a link is as strict.
+            // Not every file system supports the flag (renameat2(2)); a link is as strict.
             Err(Errno::INVAL | Errno::NOSYS) => self.link_to_free(from, to),
             renamed => Ok(renamed?),
         }
     }
 
-    /// Gives a file a name, and takes it from whatever file has it.
+    /// Renames a file, and replaces any file of the new name.
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.fd, from, &self.fd, to)?)
     }
 
-    /// Writes the names to the disk.
+    /// Flushes the names to the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
     }
 
-    /// Whether there is room for so many bytes: `StorageFull` where there is none.
-    pub(crate) fn look_for_room(&self, bytes: u64) -> io::Result<()> {
+    /// `StorageFull` where the disk has no room for this many bytes.
+    pub(crate) fn check_room(&self, bytes: u64) -> io::Result<()> {
         let disk = fstatvfs(&self.fd)?;
-        // A file system without a size has no blocks to count.
+        // A file system without a size reports no blocks.
         let limited = disk.f_blocks > 0;
-        match limited && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
+        if limited && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_to_a_free_name_take_no_other() {
+    fn both_ways_to_rename_replace_nothing() {
         check(Directory::rename_to_free);
         check(Directory::link_to_free);
 
@@ -210,9 +211,9 @@ mod tests {
         }
     }
 
-    /// Where the path leads elsewhere now, the directory stays the one that was opened.
+    /// Even when the path leads elsewhere later.
     #[test]
-    fn is_the_one_that_was_opened() {
+    fn stays_the_one_that_was_opened() {
         let root = tempfile::tempdir().unwrap();
         let (path, moved) = (root.path().join("files"), root.path().join("moved"));
         fs::create_dir(&path).unwrap();

@@ -1,19 +1,19 @@
-//! What becomes of a file whose name is taken.
+//! Files whose name exists already.
 
 use crate::server::name::{MAX_BYTES, Name};
 
 /// How many names are tried for one file.
 const MOST: u32 = 10_000;
 
-/// What to do where a file of the same name is stored already.
+/// What to do when a file of the same name exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDuplicate {
-    /// The upload is refused (409), before its body where that is possible.
+    /// Refuse the upload (409), before its body where possible.
     Error,
-    /// The new file gets another name: `cat (1).png`.
+    /// Give the new file another name: `cat (1).png`.
     #[default]
     Rename,
-    /// The older file is lost.
+    /// Replace the older file.
     Overwrite,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn other_names(name: &Name) -> impl Iterator<Item = Name> {
     })
 }
 
-/// A short extension stays with the name, `.tar.gz` as a whole.
+/// Splits a name before its extension, if that is short. `.tar.gz` is one extension.
 fn split(name: &str) -> (&str, &str) {
     const LONGEST: usize = 16;
     let dot = |name: &str| name.rfind('.').filter(|&dot| dot > 0);
@@ -37,9 +37,10 @@ fn split(name: &str) -> (&str, &str) {
     };
     let before = dot(&name[..last]).filter(|&dot| &name[dot..last] == ".tar");
     let start = before.unwrap_or(last);
-    match name.len() - start <= LONGEST {
-        true => name.split_at(start),
-        false => (name, ""),
+    if name.len() - start <= LONGEST {
+        name.split_at(start)
+    } else {
+        (name, "")
     }
 }
 
@@ -57,8 +58,8 @@ mod tests {
         check("cat (1).png", "cat (1) (1).png");
         check("ends.", "ends (1).");
         check(
-            "a sentence. And what stands behind it",
-            "a sentence. And what stands behind it (1)",
+            "a sentence. And the text behind it",
+            "a sentence. And the text behind it (1)",
         );
         check(
             &format!("{}.png", "x".repeat(251)),

@@ -1,6 +1,6 @@
-//! A file that has no name of its own yet: hidden beside the files, locked as long as somebody
-//! works on it, and removed where it does not come to a name. What a server left that was killed
-//! is known by its lock being free.
+//! A file that has no name of its own yet: hidden beside the stored files, locked while it is written,
+//! and removed if it does not get a name. A server that is killed leaves such files without a lock:
+//! the next server recognizes them by that.
 
 use std::{
     fs::File,
@@ -22,24 +22,23 @@ use tracing::{info, warn};
 use super::directory::Directory;
 use crate::server::file_lock::lock;
 
-/// What the names of these files begin with. No file that a client names does.
+/// The prefix of these files' names. A client's file cannot have a name with it.
 const PREFIX: &str = ".upload-";
 
-/// Tells the files of a process apart.
+/// Numbers the files of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Temporary {
     directory: Arc<Directory>,
     file: File,
     name: String,
-    /// Whether the file stays without having got a name.
+    /// Whether the file stays when this is dropped.
     stays: bool,
 }
 
 impl Temporary {
-    /// A file that stays where it is until it gets another name.
+    /// A file that stays when this is dropped, even without a name.
     pub(crate) fn adopt(directory: Arc<Directory>, file: File, name: String) -> Self {
         Self {
             directory,
@@ -55,7 +54,7 @@ impl Temporary {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("{PREFIX}{}-{number}", process::id());
             match directory.create(&name) {
-                // Another server may take the file for a leftover until it is locked.
+                // Until the file is locked, another server may take it for a leftover.
                 Ok(file) if is_ours(&file)? => {
                     return Ok(Self {
                         directory,
@@ -71,7 +70,7 @@ impl Temporary {
         }
     }
 
-    /// Takes room for so many bytes on the disk.
+    /// Reserves disk space for this many bytes.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
         self.directory.reserve(&self.file, bytes)
     }
@@ -80,14 +79,14 @@ impl Temporary {
         &self.file
     }
 
-    /// Gives the file a name that is free: `AlreadyExists` where it is not.
+    /// `AlreadyExists` where the name is not free.
     pub(crate) fn name_if_free(&mut self, name: &str) -> io::Result<()> {
         self.directory.rename_to_free(&self.name, name)?;
         self.stays = true;
         Ok(())
     }
 
-    /// Gives the file a name, and takes it from whatever file has it.
+    /// Replaces any file of this name.
     pub(crate) fn name_anyway(&mut self, name: &str) -> io::Result<()> {
         self.directory.rename(&self.name, name)?;
         self.stays = true;
@@ -101,17 +100,17 @@ impl Drop for Temporary {
             return;
         }
         if let Err(error) = self.directory.remove(&self.name) {
-            warn!(%error, "a temporary file stays until the next start");
+            warn!(%error, "cannot remove a temporary file: it stays until the next start");
         }
     }
 }
 
-/// Locks a file that was just created; false where it was taken for a leftover before that.
+/// Locks a file that was just created. Returns false where another server has taken it for a leftover.
 fn is_ours(file: &File) -> io::Result<bool> {
     Ok(lock(file)? && file.metadata()?.nlink() > 0)
 }
 
-/// Removes the files that nobody works on any more.
+/// Removes the files of servers that were killed.
 pub(crate) fn remove_leftovers(directory: &Directory) -> io::Result<()> {
     let mut names = directory.names()?;
     names.retain(|name| name.starts_with(PREFIX));
@@ -121,11 +120,11 @@ pub(crate) fn remove_leftovers(directory: &Directory) -> io::Result<()> {
             Ok(true) => removed += 1,
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(%error, name, "a leftover cannot be removed"),
+            Err(error) => warn!(%error, name, "cannot remove a leftover file"),
         }
     }
     if removed > 0 {
-        info!("removed {removed} unfinished uploads of a server that is gone");
+        info!("removed {removed} unfinished uploads of a server that was killed");
     }
     Ok(())
 }
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_holds_is_a_leftover() {
+    fn only_an_unlocked_file_is_a_leftover() {
         let root = tempfile::tempdir().unwrap();
         let directory = Arc::new(Directory::open(root.path()).unwrap());
         for name in [".upload-1-0", ".upload-AbCdEf", ".other", "file"] {
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_got_its_name_stays() {
+    fn a_named_file_stays() {
         let root = tempfile::tempdir().unwrap();
         let directory = Arc::new(Directory::open(root.path()).unwrap());
         let mut named = Temporary::create(Arc::clone(&directory)).unwrap();
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_taken_for_a_leftover_is_not_ours() {
+    fn a_file_taken_for_a_leftover_is_not_ours() {
         let root = tempfile::tempdir().unwrap();
         let directory = Directory::open(root.path()).unwrap();
         let file = directory.create("held").unwrap();

@@ -1,4 +1,4 @@
-//! The protocol's header fields.
+//! The header fields of tus.
 
 use axum::http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -26,7 +26,7 @@ pub(crate) const VERSION: &str = "1.0.0";
 pub(crate) const CHECKSUM_ALGORITHMS: &str = "sha1,sha256,sha512";
 const BODY: &str = "application/offset+octet-stream";
 
-/// Whether the client speaks the version that the server speaks.
+/// An error unless the client speaks the server's version.
 pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Error> {
     match text(headers, &TUS_RESUMABLE)? {
         Some(VERSION) => Ok(()),
@@ -34,7 +34,7 @@ pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// Whether the request has bytes of the file.
+/// Whether the request carries bytes of the file.
 pub(crate) fn has_bytes(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE);
     content_type.is_some_and(|content_type| content_type == BODY)
@@ -45,10 +45,10 @@ pub(crate) fn bytes(headers: &HeaderMap, field: &HeaderName) -> Result<u64, Erro
     let number = text(headers, field)?.and_then(|number| number.parse().ok());
     // A file's length is a signed number (lseek(2)).
     let number = number.filter(|number| *number <= u64::MAX >> 1);
-    number.ok_or_else(|| Error::Malformed(format!("the field {field} is no number of bytes")))
+    number.ok_or_else(|| Error::Malformed(format!("the field {field} is not a number of bytes")))
 }
 
-/// The file's name, out of the metadata of the upload.
+/// The file's name in the metadata of the upload.
 pub(crate) fn name(metadata: &str) -> Result<Name, Error> {
     let value = |wanted: &str| {
         metadata.split(',').find_map(|pair| {
@@ -66,25 +66,28 @@ pub(crate) fn name(metadata: &str) -> Result<Name, Error> {
     Ok(Name::new(name)?)
 }
 
-/// The metadata of the upload, as it came.
+/// The metadata of the upload, unparsed.
 pub(crate) fn metadata(headers: &HeaderMap) -> Result<&str, Error> {
     Ok(text(headers, &UPLOAD_METADATA)?.unwrap_or_default())
 }
 
-/// The checksum of the request's body, where the client says it.
+/// The checksum of the request's body, if the client sends one.
 pub(crate) fn checksum(headers: &HeaderMap) -> Result<Option<Digest>, Error> {
     let Some(checksum) = text(headers, &UPLOAD_CHECKSUM)? else {
         return Ok(None);
     };
-    let malformed =
-        || Error::Malformed(format!("the field {UPLOAD_CHECKSUM} is not as in tus 1.0"));
+    let malformed = || {
+        Error::Malformed(format!(
+            "the field {UPLOAD_CHECKSUM} is malformed (tus 1.0)"
+        ))
+    };
     let (algorithm, value) = checksum.split_once(' ').ok_or_else(malformed)?;
     let algorithm = match algorithm {
         "sha1" => Algorithm::Sha1,
         "sha256" => Algorithm::Sha256,
         "sha512" => Algorithm::Sha512,
         _ => {
-            let known = format!("a checksum is one of {CHECKSUM_ALGORITHMS}");
+            let known = format!("unknown checksum algorithm: use one of {CHECKSUM_ALGORITHMS}");
             return Err(Error::Malformed(known));
         }
     };

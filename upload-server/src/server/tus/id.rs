@@ -1,5 +1,5 @@
-//! What an upload is called until it has its name. Whoever knows it may go on with the upload: it
-//! cannot be guessed.
+//! The id of an unfinished upload. It is random, because any client that knows it may continue the
+//! upload.
 
 use std::{fmt, io};
 
@@ -9,7 +9,6 @@ use crate::server::{encoding::hex, error::Error};
 
 const BYTES: usize = 16;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(String);
 
@@ -18,17 +17,17 @@ impl Id {
         let mut bytes = [0; BYTES];
         SystemRandom::new()
             .fill(&mut bytes)
-            .map_err(|_| Error::Disk(io::Error::other("there are no random numbers")))?;
+            .map_err(|_| Error::Disk(io::Error::other("the system has no random numbers")))?;
         Ok(Self(hex(&bytes)))
     }
 
-    /// Tells it apart from others, and does not let anybody go on with the upload.
+    /// Enough digits to distinguish uploads, and too few to continue one.
     pub(crate) fn short(&self) -> &str {
         self.0.get(..8).unwrap_or_default()
     }
 
-    /// None for what cannot be one.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    /// None for a text that is not an id.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_id = text.len() == 2 * BYTES && text.bytes().all(is_digit);
         is_id.then(|| Self(text.to_owned()))
@@ -48,7 +47,7 @@ mod tests {
     #[test]
     fn is_read_as_it_is_written() {
         let id = Id::new().unwrap();
-        assert_eq!(Id::read(&id.to_string()), Some(id.clone()));
+        assert_eq!(Id::parse(&id.to_string()), Some(id.clone()));
         assert_ne!(Id::new().unwrap(), id);
         for other in [
             "",
@@ -57,7 +56,7 @@ mod tests {
             &"0".repeat(33),
             &"A".repeat(32),
         ] {
-            assert_eq!(Id::read(other), None, "{other}");
+            assert_eq!(Id::parse(other), None, "{other}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A request that carries a part of a file. It is carried to its end also when its connection is
-//! gone: what has arrived is worth having, and the record is to say which connection brought it.
+//! A request that carries a part of a file. It is processed to the end even when its connection breaks:
+//! the bytes that have arrived are kept, and the record names the connection that carried them.
 
 use std::{io, sync::Arc};
 
@@ -20,23 +20,22 @@ use crate::{
     },
 };
 
-/// See the module.
 pub(super) struct PartRequest {
     pub(super) partial: Partial,
     pub(super) transfer: Transfer,
-    /// Absent where no bytes come.
+    /// Absent where the request carries no bytes.
     pub(super) body: Option<Body>,
     pub(super) checksum: Option<Digest>,
 }
 
-/// How far an upload is, and what its client is told of the file once that is stored.
+/// How far an upload is, and the receipt once its file is stored.
 pub(super) struct PartReceived {
     pub(super) offset: u64,
     pub(super) receipt: Option<Receipt>,
 }
 
 impl Tus {
-    /// Takes the part in; once the upload has all its bytes, the file is stored.
+    /// Receives the part. Once the upload has all its bytes, stores the file.
     pub(super) async fn receive(&self, part: PartRequest) -> Result<PartReceived, Error> {
         let tus = self.clone();
         let receiving = async move { tus.receive_to_the_end(part).await };
@@ -53,7 +52,7 @@ impl Tus {
         } = part;
         transfer.outlives_request();
         let name = fields::name(&partial.description.metadata)?;
-        transfer.named(&name);
+        transfer.set_name(&name);
         let (offset, checked) = (partial.offset()?, checksum.is_some());
         if checked {
             partial.description.unchecked_from = Some(offset);
@@ -74,19 +73,19 @@ impl Tus {
             }
             None => Ok(()),
         };
-        let take_back = checked && received.is_err();
+        let discard = checked && received.is_err();
         let journal = Arc::clone(&self.journal);
         let settle = move || {
-            if take_back {
-                partial.cut(offset)?;
+            if discard {
+                partial.truncate(offset)?;
             }
             let reached = partial.offset()?;
             let description = &mut partial.description;
             description.unchecked_from = None;
-            let arrived = transfer.is_part(&description.upload, offset, reached);
+            let arrived = transfer.become_part_of(&description.upload, offset, reached);
             let record = transfer.record();
             if let Some(part) = arrived {
-                // As long as the transfer holds it, the connection's end is not published.
+                // The transfer holds the connection, so that this line precedes the connection's end.
                 journal.uploads.publish_part(PartOfUpload {
                     resumable: partial.session.id.short().to_owned(),
                     name: record.name.clone(),
@@ -107,14 +106,15 @@ impl Tus {
         };
         let (partial, transfer, offset, complete) = off_the_runtime(settle).await?;
         received?;
-        let receipt = match complete {
-            true => Some(self.finish(partial, transfer).await?),
-            false => None,
+        let receipt = if complete {
+            Some(self.finish(partial, transfer).await?)
+        } else {
+            None
         };
         Ok(PartReceived { offset, receipt })
     }
 
-    /// What arrives is written also where the rest does not.
+    /// Writes the bytes that arrive, even if the rest does not.
     async fn write(
         &self,
         body: Body,
@@ -140,12 +140,12 @@ impl Tus {
                 continue;
             }
             if transfer.bytes() + chunk.len() as u64 > rest {
-                let more = "there are more bytes than the upload's length leaves";
-                break Some(Error::Malformed(more.to_owned()));
+                let excess = "the body exceeds the length of the upload";
+                break Some(Error::Malformed(excess.to_owned()));
             }
             transfer.arrived(chunk.len());
             if let Err(error) = writer.push(chunk).await {
-                // Nothing may be written behind a gap.
+                // No later byte may be written behind the gap.
                 writer.stop().await;
                 return Err(error.into());
             }
@@ -159,7 +159,8 @@ impl Tus {
             .map_err(|_| TusError::Checksum.into())
     }
 
-    /// Gives a file that is whole its name. Where it cannot have one, the upload is over.
+    /// Gives the whole file its name. If it cannot have one, the upload ends and its bytes are
+    /// removed.
     async fn finish(&self, partial: Partial, transfer: Transfer) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
             Some(algorithm) => vec![digest::of_file(&partial.content()?, algorithm).await?],

@@ -1,7 +1,8 @@
-//! Uploads under way, in the upload directory: the bytes that arrived in one hidden file, and in
-//! another what is to become of them. So they outlive the server, also one that is killed. Bytes
-//! without their description were never begun; a description without bytes is that of an upload
-//! that is complete.
+//! Unfinished uploads, in the upload directory: one hidden file has the bytes that arrived, another the
+//! upload's description. So they survive the server, even one that is killed.
+//!
+//! The description is written after the bytes' file is created, and outlives it: bytes without a
+//! description belong to an upload that never began, a description without bytes to a complete one.
 
 use std::{
     fs::File,
@@ -31,50 +32,47 @@ use crate::{
 const PREFIX: &str = ".tus-";
 const DESCRIPTION: &str = ".json";
 
-/// The uploads under way of a directory.
+/// The unfinished uploads of a directory.
 #[derive(Clone)]
 pub(crate) struct Partials {
     pub(crate) directory: Arc<Directory>,
-    /// How long an upload is kept that nobody goes on with.
+    /// How long an interrupted upload is kept.
     pub(crate) life: Duration,
 }
 
-/// An upload under way that nobody else works on.
+/// An unfinished upload, locked for one request.
 pub(crate) struct Partial {
     directory: Arc<Directory>,
     file: Locked,
     pub(crate) description: Description,
-    /// Ends when nothing works on the upload any more.
+    /// Keeps the next request for this upload waiting.
     pub(crate) session: Session,
 }
 
-/// What is to become of an upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Description {
     /// The length of the file.
     pub(crate) length: u64,
-    /// What the client says of it, as it came.
+    /// The client's metadata, unparsed.
     pub(crate) metadata: String,
-    /// From here on, what arrived has not been checked.
+    /// The bytes from this offset on are not checked yet.
     pub(crate) unchecked_from: Option<u64>,
     /// The record so far.
     pub(crate) upload: Upload,
 }
 
-/// How far an upload is.
 pub(crate) enum OpenedUpload {
     Unfinished(Box<Partial>),
     Complete(Box<Description>),
 }
 
 impl Partials {
-    /// Begins an upload.
     pub(crate) fn create(
         &self,
         session: Session,
         description: Description,
     ) -> Result<Partial, Error> {
-        self.directory.look_for_room(description.length)?;
+        self.directory.check_room(description.length)?;
         let file = self.directory.create(&bytes_name(&session.id))?;
         let partial = Partial {
             directory: Arc::clone(&self.directory),
@@ -91,7 +89,6 @@ impl Partials {
         }
     }
 
-    /// Goes on with an upload.
     pub(crate) fn open(&self, session: Session) -> Result<OpenedUpload, Error> {
         let bytes_name = bytes_name(&session.id);
         let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
@@ -107,42 +104,42 @@ impl Partials {
             }
             Err(error) => return Err(error.into()),
         };
-        match self.has_lapsed(modified) {
-            true => Err(TusError::Gone.into()),
-            false => Ok(state),
+        if self.has_expired(modified) {
+            Err(TusError::Gone.into())
+        } else {
+            Ok(state)
         }
     }
 
-    /// Removes what has been left alone for too long, and gives the records of the uploads that
-    /// therefore come to nothing.
+    /// Removes expired files, and returns the records of the uploads that thereby end without a file.
     pub(crate) fn sweep(&self) -> io::Result<Vec<Upload>> {
-        let mut lapsed = Vec::new();
+        let mut expired = Vec::new();
         for name in self.directory.names()? {
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 continue;
             };
             match self.sweep_one(&name, rest) {
-                Ok(upload) => lapsed.extend(upload),
-                Err(error) => warn!(%error, name, "a leftover cannot be removed"),
+                Ok(upload) => expired.extend(upload),
+                Err(error) => warn!(%error, name, "cannot remove a leftover file"),
             }
         }
-        Ok(lapsed)
+        Ok(expired)
     }
 
     fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
-        let modified = |found: Option<FileStat>| found.map(|found| found.modified);
-        let Some(touched) = modified(self.directory.find(name)?) else {
+        let last_change = |found: Option<FileStat>| found.map(|found| found.modified);
+        let Some(modified) = last_change(self.directory.find(name)?) else {
             return Ok(None);
         };
-        if !self.has_lapsed(touched) {
+        if !self.has_expired(modified) {
             return Ok(None);
         }
-        let Some(id) = rest.strip_suffix(DESCRIPTION).and_then(Id::read) else {
+        let Some(id) = rest.strip_suffix(DESCRIPTION).and_then(Id::parse) else {
             return self.sweep_bytes(name, rest);
         };
         let bytes_name = bytes_name(&id);
-        if let Some(touched) = modified(self.directory.find(&bytes_name)?) {
-            if !self.has_lapsed(touched) {
+        if let Some(modified) = last_change(self.directory.find(&bytes_name)?) {
+            if !self.has_expired(modified) {
                 return Ok(None);
             }
             let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
@@ -153,9 +150,9 @@ impl Partials {
         Ok(None)
     }
 
-    /// Bytes that have a description go with it.
+    /// Removes bytes without a description. Others are removed with their description.
     fn sweep_bytes(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
-        let described = match Id::read(rest) {
+        let described = match Id::parse(rest) {
             Some(id) => self.directory.find(&description_name(&id))?.is_some(),
             None => false,
         };
@@ -171,7 +168,7 @@ impl Partials {
         let Some(file) = Locked::new(file)? else {
             return Ok(None);
         };
-        // Another server may have given the file its name since it was opened here.
+        // Another server may have given the file its name since it was opened.
         let inode = file.metadata()?.ino();
         if self.directory.find(name)?.map(|found| found.inode) != Some(inode) {
             return Ok(None);
@@ -189,8 +186,8 @@ impl Partials {
         }))
     }
 
-    fn has_lapsed(&self, touched: SystemTime) -> bool {
-        touched.elapsed().is_ok_and(|elapsed| elapsed >= self.life)
+    fn has_expired(&self, modified: SystemTime) -> bool {
+        modified.elapsed().is_ok_and(|elapsed| elapsed >= self.life)
     }
 }
 
@@ -200,26 +197,26 @@ impl Partial {
         Ok(self.file.metadata()?.len())
     }
 
-    /// The bytes, for whoever writes more of them or gives them a name.
+    /// The bytes, to append to them or to give them a name.
     pub(crate) fn file(&self) -> io::Result<Temporary> {
         let name = bytes_name(&self.session.id);
         let file = self.file.try_clone()?;
         Ok(Temporary::adopt(Arc::clone(&self.directory), file, name))
     }
 
-    /// The bytes, to read them from their beginning.
+    /// The bytes, to read from their beginning.
     pub(crate) fn content(&self) -> io::Result<File> {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         Ok(file)
     }
 
-    /// Takes back what arrived after this.
-    pub(crate) fn cut(&mut self, offset: u64) -> io::Result<()> {
+    /// Discards the bytes from this offset on.
+    pub(crate) fn truncate(&mut self, offset: u64) -> io::Result<()> {
         self.file.set_len(offset)
     }
 
-    /// Keeps the description.
+    /// Writes the description.
     pub(crate) fn save(&self) -> io::Result<()> {
         let new = format!("{}.new", bytes_name(&self.session.id));
         let mut file = match self.directory.create(&new) {
@@ -234,7 +231,8 @@ impl Partial {
             .rename(&new, &description_name(&self.session.id))
     }
 
-    /// Removes it. The description goes first: bytes alone are nothing.
+    /// Removes the upload, and returns its record. The description goes first: bytes without one count
+    /// as never begun.
     pub(crate) fn remove(self) -> Upload {
         for name in [
             description_name(&self.session.id),
@@ -242,7 +240,7 @@ impl Partial {
         ] {
             match self.directory.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    warn!(%error, "a part of an upload stays until it has lapsed");
+                    warn!(%error, "cannot remove a part of an upload: it stays until it expires");
                 }
                 _ => {}
             }
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn is_one_requests_at_a_time() {
+    fn belongs_to_one_request_at_a_time() {
         let root = tempfile::tempdir().unwrap();
         let partials = partials(root.path(), DAY);
         let (id, partial) = begin(&partials, b"abc");
@@ -315,7 +313,7 @@ mod tests {
         drop(partial);
         let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
         else {
-            panic!("it cannot be gone on with");
+            panic!("it cannot be continued");
         };
         assert_eq!(partial.offset().unwrap(), 3);
         partial.remove();
@@ -327,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_checked_is_taken_back() {
+    fn unchecked_bytes_are_discarded() {
         let root = tempfile::tempdir().unwrap();
         let partials = partials(root.path(), DAY);
         let (id, mut partial) = begin(&partials, b"abcdef");
@@ -336,7 +334,7 @@ mod tests {
         drop(partial);
         let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
         else {
-            panic!("it cannot be gone on with");
+            panic!("it cannot be continued");
         };
         assert_eq!(partial.offset().unwrap(), 4);
         partial.file().unwrap().file().write_all(b"E").unwrap();
@@ -356,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_alone_lapses() {
+    fn an_interrupted_upload_expires() {
         let root = tempfile::tempdir().unwrap();
         let young = partials(root.path(), DAY);
         let old = partials(root.path(), Duration::ZERO);

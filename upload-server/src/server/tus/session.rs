@@ -1,5 +1,5 @@
-//! Who works on an upload: one request at a time. The latest has the word: a client that comes back
-//! has given the request before up, although the server may not know that its connection is dead.
+//! One request at a time works on an upload. The latest request wins: a client that returns has given
+//! up its previous request, even if the server does not know yet that the connection is dead.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::{error::TusError, id::Id};
 
-/// How long a request may take to make room: it has to write what it holds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request may take to end when another takes over: it has to write its buffered bytes.
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The uploads that are being worked on.
+/// The uploads that requests are working on.
 #[derive(Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<HashMap<Id, SessionSlot>>>);
 
-/// Where requests for one upload take turns.
+/// The turn of an upload, for which its requests wait.
 struct SessionSlot {
     turn: Arc<Turn<()>>,
-    /// Of the latest request.
+    /// Cancels the latest request.
     superseded: CancellationToken,
 }
 
-/// A request's turn, until this is dropped.
+/// A request's turn with an upload. Dropping it ends the turn.
 pub(crate) struct Session {
     /// Cancelled when another request takes over.
     pub(crate) superseded: CancellationToken,
@@ -36,7 +36,7 @@ pub(crate) struct Session {
 }
 
 impl Sessions {
-    /// Takes an upload over.
+    /// Takes an upload over from the request that works on it.
     pub(crate) async fn take(&self, id: &Id) -> Result<Session, TusError> {
         let superseded = CancellationToken::new();
         let turn = {
@@ -57,14 +57,14 @@ impl Sessions {
             sessions: self.clone(),
             turn: None,
         };
-        let turn = timeout(PATIENCE, turn.lock_owned()).await;
+        let turn = timeout(TAKEOVER_TIMEOUT, turn.lock_owned()).await;
         session.turn = Some(turn.map_err(|_| TusError::Locked)?);
         Ok(session)
     }
 }
 
 impl Session {
-    /// Without others to take turns with.
+    /// A session outside the server's requests, with no turn to wait for.
     pub(crate) fn alone(id: Id) -> Self {
         Self {
             superseded: CancellationToken::new(),
