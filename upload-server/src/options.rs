@@ -15,13 +15,11 @@ use self::{
     storage::{StorageOptions, default_state_directory},
 };
 
-/// Receives uploads over HTTP, by PUT or from a form in the browser, and records when and how each
-/// one arrived.
+/// Receives uploads over HTTP, and records when and how each one arrived.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// Address to listen on; repeatable [default: 127.0.0.1:5000, or the sockets that systemd
-    /// passes]
+    /// Address to listen on; repeatable [default: 127.0.0.1:5000, or systemd's sockets]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
 
@@ -33,8 +31,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SOCKET", default_value_os_t = default_control_path())]
     pub(crate) control: PathBuf,
 
-    /// Serve HTTPS, with a certificate that the server generates and keeps: certificate.pem in
-    /// --state
+    /// Serve HTTPS with a certificate that the server generates: certificate.pem in --state
     #[arg(long)]
     pub(crate) tls: bool,
 
@@ -54,8 +51,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
     pub(crate) state: PathBuf,
 
-    /// How long running uploads may take to finish after a signal to stop; a second signal ends
-    /// them at once
+    /// Time for running uploads to finish after a signal; a second signal ends them at once
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     pub(crate) grace: Duration,
 
@@ -106,7 +102,7 @@ mod tests {
 
     #[test]
     fn help_fits_100_columns() {
-        let help = Options::command().term_width(100).render_long_help();
+        let help = Options::command().render_long_help();
         let too_wide = |line: &&str| line.chars().count() > 100;
         assert_eq!(help.to_string().lines().find(too_wide), None);
     }

@@ -98,7 +98,7 @@ impl Config {
 /// `stop_now` completes. The feed ends last, when every upload and every connection has its line.
 ///
 /// # Errors
-/// When the directory cannot be opened, or the kernel does not tell a listener's address.
+/// When the directory cannot be opened, or a listener has no address.
 pub async fn run(
     listeners: Vec<TcpListener>,
     control: UnixListener,

@@ -20,8 +20,7 @@ pub(crate) struct StorageOptions {
     #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
     on_duplicate: Duplicate,
 
-    /// Report an upload as complete only once it is on the disk: slower, but safe from a power
-    /// failure
+    /// Complete an upload only once it is on the disk: slower, but safe from a power failure
     #[arg(long)]
     fsync: bool,
 

@@ -1,6 +1,6 @@
-// Chromium, driven as a person would, and what each page has to be whoever reads it.
+// Drives Chromium as a user would, and checks that each page is readable and accessible.
 //
-// Found by its place: `modules` is the folder where `cargo xtask test` puts the packages.
+// `modules` is the folder where `cargo xtask test` installs the packages.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -18,7 +18,7 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 
-/** The widths and colours that every state is to be read in. */
+/** Each state of a page is checked in these widths and colours. */
 const LOOKS = [
   { width: 360, colorScheme: "light" },
   { width: 360, colorScheme: "dark" },
@@ -26,7 +26,7 @@ const LOOKS = [
   { width: 1600, colorScheme: "dark" },
 ];
 
-/** A browser of its own, with an empty profile; `close` it. */
+/** A browser with an empty profile. Close it with `close`. */
 async function launch(modules, options = {}) {
   const require = createRequire(join(modules, "playwright-core/"));
   const { chromium } = require("playwright-core");
@@ -43,7 +43,7 @@ async function launch(modules, options = {}) {
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {
-    // A refused request is said there, too; what is to be seen of it is the page's.
+    // The console also reports refused requests. Those are expected: the page shows them.
     const isRequest = message.text().startsWith("Failed to load resource");
     if (message.type() === "error" && !isRequest) faults.push(message.text());
   });
@@ -55,7 +55,7 @@ async function launch(modules, options = {}) {
   return { context, page, axe, close };
 }
 
-/** Does one scenario; what was to be seen when it failed stays in `shots`. */
+/** Runs one scenario. When it fails, a screenshot stays in `shots`. */
 export async function run(scenario, name, { modules, shots, options }) {
   const browser = await launch(modules, options);
   try {
@@ -68,7 +68,7 @@ export async function run(scenario, name, { modules, shots, options }) {
   }
 }
 
-/** A file to upload, of so many bytes that are not all alike. */
+/** A file to upload, of this many bytes, which are not all alike. */
 export function file(directory, name, bytes) {
   const path = join(directory, name);
   const content = Buffer.alloc(bytes);
@@ -77,7 +77,7 @@ export function file(directory, name, bytes) {
   return path;
 }
 
-/** Drops files from the disk, as a person does with the mouse. */
+/** Drops files from the disk, as with the mouse. */
 export async function drop(context, page, files) {
   const session = await context.newCDPSession(page);
   const data = { items: [], files, dragOperationsMask: 1 };
@@ -87,7 +87,7 @@ export async function drop(context, page, files) {
   await session.detach();
 }
 
-/** Lets the browser send no more than so many bytes a second. */
+/** Limits the browser's upload rate. */
 export async function throttle(context, page, bytesPerSecond) {
   const session = await context.newCDPSession(page);
   await session.send("Network.enable");
@@ -109,7 +109,7 @@ function exactly(text) {
   return new RegExp(`^${text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`);
 }
 
-/** Looks at a state of a page in all looks: nothing hinders anybody, nothing is cut. */
+/** Checks a state of a page in all widths and colours: it is accessible, and fits the width. */
 export async function look({ page, axe }, shots, state) {
   mkdirSync(shots, { recursive: true });
   const before = page.viewportSize();
@@ -130,7 +130,7 @@ export async function look({ page, axe }, shots, state) {
   await page.setViewportSize(before);
 }
 
-/** What axe finds fault with. It comes in as a debugger does: the page's policy lets no other in. */
+/** The faults that axe finds. It is injected as by a debugger: the page's policy blocks other ways. */
 async function violations(page, axe) {
   await page.evaluate(axe);
   const result = await page.evaluate(() =>

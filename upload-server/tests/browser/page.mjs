@@ -1,4 +1,4 @@
-// What people do on the upload page.
+// What users do on the upload page.
 //
 // node page.mjs MODULES SHOTS DIRECTORY URL SCENARIO
 import assert from "node:assert/strict";
@@ -29,13 +29,13 @@ const scenarios = {
     }
     await state(page, "<b>&.txt").getByText("Stored as <b>&.txt: 5 B").waitFor();
     assert.equal(await page.locator("#items b").count(), 0);
-    // The lists come by themselves.
+    // The lists refresh by themselves.
     await page.locator("#lists").getByText("<b>&.txt").first().waitFor();
     await look(browser, shots, "stored");
 
     await page.locator("#choose").setInputFiles([join(directory, "none")]);
     const second = page.locator("#items .item").last();
-    await second.getByText("Stored as none (1), since its name was taken").waitFor();
+    await second.getByText("Stored as none (1), because its name existed already").waitFor();
     const download = page.waitForEvent("download");
     await second.getByRole("link", { name: "none (1)", exact: true }).click();
     assert.equal((await download).suggestedFilename(), "none (1)");
@@ -62,15 +62,15 @@ const scenarios = {
     assert.equal(await page.locator("#here").isVisible(), false);
   },
 
-  /** The way to the server breaks every connection after some megabytes. */
+  /** A proxy breaks every connection after some megabytes. */
   async goes_on_where_it_broke_off({ page }) {
     await page.goto(url);
     await page.locator("#choose").setInputFiles([file("large.bin", 40e6)]);
-    await state(page, "large.bin").getByText(/^Goes on in /).waitFor();
+    await state(page, "large.bin").getByText(/^Retrying in /).waitFor();
     await item(page, "large.bin").and(page.locator(".complete")).waitFor();
   },
 
-  /** A page that is loaded again goes on as well. */
+  /** A reloaded page resumes, too. */
   async goes_on_after_a_reload(browser) {
     const { context, page } = browser;
     await page.goto(url);
@@ -91,7 +91,7 @@ const scenarios = {
   async shows_why_an_upload_failed(browser) {
     const { page } = browser;
     await page.goto(url);
-    // The server takes 1 MB, and no name twice.
+    // The server accepts 1 MB, and no name twice.
     const files = [file("taken", 9), file(".hidden", 9), file("large.bin", 2e6)];
     mkdirSync(join(directory, "folder"));
     await page.locator("#choose").setInputFiles([files[0]]);
@@ -101,12 +101,12 @@ const scenarios = {
     const shows = (name, words) => state(page, name).getByText(words).waitFor();
     await shows("taken", "Not stored: a file of this name exists already");
     await shows(".hidden", "Not stored: the name is not accepted: it begins with a '.'");
-    await shows("large.bin", "Not stored: it has 2.0 MB, and this server takes 1.0 MB at most");
+    await shows("large.bin", "Not stored: it has 2.0 MB, and this server accepts at most 1.0 MB");
     await shows("folder", "Not stored: it is a folder, or cannot be read");
     await look(browser, shots, "refused");
   },
 
-  /** What nobody saw is not drawn. */
+  /** Without a tracer, there is no chart. */
   async shows_that_no_tracer_is_attached(browser) {
     const { page } = browser;
     await page.goto(url);
@@ -140,7 +140,7 @@ const scenarios = {
     await page.getByText("All that is known agrees").waitFor();
   },
 
-  /** Who has told the browser needs not tell the page. */
+  /** The user enters the token in the browser's dialog, not on the page. */
   async knows_the_token({ page }) {
     await page.goto(url);
     await page.locator("#choose").setInputFiles([file("small.bin", 9), file("large.bin", 20e6)]);
@@ -149,9 +149,9 @@ const scenarios = {
     }
   },
 
-  /** From the beginning to the end without a mouse. */
+  /** The keyboard alone is enough. */
   async needs_no_mouse({ context, page }) {
-    // Asked for before there is a page: Chromium heeds it in its own time, and says nothing.
+    // Set up before the page loads: Chromium enables the interception some time later, silently.
     const chooser = page.waitForEvent("filechooser");
     await page.goto(url);
     const focused = () => page.evaluate(() => document.activeElement.textContent.trim());

@@ -1,8 +1,8 @@
-// What people see of their uploads while a tracer watches.
+// What users see of their uploads while a tracer is attached.
 //
 // node traced.mjs MODULES SHOTS DIRECTORY URL SCENARIO
 //
-// What it says on stdout is for its caller, one JSON object a line; `ask` waits for the caller's turn.
+// Its stdout is for its caller, one JSON object a line. After an `ask`, it waits for the caller.
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 
@@ -18,7 +18,7 @@ function report(what) {
   console.log(JSON.stringify(what));
 }
 
-/** Has the caller do something, and waits until it is done. */
+/** Asks the caller to do something, and waits until it is done. */
 async function ask(what) {
   report({ ask: what });
   await answers.next();
@@ -27,7 +27,7 @@ async function ask(what) {
 const state = (page, name) => item(page, name).locator(".state");
 const chart = (page, name) => item(page, name).locator(".chart");
 
-/** Notes within the page when each upload was over, and when its timeline was there. */
+/** Records within the page when each upload ended, and when its timeline was there. */
 function watch(page) {
   return page.evaluate(() => {
     globalThis.seen = {};
@@ -45,7 +45,7 @@ function watch(page) {
   });
 }
 
-/** After how many milliseconds each timeline was there; the page was never loaded again. */
+/** Reports after how many milliseconds each timeline was there. The page is never reloaded. */
 async function waited(page, names) {
   for (const name of names) await chart(page, name).first().waitFor();
   const seen = await page.evaluate(() => globalThis.seen);
@@ -56,13 +56,13 @@ async function waited(page, names) {
   }
 }
 
-/** Where all that is known of each upload stands. */
+/** The address of each upload's page. */
 async function addresses(page, names) {
   const ways = names.map((name) => item(page, name).locator(".timeline a").last());
   return Promise.all(ways.map((way) => way.evaluate((link) => link.href)));
 }
 
-/** Opens the page of an upload, and gives the upload's record. */
+/** Opens the page of an upload, and returns the upload's record. */
 async function open(page, address) {
   await page.goto(address);
   const record = await page.evaluate(async () => (await fetch(`${location.href}.json`)).json());
@@ -74,7 +74,7 @@ async function open(page, address) {
 const bytes = (number) =>
   number === null ? "unknown" : `${number.toString().replace(/\B(?=(\d{3})+$)/g, ",")} B`;
 
-/** The page says what the NDJSON of the same upload says. */
+/** The page agrees with the NDJSON of the same upload. */
 async function compare(page, { upload, timelines }) {
   const lines = await page.evaluate(async () => (await fetch(`${location.href}.ndjson`)).text());
   assert.deepEqual(lines.trim().split("\n").map((line) => JSON.parse(line)), timelines);
@@ -134,7 +134,7 @@ const scenarios = {
     }
     await page.goto(ways[0]);
     await look(browser, shots, "timeline");
-    // The way to all uploads, then the first step.
+    // The link to all uploads, then the first step.
     for (let stop = 0; stop < 2; stop += 1) await page.keyboard.press("Tab");
     await page.getByText("The client asks to open a connection").waitFor();
     await look(browser, shots, "explained");
@@ -178,7 +178,7 @@ const scenarios = {
     }
   },
 
-  /** What the tracer did not see is unknown, and says why. */
+  /** What the tracer did not see is shown as unknown, with the reason. */
   async goes_on_with_another_tracer(browser) {
     const { context, page } = browser;
     await page.goto(url);
@@ -202,7 +202,7 @@ const scenarios = {
     const [way] = await addresses(page, ["middle.bin"]);
     const { upload, timelines } = await open(page, way);
     assert.equal(timelines[0].complete, false);
-    // What the server tells began before the second tracer did, too.
+    // The server's times also cover the time before the second tracer.
     const { body } = timelines[0].phases[1].exchanges.at(-1);
     assert.equal(body.end_ns - body.start_ns, upload.body_last_ns - upload.body_first_ns);
     await look(browser, shots, "half-traced");

@@ -1,4 +1,4 @@
-//! Who is let in, as the command line says it.
+//! Access options of the command line.
 
 use std::{
     fs::{self, Permissions},
@@ -77,7 +77,7 @@ async fn the_token_is_a_file_of_its_own() {
     check("cannot read the token").await;
 }
 
-/// Even where everything is logged.
+/// Even at the most verbose level.
 #[tokio::test]
 async fn curl_shows_the_token_and_no_log_does() {
     let root = tempdir();
@@ -110,7 +110,7 @@ async fn curl_shows_the_token_and_no_log_does() {
         "{stderr}"
     );
     assert!(stderr.contains("TRACE"));
-    // As it is, and in base64 after a colon.
+    // In plain text, and in base64 after a colon.
     assert!(!stderr.contains(TOKEN) && !stderr.contains("OmtYMXZROG0yWnI3THA0V2Q"));
 }
 

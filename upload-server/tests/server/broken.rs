@@ -1,4 +1,4 @@
-//! Bodies that do not come to their end: nothing is stored, and the record says how it broke.
+//! Bodies that break off: nothing is stored, and the record has the way it broke.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::{
 
 const LENGTH: usize = 2 * 1024 * 1024;
 
-/// What is written to the disk at once.
+/// The size of one write to the disk.
 const BATCH: usize = 512 * 1024;
 
 #[tokio::test]
 async fn a_cut_body_leaves_no_file() {
-    // Nothing, a part of a batch to the disk, and one byte around its edge and the body's end.
+    // Nothing, a part of a batch, and one byte around the batch's edge and the body's end.
     let offsets = [0, 1, BATCH - 1, BATCH, BATCH + 1, 600_000, LENGTH - 1];
     for sent in offsets {
         check(sent, Cut::Fin, Outcome::Aborted, Some(400)).await;
@@ -116,7 +116,7 @@ async fn a_chunked_body_ends_with_its_last_chunk_only() {
 }
 
 #[tokio::test]
-async fn a_silent_client_is_given_up() {
+async fn a_silent_client_times_out() {
     let server =
         TestServer::start_with(|config| config.limits.idle = Duration::from_millis(50)).await;
     let mut feed = server.feed().await;

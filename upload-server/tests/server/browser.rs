@@ -10,17 +10,17 @@ use crate::{proxy::Proxy, test_server::TestServer};
 /// Longer than any scenario takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Browsers are large.
+/// Browsers take much memory.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// Does one of the script's scenarios with the server at this address. What was to be seen then
-/// stands in `browser`, in cargo's folder.
+/// Runs one of the script's scenarios against the server at this address. Its screenshots go to
+/// `browser` in cargo's target folder.
 async fn browse(address: SocketAddr, scenario: &str) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     assert!(
         target.join("playwright-core").exists() && target.join("axe-core").exists(),
-        "what drives the browser is missing: `cargo xtask test` installs it"
+        "playwright-core and axe-core are missing: `cargo xtask test` installs them"
     );
     let files = tempfile::tempdir().unwrap();
     let running = Command::new("node")

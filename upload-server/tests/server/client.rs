@@ -28,7 +28,7 @@ impl Client {
         self.stream.get_ref().local_addr().unwrap()
     }
 
-    /// Completes when something has come from the server.
+    /// Completes when bytes have arrived from the server.
     pub(crate) async fn readable(&self) {
         self.stream.get_ref().readable().await.unwrap();
     }
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.response().await
     }
 
-    /// The same with further fields in the head, each with its line's end.
+    /// The same with further fields in the head, each with its line end.
     pub(crate) async fn put_with(&mut self, fields: &str, name: &str, content: &[u8]) -> Response {
         let head = put_head(name, content.len());
         self.send(head.replacen("\r\n", &format!("\r\n{fields}"), 1))
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         within_limit(self.read_response(true)).await
     }
 
-    /// A response that has no body whatever its headers say, such as the one to HEAD.
+    /// A response without a body, whatever its headers are, such as the response to HEAD.
     pub(crate) async fn response_head(&mut self) -> Response {
         within_limit(self.read_response(false)).await
     }
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         within_limit(self.stream.read_u8()).await.is_err()
     }
 
-    /// The next response's status, unless the connection ends before.
+    /// The next response's status, or none if the connection ends first.
     pub(crate) async fn try_status(&mut self) -> Option<u16> {
         let mut line = String::new();
         let read = within_limit(self.stream.read_line(&mut line)).await;
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         line.split(' ').nth(1)?.parse().ok()
     }
 
-    /// Everything that still comes, until the server closes the connection.
+    /// The remaining bytes, until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset ends it as well as a close.
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 impl Response {
-    /// The document that says what went wrong (RFC 9457).
+    /// The problem document (RFC 9457).
     pub(crate) fn problem(&self) -> serde_json::Value {
         assert!(
             self.head
@@ -169,7 +169,7 @@ pub(crate) fn chunked_put_head(name: &str) -> String {
     format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
 
-/// Bytes that are not alike, so that a lost or doubled piece shows.
+/// Bytes without a short period, so that a lost or repeated piece is noticed.
 pub(crate) fn content(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_le_bytes).take(length).collect()
 }

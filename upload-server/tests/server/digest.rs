@@ -1,4 +1,4 @@
-//! Digests (RFC 9530): what a client says is checked, what it wants to know is told.
+//! Digests (RFC 9530): the client's are checked, and the one that it wants is returned.
 
 use std::fs;
 

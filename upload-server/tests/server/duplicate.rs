@@ -69,13 +69,13 @@ async fn refused_before_the_body() {
     let response = client.response().await;
     assert_eq!(response.status, 409);
     let detail = response.problem()["detail"].to_string();
-    assert!(detail.contains("stored already"), "{detail}");
+    assert!(detail.contains("exists already"), "{detail}");
     assert_eq!(feed.upload().await.outcome, Outcome::Refused);
     assert_eq!(read(&server, "file"), "older");
     assert_eq!(server.names(), ["file"]);
 }
 
-/// Begins two uploads of one name, and ends them one after the other.
+/// Begins two uploads of one name, and ends them one after another.
 async fn race(server: &TestServer) -> (Response, Response) {
     let begin = async || {
         let mut client = server.connect().await;
@@ -114,7 +114,7 @@ async fn of_two_that_race() {
     assert_eq!(server.names(), ["file", "file (1)"]);
 }
 
-/// Without an order: whatever happens, each client that is told so has its file.
+/// In no order: each client whose upload succeeded has its file.
 #[tokio::test]
 async fn many_at_once_get_correct_answers() {
     for on_duplicate in [OnDuplicate::Error, OnDuplicate::Rename] {

@@ -55,7 +55,7 @@ impl Listener {
     }
 }
 
-/// Tells the server that a tracer is attached, until it is dropped.
+/// Attaches as a tracer, until the connection is dropped.
 pub(crate) async fn attach(server: &TestServer) -> UnixStream {
     let mut tracer = UnixStream::connect(server.control()).await.unwrap();
     let request = b"POST /tracer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";

@@ -43,7 +43,7 @@ impl Feed {
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    /// The next line that is of no part.
+    /// The next line that is not a part's.
     async fn next_whole(&mut self) -> Option<FeedLine> {
         loop {
             match self.next().await {
@@ -53,7 +53,7 @@ impl Feed {
         }
     }
 
-    /// The next line but for parts, which is an upload.
+    /// The next line apart from parts. It must be an upload.
     pub(crate) async fn upload(&mut self) -> Upload {
         match self.next_whole().await {
             Some(FeedLine::Upload(upload)) => upload,
@@ -61,7 +61,7 @@ impl Feed {
         }
     }
 
-    /// The next upload, whatever stands before it.
+    /// The next upload, whatever precedes it.
     pub(crate) async fn next_upload(&mut self) -> Upload {
         loop {
             if let FeedLine::Upload(upload) = self.next().await.unwrap() {
@@ -70,7 +70,7 @@ impl Feed {
         }
     }
 
-    /// The next line but for parts, which is the end of a connection.
+    /// The next line apart from parts. It must be the end of a connection.
     pub(crate) async fn connection(&mut self) -> ConnectionEnd {
         match self.next_whole().await {
             Some(FeedLine::Connection(end)) => end,

@@ -47,7 +47,7 @@ async fn stores_each_file() {
     assert!(one.times.stored_ns <= two.times.body_first_ns);
     assert_eq!(one.times.sent_ns, two.times.sent_ns);
 
-    // The form was read to its end: the connection goes on.
+    // The form was read to its end: the connection stays usable.
     assert_eq!(client.put("three", b"3").await.status, 201);
     assert_eq!(feed.upload().await.request, 2);
 }
@@ -112,7 +112,7 @@ async fn does_not_hold_endless_headers() {
     let response = client.response().await;
     assert_eq!(response.status, 400);
     assert!(
-        response.text().contains("too much besides the files"),
+        response.text().contains("more than 1 MiB besides"),
         "{}",
         response.text()
     );

@@ -1,4 +1,4 @@
-//! What is checked before a request reaches what it asks for.
+//! The checks before a request reaches its route.
 
 use std::fs;
 
@@ -61,7 +61,7 @@ async fn the_token_is_asked_for() {
             response.problem();
             assert!(response.head.contains("\r\nwww-authenticate: Basic realm="));
             assert!(response.head.contains("\r\nwww-authenticate: Bearer\r\n"));
-            // Strangers leave no record of an upload.
+            // Without the token, a request leaves no record of an upload.
             assert_eq!(feed.connection().await.requests, 1);
             assert_eq!(server.names(), [""; 0]);
         } else {
@@ -89,7 +89,7 @@ async fn without_the_token_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn a_stranger_with_a_large_body_reads_the_refusal() {
+async fn the_refusal_of_a_large_body_is_read() {
     let server = with_token().await;
     let mut client = server.connect().await;
     assert_eq!(
@@ -171,7 +171,7 @@ async fn a_target_with_a_name_of_its_own_counts() {
 }
 
 #[tokio::test]
-async fn every_answer_is_shut_to_other_pages() {
+async fn every_answer_has_security_headers() {
     let server = TestServer::start().await;
     fs::write(server.path("file"), "content").unwrap();
     for (target, host, status) in [
@@ -213,9 +213,9 @@ async fn every_answer_is_shut_to_other_pages() {
 
 #[tokio::test]
 async fn a_publicly_trusted_certificate_comes_with_hsts() {
-    check(vouched_for(), "files.example", true).await;
-    check(vouched_for(), "localhost", false).await;
-    check(vouched_for(), "127.0.0.1", false).await;
+    check(signed_by_an_authority(), "files.example", true).await;
+    check(signed_by_an_authority(), "localhost", false).await;
+    check(signed_by_an_authority(), "127.0.0.1", false).await;
     check(Trust::new(), "files.example", false).await;
 
     async fn check(trust: Trust, host: &str, expected: bool) {
@@ -235,7 +235,7 @@ async fn a_publicly_trusted_certificate_comes_with_hsts() {
 }
 
 /// A certificate from an authority.
-fn vouched_for() -> Trust {
+fn signed_by_an_authority() -> Trust {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();

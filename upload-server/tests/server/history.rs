@@ -1,4 +1,4 @@
-//! What is known of uploads after the server's end, whichever it had.
+//! What the history has of uploads after the server has ended, properly or not.
 
 use std::{fs, path::Path};
 
@@ -31,7 +31,7 @@ async fn ask(root: &Path, method: &str, target: &str, body: &str) -> (u16, Strin
     (status, body.to_owned())
 }
 
-/// The uploads that are kept, the latest first, with all that is kept of them.
+/// The uploads in the history, the latest first, each with its whole line.
 pub(crate) async fn history(root: &Path, query: &str) -> Vec<(Upload, Value)> {
     let (status, lines) = ask(root, "GET", &format!("/history{query}"), "").await;
     assert_eq!(status, 200, "{lines}");
@@ -80,7 +80,7 @@ async fn outlives_the_server() {
     assert!(began.as_str() < ended.as_str(), "{began} {ended}");
     assert_eq!(past[1].1["timelines"], serde_json::json!([]));
 
-    // The feed is this process's, the ids go on.
+    // The feed belongs to this process, but the ids continue.
     let mut feed = Feed::open(&control(root.path())).await;
     assert_eq!(put(&server, "three").await, "3");
     assert!(matches!(feed.next().await, Some(FeedLine::Upload(upload)) if upload.id == "3"));
@@ -187,7 +187,7 @@ async fn uploads_are_taken_without_it() {
 }
 
 #[tokio::test]
-async fn is_one_servers() {
+async fn belongs_to_one_server() {
     let root = tempdir();
     let first = Running::start(root.path()).await;
     let state = root.path().join("state");

@@ -106,8 +106,8 @@ async fn does_not_mix_requests_up() {
     assert_eq!(feed.connection().await.requests, 20);
 }
 
-/// Begins a form with two files, and returns when the first is stored and other requests have been
-/// answered since; says how many.
+/// Begins a form with two files. Returns when the first is stored and other requests have been answered
+/// since, with their number.
 async fn begin_form(
     server: &TestServer,
     client: &mut SendRequest<Bytes>,
@@ -174,7 +174,7 @@ async fn a_file_without_a_response_has_no_status() {
     );
     for upload in [one, two] {
         assert_eq!((upload.request, upload.status), (1, None));
-        // The answer may have been ready before it was clear that nobody waits for it.
+        // The answer may have been ready before the server noticed that the client cancelled.
         let times = upload.times;
         assert!(times.response_ns.is_none() || times.response_ns > others_answered);
         assert_eq!(times.sent_ns, None);
@@ -212,7 +212,7 @@ async fn takes_many_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_taken_back_leaves_the_others() {
+async fn a_cancelled_request_leaves_the_others() {
     let server = serve(NEVER).await;
     let mut feed = server.feed().await;
     let mut client = connect(&server).await;

@@ -1,5 +1,5 @@
-//! Every stored file is what was sent, whichever way it came and however often it broke off. A few
-//! hundred uploads of up to 2 MiB; `cargo xtask integrity` has 10,000 of up to 64 MiB.
+//! Every stored file is what was sent, by whichever protocol, and however often the upload broke off. A
+//! few hundred uploads of up to 2 MiB; `cargo xtask integrity` runs 10,000 of up to 64 MiB.
 
 use std::{
     env, fs,
@@ -21,13 +21,13 @@ use crate::{
 
 const CLIENTS: usize = 8;
 
-/// The most that a chunk of a chunked body has.
+/// The largest chunk of a chunked body.
 const CHUNK: usize = 100_000;
 
-/// Bytes without a pattern, of which files are made.
+/// Bytes without a pattern, from which files are made.
 struct Pool(Vec<u8>);
 
-/// What is uploaded.
+/// A file to upload.
 struct File<'a> {
     name: String,
     content: &'a [u8],
@@ -127,7 +127,7 @@ impl Pool {
     }
 }
 
-/// Uploads a file until it is stored; gives how often that broke off.
+/// Uploads a file until it is stored. Returns how often the upload broke off.
 async fn upload(address: SocketAddr, file: &File<'_>, way: Way, random: &mut Random) -> usize {
     if let Way::Resumable = way {
         return resume(address, file, random).await;
@@ -141,7 +141,7 @@ async fn upload(address: SocketAddr, file: &File<'_>, way: Way, random: &mut Ran
         ]
         .concat(),
     };
-    // A form's file is stored once its end is there, although that of the form is not.
+    // A form's file is stored once it is whole, even before the form is.
     let cut_before = request.len() - "\r\n--b--\r\n".len();
     let mut breaks = 0;
     while random.below(4) == 0 {
@@ -222,7 +222,7 @@ async fn resume(address: SocketAddr, file: &File<'_>, random: &mut Random) -> us
                     offset += sent.len();
                     continue;
                 }
-                // A request that was cut off may be read after the question how far it came.
+                // The server may read a request that was cut off after the HEAD that asks for its offset.
                 status => assert_eq!((status, breaks > 0), (409, true), "{}", file.name),
             }
         } else {

@@ -1,5 +1,4 @@
-//! A server that is killed at any moment: what stands under a name is whole, and the history speaks
-//! the truth.
+//! A server that is killed at any moment: every named file is whole, and the history is correct.
 
 use std::{
     collections::HashMap,
@@ -27,14 +26,14 @@ const ROUNDS: usize = 40;
 const UPLOADS: usize = 5;
 const CHUNK: usize = 64 * 1024;
 
-/// What a client had sent, and whether it was told that all is stored.
+/// What a client had sent, and whether it learned that its file is stored.
 struct Sent {
     name: String,
     length: usize,
     stored: bool,
 }
 
-/// Counts what the clients do, and says when the moment has come.
+/// Counts what the clients do, and signals when the moment to kill has come.
 struct Moment {
     passed: AtomicUsize,
     chosen: usize,
@@ -57,7 +56,7 @@ async fn leaves_nothing_half_and_forgets_nothing() {
     for round in 0..ROUNDS {
         let server = Running::start(root.path()).await;
         let uploads: Vec<_> = (0..UPLOADS)
-            // Small ones, too: they are where a kill meets the end of an upload.
+            // Small ones, too: with these, a kill often meets the end of an upload.
             .map(|number| {
                 (
                     format!("{round}-{number}"),
@@ -85,7 +84,7 @@ async fn leaves_nothing_half_and_forgets_nothing() {
     check(root.path(), &sent).await;
 }
 
-/// Sends until all is sent or the server is gone.
+/// Sends until everything is sent or the server is killed.
 async fn upload(address: SocketAddr, name: String, length: usize, moment: Arc<Moment>) -> Sent {
     let sending = async {
         let mut client = Client::connect(address).await;

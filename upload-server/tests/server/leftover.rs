@@ -1,4 +1,4 @@
-//! What a server leaves that is killed, and what the next one makes of it.
+//! The files that a killed server leaves, and what the next server does with them.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! More than the server takes: it says so, and goes on for the others.
+//! Requests beyond the limits are refused, and the others go on.
 
 use std::{fs, time::Duration};
 
@@ -102,7 +102,7 @@ async fn connections_at_a_time_where_all_are_busy() {
         held.send("held").await;
         assert!([200, 201].contains(&held.response().await.status));
     }
-    // Both are silent now: the one that has been for longer makes room.
+    // Both are silent now: the one that has been silent for longer makes room.
     let mut third = server.connect().await;
     assert_eq!(third.put("third", b"now").await.status, 201);
     assert!(one.is_closed().await);
@@ -145,7 +145,7 @@ async fn silent_connections_keep_nobody_out() {
 
 #[tokio::test]
 async fn a_body_in_no_hurry_is_not_slow_while_the_server_is() {
-    // Any wait for the client would be too long: there is none where all has come already.
+    // Any wait for the client would be too long. There is none, because the body has arrived already.
     let server = serve(|limits| {
         limits.min_rate = u64::MAX;
         limits.rate_window = Duration::from_secs(3_600);

@@ -1,4 +1,4 @@
-//! What lies in the directory and is no plain file: not written through, not read, not removed.
+//! Links and other special files in the directory: not written through, not read, not removed.
 
 use std::{
     fs,

@@ -31,6 +31,7 @@ mod process;
 mod proxy;
 mod put;
 mod random;
+mod readme;
 mod refused;
 mod shutdown;
 mod slow;

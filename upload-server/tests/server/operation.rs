@@ -1,4 +1,4 @@
-//! What whoever runs the server relies on.
+//! What an operator relies on: health, metrics, logs, signals, systemd.
 
 use std::{
     fs,
@@ -104,7 +104,7 @@ async fn metrics_count_what_happens() {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
-    // The one that waits for its body is there for sure, the other may not have been read yet.
+    // The upload that waits for its body is in flight; the other one may not have been read yet.
     assert!(
         ["1", "2"].iter().any(|count| {
             let line = format!("upload_server_uploads_in_flight {count}");

@@ -23,7 +23,7 @@ async fn get_with(server: &TestServer, target: &str, fields: &str) -> Response {
     client.response().await
 }
 
-/// A server that keeps a history, and its place.
+/// A server with a history, and the history's directory.
 async fn with_history() -> (TestServer, tempfile::TempDir) {
     let root = tempfile::tempdir().unwrap();
     let history = History::open(root.path(), 100, false).unwrap();
@@ -129,7 +129,7 @@ async fn lists_the_latest_uploads() {
         assert!(page.contains("<span class=\"name\">broken</span>"));
         let stored = "<a href=\"/files/%3Cb%3E%20%2819%29\">&lt;b&gt; (19)</a>";
         assert!(page.contains(stored), "{page}");
-        // What is gone cannot be had.
+        // A removed file has no link.
         assert!(page.contains("<span class=\"name\">&lt;b&gt; (20)</span>"));
         assert_eq!(page.matches("/t/").count(), 20);
         assert!(page.contains("<a href=\"/?before=3\">Older uploads</a>"));
@@ -141,7 +141,7 @@ async fn lists_the_latest_uploads() {
     }
 }
 
-/// The page, once it has this: a record may reach the history a little after the feed.
+/// The page, once it has this text: a record may reach the history a little after the feed.
 async fn listed(server: &TestServer, target: &str, expected: &str) -> String {
     let asked = async {
         loop {
@@ -178,7 +178,7 @@ async fn hands_its_parts_out() {
     assert_eq!(get(&server, "/page/page.rs").await.status, 404);
 }
 
-/// Each script asks for others by their address.
+/// Each script imports others by their address.
 #[tokio::test]
 async fn no_script_misses_another() {
     let server = TestServer::start().await;

@@ -23,11 +23,11 @@ use crate::{client::Client, client::content, feed::Feed, test_server::within_lim
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_upload-server");
 
-/// A running server, once it has said that it is ready.
+/// A running server, once it has reported that it is ready.
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// What the server tells systemd.
+    /// The socket on which the server notifies systemd.
     notifications: UnixDatagram,
 }
 
@@ -72,7 +72,7 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    /// The next thing that the server tells systemd.
+    /// The next notification to systemd.
     pub(crate) async fn next_notification(&self) -> String {
         receive(&self.notifications).await
     }
@@ -177,7 +177,7 @@ pub(crate) async fn curl(arguments: &[&str]) -> Output {
     output
 }
 
-/// A file size limit is as full as a disk gets without one to fill.
+/// A limit on the size of files has the effect of a full disk.
 #[tokio::test]
 async fn survives_a_full_disk() {
     let root = tempdir();
@@ -272,7 +272,7 @@ async fn a_failed_start_has_a_one_line_reason() {
     }
 }
 
-/// What the server says when it does not start with these arguments, and fitting others.
+/// The stderr of a server that does not start with these arguments, and harmless others.
 pub(crate) async fn refusal(arguments: &[&str]) -> String {
     let (status, stderr) = refusal_and_status(arguments).await;
     assert_eq!(status, Some(1), "{stderr}");

@@ -11,15 +11,15 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Cuts as long as it is held.
+/// Runs until it is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     _task: JoinSet<()>,
 }
 
 impl Proxy {
-    /// The first connection is cut after so many bytes of the client as the first number says, and so
-    /// on; those for which there is no number are not.
+    /// Cuts the first connection after as many of the client's bytes as the first number, and so on.
+    /// Connections without a number are not cut.
     pub(crate) async fn start(server: SocketAddr, cuts: impl Into<Vec<u64>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! `PUT /NAME` that goes well, and what its record says.
+//! Successful `PUT /NAME`, and its record.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ async fn stores_what_was_sent() {
     }
 }
 
-/// Everything was seen, but for the body of an empty file, and in this order.
+/// The record has all times in this order, except those of the body of an empty file.
 pub(crate) fn assert_in_order(upload: &Upload) {
     let times = &upload.times;
     let mut seen = vec![

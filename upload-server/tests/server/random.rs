@@ -1,4 +1,4 @@
-//! Numbers that differ from run to run. A test that fails shows what they began with.
+//! Numbers that differ from run to run. A failed test prints their seed.
 
 use std::time::SystemTime;
 

@@ -54,9 +54,9 @@ async fn names_that_are_not_plain() {
     }
 }
 
-/// hyper itself refuses what is no target (RFC 9112, 3.2): no request, and so no record.
+/// hyper itself refuses an invalid target (RFC 9112, 3.2): there is no request, and so no record.
 #[tokio::test]
-async fn targets_that_are_none() {
+async fn invalid_targets() {
     for name in [&b"a\0b"[..], b"a\xffb", b"a b"] {
         let server = TestServer::start().await;
         let mut client = server.connect().await;
@@ -105,7 +105,7 @@ async fn a_name_that_a_directory_has() {
     assert_eq!(server.names(), ["taken"]);
 }
 
-/// The client sends everything before it reads, as simple ones do, and still gets the answer.
+/// A simple client sends everything before it reads. It still gets the answer.
 #[tokio::test]
 async fn a_file_that_is_too_large_by_its_length() {
     let server = TestServer::start_with(|config| config.limits.max_size = Some(1_000)).await;

@@ -1,4 +1,4 @@
-//! The end of the server: what is under way, and what the feed still says.
+//! The end of the server: the requests in flight, and the last lines of the feed.
 
 use std::time::Duration;
 

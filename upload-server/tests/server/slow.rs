@@ -16,7 +16,7 @@ async fn serve(adjust: impl FnOnce(&mut Limits)) -> TestServer {
     TestServer::start_with(|config| adjust(&mut config.limits)).await
 }
 
-/// Sends single bytes until the server has had enough of it; gives what it says then.
+/// Sends single bytes until the server answers or closes. Returns its answer.
 async fn trickle(client: &mut Client, bytes: &str) -> Vec<u8> {
     let mut clock: Interval = interval(SHORT / 20);
     let mut bytes = bytes.bytes().cycle();
@@ -34,7 +34,7 @@ async fn trickle(client: &mut Client, bytes: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_in_is_given_up() {
+async fn a_slow_head_times_out() {
     let server = serve(|limits| limits.head = SHORT).await;
     let mut feed = server.feed().await;
     let mut client = server.connect().await;
@@ -51,7 +51,7 @@ async fn a_head_that_trickles_in_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_is_closed_without_a_word() {
+async fn a_silent_connection_is_closed_without_an_answer() {
     let server = serve(|limits| limits.head = SHORT).await;
     let mut silent = server.connect().await;
     assert_eq!(silent.rest().await, b"");
@@ -61,7 +61,7 @@ async fn a_silent_connection_is_closed_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_in_is_given_up() {
+async fn a_slow_body_times_out() {
     let server = serve(|limits| {
         limits.min_rate = 1_000_000;
         limits.rate_window = SHORT;
@@ -90,7 +90,7 @@ async fn a_body_that_trickles_in_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_response_that_nobody_reads_is_given_up() {
+async fn an_unread_response_times_out() {
     let server = serve(|limits| limits.idle = SHORT).await;
     let mut feed = server.feed().await;
     let large = File::create(server.path("large")).unwrap();

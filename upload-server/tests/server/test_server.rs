@@ -18,7 +18,7 @@ use upload_server::server::{self, Config};
 
 use crate::{client::Client, feed::Feed};
 
-/// Longer than any test takes.
+/// Longer than any event takes in a test that succeeds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn within_limit<T>(event: impl Future<Output = T>) -> T {
@@ -90,7 +90,7 @@ impl TestServer {
         names
     }
 
-    /// What makes the server stop at once when it is to stop.
+    /// Cancel it to make the server stop at once.
     pub(crate) fn stop_now(&self) -> CancellationToken {
         self.stop_now.clone()
     }

@@ -147,7 +147,7 @@ async fn a_cut_body_leaves_no_file() {
 #[derive(Clone, Copy, Debug)]
 enum Cut {
     CloseNotify,
-    /// Without a word in TLS.
+    /// Without a close_notify in TLS.
     Fin,
     Rst,
 }
@@ -195,7 +195,7 @@ async fn a_failed_handshake_has_its_line() {
     let end = feed.connection().await;
     assert_eq!(end.requests, 0);
     assert!(end.accepted_ns < end.closed_ns);
-    // The alert that says why comes first, if it was not too late.
+    // The alert with the reason comes first, unless the connection is reset before it is read.
     broken.rest().await;
 }
 

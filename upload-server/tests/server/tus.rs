@@ -107,7 +107,7 @@ fn assert_parts(upload: &Upload, ends: &[usize]) {
 }
 
 #[tokio::test]
-async fn goes_on_where_it_broke_off() {
+async fn resumes_where_it_broke_off() {
     let server = TestServer::start().await;
     let mut feed = server.feed().await;
     let content = content(LENGTH);
@@ -143,7 +143,7 @@ async fn goes_on_where_it_broke_off() {
     assert!(upload.times.sent_ns.is_some());
     feed.connection().await;
 
-    // A client that did not hear of the end asks once more.
+    // A client that missed the last answer asks once more.
     assert_eq!(offset(server.address, &target).await, LENGTH);
     assert_eq!(ask(server.address, "DELETE", &target).await.status, 404);
     assert!(server.path("cat.png").exists());
@@ -186,7 +186,7 @@ async fn an_empty_file_needs_no_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_not_what_it_should_be_is_taken_back() {
+async fn bytes_with_a_wrong_checksum_are_discarded() {
     let server = TestServer::start().await;
     let content = content(LENGTH);
     let target = create(server.address, "file", LENGTH).await;
@@ -227,7 +227,7 @@ async fn what_is_not_what_it_should_be_is_taken_back() {
 }
 
 #[tokio::test]
-async fn is_taken_back_or_lapses() {
+async fn is_cancelled_or_expires() {
     for lapses in [false, true] {
         let server = TestServer::start_with(|config| {
             if lapses {
@@ -378,7 +378,7 @@ async fn outlives_a_kill() {
     assert_eq!(history(root.path(), "").await[0].0, upload);
 }
 
-/// As a server leaves it that is killed between the last byte and the file's name.
+/// A server may be killed between the last byte and the rename.
 #[tokio::test]
 async fn gets_its_name_after_a_kill() {
     let root = tempdir();

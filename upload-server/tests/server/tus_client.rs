@@ -1,4 +1,4 @@
-//! Resumable uploads by a client that is not of this project: tus-js-client.
+//! Resumable uploads by an independent client: tus-js-client.
 
 use std::{
     fs,
@@ -24,8 +24,8 @@ fn modules() -> PathBuf {
     modules
 }
 
-/// Uploads content of this length, in chunks of that, over connections that are cut after so many
-/// bytes; gives the record.
+/// Uploads content of this length in chunks, over connections that are cut after these numbers of
+/// bytes. Returns the record.
 async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.address, cuts).await;
@@ -73,7 +73,7 @@ async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
         end += part.bytes;
     }
     assert_eq!(end, length as u64);
-    // Each part was told as it ended, when its response was still to come.
+    // Each part was published as it ended, before its response was sent.
     assert_eq!(parts.len(), upload.connections.len());
     for (published, part) in parts.iter().zip(&upload.connections) {
         assert_eq!(published.resumable, parts[0].resumable);

@@ -1,5 +1,5 @@
 //! Cross-site requests: a page of another site can make a browser send a request to this server, with
-//! the passwords that the browser has stored. The browser then tells the page's origin.
+//! the passwords that the browser has stored. But the browser also sends the origin of the page.
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method,

@@ -122,7 +122,7 @@ impl HttpServer {
     }
 
     /// Completes when everything on this connection is to be dropped. Sets the connection's mark
-    /// first, so that what is dropped can tell the reason.
+    /// first, so that the uploads dropped with it have the right reason.
     pub(super) async fn abandoned(&self, connection: &Connection) {
         tokio::select! {
             () = self.abandon.cancelled() => (),

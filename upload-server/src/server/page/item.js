@@ -1,46 +1,45 @@
-// One upload of this page, as it is seen: its progress, its end, its timeline.
+// One upload on this page: its progress, its result, its timeline.
 
 import { Broken, Cancelled, Refused } from "./request.js";
 import { Put } from "./put.js";
 import { Tus } from "./tus.js";
 import { Rate, duration, size } from "./units.js";
 
-/** From this size on, what broke off is worth going on with. */
+/** Files from this size on are resumed after a break. Smaller ones are sent again. */
 const LARGE = 16 * 1024 * 1024;
 
 /** The parts of the page that items need. */
 const template = document.getElementById("item");
 const { most, download } = document.getElementById("form").dataset;
 
-/** See above. `changed` is called when it begins to wait, or ends. */
+/** Calls `changed` when it begins to wait and when it ends, `announce` with its result. */
 export class Item {
-  /** The element that shows it. */
   element = template.content.cloneNode(true).firstElementChild;
-  /** By this, the server's records know its requests. */
+  /** The server's records contain it: it identifies this item's requests. */
   requestId = newId();
-  /** The server's name for the upload, once that is known. */
+  /** The server's id of the upload, once it is known. */
   id = null;
   /** `waiting`, `sending`, `complete`, `failed` or `cancelled`. */
   state = "waiting";
 
   #file;
   #transfer;
-  /** What it is stored as, once that is known. */
+  /** The name under which it is stored, once it is known. */
   #name = null;
   #abort = null;
   #changed;
-  #say;
+  #announce;
   #took = "";
-  /** Where all that is known of it stands. */
+  /** The address of its timeline. */
   #address = null;
   #timelineShown = false;
-  /** How often the timeline was asked for. */
+  /** Numbers the requests for the timeline. */
   #turn = 0;
 
-  constructor(file, { changed, removed, say }) {
+  constructor(file, { changed, removed, announce }) {
     this.#file = file;
     this.#changed = changed;
-    this.#say = say;
+    this.#announce = announce;
     this.#transfer = file.size > LARGE ? new Tus(file) : new Put(file);
     this.#part("name").textContent = file.name;
     this.#part("progress").setAttribute("aria-label", `Progress of ${file.name}`);
@@ -48,37 +47,37 @@ export class Item {
     this.#part("cancel").onclick = () => this.cancel();
     this.#part("retry").onclick = () => this.#retry();
     this.#part("remove").onclick = () => removed(this);
-    this.#show("waiting", "Waits for its turn");
+    this.#show("waiting", "Waiting for other uploads");
     if (most !== "" && file.size > Number(most)) {
-      this.#fail(`it has ${size(file.size)}, and this server takes ${size(Number(most))} at most`);
+      this.#fail(`it has ${size(file.size)}, and this server accepts at most ${size(Number(most))}`);
     }
   }
 
-  /** Begins, or goes on where that is possible. */
+  /** Starts, or resumes where possible. */
   async start() {
     const [file, rate, began] = [this.#file, new Rate(), performance.now()];
     this.#abort = new AbortController();
-    this.#show("sending", "Begins");
+    this.#show("sending", "Starting");
     try {
-      await readable(file);
+      await assertReadable(file);
       const stored = await this.#transfer.send({
         id: this.requestId,
         signal: this.#abort.signal,
         progress: (bytes) => this.#progress(bytes, rate),
         pausing: (ms, error) => {
-          this.#text(`Goes on in ${duration(ms / 1000)}: ${error.message}`);
+          this.#text(`Retrying in ${duration(ms / 1000)}: ${error.message}`);
         },
       });
       this.#complete(stored, performance.now() - began);
     } catch (error) {
       if (error instanceof Cancelled) this.#cancelled();
       else if (error instanceof Refused) this.#fail(error.message);
-      else if (error instanceof Broken) this.#fail(`${error.message}; nothing is lost by a retry`);
+      else if (error instanceof Broken) this.#fail(`${error.message}; you can retry`);
       else this.#fail(error.message);
     }
   }
 
-  /** Takes it back. */
+  /** Cancels the upload, also on the server. */
   async cancel() {
     if (this.state === "waiting") {
       this.#cancelled();
@@ -86,28 +85,28 @@ export class Item {
     }
     this.#part("cancel").disabled = true;
     const abort = this.#abort;
-    // Should the server not answer, the connection is given up all the same.
+    // If the server does not answer, the request is aborted anyway.
     const late = setTimeout(() => abort.abort(), 2000);
-    await this.#transfer.takeBack();
+    await this.#transfer.cancel();
     clearTimeout(late);
     abort.abort();
   }
 
-  /** The page goes away. */
+  /** Call when the user leaves the page. */
   remember() {
     if (this.state !== "complete" && this.state !== "cancelled") this.#transfer.remember?.();
   }
 
-  /** The server's record of it. Where everybody may know of all uploads, ids are their addresses. */
+  /** Takes the server's record. Unless the record has an address, it follows from the id. */
   recorded({ id, name, timeline = `/t/${id}` }) {
     this.id = id;
     this.#address = timeline;
     if (name !== null) this.#name = name;
     if (this.state === "complete" && this.#name !== null) this.#showStored();
-    this.#showWay();
+    this.#showLink();
   }
 
-  /** Shows what the tracer says of it, as HTML of this server; of several answers the latest. */
+  /** Fetches the timeline as HTML, and shows it unless a later request has been sent meanwhile. */
   async fetchTimeline() {
     const turn = (this.#turn += 1);
     const answer = await fetch(`${this.#address}?fragment`).catch(() => null);
@@ -131,7 +130,7 @@ export class Item {
     this.#timelineShown = false;
     this.#turn += 1;
     this.#part("timeline").replaceChildren();
-    this.#show("waiting", "Waits for its turn");
+    this.#show("waiting", "Waiting for other uploads");
     this.#part("cancel").focus();
     this.#changed(this);
   }
@@ -141,21 +140,21 @@ export class Item {
     rate.mark(bytes, performance.now());
     this.#part("progress").value = total === 0 ? 1 : bytes / total;
     if (bytes === total) {
-      this.#text(`${size(total)} sent: the server stores it`);
+      this.#text(`${size(total)} sent, the server is storing it`);
       return;
     }
-    const words = [`${size(bytes)} of ${size(total)}`];
+    const parts = [`${size(bytes)} of ${size(total)}`];
     const perSecond = rate.perSecond();
-    if (perSecond !== null) words.push(`${size(perSecond)}/s`);
-    if (perSecond > 0) words.push(`${duration((total - bytes) / perSecond)} left`);
-    this.#text(words.join(", "));
+    if (perSecond !== null) parts.push(`${size(perSecond)}/s`);
+    if (perSecond > 0) parts.push(`${duration((total - bytes) / perSecond)} left`);
+    this.#text(parts.join(", "));
   }
 
   #complete({ id, name, timeline }, ms) {
     this.#part("progress").value = 1;
     const [bytes, seconds] = [this.#file.size, ms / 1000];
     this.#took = `${size(bytes)} in ${duration(seconds)}`;
-    // Of less, most is the way there and back.
+    // A shorter time is mostly the round trip: a rate would be misleading.
     if (seconds >= 0.5) this.#took += `, ${size(Math.round(bytes / seconds))}/s`;
     this.#show("complete", `Stored: ${this.#took}`);
     if (id !== null) this.recorded({ id, name, timeline });
@@ -168,7 +167,7 @@ export class Item {
     const stored = document.createElement(download === "" ? "span" : "a");
     stored.textContent = name;
     if (download !== "") stored.href = download + encodeURIComponent(name);
-    const why = name === this.#file.name ? "" : ", since its name was taken";
+    const why = name === this.#file.name ? "" : ", because its name existed already";
     this.#part("state").replaceChildren("Stored as ", stored, `${why}: ${this.#took}`);
   }
 
@@ -183,18 +182,18 @@ export class Item {
     this.#end(`${this.#file.name} is cancelled`);
   }
 
-  #end(words) {
-    this.#say(words);
+  #end(text) {
+    this.#announce(text);
     this.#changed(this);
   }
 
-  /** Where all that is known of it stands, until its timeline is here. */
-  #showWay() {
+  /** Links to the upload's page until its timeline is here. */
+  #showLink() {
     if (this.#timelineShown) return;
-    const way = document.createElement("a");
-    way.href = this.#address;
-    way.textContent = `What is known of ${this.#file.name}`;
-    this.#part("timeline").replaceChildren(way);
+    const link = document.createElement("a");
+    link.href = this.#address;
+    link.textContent = `What is known of ${this.#file.name}`;
+    this.#part("timeline").replaceChildren(link);
   }
 
   #show(state, text) {
@@ -202,14 +201,14 @@ export class Item {
     this.state = state;
     this.element.classList.remove("waiting", "sending", "complete", "failed", "cancelled");
     this.element.classList.add(state);
-    const underWay = state === "waiting" || state === "sending";
-    this.#part("cancel").hidden = !underWay;
+    const unfinished = state === "waiting" || state === "sending";
+    this.#part("cancel").hidden = !unfinished;
     this.#part("cancel").disabled = false;
     this.#part("retry").hidden = state !== "failed" && state !== "cancelled";
-    this.#part("remove").hidden = underWay;
-    this.#part("progress").hidden = !underWay;
+    this.#part("remove").hidden = unfinished;
+    this.#part("progress").hidden = !unfinished;
     this.#text(text);
-    // A button that is gone would take the focus with it.
+    // Hiding the focused button would lose the focus.
     if (hadFocus) this.element.querySelector(".buttons button:not([hidden])").focus();
   }
 
@@ -222,8 +221,8 @@ export class Item {
   }
 }
 
-/** A folder looks like a file, and so does what was removed: both show only when read. */
-async function readable(file) {
+/** Folders and removed files look like files until they are read. */
+async function assertReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
@@ -231,7 +230,7 @@ async function readable(file) {
   }
 }
 
-/** `crypto.randomUUID` is only there over HTTPS and on this machine. */
+/** `crypto.randomUUID` exists only in secure contexts: HTTPS and localhost. */
 function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
     byte.toString(16).padStart(2, "0"),

@@ -15,7 +15,7 @@ pub(super) struct Range {
     pub(super) older: bool,
 }
 
-/// `can_download` tells whether the server offers a file of this name.
+/// `can_download` is whether the server offers a file of this name.
 pub(super) fn uploads(
     uploads: &[UploadSummary],
     range: Range,

@@ -1,39 +1,39 @@
-// What the server says while it happens (`GET /events`). One connection for the whole page, and none
-// while nobody sees it: with HTTP/1.1 a browser opens six to a server, for all its pages together.
+// The server's events (`GET /events`). One connection for the page, and none while the page is hidden:
+// with HTTP/1.1, a browser opens six connections to a server, for all its pages together.
 
-/** After how many milliseconds a server that refused is asked again. */
-const AGAIN_MS = 10_000;
+/** The pause after a refusal, in milliseconds. */
+const RETRY_MS = 10_000;
 
-/** See above. Events: `open`, and those of the server with its object as `detail`. */
+/** Dispatches `open`, `lost`, and the server's events with their data as `detail`. */
 export class Live extends EventTarget {
   #source = null;
-  #again = null;
+  #retry = null;
 
   constructor() {
     super();
-    document.addEventListener("visibilitychange", () => this.#settle());
-    // A page that is kept for the way back may hold no connection.
+    document.addEventListener("visibilitychange", () => this.#update());
+    // A page in the back/forward cache may hold no connection.
     addEventListener("pagehide", () => this.#close());
-    addEventListener("pageshow", () => this.#settle());
-    this.#settle();
+    addEventListener("pageshow", () => this.#update());
+    this.#update();
   }
 
-  #settle() {
+  #update() {
     if (document.visibilityState === "hidden") this.#close();
     else if (this.#source === null) this.#open();
   }
 
   #open() {
-    clearTimeout(this.#again);
+    clearTimeout(this.#retry);
     const source = new EventSource("/events");
     this.#source = source;
     source.onopen = () => this.dispatchEvent(new Event("open"));
     source.onerror = () => {
       this.dispatchEvent(new Event("lost"));
-      // A connection that broke is opened again by itself; a refusal is final.
+      // The browser reopens a broken connection by itself. It does not retry after a refusal.
       if (source.readyState !== EventSource.CLOSED || source !== this.#source) return;
       this.#close();
-      this.#again = setTimeout(() => this.#settle(), AGAIN_MS);
+      this.#retry = setTimeout(() => this.#update(), RETRY_MS);
     };
     for (const name of ["tracer", "upload", "timeline"]) {
       source.addEventListener(name, (event) => {
@@ -43,7 +43,7 @@ export class Live extends EventTarget {
   }
 
   #close() {
-    clearTimeout(this.#again);
+    clearTimeout(this.#retry);
     this.#source?.close();
     this.#source = null;
   }

@@ -1,30 +1,31 @@
-// The upload page. Without this script it is a plain form; with it, each file that is chosen or
-// dropped is an upload of its own, with its progress and, once the tracer has told it, its timeline.
+// The upload page. Without this script it is a plain form. With it, each chosen or dropped file is an
+// upload of its own, which shows its progress and, once a tracer hands it in, its timeline.
 //
-// Only what Chromium, Firefox and Safari all have is used:
-// - no folders (`webkitdirectory`, `getAsFileSystemHandle` differ): what is dropped is taken as files;
-// - no request streams (`duplex: "half"` is Chromium's): XMLHttpRequest sends a Blob from the disk and
-//   tells its progress;
-// - with HTTP/1.1, all pages of a server share six connections: one EventSource a page, closed while
-//   the page is not seen, and three uploads at a time;
-// - a page that waits for the way back (bfcache) may hold no connection, and in Firefox no listener of
-//   `beforeunload`: the first is closed at `pagehide`, the other is only there during uploads;
-// - `crypto.randomUUID` and the Web Locks are missing outside of secure contexts, which
-//   `http://files.example` is not;
-// - HTTP authentication of the page also serves its requests and its EventSource, in all three;
-// - `light-dark()` in the style is there since Chromium 123, Firefox 120 and Safari 17.5.
+// The script uses only features that Chromium, Firefox and Safari share:
+// - No folders: `webkitdirectory` and `getAsFileSystemHandle` differ between browsers. Each dropped
+//   item is treated as a file.
+// - No request streams: only Chromium has `duplex: "half"`. XMLHttpRequest sends a Blob from the disk
+//   and reports its progress.
+// - With HTTP/1.1, all pages of a server share six connections. So each page has one EventSource, closed
+//   while the page is hidden, and runs three uploads at a time.
+// - A page in the back/forward cache may hold no connection and, in Firefox, no `beforeunload`
+//   listener. So the EventSource is closed at `pagehide`, and the listener exists during uploads alone.
+// - `crypto.randomUUID` and Web Locks are missing outside of secure contexts. `http://files.example` is
+//   not one.
+// - In all three, HTTP authentication of the page also applies to its requests and its EventSource.
+// - `light-dark()` in the style needs Chromium 123, Firefox 120 or Safari 17.5.
 
 import { Item } from "./item.js";
 import { Live } from "./live.js";
 
-/** How many uploads are under way at a time: of six connections, some stay free for the page. */
-const AT_A_TIME = 3;
+/** Concurrent uploads. Some of the six connections stay free for the page. */
+const MAX_CONCURRENT = 3;
 
-/** How often the lists are asked for anew, at most, in milliseconds. */
+/** The lists are fetched at most this often, in milliseconds. */
 const LISTS_MS = 1000;
 
-/** How many timelines are remembered that came before their uploads' ids. */
-const MOST_EARLY = 100;
+/** How many uploads of unknown id are remembered. */
+const MAX_EARLY = 100;
 
 const form = document.getElementById("form");
 const choose = document.getElementById("choose");
@@ -32,12 +33,12 @@ const tracer = document.getElementById("tracer");
 const lists = document.getElementById("lists");
 
 const items = new Set();
-/** Uploads whose timelines came before their ids were known here. */
+/** Ids of uploads whose timelines came before this page knew the ids. */
 const early = new Set();
 
 choose.onchange = () => {
   add(choose.files);
-  // The same file may be chosen again.
+  // Otherwise, choosing the same file again would be no change.
   choose.value = "";
 };
 form.onsubmit = (event) => event.preventDefault();
@@ -65,29 +66,29 @@ addEventListener("pagehide", () => {
 function add(files) {
   document.getElementById("here").hidden = false;
   for (const file of files) {
-    const item = new Item(file, { changed, removed, say });
+    const item = new Item(file, { changed, removed, announce });
     items.add(item);
     document.getElementById("items").append(item.element);
   }
-  goOn();
+  startWaiting();
 }
 
-/** Starts what waits, as far as there is room. */
-function goOn() {
+/** Starts waiting uploads, up to the limit. */
+function startWaiting() {
   const inState = (state) => [...items].filter((item) => item.state === state);
-  const room = Math.max(AT_A_TIME - inState("sending").length, 0);
+  const room = Math.max(MAX_CONCURRENT - inState("sending").length, 0);
   for (const item of inState("waiting").slice(0, room)) item.start();
   const busy = inState("sending").length > 0;
-  removeEventListener("beforeunload", ask);
-  if (busy) addEventListener("beforeunload", ask);
+  removeEventListener("beforeunload", confirmLeaving);
+  if (busy) addEventListener("beforeunload", confirmLeaving);
 }
 
-function ask(event) {
+function confirmLeaving(event) {
   event.preventDefault();
 }
 
 function changed(item) {
-  goOn();
+  startWaiting();
   if (item.state !== "waiting") refreshLists();
   if (item.id !== null && early.delete(item.id)) item.fetchTimeline();
 }
@@ -100,23 +101,23 @@ function removed(item) {
   document.getElementById("here").hidden = items.size === 0;
 }
 
-/** For who does not see. */
-function say(words) {
-  document.getElementById("news").textContent = words;
+/** For screen readers. */
+function announce(text) {
+  document.getElementById("news").textContent = text;
 }
 
 const live = new Live();
 live.addEventListener("tracer", ({ detail }) => {
   tracer.textContent = detail.attached
-    ? "The tracer is attached: what TCP does for each upload stands beside it."
-    : "No tracer is attached: uploads are taken, and nobody sees what TCP does for them. " +
-      "Start one as root on the server's machine: tracer";
+    ? "The tracer is attached: each upload shows its TCP timeline."
+    : "No tracer is attached: uploads work, but have no TCP timelines. " +
+      "To see them, run as root on the server's machine: tracer";
 });
 live.addEventListener("lost", () => {
-  tracer.textContent = "The server cannot be heard: timelines come when it can.";
+  tracer.textContent = "The connection to the server is lost: timelines follow when it is back.";
 });
 live.addEventListener("open", () => {
-  // Something may have been missed before.
+  // Events before this moment may have been missed.
   for (const item of items) if (item.id !== null) item.fetchTimeline();
 });
 live.addEventListener("upload", ({ detail }) => {
@@ -129,15 +130,15 @@ live.addEventListener("timeline", ({ detail }) => {
   else remember(detail.upload);
 });
 
-/** Most are other pages' uploads, of which there may be many. */
+/** Most of these are uploads of other pages, and there may be many. */
 function remember(id) {
   early.add(id);
-  if (early.size > MOST_EARLY) early.delete(early.values().next().value);
+  if (early.size > MAX_EARLY) early.delete(early.values().next().value);
 }
 
 let refreshing = false;
 
-/** Asks for the lists anew: they are the server's, in this page as without a script. */
+/** Fetches the lists, which the server renders: the same as without a script. */
 function refreshLists() {
   if (refreshing) return;
   refreshing = true;
@@ -146,7 +147,7 @@ function refreshLists() {
     const answer = await fetch(location.href).catch(() => null);
     if (!answer?.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // Nobody is to lose the place where he reads.
+    // Replacing the lists would take the focus away from a user who is there.
     if (lists.contains(document.activeElement)) return;
     lists.replaceChildren(...page.getElementById("lists").childNodes);
   }, LISTS_MS);

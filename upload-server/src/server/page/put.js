@@ -1,8 +1,7 @@
-// A file in one request. What breaks off begins anew.
+// A file in one PUT request. A retry sends all of it again.
 
 import { request } from "./request.js";
 
-/** An upload that is one PUT. */
 export class Put {
   #file;
 
@@ -10,7 +9,7 @@ export class Put {
     this.#file = file;
   }
 
-  /** Sends it; gives what the server says of the stored file: `id`, `name`. */
+  /** Returns the server's receipt: `id`, `name`, `timeline`. */
   async send({ id, progress, signal }) {
     const answer = await request("PUT", `/${encodeURIComponent(this.#file.name)}`, {
       headers: { "Content-Type": "application/octet-stream", "X-Request-Id": id },
@@ -21,6 +20,6 @@ export class Put {
     return JSON.parse(answer.responseText);
   }
 
-  /** The server drops what it has by itself. */
-  async takeBack() {}
+  /** Nothing to do: the server discards an incomplete file when the request is aborted. */
+  async cancel() {}
 }

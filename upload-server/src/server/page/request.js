@@ -1,7 +1,7 @@
-// One request with XMLHttpRequest: the only way in all browsers to see how much of a body has been
-// sent. (`fetch` would need a stream as its body, with `duplex`, which not all have.)
+// One request with XMLHttpRequest: the only way in all browsers to learn how much of a body has been
+// sent. (`fetch` would need a stream as its body, with `duplex`, which not all browsers have.)
 
-/** The server's answer is a refusal; the message is its sentence (RFC 9457). */
+/** The server refused the request. The message is the `detail` of its answer (RFC 9457). */
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -12,11 +12,11 @@ export class Refused extends Error {
 /** No answer came. */
 export class Broken extends Error {}
 
-/** The user took it back. */
+/** The user cancelled the request. */
 export class Cancelled extends Error {}
 
 /**
- * Sends a request; gives the answer, an XMLHttpRequest that is done.
+ * Sends a request. Returns the finished XMLHttpRequest.
  *
  * `progress` is called with how many bytes of the body the browser has handed to the system.
  * @throws Refused, Broken or Cancelled
@@ -46,11 +46,11 @@ export function request(method, address, { headers = {}, body = null, progress, 
 
 function detail(request) {
   if (request.status === 401) {
-    return "the server's token is missing or wrong: load the page again, and give it as the password";
+    return "the server's token is missing or wrong: reload the page, and enter it as the password";
   }
   try {
     return JSON.parse(request.responseText).detail;
   } catch {
-    return `the server answers ${request.status} ${request.statusText}`;
+    return `the server answered ${request.status} ${request.statusText}`;
   }
 }

@@ -1,21 +1,21 @@
-// A file that goes on where it broke off: tus 1.0 (https://tus.io/protocols/resumable-upload) as far
-// as this page needs it. The rest of the file goes in one request each time.
+// A file that is resumed where it broke off: the part of tus 1.0
+// (https://tus.io/protocols/resumable-upload) that this page needs. Each request sends the whole rest
+// of the file.
 
 import { Broken, Cancelled, Refused, request } from "./request.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
 
-/** After how many milliseconds what broke is tried again by itself. */
+/** The pauses before automatic retries, in milliseconds. */
 const PAUSES_MS = [500, 1000, 2000, 4000];
 
-/** Where the uploads of files are that were chosen before and are not complete. */
+/** The key in `localStorage` of the addresses of unfinished uploads. */
 const REMEMBERED = "unfinished uploads";
 
-/** An upload that can be resumed. */
 export class Tus {
   #file;
   #address;
-  #takenBack = false;
+  #cancelled = false;
 
   constructor(file) {
     this.#file = file;
@@ -23,11 +23,11 @@ export class Tus {
   }
 
   /**
-   * Sends what the server does not have yet. Where the connection breaks, `pausing` is called, and
-   * it goes on after a while.
+   * Sends the bytes that the server does not have yet. If the connection breaks, calls `pausing`, and
+   * resumes after the pause.
    */
   async send({ id, progress, signal, pausing }) {
-    this.#takenBack = false;
+    this.#cancelled = false;
     for (let tries = 0; ; ) {
       let reached = 0;
       try {
@@ -41,8 +41,8 @@ export class Tus {
           },
         });
       } catch (error) {
-        if (this.#takenBack) throw new Cancelled();
-        if (!isPassing(error) || tries === PAUSES_MS.length) throw error;
+        if (this.#cancelled) throw new Cancelled();
+        if (!isTemporary(error) || tries === PAUSES_MS.length) throw error;
         pausing(PAUSES_MS[tries], error);
         await pause(PAUSES_MS[tries], signal);
         tries += 1;
@@ -51,22 +51,22 @@ export class Tus {
   }
 
   /**
-   * Tells the server that it is not wanted any more, which also ends the request under way: its
-   * record then names the connection that carried it.
+   * Cancels the upload on the server. That also ends the request in flight, so that the upload's
+   * record names the connection that carried it.
    */
-  async takeBack() {
+  async cancel() {
     const address = this.#address;
     this.#address = null;
-    this.#takenBack = true;
+    this.#cancelled = true;
     if (address === null) return;
     try {
       await request("DELETE", address, { headers: VERSION });
     } catch {
-      // The server removes it after a day.
+      // The upload expires on the server.
     }
   }
 
-  /** Remembers what is not complete, for a page that is asked for the same file. */
+  /** Stores the address of an unfinished upload, for a later page that gets the same file. */
   remember() {
     if (this.#address !== null) put(key(this.#file), this.#address);
   }
@@ -87,12 +87,12 @@ export class Tus {
       signal,
     });
     if (Number(answer.getResponseHeader("Upload-Offset")) !== this.#file.size) {
-      throw new Broken("the server did not get all of it");
+      throw new Broken("the server did not receive the whole file");
     }
     return this.#stored(answer);
   }
 
-  /** How much the server has; begins the upload where it knows of none. */
+  /** How much the server has. Creates the upload if the server does not know it. */
   async #offset(id, signal) {
     if (this.#address !== null) {
       try {
@@ -115,7 +115,7 @@ export class Tus {
     return 0;
   }
 
-  /** What the answer says of the stored file, as far as it does. */
+  /** The receipt, as far as the answer contains it. */
   #stored(answer) {
     this.#address = null;
     const link = answer?.getResponseHeader("Link") ?? "";
@@ -124,8 +124,8 @@ export class Tus {
   }
 }
 
-/** Whether it may go well the next time. */
-function isPassing(error) {
+/** Whether a retry may succeed. */
+function isTemporary(error) {
   if (error instanceof Refused) return [409, 423, 503].includes(error.status);
   return error instanceof Broken;
 }
@@ -133,7 +133,7 @@ function isPassing(error) {
 function pause(ms, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    // What follows then finds it aborted.
+    // The next request finds the signal aborted.
     signal.addEventListener("abort", () => {
       clearTimeout(timer);
       resolve();
@@ -146,7 +146,7 @@ function base64(text) {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
-/** What tells a file from others without reading it. */
+/** Identifies a file without reading it. */
 function key(file) {
   return JSON.stringify([file.name, file.size, file.lastModified]);
 }
@@ -155,7 +155,7 @@ function put(key, address) {
   save({ ...remembered(), [key]: address });
 }
 
-/** Two uploads never go on at the same place: what is taken is not there any more. */
+/** Removes the address, so that no two items resume the same upload. */
 function take(key) {
   const { [key]: address = null, ...others } = remembered();
   if (address !== null) save(others);
@@ -174,6 +174,6 @@ function save(uploads) {
   try {
     localStorage.setItem(REMEMBERED, JSON.stringify(uploads));
   } catch {
-    // Without storage, a page that is loaded again begins anew.
+    // Without storage, a reloaded page starts from the beginning.
   }
 }

@@ -1,10 +1,10 @@
-// Numbers as people read them: decimal units, as disks and networks are sold.
+// Numbers as people read them. Sizes have decimal units, as disks and networks are sold.
 
-/** So many bytes, such as `3.4 MB`. */
+/** Bytes, such as `3.4 MB`. */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  // What would be rounded up to 1000.0 is one of the next unit.
+  // A number that would be rounded up to 1000.0 gets the next unit.
   while (unit < units.length - 1 && bytes >= (unit === 0 ? 1000 : 999.95)) {
     bytes /= 1000;
     unit += 1;
@@ -12,7 +12,7 @@ export function size(bytes) {
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
 
-/** So many seconds, such as `1 min 5 s`. */
+/** Seconds, such as `1 min 5 s`. */
 export function duration(seconds) {
   if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -23,12 +23,12 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** How fast something goes: over the latest seconds, so that a pause shows. */
+/** The rate over the latest seconds, so that a pause shows. */
 export class Rate {
   static #WINDOW_MS = 3000;
   #marks = [];
 
-  /** `bytes` are done at this time (milliseconds). */
+  /** `bytes` in all are done at this time (milliseconds). */
   mark(bytes, now) {
     this.#marks.push({ bytes, now });
     while (this.#marks.length > 2 && now - this.#marks[1].now > Rate.#WINDOW_MS) {
@@ -36,7 +36,7 @@ export class Rate {
     }
   }
 
-  /** Bytes a second; `null` as long as that cannot be told. */
+  /** Bytes per second, or `null` while too little is known. */
   perSecond() {
     const first = this.#marks[0];
     const last = this.#marks.at(-1);
