@@ -15,6 +15,7 @@ use crate::{
         digest::{self, Digest, RequestedDigests},
         error::Error,
         intake::ReceivedFile,
+        journal::Journal,
         transfer::{Receipt, Transfer},
         writer::Writer,
     },
@@ -73,40 +74,16 @@ impl Tus {
             }
             None => Ok(()),
         };
-        let discard = checked && received.is_err();
-        let journal = Arc::clone(&self.journal);
-        let settle = move || {
-            if discard {
-                partial.truncate(offset)?;
-            }
-            let reached = partial.offset()?;
-            let description = &mut partial.description;
-            description.unchecked_from = None;
-            let arrived = transfer.become_part_of(&description.upload, offset, reached);
-            let record = transfer.record();
-            if let Some(part) = arrived {
-                // The transfer holds the connection, so that this line precedes the connection's end.
-                journal.uploads.publish_part(PartOfUpload {
-                    resumable: partial.session.id.short().to_owned(),
-                    name: record.name.clone(),
-                    length: description.length,
-                    method: record.method.clone(),
-                    target: record.target.clone(),
-                    version: record.version.clone(),
-                    content_length: record.content_length,
-                    part,
-                });
-            }
-            description.upload = record.clone();
-            let complete = reached == description.length;
-            if !complete {
-                partial.save()?;
-            }
-            Ok::<_, Error>((partial, transfer, reached, complete))
+        let written = Written {
+            partial,
+            transfer,
+            began: offset,
+            discard: checked && received.is_err(),
         };
-        let (partial, transfer, offset, complete) = off_the_runtime(settle).await?;
+        let journal = Arc::clone(&self.journal);
+        let (partial, transfer, offset) = off_the_runtime(move || written.save(&journal)).await?;
         received?;
-        let receipt = if complete {
+        let receipt = if offset == partial.description.length {
             Some(self.finish(partial, transfer).await?)
         } else {
             None
@@ -178,5 +155,54 @@ impl Tus {
                 Err(error)
             }
         }
+    }
+}
+
+/// A part whose bytes are on the disk, as far as they arrived.
+struct Written {
+    partial: Partial,
+    transfer: Transfer,
+    /// The offset at which the part began.
+    began: u64,
+    /// The part's bytes do not match their checksum, or are too few to check it.
+    discard: bool,
+}
+
+impl Written {
+    /// Publishes the part, and saves the description of an upload that is not complete yet. Also
+    /// returns the offset that the upload has reached. Blocks.
+    fn save(self, journal: &Journal) -> io::Result<(Partial, Transfer, u64)> {
+        let Self {
+            mut partial,
+            mut transfer,
+            began,
+            discard,
+        } = self;
+        if discard {
+            partial.truncate(began)?;
+        }
+        let reached = partial.offset()?;
+        let description = &mut partial.description;
+        description.unchecked_from = None;
+        let part = transfer.become_part_of(&description.upload, began, reached);
+        let record = transfer.record();
+        if let Some(part) = part {
+            // The transfer holds the connection, so that this line precedes the connection's end.
+            journal.uploads.publish_part(PartOfUpload {
+                resumable: partial.session.id.short().to_owned(),
+                name: record.name.clone(),
+                length: description.length,
+                method: record.method.clone(),
+                target: record.target.clone(),
+                version: record.version.clone(),
+                content_length: record.content_length,
+                part,
+            });
+        }
+        description.upload = record.clone();
+        if reached != description.length {
+            partial.save()?;
+        }
+        Ok((partial, transfer, reached))
     }
 }
