@@ -22,7 +22,8 @@ use crate::{
 };
 
 // The chunks of a body are freed on another thread than the one that received them. glibc's
-// allocator returns such memory to the kernel and takes it again, a page fault every 4 KiB.
+// allocator returns such memory to the kernel and takes it again: a page fault every 4 KiB, a seventh of
+// the CPU time of an upload. mimalloc was as fast as jemalloc, but with twice the memory.
 // Builds for musl keep musl's allocator: building jemalloc would need a C compiler for musl.
 #[cfg(target_env = "gnu")]
 #[global_allocator]

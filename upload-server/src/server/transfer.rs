@@ -17,7 +17,8 @@ use super::{
 };
 use crate::record::{Outcome, Part, Times, Upload};
 
-/// The client's, or a proxy's, own id for a request.
+/// The client's, or a proxy's, own id for a request. A page that cancels an upload never learns the id of
+/// its record, and finds the record by this one.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A longer request id is not recorded.

@@ -1,5 +1,8 @@
 //! One connection from its first byte to its close: TLS where it is enabled, then the version of HTTP
 //! that the client speaks, and the requests handed to the routes.
+//!
+//! `axum::serve` has no timeout for a request's head. hyper-util's automatic choice of the version has no
+//! timeout for the first bytes, and does not return the stream, from which the rest has to be drained.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 

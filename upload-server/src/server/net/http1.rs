@@ -16,8 +16,8 @@ use crate::server::error::{Error, PROBLEM_JSON};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The most that hyper reads at once. Larger reads were not faster, and each of many concurrent uploads
-/// holds several of these.
+/// The most that hyper reads at once. Its default of 408 KiB was not faster, and each of many concurrent
+/// uploads holds several of these.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Serves one request after another.

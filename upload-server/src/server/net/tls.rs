@@ -29,6 +29,7 @@ impl TlsIdentity {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
+        // ring compiles in a fraction of the time of aws-lc-rs.
         let provider = Arc::new(ring::default_provider());
         let self_signed = chain.first().is_some_and(is_self_signed);
         let config = ServerConfig::builder_with_provider(provider)

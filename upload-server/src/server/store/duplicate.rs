@@ -11,6 +11,7 @@ pub enum OnDuplicate {
     /// Refuse the upload (409), before its body where possible.
     Error,
     /// Give the new file another name: `cat (1).png`.
+    // The default: the only one of the three that loses neither file.
     #[default]
     Rename,
     /// Replace the older file.

@@ -45,6 +45,7 @@ pub(crate) struct Partial {
     directory: Arc<Directory>,
     file: Locked,
     pub(crate) description: Description,
+    // The last field is dropped last: the next request gets its turn only once the file is unlocked.
     /// Keeps the next request for this upload waiting.
     pub(crate) session: Session,
 }
@@ -72,6 +73,7 @@ impl Partials {
         session: Session,
         description: Description,
     ) -> Result<Partial, Error> {
+        // Reserved space would be held by an interrupted upload until it expires.
         self.directory.check_room(description.length)?;
         let file = self.directory.create(&bytes_name(&session.id))?;
         let partial = Partial {
