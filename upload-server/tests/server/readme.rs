@@ -44,7 +44,7 @@ async fn the_servers_options_exist() {
 }
 
 #[tokio::test]
-async fn curl_does_what_it_says() {
+async fn the_curl_commands_work() {
     let root = tempdir();
     fs::write(root.path().join("cat.png"), "cat").unwrap();
     let token = root.path().join("token");
