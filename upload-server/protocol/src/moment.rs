@@ -12,9 +12,23 @@ pub struct Moment {
     pub unix_ns: i128,
 }
 
+impl Moment {
+    /// The wall clock's time.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        Timestamp::from_nanosecond(self.unix_ns).unwrap_or_default()
+    }
+
+    /// The same in RFC 3339, with nanoseconds: the field `time`.
+    #[must_use]
+    pub fn time(&self) -> String {
+        format!("{:.9}", self.timestamp())
+    }
+}
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let time = Timestamp::from_nanosecond(self.unix_ns).unwrap_or_default();
+        let time = self.timestamp();
         let mut fields = serializer.serialize_struct("Moment", 2)?;
         fields.serialize_field("time", &format_args!("{time:.9}"))?;
         fields.serialize_field("mono_ns", &self.mono_ns)?;

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     fmt::{self, Display, Formatter},
+    net::{IpAddr, SocketAddr},
 };
 
 use http::StatusCode;
@@ -85,6 +86,23 @@ pub fn moment(at_ns: u64) -> impl Display {
             write!(f, "+{seconds}.{micros:06} s")
         }
     })
+}
+
+/// How long something took, where both ends are known. What one segment carries took no time that
+/// could be known.
+#[must_use]
+pub fn took(start_ns: Option<u64>, end_ns: Option<u64>) -> Option<String> {
+    let (start, end) = start_ns.zip(end_ns)?;
+    Some(match end.checked_sub(start) {
+        None | Some(0) => "at once".to_owned(),
+        Some(took) => duration(took).to_string(),
+    })
+}
+
+/// An IP address and a port, as in a URL.
+#[must_use]
+pub fn socket_address(addr: IpAddr, port: u16) -> String {
+    SocketAddr::new(addr, port).to_string()
 }
 
 /// Every digit of a number of bytes, in groups of three.

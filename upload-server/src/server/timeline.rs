@@ -4,16 +4,15 @@
 
 mod axis;
 mod chart;
-mod document;
 mod fragment;
 mod har;
 mod integrity;
 mod page;
-mod particulars;
 mod perfetto;
+mod phase_details;
 mod sequence;
+mod shown;
 mod tables;
-mod units;
 
 use std::{io, sync::Arc};
 
@@ -30,10 +29,11 @@ use axum::{
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
+use upload_protocol::timeline::{Exchange, Timeline};
 
-use self::document::{Exchange, Timeline};
+use self::shown::Shown;
 use super::{encoding::json_line, error::Error, journal::Journal};
-use crate::record::Upload;
+use crate::record::{Cookie, Upload};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; \
@@ -45,7 +45,7 @@ struct Found {
     /// As they were handed in, but for those of other uploads' connections.
     lines: Vec<Bytes>,
     /// The same, those that could be read, in the order in which the connections began.
-    timelines: Vec<Timeline>,
+    timelines: Vec<Shown>,
     /// How many could not be read.
     unreadable: usize,
     /// Whether a tracer is attached now.
@@ -121,18 +121,17 @@ impl Found {
         for line in handed_in {
             match serde_json::from_slice::<Timeline>(&line) {
                 Ok(timeline) if !is_of(&timeline, &upload) => continue,
-                Ok(mut timeline) => {
-                    let cookie = timeline.server.cookie.clone();
-                    timeline.mark_own(|exchange| {
-                        exchange.is_of(&upload.id) || is_part(exchange, cookie.as_deref(), &upload)
-                    });
-                    timelines.push(timeline);
+                Ok(timeline) => {
+                    let cookie = timeline.server.cookie;
+                    timelines.push(Shown::new(timeline, |exchange| {
+                        exchange.is_of(&upload.id) || is_part(exchange, cookie, &upload)
+                    }));
                 }
                 Err(_) => unreadable += 1,
             }
             lines.push(line);
         }
-        timelines.sort_by_key(|timeline| timeline.mono_ns);
+        timelines.sort_by_key(|timeline| timeline.at.mono_ns);
         Self {
             upload,
             lines,
@@ -182,18 +181,18 @@ impl Found {
 /// Whether a timeline is of a connection that carried the upload: a server without history gives its
 /// ids again.
 fn is_of(timeline: &Timeline, upload: &Upload) -> bool {
-    let Some(cookie) = &timeline.server.cookie else {
+    let Some(cookie) = timeline.server.cookie else {
         return true;
     };
     let parts = upload.connections.iter().map(|part| part.cookie);
     let mut cookies = parts.chain([upload.cookie]);
-    cookies.any(|own| own.to_string() == *cookie)
+    cookies.any(|own| own == cookie)
 }
 
 /// Whether a request carried a part of an upload that came in several.
-fn is_part(exchange: &Exchange, cookie: Option<&str>, upload: &Upload) -> bool {
+fn is_part(exchange: &Exchange, cookie: Option<Cookie>, upload: &Upload) -> bool {
     let mut parts = upload.connections.iter();
-    parts.any(|part| part.request == exchange.sequence && cookie == Some(&part.cookie.to_string()))
+    parts.any(|part| part.request == exchange.sequence && cookie == Some(part.cookie))
 }
 
 fn html(page: maud::Markup) -> Response {

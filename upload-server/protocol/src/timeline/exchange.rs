@@ -64,6 +64,17 @@ pub enum KnownBy {
     Segments,
 }
 
+impl KnownBy {
+    /// As in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Segments => "segments",
+        }
+    }
+}
+
 /// A request body: from its first segment to its last, or, by the server's clock, from the first byte
 /// passed to the handler to the last. The last segment's time is that of its arrival where the
 /// server's socket is on this machine, and that of its leaving where only the client's is.

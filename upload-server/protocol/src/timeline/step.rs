@@ -35,6 +35,12 @@ impl Certainty {
     }
 }
 
+impl fmt::Display for Certainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 names! {
     /// A segment's part in opening or closing a connection.
     pub enum StepName {

@@ -2,7 +2,9 @@
 //! body seconds. Where the scale breaks is marked. Of the maintenance, long stretches before and
 //! after the upload are left out: a browser's connection is mostly idle.
 
-use super::document::{Exchange, Timeline};
+use upload_protocol::timeline::Exchange;
+
+use super::shown::Shown;
 
 /// How much of the axis each phase takes, in per cent; between them is the mark of the break.
 pub(super) const ZONES: [(f64, f64); 3] = [(0.0, 22.0), (24.0, 76.0), (78.0, 100.0)];
@@ -17,14 +19,14 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    pub(super) fn of(timeline: &Timeline) -> Self {
+    pub(super) fn of(timeline: &Shown) -> Self {
         let initiation = timeline.initiation();
         let (maintenance, termination) = (timeline.maintenance(), timeline.termination());
         let last_ns = timeline.last_ns();
         let opened = initiation.and_then(|phase| {
             let steps = phase.steps.iter().filter_map(|step| step.at_ns);
             let end = steps.chain(phase.end_ns).max()?;
-            Some((phase.start_ns.unwrap_or_default(), end))
+            Some((phase.start_ns, end))
         });
         let closed = termination.and_then(|phase| {
             let steps = phase.steps.iter().filter_map(|step| step.at_ns);
@@ -38,10 +40,9 @@ impl Axis {
             (start, end.max(start))
         });
         let opened = opened.filter(|_| initiation.is_some_and(|phase| !phase.steps.is_empty()));
-        let own = timeline.exchanges().iter().filter(|exchange| exchange.own);
         let (used, left_out_ns) = match used {
             Some(all) => {
-                let (shown, left_out) = without_idle(all, own);
+                let (shown, left_out) = without_idle(all, timeline.own());
                 (Some(shown), left_out)
             }
             None => (None, (0, 0)),

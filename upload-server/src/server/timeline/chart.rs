@@ -3,10 +3,14 @@
 
 use maud::{Markup, html};
 
+use upload_protocol::{
+    timeline::{Certainty, Ending, Exchange, Span, StepName, Timeline},
+    units::{bytes, duration, took},
+};
+
 use super::{
     axis::{Axis, ZONES},
-    document::{Certainty, Exchange, Span, Timeline},
-    units::{between, duration, size},
+    shown::Shown,
 };
 
 /// After how many exchanges the others are left to the table.
@@ -32,7 +36,7 @@ enum Drawn {
 }
 
 /// The chart of one connection; `name` tells it from others on the page.
-pub(super) fn chart(timeline: &Timeline, name: &str) -> Markup {
+pub(super) fn chart(timeline: &Shown, name: &str) -> Markup {
     let axis = Axis::of(timeline);
     let hatch = format!("{name}-hatch");
     let paint = format!("url(#{hatch})");
@@ -110,15 +114,19 @@ fn bar(row: &Row, axis: &Axis, paint: &str) -> Markup {
     }
 }
 
+/// How long a stretch took, or that it is unknown.
+fn between(start_ns: Option<u64>, end_ns: Option<u64>) -> String {
+    took(start_ns, end_ns).unwrap_or_else(|| "unknown".to_owned())
+}
+
 fn percent(of_axis: f64) -> String {
     format!("{of_axis:.2}%")
 }
 
 /// What the axis leaves out, in sentences.
-fn left_out(timeline: &Timeline, axis: &Axis) -> Vec<String> {
+fn left_out(timeline: &Shown, axis: &Axis) -> Vec<String> {
     let mut sentences = Vec::new();
-    let own = timeline.exchanges().iter().filter(|exchange| exchange.own);
-    let earlier = own.map(|exchange| exchange.sequence).min();
+    let earlier = timeline.own().map(|exchange| exchange.sequence).min();
     let earlier = earlier.unwrap_or_default().saturating_sub(1);
     let (before, after) = axis.left_out_ns;
     let carried = match earlier {
@@ -145,7 +153,7 @@ fn left_out(timeline: &Timeline, axis: &Axis) -> Vec<String> {
     sentences
 }
 
-fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
+fn rows(timeline: &Shown, axis: &Axis) -> Vec<Row> {
     let mut rows = vec![initiation(timeline, axis)];
     rows.extend(accepted(timeline).filter(|row| is_within(row, axis)));
     if timeline.maintenance().is_none() {
@@ -153,7 +161,9 @@ fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
     }
     rows.push(maintenance(timeline));
     if let Some(tls) = timeline.maintenance().and_then(|phase| phase.tls.as_ref()) {
-        let label = tls.version.clone().unwrap_or_else(|| "TLS".to_owned());
+        let label = tls
+            .version
+            .map_or_else(|| "TLS".to_owned(), |version| version.to_string());
         let label = format!("{label} handshake");
         let taken = Span {
             start_ns: tls.start_ns,
@@ -163,7 +173,7 @@ fn rows(timeline: &Timeline, axis: &Axis) -> Vec<Row> {
         let handshake = part(label, "tls", taken);
         rows.extend(Some(handshake).filter(|row| is_within(row, axis)));
     }
-    let shown = timeline.own_exchanges().take(MOST_EXCHANGES);
+    let shown = timeline.own_or_all().take(MOST_EXCHANGES);
     rows.extend(shown.flat_map(exchange_rows));
     rows.push(termination(timeline));
     rows
@@ -183,9 +193,9 @@ fn initiation(timeline: &Timeline, axis: &Axis) -> Row {
     let known = axis.length_ns(0).filter(|_| is_known || failure.is_some());
     let (drawn, took) = match known {
         Some(length) => {
-            let start = phase.and_then(|phase| phase.start_ns).unwrap_or_default();
+            let start = phase.map_or(0, |phase| phase.start_ns);
             let drawn = Drawn::Span(start, start.saturating_add(length));
-            (drawn, duration(length))
+            (drawn, duration(length).to_string())
         }
         None => {
             let reason = why_no_initiation(timeline);
@@ -209,7 +219,7 @@ fn initiation(timeline: &Timeline, axis: &Axis) -> Row {
 pub(super) fn why_no_initiation(timeline: &Timeline) -> String {
     let steps = timeline.initiation().map_or(0, |phase| phase.steps.len());
     match (timeline.incomplete.first(), steps) {
-        (Some(reason), 0) => reason.clone(),
+        (Some(reason), 0) => reason.to_string(),
         _ => "the client's end was not seen".to_owned(),
     }
 }
@@ -260,17 +270,18 @@ fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
     );
     let mut rows = vec![part(named, "request", request.span)];
     if body.bytes.is_some_and(|bytes| bytes > 0) || body.span.start_ns.is_some() {
-        let bytes = body.bytes.map(|bytes| format!(", {}", size(bytes)));
+        let length = body.bytes.map(|count| format!(", {}", bytes(count)));
         let rate = body.bytes_per_second;
-        let rate = rate.map(|rate| format!(", {}/s", size(rate)));
-        let label = ["body".to_owned()].into_iter().chain(bytes).chain(rate);
+        let rate = rate.map(|rate| format!(", {}/s", bytes(rate)));
+        let label = ["body".to_owned()].into_iter().chain(length).chain(rate);
         rows.push(part(label.collect(), "body", body.span));
     }
     if response.status.is_some() {
         let is_short = request.content_length.zip(body.bytes);
-        let label = match is_short.is_some_and(|(length, arrived)| arrived < length) {
-            true => "wait: for the rest of the body",
-            false => "wait: the server works",
+        let label = if is_short.is_some_and(|(length, arrived)| arrived < length) {
+            "wait: for the rest of the body"
+        } else {
+            "wait: the server works"
         };
         rows.push(part(label.to_owned(), "wait", exchange.wait));
     }
@@ -326,20 +337,25 @@ fn who_closed(timeline: &Timeline) -> Option<String> {
     if phase.simultaneous {
         return Some("both closed at once".to_owned());
     }
-    let first = phase.closed_first?.word();
-    let is_reset = phase.how.as_deref() == Some("rst");
-    let began_with_reset = phase.steps.first().is_some_and(|step| step.name == "RST");
-    Some(match is_reset && began_with_reset {
-        true => format!("the {first} reset it"),
-        false => format!("the {first} closed first"),
+    let first = phase.closed_first?.name();
+    let is_reset = phase.ending == Some(Ending::Rst);
+    let began_with_reset = phase
+        .steps
+        .first()
+        .is_some_and(|step| step.name == StepName::Rst);
+    Some(if is_reset && began_with_reset {
+        format!("the {first} reset it")
+    } else {
+        format!("the {first} closed first")
     })
 }
 
 /// Why nothing is known of how it was closed.
 pub(super) fn why_no_termination(timeline: &Timeline) -> String {
-    match timeline.open {
-        true => "still open".to_owned(),
-        false => "its end was not seen".to_owned(),
+    if timeline.open {
+        "still open".to_owned()
+    } else {
+        "its end was not seen".to_owned()
     }
 }
 

@@ -3,13 +3,14 @@
 //! `receive` it wants a number in any case, but readers take -1 there, too, and 0 would be a lie.
 
 use axum::http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-
-use super::{
-    Found,
-    document::{Exchange, Timeline},
+use upload_protocol::{
+    timeline::{Exchange, KnownBy, Timeline},
+    units::socket_address,
 };
+
+use super::Found;
 
 /// The document, with one entry for each request that carried a part of the upload.
 pub(super) fn har(found: &Found) -> Value {
@@ -17,8 +18,7 @@ pub(super) fn har(found: &Found) -> Value {
         .timelines
         .iter()
         .flat_map(|timeline| {
-            let exchanges = timeline.exchanges().iter();
-            let own = exchanges.filter(|exchange| exchange.own);
+            let own = timeline.own();
             own.map(move |exchange| entry(timeline, exchange, found))
         })
         .collect();
@@ -82,9 +82,9 @@ fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
 
 fn comment(exchange: &Exchange, found: &Found) -> String {
     let id = &found.upload.id;
-    match exchange.known_by.as_str() {
-        "server" => format!("upload {id}; times by the server's clock"),
-        _ => format!("upload {id}; times of the segments"),
+    match exchange.known_by {
+        KnownBy::Server => format!("upload {id}; times by the server's clock"),
+        KnownBy::Segments => format!("upload {id}; times of the segments"),
     }
 }
 
@@ -95,7 +95,7 @@ fn connect_ms(timeline: &Timeline) -> f64 {
         .maintenance()
         .and_then(|phase| phase.tls.as_ref()?.end_ns);
     opened.map_or(-1.0, |phase| match phase.end_ns {
-        Some(end) => ms(phase.start_ns, Some(tls_end.unwrap_or(end))),
+        Some(end) => ms(Some(phase.start_ns), Some(tls_end.unwrap_or(end))),
         None => -1.0,
     })
 }
@@ -114,24 +114,22 @@ fn ms(start_ns: Option<u64>, end_ns: Option<u64>) -> f64 {
 
 /// When the first of its timings begins: the connection's beginning for the first request.
 fn started(timeline: &Timeline, begins_ns: Option<u64>, connect: f64) -> String {
-    let after = match connect >= 0.0 {
-        true => 0,
-        false => begins_ns.unwrap_or_default(),
+    let after = if connect >= 0.0 {
+        0
+    } else {
+        begins_ns.unwrap_or_default()
     };
     let after = SignedDuration::from_nanos(i64::try_from(after).unwrap_or(i64::MAX));
-    let began: Option<Timestamp> = timeline.time.parse().ok();
-    let began = began.and_then(|began| began.checked_add(after).ok());
+    let began = timeline.at.timestamp().checked_add(after).ok();
     format!("{:.3}", began.unwrap_or_default())
 }
 
 fn url(timeline: &Timeline, target: &str) -> String {
-    let (addr, port) = (&timeline.server.addr, timeline.server.port);
     let secure = timeline
         .maintenance()
         .is_some_and(|phase| phase.tls.is_some());
     let scheme = if secure { "https" } else { "http" };
-    match addr.contains(':') {
-        true => format!("{scheme}://[{addr}]:{port}{target}"),
-        false => format!("{scheme}://{addr}:{port}{target}"),
-    }
+    let server = &timeline.server;
+    let address = socket_address(server.addr, server.port);
+    format!("{scheme}://{address}{target}")
 }

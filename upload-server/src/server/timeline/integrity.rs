@@ -1,8 +1,10 @@
 //! Whether all that was sent has arrived: the same number, as the client announced it, the server
 //! read and stored it, and TCP acknowledged it.
 
-use super::document::Timeline;
-use crate::record::{Outcome, Upload};
+use upload_protocol::timeline::Protocol;
+
+use super::shown::Shown;
+use crate::record::{Cookie, Outcome, Upload};
 
 /// A count, and where it comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(super) enum Verdict {
 }
 
 /// The counts of an upload.
-pub(super) fn counts(upload: &Upload, timelines: &[Timeline]) -> Vec<Count> {
+pub(super) fn counts(upload: &Upload, timelines: &[Shown]) -> Vec<Count> {
     vec![
         announced(upload),
         Count {
@@ -104,18 +106,15 @@ fn stored(upload: &Upload) -> Count {
 }
 
 /// Of an upload in parts, the sum of its requests.
-fn acknowledged(upload: &Upload, timelines: &[Timeline]) -> Count {
-    let requests: Vec<(String, u32)> = match upload.connections.is_empty() {
-        true => vec![(upload.cookie.to_string(), upload.request)],
-        false => upload
-            .connections
-            .iter()
-            .map(|part| (part.cookie.to_string(), part.request))
-            .collect(),
+fn acknowledged(upload: &Upload, timelines: &[Shown]) -> Count {
+    let requests: Vec<(Cookie, u32)> = if upload.connections.is_empty() {
+        vec![(upload.cookie, upload.request)]
+    } else {
+        let parts = upload.connections.iter();
+        parts.map(|part| (part.cookie, part.request)).collect()
     };
-    let of_request = |(cookie, request): &(String, u32)| {
-        let of_connection =
-            |timeline: &&Timeline| timeline.server.cookie.as_deref() == Some(cookie.as_str());
+    let of_request = |(cookie, request): &(Cookie, u32)| {
+        let of_connection = |timeline: &&Shown| timeline.server.cookie == Some(*cookie);
         let timeline = timelines.iter().find(of_connection)?;
         let mut exchanges = timeline.exchanges().iter();
         exchanges
@@ -128,8 +127,8 @@ fn acknowledged(upload: &Upload, timelines: &[Timeline]) -> Count {
         .map(of_request)
         .try_fold(0_u64, |sum, bytes| sum.checked_add(bytes?));
     let encrypted = timelines.iter().any(|timeline| {
-        let protocol = timeline.maintenance().map(|phase| phase.protocol.as_str());
-        protocol == Some("tls")
+        let protocol = timeline.maintenance().map(|phase| phase.protocol);
+        protocol == Some(Protocol::Tls)
     });
     let how = match bytes {
         Some(_) => "by the acknowledgment number that the server's answer carries",
@@ -151,17 +150,17 @@ mod tests {
     use super::*;
     use crate::record::tests::upload;
 
-    fn timeline(acknowledged: Option<u64>) -> Timeline {
-        serde_json::from_value(serde_json::json!({
+    fn timeline(acknowledged: Option<u64>) -> Shown {
+        let timeline = serde_json::json!({
             "server": {"cookie": "7"},
             "phases": [{"name": "maintenance", "exchanges": [
                 {"sequence": 1, "body": {"acknowledged": acknowledged}}
             ]}]
-        }))
-        .unwrap()
+        });
+        Shown::new(serde_json::from_value(timeline).unwrap(), |_| true)
     }
 
-    fn check(upload: &Upload, timelines: &[Timeline], expected: Verdict) {
+    fn check(upload: &Upload, timelines: &[Shown], expected: Verdict) {
         let counts = counts(upload, timelines);
         assert_eq!(verdict(upload, &counts), expected, "{counts:?}");
     }

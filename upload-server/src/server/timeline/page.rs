@@ -2,20 +2,14 @@
 
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
-
-use super::{
-    Found,
-    chart::chart,
-    document::{Endpoint, Timeline},
-    integrity,
-    sequence::sequence,
-    tables,
-    units::{duration, size},
+use upload_protocol::{
+    RolesFrom,
+    timeline::{Certainty, Endpoint, Incomplete, Timeline},
+    units::{bytes, duration, socket_address},
 };
-use crate::record::{Outcome, Upload};
 
-/// How a timeline says that it goes on.
-const STILL_OPEN: &str = "it was still open";
+use super::{Found, chart::chart, integrity, sequence::sequence, shown::Shown, tables};
+use crate::record::{Outcome, Upload};
 
 /// The whole page.
 pub(super) fn page(found: &Found, address: &str) -> Markup {
@@ -111,13 +105,13 @@ pub(super) fn summary(upload: &Upload) -> Markup {
     let took = end.map(|end| end.saturating_sub(times.first_byte_ns.unwrap_or(times.head_ns)));
     html! {
         p.summary {
-            "Upload " (upload.id) ": " (size(upload.bytes)) ", "
+            "Upload " (upload.id) ": " (bytes(upload.bytes).to_string()) ", "
             strong .bad[upload.outcome != Outcome::Complete] { (upload.outcome.to_string()) }
             @match upload.status {
                 Some(status) => { ", " (status) " " (reason(status)) }
                 None => ", no response",
             }
-            @if let Some(took) = took { ", " (duration(took)) " on the server" }
+            @if let Some(took) = took { ", " (duration(took).to_string()) " on the server" }
             ", from " (upload.client.to_string()) "."
         }
         @if let Some(error) = &upload.error {
@@ -151,7 +145,7 @@ fn none(found: &Found) -> Markup {
     }
 }
 
-fn connection(timeline: &Timeline, name: &str) -> Markup {
+fn connection(timeline: &Shown, name: &str) -> Markup {
     html! {
         (ends(timeline))
         (warnings(timeline))
@@ -181,24 +175,24 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
         @if timeline.open {
             p.warning.open {
                 "So far: the connection is still open"
-                @for reason in timeline.incomplete.iter().filter(|reason| *reason != STILL_OPEN) {
-                    ", and " (reason)
+                @for reason in timeline.incomplete.iter().filter(|reason| **reason != Incomplete::StillOpen) {
+                    ", and " (reason.name())
                 }
                 "."
             }
         } @else {
             @for reason in &timeline.incomplete {
-                p.warning { "Incomplete: " (reason) "." }
+                p.warning { "Incomplete: " (reason.name()) "." }
             }
         }
         @if timeline.lost > 0 {
             p.warning { (timeline.lost) " records were lost meanwhile, of whichever connection." }
         }
-        @if timeline.roles == "inferred" {
+        @if timeline.roles == Certainty::Inferred {
             p.note {
                 "Which end is the client is inferred from "
-                @match timeline.roles_from.as_str() {
-                    "listener" => "where somebody listens.",
+                @match timeline.roles_from {
+                    RolesFrom::Listener => "where somebody listens.",
                     _ => "the ports.",
                 }
             }
@@ -207,19 +201,15 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
 }
 
 fn end(which: &str, end: &Endpoint) -> Markup {
-    let address = match end.addr.contains(':') {
-        true => format!("[{}]:{}", end.addr, end.port),
-        false => format!("{}:{}", end.addr, end.port),
-    };
     html! {
         span.end {
             (which) " "
-            @if let Some(comm) = &end.comm {
+            @if let Some(comm) = &end.owner.comm {
                 b { (comm) }
-                @if let Some(pid) = end.pid { "[" (pid) "]" }
+                @if let Some(pid) = end.owner.pid { "[" (pid) "]" }
                 " "
             }
-            (address)
+            (socket_address(end.addr, end.port))
         }
     }
 }

@@ -3,10 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Found,
-    document::{Phase, Span, Step, Timeline},
-};
+use upload_protocol::timeline::{Phase, Span, Step, Timeline, TlsStep};
+
+use super::Found;
 
 /// Rows of a connection, in order.
 const ROWS: [&str; 4] = ["phases", "segments", "TLS", "requests"];
@@ -20,16 +19,16 @@ pub(super) fn trace(found: &Found) -> Value {
     let first = found
         .timelines
         .first()
-        .map_or(0, |timeline| timeline.mono_ns);
+        .map_or(0, |timeline| timeline.at.mono_ns);
     let mut events = Vec::new();
     for (number, timeline) in found.timelines.iter().enumerate() {
-        let after_ns = timeline.mono_ns.saturating_sub(first);
+        let after_ns = timeline.at.mono_ns.saturating_sub(first);
         Connection {
             process: number + 1,
             after_ns,
             events: &mut events,
         }
-        .tell(timeline);
+        .write(timeline);
     }
     json!({
         "displayTimeUnit": "ns",
@@ -37,7 +36,7 @@ pub(super) fn trace(found: &Found) -> Value {
         "otherData": {
             "upload": found.upload.id,
             "name": found.upload.name,
-            "began": found.timelines.first().map(|timeline| &timeline.time),
+            "began": found.timelines.first().map(|timeline| timeline.at.time()),
         },
     })
 }
@@ -49,7 +48,7 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    fn tell(&mut self, timeline: &Timeline) {
+    fn write(&mut self, timeline: &Timeline) {
         let (client, server) = (&timeline.client, &timeline.server);
         let name = format!(
             "connection {} {}:{} → {}:{}",
@@ -76,11 +75,11 @@ impl Connection<'_> {
         }
     }
 
-    /// A phase that has not ended is told up to the last thing known.
+    /// A phase that has not ended is drawn up to the last thing known.
     fn phase(&mut self, phase: &Phase, last_ns: u64) {
         let (name, start_ns, end_ns, certainty, steps) = match phase {
             Phase::Initiation(phase) => {
-                let (start, end) = (phase.start_ns, phase.end_ns);
+                let (start, end) = (Some(phase.start_ns), phase.end_ns);
                 ("initiation", start, end, phase.certainty, &phase.steps)
             }
             Phase::Termination(phase) => {
@@ -90,14 +89,13 @@ impl Connection<'_> {
             Phase::Maintenance(phase) => {
                 let tls = phase.tls.as_ref();
                 for step in tls.map_or(&[][..], |tls| &tls.steps) {
-                    self.step(TLS, step);
+                    self.message(step);
                 }
                 let (start, end) = (phase.start_ns, phase.end_ns);
                 ("maintenance", start, end, phase.certainty, &Vec::new())
             }
-            Phase::Other => return,
         };
-        let args = json!({"certainty": certainty.word(), "ended": end_ns.is_some()});
+        let args = json!({"certainty": certainty, "ended": end_ns.is_some()});
         let end_ns = end_ns
             .or(Some(last_ns))
             .filter(|end| Some(*end) >= start_ns);
@@ -108,7 +106,7 @@ impl Connection<'_> {
         };
         self.span(PHASES, name, span, &args);
         for step in steps {
-            self.step(SEGMENTS, step);
+            self.segment(step);
         }
     }
 
@@ -132,16 +130,26 @@ impl Connection<'_> {
         }));
     }
 
-    fn step(&mut self, row: usize, step: &Step) {
+    fn segment(&mut self, step: &Step) {
         let Some(at) = step.at_ns else {
             return;
         };
-        let name = format!("{} from the {}", step.name, step.from.word());
+        let name = format!("{} from the {}", step.name, step.from);
+        let args = json!({"seq": step.seq, "ack": step.ack, "len": step.len,
+            "certainty": step.certainty, "known_by": step.known_by});
+        self.instant(SEGMENTS, &name, at, &args);
+    }
+
+    fn message(&mut self, step: &TlsStep) {
+        let name = format!("{} from the {}", step.name, step.from);
+        let args = json!({"certainty": step.certainty});
+        self.instant(TLS, &name, step.at_ns, &args);
+    }
+
+    fn instant(&mut self, row: usize, name: &str, at_ns: u64, args: &Value) {
         self.events.push(json!({
             "ph": "i", "s": "t", "name": name, "pid": self.process, "tid": row + 1,
-            "ts": self.micros(at),
-            "args": {"seq": step.seq, "ack": step.ack, "len": step.len,
-                "certainty": step.certainty.word(), "known_by": step.known_by},
+            "ts": self.micros(at_ns), "args": args,
         }));
     }
 

@@ -3,10 +3,15 @@
 
 use maud::{Markup, html};
 
+use upload_protocol::{
+    End, explain,
+    timeline::{Certainty, Exchange, KnownBy, Step, TlsHandshake},
+    units::{bytes, duration, exact_bytes, moment},
+};
+
 use super::{
     chart::{why_no_initiation, why_no_termination},
-    document::{Certainty, End, Exchange, Step, Timeline},
-    units::{duration, exact, moment, size},
+    shown::Shown,
 };
 
 /// After how many exchanges the others are left to the table.
@@ -27,33 +32,33 @@ struct Entry {
 }
 
 /// The diagram of one connection; `name` tells it from others on the page.
-pub(super) fn sequence(timeline: &Timeline, name: &str) -> Markup {
+pub(super) fn sequence(timeline: &Shown, name: &str) -> Markup {
     let initiation = timeline.initiation();
-    let opened: Vec<Entry> = initiation
-        .map_or(&[][..], |phase| &phase.steps)
-        .iter()
-        .map(of_step)
-        .collect();
+    let opened: Vec<Entry> = initiation.map_or_else(Vec::new, |phase| {
+        let steps = phase.steps.iter();
+        steps
+            .map(|step| of_step(step, explain::initiation_step(step, phase, timeline)))
+            .collect()
+    });
     let used = maintenance(timeline);
     let termination = timeline.termination();
-    let closed: Vec<Entry> = termination
-        .map_or(&[][..], |phase| &phase.steps)
-        .iter()
-        .map(of_step)
-        .collect();
-    let opened_note = initiation.and_then(|phase| phase.explain.as_deref());
-    let used_note = timeline
-        .maintenance()
-        .and_then(|phase| phase.explain.as_deref());
-    let closed_note = termination.and_then(|phase| phase.explain.as_deref());
+    let closed: Vec<Entry> = termination.map_or_else(Vec::new, |phase| {
+        let steps = phase.steps.iter().zip(explain::termination_steps(phase));
+        steps
+            .map(|(step, sentence)| of_step(step, sentence))
+            .collect()
+    });
+    let opened_note = initiation.and_then(explain::initiation);
+    let used_note = explain::maintenance(timeline);
+    let closed_note = termination.and_then(explain::termination);
     let unopened = timeline.maintenance().is_none();
     html! {
         div.sequence {
             p.ends aria-hidden="true" { span { "client" } span { "server" } }
-            (phase("initiation", name, &opened, opened_note, &why_no_initiation(timeline)))
+            (phase("initiation", name, &opened, opened_note.as_deref(), &why_no_initiation(timeline)))
             @if !unopened {
-                (phase("maintenance", name, &used, used_note, "no request was seen"))
-                (phase("termination", name, &closed, closed_note, &why_no_termination(timeline)))
+                (phase("maintenance", name, &used, Some(&used_note), "no request was seen"))
+                (phase("termination", name, &closed, closed_note.as_deref(), &why_no_termination(timeline)))
             }
         }
     }
@@ -80,7 +85,7 @@ fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_non
 fn entry(entry: &Entry, id: &str) -> Markup {
     let explained = entry.explain.is_some();
     html! {
-        li.step .(entry.from.word()) .(entry.certainty.word())
+        li.step .(entry.from.name()) .(entry.certainty.name())
             tabindex=[explained.then_some("0")] aria-describedby=[explained.then_some(id)] {
             span.at {
                 @match entry.at_ns {
@@ -90,11 +95,11 @@ fn entry(entry: &Entry, id: &str) -> Markup {
             }
             span.message {
                 span.what {
-                    span.spoken { "from the " (entry.from.word()) " to the "
-                        (entry.from.other().word()) ": " }
+                    span.spoken { "from the " (entry.from.name()) " to the "
+                        (entry.from.other().name()) ": " }
                     b { (entry.what) } " " span.numbers { (entry.numbers) }
                     @if entry.certainty != Certainty::Observed {
-                        " " em { (entry.certainty.word()) }
+                        " " em { (entry.certainty.name()) }
                     }
                 }
                 (arrow(entry.from, entry.many))
@@ -130,7 +135,7 @@ fn arrow(from: End, many: bool) -> Markup {
     }
 }
 
-fn of_step(step: &Step) -> Entry {
+fn of_step(step: &Step, sentence: String) -> Entry {
     let mut numbers = Vec::new();
     for (name, number) in [("Seq", step.seq), ("Ack", step.ack), ("Len", step.len)] {
         numbers.extend(number.map(|number| format!("{name}={number}")));
@@ -138,27 +143,41 @@ fn of_step(step: &Step) -> Entry {
     Entry {
         at_ns: step.at_ns,
         from: step.from,
-        what: match step.retransmit {
-            true => format!("{} again", step.name),
-            false => step.name.clone(),
+        what: if step.retransmit {
+            format!("{} again", step.name)
+        } else {
+            step.name.to_string()
         },
         numbers: numbers.join(" "),
         certainty: step.certainty,
-        known_by: step.known_by.clone(),
-        explain: step.explain.clone(),
+        known_by: step.known_by.to_string(),
+        explain: Some(sentence).filter(|sentence| !sentence.is_empty()),
         many: false,
     }
 }
 
-fn maintenance(timeline: &Timeline) -> Vec<Entry> {
+fn of_handshake(handshake: &TlsHandshake) -> impl Iterator<Item = Entry> {
+    handshake.steps.iter().map(|step| Entry {
+        at_ns: Some(step.at_ns),
+        from: step.from,
+        what: step.name.to_string(),
+        numbers: String::new(),
+        certainty: step.certainty,
+        known_by: String::new(),
+        explain: Some(explain::tls_step(step.name, handshake).0),
+        many: false,
+    })
+}
+
+fn maintenance(timeline: &Shown) -> Vec<Entry> {
     let Some(phase) = timeline.maintenance() else {
         return Vec::new();
     };
-    let tls = phase.tls.as_ref().map_or(&[][..], |tls| &tls.steps);
-    let mut entries: Vec<Entry> = tls.iter().map(of_step).collect();
-    let shown = timeline.own_exchanges().take(MOST_EXCHANGES);
+    let handshake = phase.tls.iter().flat_map(of_handshake);
+    let mut entries: Vec<Entry> = handshake.collect();
+    let shown = timeline.own_or_all().take(MOST_EXCHANGES);
     entries.extend(shown.flat_map(of_exchange));
-    // What is known by the server's clock may lie between what the segments tell.
+    // Times by the server's clock may lie between those of the segments.
     entries.sort_by_key(|entry| entry.at_ns.unwrap_or(u64::MAX));
     entries
 }
@@ -173,12 +192,11 @@ fn of_exchange(exchange: &Exchange) -> Vec<Entry> {
             Some(_) => Certainty::Observed,
             None => Certainty::Unknown,
         },
-        known_by: match exchange.known_by.as_str() {
-            "server" => "the upload server's own clock".to_owned(),
-            "segments" => "the segments".to_owned(),
-            other => other.to_owned(),
+        known_by: match exchange.known_by {
+            KnownBy::Server => "the upload server's own clock".to_owned(),
+            KnownBy::Segments => "the segments".to_owned(),
         },
-        explain: exchange.explain.clone(),
+        explain: Some(explain::exchange(exchange)),
         many,
     };
     let request = &exchange.request;
@@ -188,7 +206,7 @@ fn of_exchange(exchange: &Exchange) -> Vec<Entry> {
         start,
         End::Client,
         head,
-        request.version.clone(),
+        request.version.clone().into_owned(),
         false,
     )];
     if let Some(at) = request.continue_ns {
@@ -196,10 +214,10 @@ fn of_exchange(exchange: &Exchange) -> Vec<Entry> {
         entries.push(entry(Some(at), End::Server, what, String::new(), false));
     }
     let body = &exchange.body;
-    if let Some(bytes) = body.bytes.filter(|bytes| *bytes > 0) {
+    if let Some(count) = body.bytes.filter(|count| *count > 0) {
         let rate = body.bytes_per_second;
-        let rate = rate.map_or_else(String::new, |rate| format!(", {}/s", size(rate)));
-        let numbers = format!("{}{rate}", exact(bytes));
+        let rate = rate.map_or_else(String::new, |rate| format!(", {}/s", bytes(rate)));
+        let numbers = format!("{}{rate}", exact_bytes(count));
         entries.push(entry(
             body.span.start_ns,
             End::Client,

@@ -2,11 +2,15 @@
 
 use maud::{Markup, html};
 
+use upload_protocol::{
+    timeline::{Certainty, Exchange, Span},
+    units::{bytes, exact_bytes, moment, took},
+};
+
 use super::{
-    document::{Certainty, Exchange, Span, Timeline},
     integrity::{Count, Verdict},
-    particulars::{of_initiation, of_maintenance, of_termination},
-    units::{exact, moment, size, took},
+    phase_details::{of_initiation, of_maintenance, of_termination},
+    shown::Shown,
 };
 
 /// After how many exchanges the others are left to the JSON.
@@ -94,7 +98,7 @@ pub(super) fn integrity(counts: &[Count]) -> Markup {
             own: false,
             cells: vec![
                 cell(count.name),
-                count.bytes.map(exact).and_then(cell),
+                count.bytes.map(exact_bytes).and_then(cell),
                 cell(&count.how),
             ],
         })
@@ -103,7 +107,7 @@ pub(super) fn integrity(counts: &[Count]) -> Markup {
 }
 
 /// The phases of a connection, and what they consist of.
-pub(super) fn phases(timeline: &Timeline) -> Markup {
+pub(super) fn phases(timeline: &Shown) -> Markup {
     let columns = [
         ("Phase", false),
         ("Begins at", true),
@@ -114,16 +118,14 @@ pub(super) fn phases(timeline: &Timeline) -> Markup {
     let mut rows = Vec::new();
     if let Some(phase) = timeline.initiation() {
         // What nobody saw did not begin when the connection was first seen.
-        let start = phase
-            .start_ns
-            .filter(|_| phase.certainty != Certainty::Unknown);
+        let start = (phase.certainty != Certainty::Unknown).then_some(phase.start_ns);
         let span = span(start, phase.end_ns, phase.certainty);
         rows.push(phase_row("initiation", span, &of_initiation(phase)));
     }
     if let Some(phase) = timeline.maintenance() {
         let span = span(phase.start_ns, phase.end_ns, phase.certainty);
-        let particulars = of_maintenance(phase, timeline);
-        rows.push(phase_row("maintenance", span, &particulars));
+        let details = of_maintenance(phase, timeline);
+        rows.push(phase_row("maintenance", span, &details));
     }
     if let Some(phase) = timeline.termination() {
         let span = span(phase.start_ns, phase.end_ns, phase.certainty);
@@ -132,21 +134,21 @@ pub(super) fn phases(timeline: &Timeline) -> Markup {
     table("Phases", &columns, &rows)
 }
 
-fn phase_row(name: &str, span: Span, particulars: &[String]) -> Row {
+fn phase_row(name: &str, span: Span, details: &[String]) -> Row {
     Row {
         own: false,
         cells: vec![
             cell(name),
             at(span.start_ns),
             length(span),
-            cell(span.certainty.word()),
-            cell(particulars.join(", ")),
+            cell(span.certainty.name()),
+            cell(details.join(", ")),
         ],
     }
 }
 
 /// The requests of a connection.
-pub(super) fn exchanges(timeline: &Timeline) -> Markup {
+pub(super) fn exchanges(timeline: &Shown) -> Markup {
     let columns = [
         ("Request", false),
         ("Known by", false),
@@ -161,11 +163,13 @@ pub(super) fn exchanges(timeline: &Timeline) -> Markup {
     ];
     let exchanges = timeline.exchanges();
     let shown = exchanges.iter().take(MOST_EXCHANGES);
-    let rows: Vec<Row> = shown.map(exchange_row).collect();
+    let rows: Vec<Row> = shown
+        .map(|exchange| exchange_row(exchange, timeline.is_own(exchange)))
+        .collect();
     let left_out = timeline
         .maintenance()
         .map_or(0, |phase| phase.exchanges_left_out);
-    let left_out = left_out + exchanges.len().saturating_sub(MOST_EXCHANGES) as u64;
+    let left_out = left_out + exchanges.len().saturating_sub(MOST_EXCHANGES);
     html! {
         @if !rows.is_empty() { (table("Requests", &columns, &rows)) }
         @if left_out > 0 {
@@ -174,11 +178,11 @@ pub(super) fn exchanges(timeline: &Timeline) -> Markup {
     }
 }
 
-fn exchange_row(exchange: &Exchange) -> Row {
+fn exchange_row(exchange: &Exchange, own: bool) -> Row {
     let (request, body) = (&exchange.request, &exchange.body);
     let named = html! {
         (exchange.sequence) ". " (request.method) " " (request.target)
-        @if exchange.own { " " strong { "(this upload)" } }
+        @if own { " " strong { "(this upload)" } }
     };
     let rate = body.bytes_per_second;
     let announced = request.content_length.unwrap_or_default() > 0;
@@ -189,15 +193,15 @@ fn exchange_row(exchange: &Exchange) -> Row {
         known => known,
     };
     Row {
-        own: exchange.own,
+        own,
         cells: vec![
             Some(named),
-            cell(&exchange.known_by),
+            cell(exchange.known_by.name()),
             at(request.span.start_ns.or(request.span.end_ns)),
             length(request.span),
             of_body(length(body.span)),
-            of_body(body.bytes.map(exact).and_then(cell)),
-            of_body(rate.and_then(|rate| cell(format!("{}/s", size(rate))))),
+            of_body(body.bytes.map(exact_bytes).and_then(cell)),
+            of_body(rate.and_then(|rate| cell(format!("{}/s", bytes(rate))))),
             length(exchange.wait),
             length(exchange.response.span),
             exchange.response.status.and_then(cell),
@@ -206,7 +210,7 @@ fn exchange_row(exchange: &Exchange) -> Row {
 }
 
 fn at(at_ns: Option<u64>) -> Option<Markup> {
-    cell(moment(at_ns?))
+    cell(moment(at_ns?).to_string())
 }
 
 fn length(span: Span) -> Option<Markup> {

@@ -1,0 +1,48 @@
+//! A timeline on the page of one upload: it knows which of the connection's requests carried that
+//! upload.
+
+use std::ops::Deref;
+
+use upload_protocol::timeline::{Exchange, Timeline};
+
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    timeline: Timeline,
+    /// By their sequence on the connection.
+    own: Vec<u32>,
+}
+
+impl Shown {
+    pub(super) fn new(timeline: Timeline, is_own: impl Fn(&Exchange) -> bool) -> Self {
+        let own = timeline.exchanges().iter().filter(|found| is_own(found));
+        Self {
+            own: own.map(|exchange| exchange.sequence).collect(),
+            timeline,
+        }
+    }
+
+    /// Whether the request carried the upload that is shown, or a part of it.
+    pub(super) fn is_own(&self, exchange: &Exchange) -> bool {
+        self.own.contains(&exchange.sequence)
+    }
+
+    /// The requests that carried the upload.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Exchange> {
+        let exchanges = self.exchanges().iter();
+        exchanges.filter(|exchange| self.is_own(exchange))
+    }
+
+    /// The same; all requests where none is known to have carried it.
+    pub(super) fn own_or_all(&self) -> impl Iterator<Item = &Exchange> {
+        let exchanges = self.exchanges().iter();
+        exchanges.filter(|exchange| self.own.is_empty() || self.is_own(exchange))
+    }
+}
+
+impl Deref for Shown {
+    type Target = Timeline;
+
+    fn deref(&self) -> &Timeline {
+        &self.timeline
+    }
+}
