@@ -15,6 +15,10 @@ use crate::{
 /// One line, borrowed where it is written and owned where it is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "borrowed where many are written; owned one at a time where they are read"
+)]
 pub enum Line<'a> {
     /// A socket changed state.
     State(Cow<'a, StateLine>),
