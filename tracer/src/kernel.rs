@@ -4,6 +4,7 @@
 
 mod attach;
 mod attach_error;
+pub mod btf;
 pub mod cgroups;
 pub mod clock;
 mod filter;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const FOLDER: &str = "tracer/fuzz";
-const TARGETS: [&str; 4] = ["event", "segment", "payload", "recording"];
+const TARGETS: [&str; 5] = ["btf", "event", "segment", "payload", "recording"];
 
 /// What to fuzz, and for how long.
 #[derive(Args)]

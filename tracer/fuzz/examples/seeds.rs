@@ -28,6 +28,7 @@ fn main() -> Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
     let seeds = Seeds(fuzz.join("seeds"));
     seeds.clear()?;
+    seeds.write("btf", "sock", &btf())?;
     for path in files(&fuzz.join("../tests/recordings"), "trace")? {
         let name = stem(&path);
         let mut frames = Vec::new();
@@ -59,7 +60,7 @@ struct Seeds(PathBuf);
 
 impl Seeds {
     fn clear(&self) -> Result<()> {
-        for target in ["event", "segment", "payload", "recording"] {
+        for target in ["btf", "event", "segment", "payload", "recording"] {
             let folder = self.0.join(target);
             if folder.exists() {
                 fs::remove_dir_all(&folder)?;
@@ -76,6 +77,43 @@ impl Seeds {
         let path = self.0.join(target).join(name);
         fs::write(&path, bytes).with_context(|| path.display().to_string())
     }
+}
+
+/// BTF with a type of each kind that the reader looks at. A kernel's own has 5 MB.
+fn btf() -> Vec<u8> {
+    const STRINGS: &[u8] = b"\0sock\0state\0port\0flag\0btf_trace_tcp_probe\0";
+    let [sock, state, port, flag, tracepoint] = [1, 6, 12, 17, 22];
+    let kind = |kind: u32, length: u32| kind << 24 | length;
+    #[rustfmt::skip]
+    let types: &[u32] = &[
+        // 1: INT
+        0, kind(1, 0), 4, 32,
+        // 2: STRUCT sock { state; <anonymous 3>; }
+        sock, kind(4, 2), 8, state, 1, 0, 0, 3, 32,
+        // 3: UNION { port; <anonymous 4>; }
+        0, kind(5, 2), 4, port, 1, 0, 0, 4, 0,
+        // 4: CONST of 5
+        0, kind(10, 0), 5,
+        // 5: TYPEDEF of 6
+        state, kind(8, 0), 6,
+        // 6: ARRAY of 7
+        0, kind(3, 0), 0, 7, 1, 2,
+        // 7: STRUCT { flag: 3 bits, after 5; }
+        0, kind(4, 1) | 1 << 31, 4, flag, 1, 3 << 24 | 5,
+        // 8: TYPEDEF btf_trace_tcp_probe of 9
+        tracepoint, kind(8, 0), 9,
+        // 9: PTR to 10
+        0, kind(2, 0), 10,
+        // 10: FUNC_PROTO of two parameters
+        0, kind(13, 2), 0, 0, 1, 0, 1,
+    ];
+    let sizes = [4 * types.len(), STRINGS.len()].map(|size| size as u32);
+    let header = [24, 0, sizes[0], sizes[0], sizes[1]];
+    let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+    bytes.extend([1, 0]);
+    bytes.extend(header.iter().chain(types).flat_map(|word| word.to_ne_bytes()));
+    bytes.extend(STRINGS);
+    bytes
 }
 
 /// One record of each kind, and one segment of each kind.

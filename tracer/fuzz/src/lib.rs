@@ -4,6 +4,7 @@
 //! The seeds under `seeds/` are made by `cargo xtask fuzz --seeds` from the recordings and
 //! captures that the tests use.
 
+pub mod btf;
 pub mod event;
 pub mod payload;
 pub mod recording;

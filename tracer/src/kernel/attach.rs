@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Btf, BtfError, Ebpf,
+    Btf, BtfError, Ebpf, Endianness,
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, FEntry,
         Program, ProgramError, ProgramFd,
@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     attach_error::{AttachError, is_permission, refused, release},
-    layout::BTF,
+    btf::unreadable,
 };
 use crate::{core::input::Missing, kernel::cgroups::cgroup2_root};
 
@@ -107,12 +107,13 @@ impl AttachedProgram {
 }
 
 /// Attaches everything that this kernel has a place for.
-pub(super) fn attach(ebpf: &mut Ebpf, follows_processes: bool) -> Result<Attached, AttachError> {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &[u8],
+    follows_processes: bool,
+) -> Result<Attached, AttachError> {
     let mut attaching = Attaching {
-        btf: Btf::from_sys_fs().map_err(|error| AttachError::BadBtf {
-            path: BTF,
-            reason: error.to_string(),
-        })?,
+        btf: Btf::parse(btf, Endianness::default()).map_err(unreadable)?,
         ebpf,
         attached: Attached {
             programs: Vec::new(),

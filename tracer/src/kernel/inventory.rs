@@ -1,13 +1,7 @@
 //! What this kernel has of what the programs use, from its type information alone: no capability is
 //! needed to read that.
 
-use super::{
-    AttachError,
-    attach::GROUND,
-    layout::{Layout, tracepoint_arguments},
-    missing::tracepoints,
-    probe::read_layout_btf,
-};
+use super::{AttachError, attach::GROUND, btf, layout::Layout, missing::tracepoints};
 use crate::core::input::Missing;
 
 /// See the module.
@@ -26,9 +20,10 @@ pub struct Inventory {
 /// # Errors
 /// When there is no type information, or not the tracepoint that everything rests on.
 pub fn inventory() -> Result<Inventory, AttachError> {
-    let btf = read_layout_btf()?;
+    let bytes = btf::read()?;
+    let btf = btf::parse(&bytes)?;
     let layout = Layout::resolve(&btf);
-    let has = |tracepoint| tracepoint_arguments(&btf, tracepoint).is_some();
+    let has = |tracepoint| btf.tracepoint_arguments(tracepoint).is_some();
     if !has(GROUND) {
         return Err(AttachError::NoTracepoint {
             tracepoint: GROUND,

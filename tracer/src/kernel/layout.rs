@@ -1,42 +1,27 @@
 //! Where the running kernel keeps the struct members that the programs read, from its BTF.
 
-use std::collections::HashMap;
-
-use btf_rs::{Btf, Member as BtfMember, Type};
 use tracer_ebpf::member::{MEMBERS, Member, Place};
 
+use super::btf::Btf;
 use crate::core::input::Missing;
 
-/// The running kernel's type information.
-pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// The places of all [`MEMBERS`], and what the tracepoints look like.
+/// The places of all [`MEMBERS`], and how many arguments a tracepoint has.
 pub(super) struct Layout {
     places: Vec<(&'static Member, Place)>,
-    /// Whether `tcp_retransmit_skb` says if the attempt failed.
+    /// Whether `tcp_retransmit_skb` has the argument that tells failed attempts apart.
     pub(super) retransmit_has_error: bool,
 }
 
 impl Layout {
     /// Looks every member up; one that this kernel lacks is [`Place::ABSENT`].
-    pub(super) fn resolve(btf: &Btf) -> Self {
-        let mut structs = HashMap::new();
+    pub(super) fn resolve(btf: &Btf<'_>) -> Self {
         let places = MEMBERS
             .iter()
-            .map(|member| {
-                let root = structs
-                    .entry(member.of)
-                    .or_insert_with(|| struct_named(btf, member.of));
-                let place = root
-                    .as_ref()
-                    .and_then(|root| find_path(btf, root, member.path))
-                    .unwrap_or(Place::ABSENT);
-                (member, place)
-            })
+            .map(|member| (member, find(btf, member).unwrap_or(Place::ABSENT)))
             .collect();
         Self {
             places,
-            retransmit_has_error: tracepoint_arguments(btf, "tcp_retransmit_skb") == Some(3),
+            retransmit_has_error: btf.tracepoint_arguments("tcp_retransmit_skb") == Some(3),
         }
     }
 
@@ -65,78 +50,19 @@ impl Layout {
     }
 }
 
-/// How many arguments a tracepoint hands to its programs. Its prototype has one before them, the
-/// programs' own context.
-pub(super) fn tracepoint_arguments(btf: &Btf, tracepoint: &str) -> Option<usize> {
-    let name = format!("btf_trace_{tracepoint}");
-    let mut found = btf
-        .resolve_types_by_name(&name)
-        .ok()?
-        .into_iter()
-        .find(|found| matches!(found, Type::Typedef(_)))?;
-    loop {
-        found = match &found {
-            Type::Typedef(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::Ptr(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::FuncProto(prototype) => return prototype.parameters.len().checked_sub(1),
-            _ => return None,
-        }
-    }
-}
-
-fn struct_named(btf: &Btf, name: &str) -> Option<Type> {
-    let types = btf.resolve_types_by_name(name).ok()?;
-    types
-        .into_iter()
-        .find(|found| matches!(found, Type::Struct(_)))
-}
-
 /// Follows a dotted path and adds the offsets up.
-fn find_path(btf: &Btf, root: &Type, path: &str) -> Option<Place> {
-    let mut current = root.clone();
-    let mut bit = 0;
-    let mut width = None;
-    for name in path.split('.') {
-        let (offset, member) = find_member(btf, &current, name)?;
-        bit += offset;
-        width = member.bitfield_size().filter(|width| *width > 0);
-        current = strip(btf, btf.resolve_chained_type(&member).ok()?)?;
+fn find(btf: &Btf<'_>, member: &Member) -> Option<Place> {
+    let mut within = btf.struct_named(member.of)?;
+    let mut bit = 0_u32;
+    let mut bit_field = None;
+    for name in member.path.split('.') {
+        let found = btf.member(within, name)?;
+        bit = bit.checked_add(found.bit)?;
+        bit_field = found.bit_field;
+        within = found.type_id;
     }
-    match width {
+    match bit_field {
         Some(width) => Place::bits(bit, width),
         None => u16::try_from(bit / 8).ok().map(Place::at),
-    }
-}
-
-/// The member called `name`, in the struct itself or in an anonymous struct or union within it,
-/// and its offset in bits.
-fn find_member(btf: &Btf, of: &Type, name: &str) -> Option<(u32, BtfMember)> {
-    let (Type::Struct(inner) | Type::Union(inner)) = of else {
-        return None;
-    };
-    inner.members.iter().find_map(|member| {
-        match btf.resolve_name(member) {
-            Ok(found) if found == name => return Some((member.bit_offset(), member.clone())),
-            Ok(found) if !found.is_empty() => return None,
-            _ => {}
-        }
-        let anonymous = strip(btf, btf.resolve_chained_type(member).ok()?)?;
-        let (offset, found) = find_member(btf, &anonymous, name)?;
-        Some((member.bit_offset() + offset, found))
-    })
-}
-
-/// The type behind qualifiers, typedefs and arrays.
-fn strip(btf: &Btf, mut found: Type) -> Option<Type> {
-    loop {
-        found = match &found {
-            Type::Typedef(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::Const(inner) | Type::Volatile(inner) | Type::Restrict(inner) => {
-                btf.resolve_chained_type(inner).ok()?
-            }
-            Type::TypeTag(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::Array(inner) => btf.resolve_chained_type(inner).ok()?,
-            _ => return Some(found),
-        }
     }
 }

@@ -2,10 +2,7 @@
 //! detaches: the links are file descriptors, nothing is pinned, so that the kernel detaches however
 //! the tracer ends.
 
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    path::Path,
-};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -21,8 +18,8 @@ use super::{
     Filter, Lost,
     attach::{Attached, AttachedProgram, attach},
     attach_error::{AttachError, is_permission},
-    filter,
-    layout::{BTF, Layout},
+    btf, filter,
+    layout::Layout,
     loss::Counters,
 };
 use crate::core::input::{Missing, ProgramCost};
@@ -52,14 +49,15 @@ impl Probe {
         every_segment: bool,
         audit: bool,
     ) -> Result<Self, AttachError> {
-        let layout = Layout::resolve(&read_layout_btf()?);
+        let btf = btf::read()?;
+        let layout = Layout::resolve(&btf::parse(&btf)?);
         let mut ebpf = load(&layout, filter, ring_bytes, every_segment, audit)?;
         filter.write(&mut ebpf)?;
         let Attached {
             programs,
             cgroup_programs,
             missing,
-        } = attach(&mut ebpf, filter.follows_processes())?;
+        } = attach(&mut ebpf, &btf, filter.follows_processes())?;
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         let emitted = take_map(&mut ebpf, "EMITTED")?;
@@ -163,19 +161,6 @@ impl Probe {
             .map_err(std::io::Error::from)
             .context("watching the ring buffer")
     }
-}
-
-pub(super) fn read_layout_btf() -> Result<btf_rs::Btf, AttachError> {
-    if !Path::new(BTF).exists() {
-        return Err(AttachError::NoBtf { path: BTF });
-    }
-    // Only a few structs of many thousand are wanted. Older kernels do not let the file be mapped.
-    btf_rs::Btf::from_file_with_backend(BTF, btf_rs::Backend::Mmap)
-        .or_else(|_| btf_rs::Btf::from_file(BTF))
-        .map_err(|error| AttachError::BadBtf {
-            path: BTF,
-            reason: error.to_string(),
-        })
 }
 
 fn load(
