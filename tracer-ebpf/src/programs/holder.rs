@@ -14,11 +14,11 @@ use aya_ebpf::{
 use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
 use crate::{
-    filter, ring,
+    filter, memory, ring,
     sock::{OfCgroup, Sock as _, Traced},
     socket::Socket,
     socket_event::{self, Context, Sequence},
-    task, words,
+    task,
 };
 
 /// The socket is let go of.
@@ -82,7 +82,7 @@ fn submit_release(cookie: u64) {
     let record = entry.as_mut_ptr();
     // SAFETY: the reserved entry; every field after the header is written.
     unsafe {
-        words::zero(addr_of_mut!((*record).addresses));
+        memory::zero(addr_of_mut!((*record).addresses));
         task::write_current(addr_of_mut!((*record).task));
         socket_event::write_rest(record, Sequence::default(), state::CLOSE);
     }

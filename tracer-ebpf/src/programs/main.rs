@@ -27,6 +27,7 @@ mod error;
 mod filter;
 mod holder;
 mod kernel;
+mod memory;
 mod packet;
 mod process;
 mod reset;
@@ -38,7 +39,6 @@ mod socket;
 mod socket_event;
 mod state_change;
 mod task;
-mod words;
 
 #[cfg(not(test))]
 #[panic_handler]

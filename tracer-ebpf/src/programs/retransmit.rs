@@ -10,11 +10,10 @@ use tracer_ebpf::record::{Addresses, RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent
 use crate::{
     addresses, filter,
     kernel::{CB_END_SEQ, CB_SEQ, Pointer, REQUEST_COMMON, SKB_CB},
-    ring,
+    memory, ring,
     sock::Sock as _,
     socket::Socket,
     socket_event::{self, Context, Sequence},
-    words,
 };
 
 /// Whether `tcp_retransmit_skb` has its third argument; the verifier refuses to read one that is
@@ -100,7 +99,7 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     // SAFETY: `record` is the reserved entry; every field after the header is written.
     unsafe {
         addresses::write(common, addr_of_mut!((*record).addresses));
-        words::zero(addr_of_mut!((*record).task));
+        memory::zero(addr_of_mut!((*record).task));
         socket_event::write_rest(record, Sequence::default(), state::NEW_SYN_RECV);
     }
     ring::send(entry);

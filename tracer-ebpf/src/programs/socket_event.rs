@@ -4,7 +4,7 @@ use core::ptr::addr_of_mut;
 
 use tracer_ebpf::record::SocketEvent;
 
-use crate::{ring, sock::Sock as _, socket::Socket, task, words};
+use crate::{memory, ring, sock::Sock as _, socket::Socket, task};
 
 /// The sequence numbers of the segment that an event is about.
 #[derive(Clone, Copy, Default)]
@@ -34,7 +34,7 @@ pub(crate) fn submit(kind: u16, socket: Socket, context: Context, sequence: Sequ
         if context == Context::Process {
             task::write_current(addr_of_mut!((*record).task));
         } else {
-            words::zero(addr_of_mut!((*record).task));
+            memory::zero(addr_of_mut!((*record).task));
         }
         write_rest(record, sequence, socket.state());
         addr_of_mut!((*record).error).write(error);

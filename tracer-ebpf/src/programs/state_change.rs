@@ -11,10 +11,10 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    filter, ring,
+    filter, memory, ring,
     sock::{Sock as _, Traced},
     socket::Socket,
-    task, words,
+    task,
 };
 
 /// One record per change of state of a traced connection.
@@ -98,12 +98,12 @@ fn send(socket: Socket, old: u8, new: u8) {
         if is_system_call(new) {
             task::write_current(addr_of_mut!((*record).task));
         } else {
-            words::zero(addr_of_mut!((*record).task));
+            memory::zero(addr_of_mut!((*record).task));
         }
         if is_counted(new) {
             socket.write_counters(addr_of_mut!((*record).counters));
         } else {
-            words::zero(addr_of_mut!((*record).counters));
+            memory::zero(addr_of_mut!((*record).counters));
         }
         addr_of_mut!((*record).old).write(old);
         addr_of_mut!((*record).new).write(new);
@@ -121,7 +121,7 @@ fn send_flow(sock: Traced, remembered: *mut Remembered) {
     };
     // SAFETY: a value of `SOCKETS`, and the reserved entry.
     unsafe {
-        words::copy(
+        memory::copy(
             addr_of_mut!((*remembered).passed),
             addr_of_mut!((*entry.as_mut_ptr()).passed),
         );
