@@ -1,9 +1,10 @@
-//! The wire format between the eBPF programs and the tracer: the records of the ring buffer, the
-//! struct members whose offsets the loader fills in, and the filter's bits. It decides nothing,
-//! allocates nothing, and builds for the kernel and for the host alike.
+//! What the eBPF programs and the tracer agree on: the records of the ring buffer, the filter's
+//! bits, and two tables, of the hooks and of the struct members that the programs read. It decides
+//! nothing, allocates nothing, and builds for the kernel and for the host alike.
 
 #![no_std]
 
 pub mod filter;
+pub mod hook;
 pub mod member;
 pub mod record;

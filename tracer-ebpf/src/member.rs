@@ -4,7 +4,7 @@
 //! each [`Member`] in the running kernel's BTF and overrides the global of the same name with its
 //! [`Place`] before the programs are loaded; to the verifier it is then a constant.
 
-/// One member: where it is found in BTF, and the global that carries its place.
+/// One member: where it is found in BTF, the global that carries its place, and what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The name of the global in the eBPF object.
@@ -14,58 +14,78 @@ pub struct Member {
     /// Member names from there, joined with dots. Anonymous structs and unions are looked through,
     /// and an array stands for its first element.
     pub path: &'static str,
+    /// What is unknown where the kernel lacks it. Completes "… will be unknown".
+    pub loses: &'static str,
 }
 
-const fn member(global: &'static str, of: &'static str, path: &'static str) -> Member {
-    Member { global, of, path }
+/// Calls the macro `$with` with every member: its global, the struct, the path, and what is unknown
+/// where the kernel lacks it. The table [`MEMBERS`] and the programs' globals are made of it.
+#[macro_export]
+macro_rules! members {
+    ($with:ident) => {
+        $with! {
+            SOCK_COMMON "sock" "__sk_common" EVERYTHING;
+            REQUEST_COMMON "request_sock" "__req_common" "which SYN-ACKs are retransmitted";
+            COMMON_FAMILY "sock_common" "skc_family" EVERYTHING;
+            COMMON_STATE "sock_common" "skc_state" EVERYTHING;
+            COMMON_NUM "sock_common" "skc_num" EVERYTHING;
+            COMMON_DPORT "sock_common" "skc_dport" EVERYTHING;
+            COMMON_DADDR "sock_common" "skc_daddr" EVERYTHING;
+            COMMON_RCV_SADDR "sock_common" "skc_rcv_saddr" EVERYTHING;
+            COMMON_V6_DADDR "sock_common" "skc_v6_daddr" EVERYTHING;
+            COMMON_V6_RCV_SADDR "sock_common" "skc_v6_rcv_saddr" EVERYTHING;
+            COMMON_NET "sock_common" "skc_net.net" "the network namespace of each end";
+            NET_INUM "net" "ns.inum" "the network namespace of each end";
+            SOCK_ERROR "sock" "sk_err" "why a connection failed, where only its socket shows it";
+            SOCK_ACCEPT_QUEUE "sock" "sk_ack_backlog" "how full the accept queue was";
+            SOCK_ACCEPT_QUEUE_LIMIT "sock" "sk_max_ack_backlog" "how full the accept queue was";
+            TASK_PID "task_struct" "pid" CHILDREN;
+            TASK_TGID "task_struct" "tgid" CHILDREN;
+            TASK_GROUP_LEADER "task_struct" "group_leader" "the names of processes";
+            TASK_COMM "task_struct" "comm" "the names of processes";
+            TCP_SPORT "tcp_sock" "inet_conn.icsk_inet.inet_sport" "the local port of a closed socket";
+            TCP_BYTES_SENT "tcp_sock" "bytes_sent" "how many bytes were sent";
+            TCP_BYTES_RETRANS "tcp_sock" "bytes_retrans" "how many bytes were retransmitted";
+            TCP_BYTES_ACKED "tcp_sock" "bytes_acked" "how many bytes were acknowledged";
+            TCP_BYTES_RECEIVED "tcp_sock" "bytes_received" "how many bytes were received";
+            TCP_SEGS_OUT "tcp_sock" "segs_out" "how many segments were sent";
+            TCP_SEGS_IN "tcp_sock" "segs_in" "how many segments were received";
+            TCP_DATA_SEGS_OUT "tcp_sock" "data_segs_out" "how many segments were sent";
+            TCP_DATA_SEGS_IN "tcp_sock" "data_segs_in" "how many segments were received";
+            TCP_TOTAL_RETRANS "tcp_sock" "total_retrans" "how many segments were retransmitted";
+            TCP_SRTT "tcp_sock" "srtt_us" "the RTT";
+            TCP_MIN_RTT "tcp_sock" "rtt_min.s.v" "the smallest RTT";
+            TCP_SND_CWND "tcp_sock" "snd_cwnd" "the congestion window";
+            TCP_MSS_CACHE "tcp_sock" "mss_cache" "the MSS, where the handshake was not seen";
+            TCP_SND_UNA "tcp_sock" "snd_una" "what was acknowledged when a segment was retransmitted";
+            TCP_MSS_CLAMP "tcp_sock" "rx_opt.mss_clamp" "the MSS, where the handshake was not seen";
+            TCP_TSTAMP_OK "tcp_sock" "rx_opt.tstamp_ok" OPTIONS;
+            TCP_SACK_OK "tcp_sock" "rx_opt.sack_ok" OPTIONS;
+            TCP_WSCALE_OK "tcp_sock" "rx_opt.wscale_ok" OPTIONS;
+            TCP_SND_WSCALE "tcp_sock" "rx_opt.snd_wscale" OPTIONS;
+            TCP_RCV_WSCALE "tcp_sock" "rx_opt.rcv_wscale" OPTIONS;
+            SKB_CB "sk_buff" "cb" "which segments are retransmitted";
+            CB_SEQ "tcp_skb_cb" "seq" "which segments are retransmitted";
+            CB_END_SEQ "tcp_skb_cb" "end_seq" "which segments are retransmitted";
+        }
+    };
 }
 
-/// Every member that the programs read.
-pub const MEMBERS: &[Member] = &[
-    member("SOCK_COMMON", "sock", "__sk_common"),
-    member("REQUEST_COMMON", "request_sock", "__req_common"),
-    member("COMMON_FAMILY", "sock_common", "skc_family"),
-    member("COMMON_STATE", "sock_common", "skc_state"),
-    member("SOCK_ERROR", "sock", "sk_err"),
-    member("COMMON_NUM", "sock_common", "skc_num"),
-    member("COMMON_DPORT", "sock_common", "skc_dport"),
-    member("COMMON_DADDR", "sock_common", "skc_daddr"),
-    member("COMMON_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
-    member("COMMON_V6_DADDR", "sock_common", "skc_v6_daddr"),
-    member("COMMON_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
-    member("COMMON_NET", "sock_common", "skc_net.net"),
-    member("NET_INUM", "net", "ns.inum"),
-    member("SOCK_ACCEPT_QUEUE", "sock", "sk_ack_backlog"),
-    member("SOCK_ACCEPT_QUEUE_LIMIT", "sock", "sk_max_ack_backlog"),
-    member("TASK_PID", "task_struct", "pid"),
-    member("TASK_TGID", "task_struct", "tgid"),
-    member("TASK_GROUP_LEADER", "task_struct", "group_leader"),
-    member("TASK_COMM", "task_struct", "comm"),
-    member("TCP_SPORT", "tcp_sock", "inet_conn.icsk_inet.inet_sport"),
-    member("TCP_BYTES_SENT", "tcp_sock", "bytes_sent"),
-    member("TCP_BYTES_RETRANS", "tcp_sock", "bytes_retrans"),
-    member("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
-    member("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
-    member("TCP_SEGS_OUT", "tcp_sock", "segs_out"),
-    member("TCP_SEGS_IN", "tcp_sock", "segs_in"),
-    member("TCP_DATA_SEGS_OUT", "tcp_sock", "data_segs_out"),
-    member("TCP_DATA_SEGS_IN", "tcp_sock", "data_segs_in"),
-    member("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
-    member("TCP_SRTT", "tcp_sock", "srtt_us"),
-    member("TCP_MIN_RTT", "tcp_sock", "rtt_min.s.v"),
-    member("TCP_SND_CWND", "tcp_sock", "snd_cwnd"),
-    member("TCP_MSS_CACHE", "tcp_sock", "mss_cache"),
-    member("TCP_SND_UNA", "tcp_sock", "snd_una"),
-    member("TCP_MSS_CLAMP", "tcp_sock", "rx_opt.mss_clamp"),
-    member("TCP_TSTAMP_OK", "tcp_sock", "rx_opt.tstamp_ok"),
-    member("TCP_SACK_OK", "tcp_sock", "rx_opt.sack_ok"),
-    member("TCP_WSCALE_OK", "tcp_sock", "rx_opt.wscale_ok"),
-    member("TCP_SND_WSCALE", "tcp_sock", "rx_opt.snd_wscale"),
-    member("TCP_RCV_WSCALE", "tcp_sock", "rx_opt.rcv_wscale"),
-    member("SKB_CB", "sk_buff", "cb"),
-    member("CB_SEQ", "tcp_skb_cb", "seq"),
-    member("CB_END_SEQ", "tcp_skb_cb", "end_seq"),
-];
+/// Addresses, ports and states, which every kernel has.
+const EVERYTHING: &str = "most of what the tracer reports";
+const CHILDREN: &str = "which connections belong to children of a traced process";
+const OPTIONS: &str = "TCP options, where the handshake was not seen";
+
+macro_rules! table {
+    ($($global:ident $of:literal $path:literal $loses:expr;)*) => {
+        /// Every member that the programs read.
+        pub const MEMBERS: &[Member] = &[
+            $(Member { global: stringify!($global), of: $of, path: $path, loses: $loses },)*
+        ];
+    };
+}
+
+members!(table);
 
 /// A member's place in its struct, packed into the `u32` that the global holds: the byte offset,
 /// and for a bit-field the shift and mask within the byte at that offset.

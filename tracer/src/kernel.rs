@@ -1,6 +1,6 @@
 //! Everything that touches the kernel: struct layouts from its BTF, loading and attaching the
-//! programs, the filter's maps, the ring buffer and the loss counters. No interpretation of what
-//! the records say.
+//! programs, the filter's maps, the ring buffer and the loss counters. It does not interpret the
+//! records.
 
 mod attach;
 mod attach_error;
@@ -19,4 +19,5 @@ pub use attach_error::AttachError;
 pub use filter::Filter;
 pub use inventory::{Inventory, inventory};
 pub use loss::Lost;
+pub use missing::Missing;
 pub use probe::Probe;

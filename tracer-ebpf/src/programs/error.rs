@@ -11,7 +11,7 @@ use crate::{
 
 /// One record per error that a traced socket has to report: the process may have read, and so
 /// cleared, it when the state changes.
-#[btf_tracepoint(function = "inet_sk_error_report")]
+#[btf_tracepoint]
 pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0)
         && filter::remembered(socket.sock()).is_some()

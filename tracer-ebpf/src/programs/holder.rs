@@ -25,21 +25,21 @@ use crate::{
 const ALLOW: i32 = 1;
 
 /// One record when a process reads from a traced socket that another acted on last.
-#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+#[btf_tracepoint]
 pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, READ);
     0
 }
 
 /// The same of a process that sends: a server may speak first.
-#[btf_tracepoint(function = "sock_send_length")]
+#[btf_tracepoint]
 pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, SEND);
     0
 }
 
 /// The same before Linux 6.3: `tcp_sendmsg` (`(struct sock *sk, struct msghdr *msg, size_t size)`).
-#[fentry(function = "tcp_sendmsg")]
+#[fentry]
 pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
     observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
     0
@@ -47,7 +47,7 @@ pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
 
 /// Likewise of `sendfile` and `splice`: `tcp_sendpage` (`(struct sock *sk, struct page *page, int
 /// offset, size_t size, int flags)`, until Linux 6.4).
-#[fentry(function = "tcp_sendpage")]
+#[fentry]
 pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
     observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
     0

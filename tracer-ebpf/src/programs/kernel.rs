@@ -1,5 +1,5 @@
-//! Kernel structs by the places of their members, which the loader resolved from BTF: each global
-//! here bears the name of an entry in [`tracer_ebpf::member::MEMBERS`].
+//! Kernel structs by the places of their members. The loader finds the places in the kernel's BTF
+//! and writes them into a global per entry of [`tracer_ebpf::members!`].
 
 use core::{
     ffi::c_void,
@@ -9,25 +9,14 @@ use core::{
 use aya_ebpf::Global;
 use tracer_ebpf::member::Place;
 
-macro_rules! places {
-    ($($name:ident)*) => {
+macro_rules! globals {
+    ($($name:ident $of:literal $path:literal $loses:expr;)*) => {
         $(#[unsafe(no_mangle)]
         pub(crate) static $name: Global<u32> = Global::new(Place::ABSENT.to_bits());)*
     };
 }
 
-places! {
-    SOCK_COMMON REQUEST_COMMON
-    COMMON_FAMILY COMMON_STATE COMMON_NUM COMMON_DPORT COMMON_DADDR COMMON_RCV_SADDR
-    COMMON_V6_DADDR COMMON_V6_RCV_SADDR COMMON_NET
-    SOCK_ERROR SOCK_ACCEPT_QUEUE SOCK_ACCEPT_QUEUE_LIMIT NET_INUM
-    TASK_PID TASK_TGID TASK_GROUP_LEADER TASK_COMM
-    TCP_SPORT TCP_BYTES_SENT TCP_BYTES_RETRANS TCP_BYTES_ACKED TCP_BYTES_RECEIVED TCP_SEGS_OUT
-    TCP_SEGS_IN TCP_DATA_SEGS_OUT TCP_DATA_SEGS_IN TCP_TOTAL_RETRANS TCP_SRTT TCP_MIN_RTT
-    TCP_SND_CWND TCP_MSS_CACHE TCP_SND_UNA TCP_MSS_CLAMP TCP_TSTAMP_OK TCP_SACK_OK TCP_WSCALE_OK
-    TCP_SND_WSCALE TCP_RCV_WSCALE
-    SKB_CB CB_SEQ CB_END_SEQ
-}
+tracer_ebpf::members!(globals);
 
 /// A pointer to a kernel struct whose type the verifier knows from BTF: loads through it are
 /// checked against the struct, and a fault reads as zero.

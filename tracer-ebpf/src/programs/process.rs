@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A child of a wanted process is wanted, where the process's descendants are.
-#[btf_tracepoint(function = "sched_process_fork")]
+#[btf_tracepoint]
 pub(crate) fn tracer_fork(ctx: BtfTracePointContext) -> i32 {
     let parent: u32 = task(&ctx, 0).load(&TASK_TGID);
     let child: u32 = task(&ctx, 1).load(&TASK_TGID);
@@ -25,7 +25,7 @@ pub(crate) fn tracer_fork(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// The process is gone with its first thread, which the kernel keeps until the last has ended.
-#[btf_tracepoint(function = "sched_process_free")]
+#[btf_tracepoint]
 pub(crate) fn tracer_exit(ctx: BtfTracePointContext) -> i32 {
     let pid: u32 = task(&ctx, 0).load(&TASK_PID);
     if pid == task(&ctx, 0).load::<u32>(&TASK_TGID) {

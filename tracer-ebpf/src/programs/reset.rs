@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// One record per RST that a traced socket sends.
-#[btf_tracepoint(function = "tcp_send_reset")]
+#[btf_tracepoint]
 pub(crate) fn tracer_rst_sent(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, RESET_SENT);
     0
 }
 
 /// One record per RST that a traced socket receives.
-#[btf_tracepoint(function = "tcp_receive_reset")]
+#[btf_tracepoint]
 pub(crate) fn tracer_rst_recv(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, RESET_RECEIVED);
     0

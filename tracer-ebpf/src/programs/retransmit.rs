@@ -24,7 +24,7 @@ static RETRANSMIT_HAS_ERROR: Global<u8> = Global::new(0);
 const ENOBUFS: u32 = 105;
 
 /// One record per segment that a traced socket retransmits, or tries to.
-#[btf_tracepoint(function = "tcp_retransmit_skb")]
+#[btf_tracepoint]
 pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0) {
         observe_segment(&ctx, socket);
@@ -33,7 +33,7 @@ pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// One record per SYN-ACK that a listener retransmits for a wanted connection.
-#[btf_tracepoint(function = "tcp_retransmit_synack")]
+#[btf_tracepoint]
 pub(crate) fn tracer_synack(ctx: BtfTracePointContext) -> i32 {
     if let Some(listener) = Socket::from_argument(&ctx, 0) {
         observe_syn_ack(&ctx, listener);

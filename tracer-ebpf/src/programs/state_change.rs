@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// One record per change of state of a traced connection.
-#[btf_tracepoint(function = "inet_sock_set_state")]
+#[btf_tracepoint]
 pub(crate) fn tracer_state(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx);
     0

@@ -1,4 +1,4 @@
-//! The kernel, its type information, and what this process may do.
+//! The kernel, its type information, and the permissions of this process.
 
 use std::{fs, io::ErrorKind};
 
@@ -10,16 +10,16 @@ use rustix::{
 
 use super::Finding;
 use crate::{
-    kernel::{Inventory, cgroups::cgroup2_root, inventory},
+    kernel::{Inventory, Missing, cgroups::cgroup2_root, inventory},
     privileges,
 };
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
-/// What the programs and their maps take, generously.
+/// More than the programs and their maps take.
 const LOCKED_BYTES: u64 = 64 << 20;
 
 pub(super) fn examine() -> Vec<Finding> {
-    let mut findings = vec![kernel(), capabilities(), others()];
+    let mut findings = vec![kernel(), capabilities(), other_users()];
     findings.extend(type_information());
     findings.extend([cgroup(), ring_buffer(), lockdown(), locked_memory()]);
     findings
@@ -40,30 +40,33 @@ fn kernel() -> Finding {
 }
 
 fn capabilities() -> Finding {
-    const WHAT: &str = "capabilities";
+    const CHECK: &str = "capabilities";
     match &*privileges::lacking() {
-        [] => Finding::ok(WHAT, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or as good"),
+        [] => Finding::ok(
+            CHECK,
+            "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or equivalent",
+        ),
         lacking => Finding::missing(
-            WHAT,
+            CHECK,
             format!(
-                "{}: run the tracer as root (sudo), or give them to it with setcap",
+                "{}: run the tracer as root (sudo), or grant them with setcap",
                 lacking.join(", ")
             ),
         ),
     }
 }
 
-fn others() -> Finding {
-    const WHAT: &str = "others' sockets";
+fn other_users() -> Finding {
+    const CHECK: &str = "others' sockets";
     match &*privileges::lacking_for_others() {
         [] => Finding::ok(
-            WHAT,
-            "processes and network namespaces of others may be looked into",
+            CHECK,
+            "processes and network namespaces of other users can be read",
         ),
         lacking => Finding::degraded(
-            WHAT,
+            CHECK,
             format!(
-                "{} would be needed: of connections that are open when the tracer begins, some may be missing, or whose they are",
+                "without {}, connections opened before the tracer may be missing or have no owner",
                 lacking.join(", ")
             ),
         ),
@@ -71,93 +74,96 @@ fn others() -> Finding {
 }
 
 fn type_information() -> Vec<Finding> {
-    const WHAT: &str = "BTF";
+    const CHECK: &str = "BTF";
     let Inventory {
         tracepoints,
         members,
-        lacking,
+        missing,
     } = match inventory() {
         Ok(found) => found,
-        Err(error) => return vec![Finding::missing(WHAT, error.to_string())],
+        Err(error) => return vec![Finding::missing(CHECK, error.to_string())],
     };
     let mut findings = vec![Finding::ok(
-        WHAT,
-        format!("{members} struct members found that the programs read"),
+        CHECK,
+        format!("found {members} struct members that the programs read"),
     )];
-    for part in lacking {
-        let text = format!("no {}; unknown stays: {}", part.what, part.lost);
-        findings.push(Finding::degraded("type information", text));
+    for part in missing {
+        findings.push(Finding::degraded("type information", without(&part)));
     }
-    for (name, lost) in tracepoints {
-        findings.push(match lost {
-            None => Finding::ok("tracepoint", name),
-            Some(lost) => {
-                Finding::degraded("tracepoint", format!("no {name}; unknown stays: {lost}"))
-            }
+    for (hook, exists) in tracepoints {
+        findings.push(if exists {
+            Finding::ok("tracepoint", hook.tracepoint().unwrap_or_default())
+        } else {
+            let text = format!("{} (Linux {})", without(&Missing::Hook(hook)), hook.since);
+            Finding::degraded("tracepoint", text)
         });
     }
     findings
 }
 
+pub(super) fn without(part: &Missing) -> String {
+    format!("no {}, so {} will be unknown", part.what(), part.loses())
+}
+
 fn cgroup() -> Finding {
-    const WHAT: &str = "cgroup v2";
+    const CHECK: &str = "cgroup v2";
     match cgroup2_root() {
-        Ok(Some(root)) => Finding::ok(WHAT, format!("mounted at {}", root.display())),
+        Ok(Some(root)) => Finding::ok(CHECK, format!("mounted at {}", root.display())),
         Ok(None) => Finding::degraded(
-            WHAT,
-            "not mounted: no segments, no TLS, no HTTP; `mount -t cgroup2 none DIRECTORY` mounts it",
+            CHECK,
+            "not mounted, so segments, TLS and HTTP are not seen; `mount -t cgroup2 none DIRECTORY` mounts it",
         ),
-        Err(error) => Finding::degraded(WHAT, format!("not found: {error:#}")),
+        Err(error) => Finding::degraded(CHECK, format!("not found: {error:#}")),
     }
 }
 
 fn ring_buffer() -> Finding {
-    const WHAT: &str = "ring buffer";
+    const CHECK: &str = "ring buffer";
     if privileges::lacking().contains(&"CAP_BPF") {
-        return Finding::degraded(WHAT, "cannot be asked for without CAP_BPF");
+        return Finding::degraded(CHECK, "cannot be checked without CAP_BPF");
     }
     match is_map_supported(MapType::RingBuf) {
-        Ok(true) => Finding::ok(WHAT, "BPF_MAP_TYPE_RINGBUF"),
+        Ok(true) => Finding::ok(CHECK, "BPF_MAP_TYPE_RINGBUF"),
         Ok(false) => Finding::missing(
-            WHAT,
-            "this kernel has none: the tracer needs Linux 5.8 or later",
+            CHECK,
+            "this kernel has none; the tracer needs Linux 5.8 or later",
         ),
-        Err(error) => Finding::degraded(WHAT, format!("cannot be asked for: {error}")),
+        Err(error) => Finding::degraded(CHECK, format!("cannot be checked: {error}")),
     }
 }
 
 /// `none [integrity] confidentiality`: the one in brackets.
 fn lockdown() -> Finding {
-    const WHAT: &str = "lockdown";
+    const CHECK: &str = "lockdown";
     match fs::read_to_string(LOCKDOWN) {
         Ok(text) if text.contains("[confidentiality]") => Finding::missing(
-            WHAT,
-            "confidentiality: the kernel lets no program read its memory; boot without lockdown=confidentiality",
+            CHECK,
+            "confidentiality: the kernel lets no eBPF program read its memory; boot without lockdown=confidentiality",
         ),
-        Ok(text) => Finding::ok(WHAT, text.trim()),
+        Ok(text) => Finding::ok(CHECK, text.trim()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Finding::ok(WHAT, format!("none to be seen (no {LOCKDOWN})"))
+            Finding::ok(CHECK, format!("none (no {LOCKDOWN})"))
         }
-        Err(error) => Finding::degraded(WHAT, format!("{LOCKDOWN} cannot be read: {error}")),
+        Err(error) => Finding::degraded(CHECK, format!("{LOCKDOWN} cannot be read: {error}")),
     }
 }
 
 fn locked_memory() -> Finding {
-    const WHAT: &str = "locked memory";
+    const CHECK: &str = "locked memory";
     let limit = getrlimit(Resource::Memlock).current;
     let shown = limit.map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
     let is_counted = privileges::kernel_version().is_none_or(|version| version < (5, 11));
     match limit {
         Some(bytes) if is_counted && bytes < LOCKED_BYTES => Finding::missing(
-            WHAT,
+            CHECK,
             format!(
-                "{shown}, which eBPF maps count against before Linux 5.11: `ulimit -l unlimited`"
+                "{shown}, which limits eBPF maps before Linux 5.11: raise it with `ulimit -l unlimited`"
             ),
         ),
-        _ if is_counted => Finding::ok(WHAT, shown),
+        _ if is_counted => Finding::ok(CHECK, shown),
         _ => Finding::ok(
-            WHAT,
-            format!("{shown}, which eBPF maps do not count against from Linux 5.11 on"),
+            CHECK,
+            format!("{shown}, which does not limit eBPF maps since Linux 5.11"),
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! Traces a connection of its own on loopback, and holds what the tracer decoded against what the
-//! kernel prints and against what sock_diag says of the same sockets.
+//! Traces a connection of its own on loopback, and compares what the tracer decodes with the kernel's
+//! printed trace and with sock_diag's answer about the same sockets.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,7 @@ use upload_protocol::State;
 
 use super::{
     Finding,
+    machine::without,
     printed::{Change, Printed},
 };
 use crate::{
@@ -22,13 +23,13 @@ use crate::{
         event::{Event, EventKind},
         input::OpenSocket,
     },
-    kernel::{Filter, Probe, sockets},
+    kernel::{Filter, Missing, Probe, sockets},
 };
 
-/// More than such a connection makes.
+/// More than the records of one connection.
 const RING_BYTES: u32 = 1 << 20;
-/// The last segments may be under way for a moment.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For the last segments to arrive.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST: [u8; 1000] = [b'?'; 1000];
 const RESPONSE: [u8; 500] = [b'!'; 500];
 
@@ -39,29 +40,23 @@ pub(super) fn examine() -> Vec<Finding> {
         Err(error) => {
             return vec![Finding::missing(
                 PROGRAMS,
-                format!("not tried: no connection on loopback ({error})"),
+                format!("not checked: cannot listen on loopback ({error})"),
             )];
         }
     };
     let mut findings = Vec::new();
-    let tried = attach(&listener).and_then(|(port, mut probe)| {
-        let refused = probe.missing().iter();
-        findings.extend(
-            refused
-                .filter(|part| part.what.starts_with("eBPF"))
-                .map(|part| {
-                    let text = format!("no {}; unknown stays: {}", part.what, part.lost);
-                    Finding::degraded(PROGRAMS, text)
-                }),
-        );
+    let checked = attach(&listener).and_then(|(port, mut probe)| {
+        let missing = probe.missing().iter();
+        let refused = missing.filter(|part| matches!(part, Missing::Program { .. }));
+        findings.extend(refused.map(|part| Finding::degraded(PROGRAMS, without(part))));
         findings.push(Finding::ok(PROGRAMS, "loaded and attached"));
         let printed = Printed::begin(port);
-        let seen = see(&listener, &mut probe)?;
-        findings.push(against_printed(&seen, printed));
-        findings.push(against_sock_diag(&seen));
+        let traced = trace(&listener, &mut probe)?;
+        findings.push(compare_with_printed(&traced, printed));
+        findings.push(compare_with_sock_diag(&traced));
         Ok(())
     });
-    if let Err(error) = tried {
+    if let Err(error) = checked {
         findings.push(Finding::missing(PROGRAMS, format!("{error:#}")));
     }
     findings
@@ -76,23 +71,23 @@ fn attach(listener: &TcpListener) -> Result<(u16, Probe)> {
     Ok((port, Probe::attach(&filter, RING_BYTES, true, false)?))
 }
 
-/// What the tracer decoded of the connection, and what sock_diag said while it was open.
-struct Seen {
+/// The connection as the tracer decoded it, and as sock_diag had it while it was open.
+struct Traced {
     records: Vec<Box<[u8]>>,
     client: u64,
     server: u64,
     open: Result<Vec<OpenSocket>>,
 }
 
-/// A request, a response, and both ends closed.
-fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
+/// Sends a request and a response, and closes both ends.
+fn trace(listener: &TcpListener, probe: &mut Probe) -> Result<Traced> {
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
     client.write_all(&REQUEST)?;
     server.read_exact(&mut [0; REQUEST.len()])?;
     server.write_all(&RESPONSE)?;
     client.read_exact(&mut [0; RESPONSE.len()])?;
-    let mut seen = Seen {
+    let mut traced = Traced {
         records: Vec::new(),
         client: socket_cookie(&client)?,
         server: socket_cookie(&server)?,
@@ -101,29 +96,29 @@ fn see(listener: &TcpListener, probe: &mut Probe) -> Result<Seen> {
     drop(client);
     server.read_to_end(&mut Vec::new())?;
     drop(server);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut malformed = Ok(());
         probe.drain(|record| match Event::decode(record) {
-            Ok(_) => seen.records.push(record.into()),
+            Ok(_) => traced.records.push(record.into()),
             Err(error) => malformed = Err(error),
         });
-        malformed.context("a record of the tracer's own programs")?;
-        if [seen.client, seen.server]
+        malformed.context("decoding a record")?;
+        if [traced.client, traced.server]
             .iter()
-            .all(|end| seen.closed(*end))
+            .all(|end| traced.closed(*end))
         {
-            return Ok(seen);
+            return Ok(traced);
         }
         if Instant::now() > deadline {
-            bail!("a connection on loopback was not seen to its end");
+            bail!("the tracer did not see the end of a connection on loopback");
         }
-        // The ring wakes nobody for so few records.
+        // So few records do not wake the reader of the ring.
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-impl Seen {
+impl Traced {
     fn events(&self) -> impl Iterator<Item = Event<'_>> {
         let decoded = self.records.iter().map(|record| Event::decode(record));
         decoded.filter_map(Result::ok)
@@ -142,7 +137,7 @@ impl Seen {
         })
     }
 
-    /// The changes of state, as the kernel would print them.
+    /// The changes of state, in the form in which the kernel prints them.
     fn changes(&self) -> Vec<Change> {
         let changes = self.events().filter_map(|event| {
             let EventKind::State { old, new, .. } = event.what else {
@@ -169,44 +164,47 @@ impl Seen {
     }
 }
 
-fn against_printed(seen: &Seen, printed: Result<Printed>) -> Finding {
-    const WHAT: &str = "printed trace";
+fn compare_with_printed(traced: &Traced, printed: Result<Printed>) -> Finding {
+    const CHECK: &str = "printed trace";
     let printed = match printed.and_then(|printed| printed.read()) {
         Ok(printed) => printed,
         Err(error) => {
             return Finding::degraded(
-                WHAT,
-                format!("not compared, which takes root with CAP_SYS_ADMIN and tracefs: {error:#}"),
+                CHECK,
+                format!("not compared, which needs CAP_SYS_ADMIN and tracefs: {error:#}"),
             );
         }
     };
-    match compare(seen.changes(), printed) {
+    match compare(traced.changes(), printed) {
         Ok((changes, apart_us)) => Finding::ok(
-            WHAT,
+            CHECK,
             format!(
-                "{changes} changes of state as the kernel prints them, at most {apart_us} µs apart; {} segments",
-                seen.segments()
+                "{changes} changes of state, the same as in the kernel's printed trace, at most {apart_us} µs apart; {} segments",
+                traced.segments()
             ),
         ),
-        Err(error) => Finding::missing(WHAT, format!("the tracer is not to be trusted: {error:#}")),
+        Err(error) => Finding::missing(
+            CHECK,
+            format!("the tracer's output is wrong on this machine: {error:#}"),
+        ),
     }
 }
 
-/// How many there are, and how far apart the times of the same change are at most.
+/// How many changes there are, and the largest difference between the two times of one.
 fn compare(decoded: Vec<Change>, printed: Vec<Change>) -> Result<(usize, u64)> {
     let [decoded, printed] = [decoded, printed].map(by_words);
     ensure!(!printed.is_empty(), "the kernel prints no change of state");
     if let Some(words) = printed.keys().find(|words| !decoded.contains_key(*words)) {
-        bail!("the kernel prints `{words}`, which it did not see");
+        bail!("the kernel prints `{words}`, which the tracer missed");
     }
     let mut apart_us = 0;
     for (words, decoded_us) in &decoded {
         let Some(printed_us) = printed.get(words) else {
-            bail!("it saw `{words}`, which the kernel does not print");
+            bail!("the tracer reports `{words}`, which the kernel does not print");
         };
         ensure!(
             decoded_us.len() == printed_us.len(),
-            "`{words}` came {} times for it and {} times for the kernel",
+            "the tracer reports `{words}` {} times, the kernel prints it {} times",
             decoded_us.len(),
             printed_us.len()
         );
@@ -218,7 +216,7 @@ fn compare(decoded: Vec<Change>, printed: Vec<Change>) -> Result<(usize, u64)> {
     Ok((printed.values().map(Vec::len).sum(), apart_us))
 }
 
-/// Without the begin of an accepted socket: before Linux 6.15 the kernel prints it with no peer yet.
+/// Leaves out LISTEN→SYN_RECV: before Linux 6.15 the kernel prints it before the peer is set.
 fn by_words(changes: Vec<Change>) -> BTreeMap<String, Vec<u64>> {
     let mut by_words: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for Change { words, at_us } in changes {
@@ -229,33 +227,36 @@ fn by_words(changes: Vec<Change>) -> BTreeMap<String, Vec<u64>> {
     by_words
 }
 
-fn against_sock_diag(seen: &Seen) -> Finding {
-    const WHAT: &str = "sock_diag";
-    let open = match &seen.open {
+fn compare_with_sock_diag(traced: &Traced) -> Finding {
+    const CHECK: &str = "sock_diag";
+    let open = match &traced.open {
         Ok(open) => open,
-        Err(error) => return Finding::degraded(WHAT, format!("not compared: {error:#}")),
+        Err(error) => return Finding::degraded(CHECK, format!("not compared: {error:#}")),
     };
     let ends = [
-        ("client", seen.client, RESPONSE.len()),
-        ("server", seen.server, REQUEST.len()),
+        ("client", traced.client, RESPONSE.len()),
+        ("server", traced.server, REQUEST.len()),
     ];
     let compared = ends
         .into_iter()
-        .try_for_each(|(end, cookie, received)| same(seen, open, cookie, received).context(end));
+        .try_for_each(|(end, cookie, received)| same(traced, open, cookie, received).context(end));
     match compared {
         Ok(()) => Finding::ok(
-            WHAT,
-            "both ends' cookies, addresses and bytes received are those that `ss -tie` shows",
+            CHECK,
+            "cookies, addresses and received bytes of both ends are the same as in `ss -tie`",
         ),
-        Err(error) => Finding::missing(WHAT, format!("the tracer is not to be trusted: {error:#}")),
+        Err(error) => Finding::missing(
+            CHECK,
+            format!("the tracer's output is wrong on this machine: {error:#}"),
+        ),
     }
 }
 
-/// The socket while it was open, against what the tracer decoded when it began to close.
-fn same(seen: &Seen, open: &[OpenSocket], cookie: u64, received: usize) -> Result<()> {
+/// Compares the open socket with what the tracer decoded when it began to close.
+fn same(traced: &Traced, open: &[OpenSocket], cookie: u64, received: usize) -> Result<()> {
     let open = open.iter().find(|socket| socket.cookie == cookie);
-    let open = open.context("sock_diag does not have it")?;
-    let closing = seen.events().find_map(|event| match event.what {
+    let open = open.context("sock_diag does not show it")?;
+    let closing = traced.events().find_map(|event| match event.what {
         EventKind::State {
             old: State::Established,
             new,
@@ -264,19 +265,19 @@ fn same(seen: &Seen, open: &[OpenSocket], cookie: u64, received: usize) -> Resul
         } if event.cookie == cookie => Some((event.addresses?, new, counters)),
         _ => None,
     });
-    let (addresses, new, counters) = closing.context("its end was not seen")?;
+    let (addresses, new, counters) = closing.context("the tracer did not see it close")?;
     ensure!(
         (addresses.local, addresses.remote) == (open.addresses.local, open.addresses.remote),
-        "{addresses:?} is {:?} for sock_diag",
+        "the tracer has {addresses:?}, sock_diag {:?}",
         open.addresses
     );
-    // The FIN that makes it wait for its own process to close counts one.
+    // On the way to CLOSE_WAIT a FIN was received, which counts one.
     let fin = u64::from(new == State::CloseWait);
     let decoded = counters.bytes_received.saturating_sub(fin);
     let counted = [decoded, open.counters.bytes_received];
     ensure!(
         counted == [received as u64; 2],
-        "{} bytes received, {} for sock_diag, of {received}",
+        "the tracer has {} bytes received, sock_diag {}, of {received} sent",
         counted[0],
         counted[1]
     );
@@ -303,14 +304,18 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_named() {
+    fn differences_are_named() {
         let check = |decoded, printed, expected: &str| {
             let error = compare(changes(decoded), changes(printed)).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         };
         check(&[("a", 1)], &[], "prints no change");
-        check(&[], &[("a", 1)], "prints `a`, which it did not see");
-        check(&[("a", 1), ("b", 1)], &[("a", 1)], "saw `b`");
-        check(&[("a", 1), ("a", 2)], &[("a", 1)], "2 times for it and 1");
+        check(&[], &[("a", 1)], "prints `a`, which the tracer missed");
+        check(&[("a", 1), ("b", 1)], &[("a", 1)], "reports `b`");
+        check(
+            &[("a", 1), ("a", 2)],
+            &[("a", 1)],
+            "2 times, the kernel prints it 1 times",
+        );
     }
 }

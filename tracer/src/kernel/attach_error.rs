@@ -1,74 +1,55 @@
-//! Why attaching failed, in one sentence that says what to do.
+//! Why attaching failed, in one sentence with what to do about it.
 
 use aya::programs::ProgramError;
+use tracer_ebpf::hook::Hook;
 use tracing::debug;
 
 use crate::privileges::lacking;
 
-/// What the kernel answers who may not; the verifier's refusals are EACCES and EINVAL.
+/// The kernel's answer without permission. The verifier rejects with EACCES or EINVAL.
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 
-/// Why the programs could not be attached; each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// No BTF.
     #[error(
         "this kernel has no type information at {path}: the tracer needs one built with CONFIG_DEBUG_INFO_BTF=y (most distributions' kernels since 5.10 are)"
     )]
-    NoBtf {
-        /// Where it was looked for.
-        path: &'static str,
-    },
-    /// The BTF is there and cannot be read or understood.
+    NoBtf { path: &'static str },
     #[error("the kernel's type information at {path} cannot be read: {reason}")]
-    BadBtf {
-        /// Where it was looked for.
-        path: &'static str,
-        /// What the parser said.
-        reason: String,
-    },
-    /// Neither root nor all of the capabilities.
+    BadBtf { path: &'static str, reason: String },
     #[error(
-        "loading eBPF programs was not permitted, for want of {lacking}: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+        "the kernel does not permit loading eBPF programs without {lacking}: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
     )]
-    Lacks {
-        /// The names of those that are not there.
-        lacking: String,
-    },
-    /// The capabilities are there, and do not suffice.
+    Lacks { lacking: String },
+    /// The capabilities are there, and are not enough.
     #[error(
-        "loading eBPF programs was not permitted, although the tracer has the capabilities for it: they do not count within a user namespace (a rootless container), and lockdown or a security module may forbid it; run the tracer on the host, as root"
+        "the kernel does not permit loading eBPF programs, although the tracer has the capabilities: in a user namespace (a rootless container) they have no effect, and lockdown or a security module may forbid it; run the tracer on the host, as root"
     )]
     NotPermitted,
-    /// The tracepoint that everything rests on is missing.
+    /// The tracepoint that everything needs is missing.
     #[error(
-        "this kernel (Linux {release}) has no tracepoint {tracepoint}, which the tracer rests on; it is there from Linux 4.16"
+        "this kernel (Linux {release}) has no tracepoint {}, which the tracer needs: Linux {} and later have it",
+        hook.tracepoint().unwrap_or_default(),
+        hook.since
     )]
     NoTracepoint {
-        /// The tracepoint.
-        tracepoint: &'static str,
-        /// `uname -r`.
+        hook: &'static Hook,
         release: String,
     },
-    /// The kernel refused a program for another reason.
     #[error(
         "Linux {release} refused the eBPF program {program}: {reason}; `-v` shows the verifier's log"
     )]
     Refused {
-        /// The program's name.
         program: &'static str,
-        /// `uname -r`.
         release: String,
-        /// The kernel's words.
         reason: String,
     },
-    /// Anything else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
 impl AttachError {
-    /// What the kernel means by EPERM.
+    /// The reason behind EPERM.
     pub(super) fn not_permitted() -> Self {
         match &*lacking() {
             [] => Self::NotPermitted,

@@ -1,42 +1,43 @@
 //! What this kernel has of what the programs use, from its type information alone: no capability is
 //! needed to read that.
 
-use super::{AttachError, attach::GROUND, btf, layout::Layout, missing::tracepoints};
-use crate::core::input::Missing;
+use tracer_ebpf::hook::{HOOKS, Hook, Need};
 
-/// See the module.
+use super::{AttachError, Missing, attach_error::release, btf, layout::Layout};
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
-    /// Each tracepoint, and where it is not there what stays unknown.
-    pub tracepoints: Vec<(&'static str, Option<String>)>,
-    /// How many struct members are there.
+    /// Each hook at a tracepoint, and whether this kernel has it.
+    pub tracepoints: Vec<(&'static Hook, bool)>,
+    /// How many struct members were found.
     pub members: usize,
-    /// The members that are not, and arguments of tracepoints.
-    pub lacking: Vec<Missing>,
+    /// Members and arguments of tracepoints that were not.
+    pub missing: Vec<Missing>,
 }
 
-/// Looks it up.
-///
 /// # Errors
-/// When there is no type information, or not the tracepoint that everything rests on.
+/// When there is no type information, or not the required tracepoint.
 pub fn inventory() -> Result<Inventory, AttachError> {
     let bytes = btf::read()?;
     let btf = btf::parse(&bytes)?;
-    let layout = Layout::resolve(&btf);
-    let has = |tracepoint| btf.tracepoint_arguments(tracepoint).is_some();
-    if !has(GROUND) {
-        return Err(AttachError::NoTracepoint {
-            tracepoint: GROUND,
-            release: super::attach_error::release(),
-        });
+    let mut tracepoints = Vec::new();
+    for hook in HOOKS {
+        let Some(name) = hook.tracepoint() else {
+            continue;
+        };
+        let exists = btf.tracepoint_arguments(name).is_some();
+        if !exists && hook.need == Need::Required {
+            return Err(AttachError::NoTracepoint {
+                hook,
+                release: release(),
+            });
+        }
+        tracepoints.push((hook, exists));
     }
-    let others = tracepoints().map(|name| {
-        let lost = (!has(name)).then(|| Missing::tracepoint(name).lost);
-        (name, lost)
-    });
+    let layout = Layout::resolve(&btf);
     Ok(Inventory {
-        tracepoints: std::iter::once((GROUND, None)).chain(others).collect(),
-        members: layout.globals().count() - layout.missing().count(),
-        lacking: layout.lacking(),
+        tracepoints,
+        members: layout.found(),
+        missing: layout.missing(),
     })
 }

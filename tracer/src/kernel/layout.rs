@@ -2,13 +2,12 @@
 
 use tracer_ebpf::member::{MEMBERS, Member, Place};
 
-use super::btf::Btf;
-use crate::core::input::Missing;
+use super::{Missing, btf::Btf};
 
 /// The places of all [`MEMBERS`], and how many arguments a tracepoint has.
 pub(super) struct Layout {
     places: Vec<(&'static Member, Place)>,
-    /// Whether `tcp_retransmit_skb` has the argument that tells failed attempts apart.
+    /// Whether `tcp_retransmit_skb` has the argument that marks failed attempts.
     pub(super) retransmit_has_error: bool,
 }
 
@@ -32,21 +31,22 @@ impl Layout {
             .map(|(member, place)| (member.global, place.to_bits()))
     }
 
-    /// The members that this kernel lacks.
-    pub(super) fn missing(&self) -> impl Iterator<Item = &'static Member> {
-        self.places
-            .iter()
-            .filter(|(_, place)| !place.exists())
-            .map(|(member, _)| *member)
+    /// What this kernel lacks of it.
+    pub(super) fn missing(&self) -> Vec<Missing> {
+        let members = self.places.iter().filter(|(_, place)| !place.exists());
+        let mut missing: Vec<Missing> = members.map(|(one, _)| Missing::Member(one)).collect();
+        if !self.retransmit_has_error {
+            missing.push(Missing::RetransmitError);
+        }
+        missing
     }
 
-    /// The same with what rests on each, and what tracepoints do not say.
-    pub(super) fn lacking(&self) -> Vec<Missing> {
-        let mut lacking: Vec<Missing> = self.missing().map(Missing::member).collect();
-        if !self.retransmit_has_error {
-            lacking.push(Missing::failed_retransmits());
-        }
-        lacking
+    /// How many members this kernel has.
+    pub(super) fn found(&self) -> usize {
+        self.places
+            .iter()
+            .filter(|(_, place)| place.exists())
+            .count()
     }
 }
 

@@ -1,6 +1,6 @@
-//! Loads the programs, hands them the layout and the filter, has them attached. Dropping a [`Probe`]
-//! detaches: the links are file descriptors, nothing is pinned, so that the kernel detaches however
-//! the tracer ends.
+//! Loads the programs with the layout and the filter, and attaches them. Dropping a [`Probe`]
+//! detaches them. Nothing is pinned: the links are file descriptors, so that the kernel detaches the
+//! programs however the tracer ends.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -15,14 +15,14 @@ use tokio::io::unix::AsyncFd;
 use tracing::{debug, warn};
 
 use super::{
-    Filter, Lost,
-    attach::{Attached, AttachedProgram, attach},
+    Filter, Lost, Missing,
+    attach::{AttachedProgram, attach},
     attach_error::{AttachError, is_permission},
     btf, filter,
     layout::Layout,
     loss::Counters,
 };
-use crate::core::input::{Missing, ProgramCost};
+use crate::core::input::ProgramCost;
 
 /// The attached programs and their ring buffer.
 pub struct Probe {
@@ -36,10 +36,10 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches everything; the ring buffer holds `ring_bytes`, rounded up to a power of
-    /// two of at least one page. With `every_segment` each segment is a record, else only those
-    /// that open or close a connection or change the direction of its data. With `audit` records are
-    /// counted when they are made, too.
+    /// Loads and attaches everything. The ring buffer holds `ring_bytes`, rounded up to a power of
+    /// two of at least one page. With `every_segment` each segment becomes a record, else only those
+    /// that open or close a connection or change the direction of its data. With `audit` the
+    /// programs count every record that they make.
     ///
     /// # Errors
     /// [`AttachError`]; nothing stays attached then.
@@ -53,11 +53,8 @@ impl Probe {
         let layout = Layout::resolve(&btf::parse(&btf)?);
         let mut ebpf = load(&layout, filter, ring_bytes, every_segment, audit)?;
         filter.write(&mut ebpf)?;
-        let Attached {
-            programs,
-            cgroup_programs,
-            missing,
-        } = attach(&mut ebpf, &btf, filter.follows_processes())?;
+        let (attached, mut missing) = attach(&mut ebpf, &btf, filter.follows_processes())?;
+        missing.extend(layout.missing());
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         let emitted = take_map(&mut ebpf, "EMITTED")?;
@@ -66,22 +63,25 @@ impl Probe {
             counters: Counters::open(
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
                 PerCpuArray::try_from(emitted).context("opening the counters of records")?,
-                programs.iter().map(AttachedProgram::fdinfo),
+                attached
+                    .iter()
+                    .filter(|program| program.hook.may_be_skipped())
+                    .map(AttachedProgram::fdinfo),
             )?,
             logger: kernel_logger(&mut ebpf),
-            attached: programs.into_iter().chain(cgroup_programs).collect(),
-            missing: missing.into_iter().chain(layout.lacking()).collect(),
+            attached,
+            missing,
             ebpf,
         })
     }
 
-    /// What this kernel lacks of what the tracer would use, and what is lost with it.
+    /// What this kernel lacks of what the tracer uses.
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
-    /// Hands every record that waits to `each`, and writes out what the programs logged.
+    /// Hands every waiting record to `each`, and writes out the programs' log.
     pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
         while let Some(record) = self.ring.next() {
             each(&record);
@@ -91,8 +91,8 @@ impl Probe {
         }
     }
 
-    /// Traces these sockets, too, whatever the filter says: the first ones, as many as there is room
-    /// for. Gives their number.
+    /// Traces these sockets as well, outside the filter: the first of them, as many as there is room
+    /// for. Returns how many.
     ///
     /// # Errors
     /// When the kernel refuses one for another reason.
@@ -100,7 +100,7 @@ impl Probe {
         filter::remember(&mut self.ebpf, cookies)
     }
 
-    /// What each program cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
+    /// What each program has cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
     #[must_use]
     pub fn cost(&self) -> Vec<ProgramCost> {
         self.ebpf
@@ -117,7 +117,7 @@ impl Probe {
             .collect()
     }
 
-    /// What was lost so far.
+    /// What has been lost.
     ///
     /// # Errors
     /// When the kernel's counters cannot be read.
@@ -125,7 +125,7 @@ impl Probe {
         self.counters.read()
     }
 
-    /// Records that were made so far, those that found no room too; 0 without an audit.
+    /// How many records were made, those without room in the ring included; 0 without an audit.
     ///
     /// # Errors
     /// When the kernel's counters cannot be read.
@@ -133,14 +133,14 @@ impl Probe {
         self.counters.emitted()
     }
 
-    /// Detaches the programs, and waits until none of them runs any more: no record and no count
-    /// follows.
+    /// Detaches the programs, and waits until none of them runs any longer. No record and no count
+    /// comes after that.
     pub fn detach(&mut self) {
         for program in &mut self.attached {
             program.detach();
         }
-        // A program runs within a read-side critical section of RCU. This waits until those that have
-        // begun are over (membarrier(2)).
+        // A program runs in a read-side critical section of RCU. This waits for those that have begun
+        // (membarrier(2)).
         if let Err(error) = membarrier(MembarrierCommand::Global) {
             debug!(%error, "the last records may be missed");
         }
@@ -212,7 +212,7 @@ fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
         .with_context(|| format!("the eBPF object has no map {name}"))
 }
 
-/// The kernel writes its log while it verifies, which costs time: only for who asked (`-vv`).
+/// The verifier's log costs time: only with `-vv`.
 fn verifier_log_level() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) {
         VerifierLogLevel::default()
@@ -221,7 +221,7 @@ fn verifier_log_level() -> VerifierLogLevel {
     }
 }
 
-/// The programs' own log, where somebody asked for it (`-vv`); without, its code is not even loaded.
+/// The programs' own log, with `-vv`. Without it, the verifier removes the code as dead.
 fn kernel_log_level() -> u8 {
     if log::log_enabled!(log::Level::Debug) {
         4

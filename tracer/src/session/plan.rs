@@ -128,7 +128,7 @@ impl Plan {
             arguments.audit,
         )?;
         let took = started.elapsed().as_millis();
-        for Missing { what, lost } in probe.missing() {
+        for Missing { what, lost } in probe.missing().iter().map(Missing::from) {
             message(&format!(
                 "not on this kernel: {what}; unknown stays: {lost}"
             ));

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
 use crate::{
-    core::input::{Feed, Input, OpenSocket, Tick},
+    core::input::{Feed, Input, Missing, OpenSocket, Tick},
     kernel::{Probe, clock},
     message,
 };
@@ -65,7 +65,7 @@ pub async fn run(
     for socket in listening {
         flow = (source.each)(Input::Socket(Box::new(socket)));
     }
-    let missing = source.probe.missing().to_vec();
+    let missing: Vec<Missing> = source.probe.missing().iter().map(Missing::from).collect();
     if !missing.is_empty() {
         let _ = (source.each)(Input::Missing(missing));
     }

@@ -40,12 +40,12 @@ fn each_is_one_sentence() {
                 "--all",
             ],
             1,
-            "for want of CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run the tracer as root (sudo), or",
+            "without CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run the tracer as root (sudo), or",
         ),
         (
             &["unshare", "--user", "--map-root-user", TRACER, "--all"],
             1,
-            "they do not count within a user namespace",
+            "in a user namespace (a rootless container) they have no effect",
         ),
         (
             &["unshare", "--mount", "sh", "-c", &no_btf],

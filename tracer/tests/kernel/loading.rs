@@ -67,7 +67,7 @@ fn every_program_loads() {
         let expected = (!is_failed_retransmit_told()).then(|| {
             json!([{
                 "what": "argument err of tracepoint tcp_retransmit_skb (Linux 6.17)",
-                "lost": "which segments this machine did not let out when they were to be sent again",
+                "lost": "which retransmissions this machine failed to send",
             }])
         });
         assert_eq!(missing, expected.as_ref());

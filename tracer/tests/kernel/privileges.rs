@@ -116,7 +116,7 @@ fn each_that_is_missing_is_named() {
         let output = restricted(&tracer, &others, "--all").output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let sentence = format!("for want of {}: run", missing.to_uppercase());
+        let sentence = format!("without {}: run", missing.to_uppercase());
         assert!(stderr.contains(&sentence), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }

@@ -1,0 +1,177 @@
+//! The hooks: where each eBPF program is attached, and what stays unknown without it. The loader,
+//! the doctor and the messages about missing parts follow this table; the programs of these names
+//! are in `programs/`, each with the prototype of its hook.
+
+/// One program and its place in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The program's function. The kernel keeps 15 bytes of it.
+    pub program: &'static str,
+    /// Where it is attached.
+    pub point: Point,
+    /// The first kernel that has it.
+    pub since: &'static str,
+    /// When it is attached.
+    pub need: Need,
+    /// What is unknown without it. Completes "… will be unknown".
+    pub loses: &'static str,
+}
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A tracepoint, through its BTF (`tp_btf`).
+    Tracepoint(&'static str),
+    /// The start of a kernel function (`fentry`).
+    Function(&'static str),
+    /// Packets that reach a socket, at the root cgroup.
+    CgroupIngress,
+    /// Packets that leave a socket, at the root cgroup.
+    CgroupEgress,
+    /// The last process closes a socket, at the root cgroup.
+    CgroupRelease,
+}
+
+/// When a program is attached, and how much depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Always. Nothing can be traced without it.
+    Required,
+    /// Always. The rest works without it.
+    Optional,
+    /// Where the filter names processes by their ids, which the kernel uses again.
+    ProcessFilter,
+    /// Where the kernel lacks the tracepoint of this name.
+    InsteadOf(&'static str),
+}
+
+/// Every program, in the order of attaching: those that follow processes come first, so that no
+/// child is missed whose connections would be seen.
+pub const HOOKS: &[Hook] = &[
+    Hook {
+        program: "tracer_fork",
+        point: Point::Tracepoint("sched_process_fork"),
+        since: "2.6.28",
+        need: Need::ProcessFilter,
+        loses: "which connections belong to children of a traced process",
+    },
+    Hook {
+        program: "tracer_exit",
+        point: Point::Tracepoint("sched_process_free"),
+        since: "2.6.28",
+        need: Need::ProcessFilter,
+        loses: "that a traced process has ended (a later one with its id is traced too)",
+    },
+    Hook {
+        program: "tracer_state",
+        point: Point::Tracepoint("inet_sock_set_state"),
+        since: "4.16",
+        need: Need::Required,
+        loses: "everything",
+    },
+    Hook {
+        program: "tracer_read",
+        point: Point::Tracepoint("tcp_rcv_space_adjust"),
+        since: "4.17",
+        need: Need::Optional,
+        loses: "which process reads from a connection",
+    },
+    Hook {
+        program: "tracer_retrans",
+        point: Point::Tracepoint("tcp_retransmit_skb"),
+        since: "4.15",
+        need: Need::Optional,
+        loses: "which segments are retransmitted, and when",
+    },
+    Hook {
+        program: "tracer_synack",
+        point: Point::Tracepoint("tcp_retransmit_synack"),
+        since: "4.15",
+        need: Need::Optional,
+        loses: "which SYN-ACKs are retransmitted",
+    },
+    Hook {
+        program: "tracer_rst_sent",
+        point: Point::Tracepoint("tcp_send_reset"),
+        since: "4.15",
+        need: Need::Optional,
+        loses: "which RSTs are sent, where no segment shows them",
+    },
+    Hook {
+        program: "tracer_rst_recv",
+        point: Point::Tracepoint("tcp_receive_reset"),
+        since: "4.15",
+        need: Need::Optional,
+        loses: "which RSTs are received, where no segment shows them",
+    },
+    Hook {
+        program: "tracer_error",
+        point: Point::Tracepoint("inet_sk_error_report"),
+        since: "5.14",
+        need: Need::Optional,
+        loses: "why a connection failed, where its process has already read the error",
+    },
+    Hook {
+        program: "tracer_send",
+        point: Point::Tracepoint("sock_send_length"),
+        since: "6.3",
+        need: Need::Optional,
+        loses: "which process sends on a connection and never reads",
+    },
+    Hook {
+        program: "tracer_sendmsg",
+        point: Point::Function("tcp_sendmsg"),
+        since: "5.5",
+        need: Need::InsteadOf("sock_send_length"),
+        loses: "which process sends on a connection and never reads",
+    },
+    Hook {
+        program: "tracer_sendpage",
+        point: Point::Function("tcp_sendpage"),
+        since: "5.5",
+        need: Need::InsteadOf("sock_send_length"),
+        loses: "which process sends a file on a connection and never reads",
+    },
+    Hook {
+        program: "tracer_in",
+        point: Point::CgroupIngress,
+        since: "4.10",
+        need: Need::Optional,
+        loses: "which segments arrive",
+    },
+    Hook {
+        program: "tracer_out",
+        point: Point::CgroupEgress,
+        since: "4.10",
+        need: Need::Optional,
+        loses: "which segments leave",
+    },
+    Hook {
+        program: "tracer_release",
+        point: Point::CgroupRelease,
+        since: "5.9",
+        need: Need::Optional,
+        loses: "which process closes a connection, and whose it is where none read or sent",
+    },
+];
+
+/// What is unknown without a mounted cgroup v2 hierarchy, that is without the three hooks there.
+pub const CGROUP_LOSES: &str = "segments, TLS and HTTP (steps are inferred from changes of state)";
+
+impl Hook {
+    /// The tracepoint, where it is one.
+    #[must_use]
+    pub const fn tracepoint(&self) -> Option<&'static str> {
+        match self.point {
+            Point::Tracepoint(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the kernel skips a run of the program that interrupts another run on the same CPU.
+    /// At a cgroup it runs each time.
+    #[must_use]
+    pub const fn may_be_skipped(&self) -> bool {
+        matches!(self.point, Point::Tracepoint(_) | Point::Function(_))
+    }
+}
