@@ -1,7 +1,7 @@
-//! The filter as the loader and the programs agree on it: which kinds of condition are set.
+//! The filter as the loader and the programs agree on it: a bit per kind of condition that is set.
 //!
-//! Conditions of one kind are alternatives, conditions of different kinds must all hold, and a
-//! socket named by its cookie is traced whatever the others say. No bit set: every connection.
+//! Conditions of one kind are alternatives; where several kinds are set, one of each must match. A
+//! socket named by its cookie is traced in any case. No bit set: every connection.
 
 use crate::record::Passed;
 
@@ -19,9 +19,9 @@ pub const BY_CGROUP: u32 = 1 << 4;
 /// The conditions on a process.
 pub const BY_PROCESS: u32 = BY_PID | BY_COMM | BY_CGROUP;
 
-/// Index into the map `FILLED`: whether there is something in the map `NAMED`.
+/// Index into the map `FILLED`: whether the map `NAMED` has entries.
 pub const HAS_NAMED: u32 = 0;
-/// Index into the map `FILLED`: whether there is something in the maps `LISTENERS` or `PEERS`.
+/// Index into the map `FILLED`: whether the maps `LISTENERS` or `PEERS` have entries.
 pub const HAS_EXPECTED: u32 = 1;
 
 /// Value of the map `PIDS`: this process alone.
@@ -29,31 +29,31 @@ pub const ALONE: u8 = 1;
 /// Value of the map `PIDS`: this process and, from now on, its descendants.
 pub const FAMILY: u8 = 2;
 
-/// Key of the map `LISTENERS`: where a wanted process listens. The value counts its sockets.
+/// Key of the map `LISTENERS`: where a traced process listens. The value counts its sockets.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Listener {
     /// Inode number of the network namespace.
     pub netns: u32,
-    /// The port.
     pub port: u32,
 }
 
-/// What the programs remember of a socket that passed the filter: the value of the socket storage `SOCKETS`.
+/// What the programs remember about a socket that passed the filter: the value of the socket storage
+/// `SOCKETS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// The process (thread group) that acted on the socket last; 0 when none was seen to.
+    /// The process (thread group) that acted on the socket last; 0 before the first.
     pub holder: u32,
-    /// Which direction payload went last, and [`NEITHER`] before the first.
+    /// The direction of the last payload, and [`NEITHER`] before the first.
     pub last_payload: u32,
-    /// How much more payload of the present burst is worth a look, by direction.
+    /// How much more payload of the present burst is captured, by direction.
     pub head_left: [u32; 2],
-    /// Non-zero once a segment without SYN has left: the client's is the third ACK.
+    /// Non-zero once a segment without SYN has left. The client's first is the third ACK.
     pub opened: u32,
     /// How many more segments belong to the termination; counts down from the first FIN.
     pub closing_left: u32,
-    /// What passed, by direction.
+    /// By direction.
     pub passed: [Passed; 2],
 }
 
@@ -61,7 +61,6 @@ pub struct Remembered {
 pub const NEITHER: u32 = 2;
 
 impl Remembered {
-    /// Of a socket of which nothing is known.
     pub const NEW: Self = Self {
         holder: 0,
         last_payload: NEITHER,
@@ -73,12 +72,8 @@ impl Remembered {
 }
 
 impl Passed {
-    /// Nothing yet.
     pub const NONE: Self = Self {
-        segments: 0,
         bytes: 0,
         last_ns: 0,
-        largest_gap_ns: 0,
-        gap_end_ns: 0,
     };
 }

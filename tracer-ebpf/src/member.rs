@@ -44,29 +44,19 @@ macro_rules! members {
             TASK_GROUP_LEADER "task_struct" "group_leader" "the names of processes";
             TASK_COMM "task_struct" "comm" "the names of processes";
             TCP_SPORT "tcp_sock" "inet_conn.icsk_inet.inet_sport" "the local port of a closed socket";
-            TCP_BYTES_SENT "tcp_sock" "bytes_sent" "how many bytes were sent";
             TCP_BYTES_RETRANS "tcp_sock" "bytes_retrans" "how many bytes were retransmitted";
             TCP_BYTES_ACKED "tcp_sock" "bytes_acked" "how many bytes were acknowledged";
             TCP_BYTES_RECEIVED "tcp_sock" "bytes_received" "how many bytes were received";
-            TCP_SEGS_OUT "tcp_sock" "segs_out" "how many segments were sent";
-            TCP_SEGS_IN "tcp_sock" "segs_in" "how many segments were received";
-            TCP_DATA_SEGS_OUT "tcp_sock" "data_segs_out" "how many segments were sent";
-            TCP_DATA_SEGS_IN "tcp_sock" "data_segs_in" "how many segments were received";
             TCP_TOTAL_RETRANS "tcp_sock" "total_retrans" "how many segments were retransmitted";
             TCP_SRTT "tcp_sock" "srtt_us" "the RTT";
             TCP_MIN_RTT "tcp_sock" "rtt_min.s.v" "the smallest RTT";
             TCP_SND_CWND "tcp_sock" "snd_cwnd" "the congestion window";
-            TCP_MSS_CACHE "tcp_sock" "mss_cache" "the MSS, where the handshake was not seen";
-            TCP_SND_UNA "tcp_sock" "snd_una" "what was acknowledged when a segment was retransmitted";
             TCP_MSS_CLAMP "tcp_sock" "rx_opt.mss_clamp" "the MSS, where the handshake was not seen";
             TCP_TSTAMP_OK "tcp_sock" "rx_opt.tstamp_ok" OPTIONS;
             TCP_SACK_OK "tcp_sock" "rx_opt.sack_ok" OPTIONS;
             TCP_WSCALE_OK "tcp_sock" "rx_opt.wscale_ok" OPTIONS;
             TCP_SND_WSCALE "tcp_sock" "rx_opt.snd_wscale" OPTIONS;
             TCP_RCV_WSCALE "tcp_sock" "rx_opt.rcv_wscale" OPTIONS;
-            SKB_CB "sk_buff" "cb" "which segments are retransmitted";
-            CB_SEQ "tcp_skb_cb" "seq" "which segments are retransmitted";
-            CB_END_SEQ "tcp_skb_cb" "end_seq" "which segments are retransmitted";
         }
     };
 }

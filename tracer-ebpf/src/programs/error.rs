@@ -6,7 +6,7 @@ use tracer_ebpf::record::ERROR;
 use crate::{
     filter,
     socket::Socket,
-    socket_event::{self, Context, Sequence},
+    socket_event::{self, Context},
 };
 
 /// One record per error that a traced socket has to report: the process may have read, and so
@@ -17,7 +17,7 @@ pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
         && filter::remembered(socket.sock()).is_some()
     {
         let error = socket.error();
-        socket_event::submit(ERROR, socket, Context::Softirq, Sequence::default(), error);
+        socket_event::submit(ERROR, socket, Context::Softirq, error);
     }
     0
 }

@@ -17,7 +17,7 @@ use crate::{
     filter, memory, ring,
     sock::{OfCgroup, Sock as _, Traced},
     socket::Socket,
-    socket_event::{self, Context, Sequence},
+    socket_event::{self, Context},
     task,
 };
 
@@ -70,7 +70,7 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
         return;
     }
     if let Some(socket) = Socket::from_argument(ctx, 0) {
-        socket_event::submit(kind, socket, Context::Process, Sequence::default(), 0);
+        socket_event::submit(kind, socket, Context::Process, 0);
     }
 }
 
@@ -84,7 +84,7 @@ fn submit_release(cookie: u64) {
     unsafe {
         memory::zero(addr_of_mut!((*record).addresses));
         task::write_current(addr_of_mut!((*record).task));
-        socket_event::write_rest(record, Sequence::default(), state::CLOSE);
+        socket_event::write_rest(record, state::CLOSE, 0);
     }
     ring::send(entry);
 }

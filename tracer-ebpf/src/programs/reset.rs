@@ -7,7 +7,7 @@ use tracer_ebpf::record::{RESET_RECEIVED, RESET_SENT};
 use crate::{
     filter,
     socket::Socket,
-    socket_event::{self, Context, Sequence},
+    socket_event::{self, Context},
 };
 
 /// One record per RST that a traced socket sends.
@@ -31,6 +31,6 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
         return;
     };
     if filter::remembered(socket.sock()).is_some() {
-        socket_event::submit(kind, socket, Context::Softirq, Sequence::default(), 0);
+        socket_event::submit(kind, socket, Context::Softirq, 0);
     }
 }

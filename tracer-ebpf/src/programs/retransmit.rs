@@ -9,11 +9,11 @@ use tracer_ebpf::record::{Addresses, RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent
 
 use crate::{
     addresses, filter,
-    kernel::{CB_END_SEQ, CB_SEQ, Pointer, REQUEST_COMMON, SKB_CB},
+    kernel::{Pointer, REQUEST_COMMON},
     memory, ring,
     sock::Sock as _,
     socket::Socket,
-    socket_event::{self, Context, Sequence},
+    socket_event::{self, Context},
 };
 
 /// Whether `tcp_retransmit_skb` has its third argument; the verifier refuses to read one that is
@@ -51,16 +51,7 @@ fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
     } else {
         0
     };
-    let skb: *const c_void = ctx.arg(1);
-    // SAFETY: the tracepoint's argument of type `struct sk_buff *`. On the way out its control
-    // block is a `struct tcp_skb_cb`.
-    let control = unsafe { Pointer::new(skb) }.inner(&SKB_CB);
-    let sequence = Sequence {
-        seq: control.load(&CB_SEQ),
-        end_seq: control.load(&CB_END_SEQ),
-        snd_una: socket.snd_una(),
-    };
-    socket_event::submit(RETRANSMIT, socket, Context::Softirq, sequence, error);
+    socket_event::submit(RETRANSMIT, socket, Context::Softirq, error);
 }
 
 /// What `tcp_transmit_skb` gave: an errno, negative, or, where a queue was full, a positive
@@ -100,7 +91,7 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     unsafe {
         addresses::write(common, addr_of_mut!((*record).addresses));
         memory::zero(addr_of_mut!((*record).task));
-        socket_event::write_rest(record, Sequence::default(), state::NEW_SYN_RECV);
+        socket_event::write_rest(record, state::NEW_SYN_RECV, 0);
     }
     ring::send(entry);
 }

@@ -6,7 +6,7 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::{
     Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    helpers::generated::bpf_ktime_get_ns,
     macros::map,
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
@@ -47,9 +47,10 @@ pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry
     let header = entry.as_mut_ptr().cast::<Header>();
     // SAFETY: the entry has `size_of::<T>()` bytes, and each record starts with its header.
     unsafe {
-        addr_of_mut!((*header).kind).write(kind);
-        addr_of_mut!((*header).size).write(size_of::<T>() as u16);
-        addr_of_mut!((*header).cpu).write(bpf_get_smp_processor_id());
+        // The padding with it.
+        addr_of_mut!((*header).kind)
+            .cast::<u64>()
+            .write(u64::from(kind).to_le());
         addr_of_mut!((*header).mono_ns).write(bpf_ktime_get_ns());
         addr_of_mut!((*header).cookie).write(cookie);
     }

@@ -199,7 +199,7 @@ unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) ->
     }
 }
 
-/// Counts a packet; the clock reading where it has payload, else 0.
+/// Counts the payload of a packet. Returns the clock reading where there is some, else 0.
 ///
 /// # Safety
 /// `passed` must be valid.
@@ -207,16 +207,10 @@ unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) ->
 unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
-        (*passed).segments += 1;
         if payload == 0 {
             return 0;
         }
         let now = bpf_ktime_get_ns();
-        let last = (*passed).last_ns;
-        if last != 0 && now - last > (*passed).largest_gap_ns {
-            (*passed).largest_gap_ns = now - last;
-            (*passed).gap_end_ns = now;
-        }
         (*passed).last_ns = now;
         (*passed).bytes += u64::from(payload);
         now

@@ -1,4 +1,4 @@
-//! A full TCP socket as the records describe it: identity, addresses, state and counters.
+//! A full TCP socket as records describe it: addresses, state and counters.
 
 use core::{ffi::c_void, ptr::addr_of_mut};
 
@@ -7,21 +7,19 @@ use aya_ebpf::{
 };
 use tracer_ebpf::record::{Addresses, Counters};
 
-use crate::sock::Traced;
-
 use crate::{
     addresses,
     kernel::{
         COMMON_STATE, Pointer, SOCK_ACCEPT_QUEUE, SOCK_ACCEPT_QUEUE_LIMIT, SOCK_COMMON, SOCK_ERROR,
-        TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_DATA_SEGS_IN,
-        TCP_DATA_SEGS_OUT, TCP_MIN_RTT, TCP_MSS_CACHE, TCP_MSS_CLAMP, TCP_RCV_WSCALE, TCP_SACK_OK,
-        TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SND_CWND, TCP_SND_UNA, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT,
+        TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_MIN_RTT, TCP_MSS_CLAMP,
+        TCP_RCV_WSCALE, TCP_SACK_OK, TCP_SND_CWND, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT,
         TCP_TOTAL_RETRANS, TCP_TSTAMP_OK, TCP_WSCALE_OK,
     },
+    sock::Traced,
 };
 
-/// A full TCP socket: seen as `struct sock` and as `struct tcp_sock`, one address to the kernel
-/// and two types to the verifier.
+/// A full TCP socket, as `struct sock` and as `struct tcp_sock`: one address for the kernel, two types
+/// for the verifier.
 #[derive(Clone, Copy)]
 pub(crate) struct Socket {
     sock: Pointer,
@@ -87,7 +85,7 @@ impl Socket {
         self.sock.load(&SOCK_ERROR)
     }
 
-    /// How many connections wait in a listener's accept queue, and how many may.
+    /// A listener's accept queue: its length and its limit.
     #[inline(always)]
     pub(crate) fn accept_queue(self) -> (u32, u32) {
         let waiting = self.sock.load(&SOCK_ACCEPT_QUEUE);
@@ -100,13 +98,8 @@ impl Socket {
         addresses::netns(self.common())
     }
 
-    #[inline(always)]
-    pub(crate) fn snd_una(self) -> u32 {
-        self.tcp.load(&TCP_SND_UNA)
-    }
-
-    /// `skc_num` is already 0 when an automatically bound socket enters CLOSE; `inet_sport`
-    /// stays, and is 0 while `connect` has not chosen a port.
+    /// `skc_num` is already 0 when an automatically bound socket enters CLOSE. `inet_sport` remains
+    /// then, and is 0 until `connect` has chosen a port.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
         let num = addresses::local_port(self.common());
@@ -144,28 +137,20 @@ impl Socket {
         let tcp = self.tcp;
         // SAFETY: as the caller promises.
         unsafe {
-            addr_of_mut!((*into).bytes_sent).write(tcp.load(&TCP_BYTES_SENT));
             addr_of_mut!((*into).bytes_retrans).write(tcp.load(&TCP_BYTES_RETRANS));
             addr_of_mut!((*into).bytes_acked).write(tcp.load(&TCP_BYTES_ACKED));
             addr_of_mut!((*into).bytes_received).write(tcp.load(&TCP_BYTES_RECEIVED));
-            addr_of_mut!((*into).segs_out).write(tcp.load(&TCP_SEGS_OUT));
-            addr_of_mut!((*into).segs_in).write(tcp.load(&TCP_SEGS_IN));
-            addr_of_mut!((*into).data_segs_out).write(tcp.load(&TCP_DATA_SEGS_OUT));
-            addr_of_mut!((*into).data_segs_in).write(tcp.load(&TCP_DATA_SEGS_IN));
             addr_of_mut!((*into).total_retrans).write(tcp.load(&TCP_TOTAL_RETRANS));
             addr_of_mut!((*into).srtt_us_8).write(tcp.load(&TCP_SRTT));
             addr_of_mut!((*into).min_rtt_us).write(tcp.load(&TCP_MIN_RTT));
             addr_of_mut!((*into).snd_cwnd).write(tcp.load(&TCP_SND_CWND));
-            addr_of_mut!((*into).mss_cache).write(tcp.load(&TCP_MSS_CACHE));
             addr_of_mut!((*into).mss_clamp).write(tcp.load(&TCP_MSS_CLAMP));
             addr_of_mut!((*into).timestamps).write(tcp.load_bits(&TCP_TSTAMP_OK));
             addr_of_mut!((*into).sack).write(tcp.load_bits(&TCP_SACK_OK));
             addr_of_mut!((*into).window_scaling).write(tcp.load_bits(&TCP_WSCALE_OK));
             addr_of_mut!((*into).snd_wscale).write(tcp.load_bits(&TCP_SND_WSCALE));
             addr_of_mut!((*into).rcv_wscale).write(tcp.load_bits(&TCP_RCV_WSCALE));
-            let padding = addr_of_mut!((*into).padding).cast::<u8>();
-            padding.write(0);
-            padding.add(1).cast::<u32>().write_unaligned(0);
+            addr_of_mut!((*into).padding).write(0);
         }
     }
 }

@@ -37,11 +37,8 @@ pub(crate) fn current_comm() -> [u64; 2] {
 pub(crate) unsafe fn write_current(into: *mut Task) {
     // SAFETY: as the caller promises; helpers without arguments.
     unsafe {
-        let pid_tgid = bpf_get_current_pid_tgid();
-        addr_of_mut!((*into).pid).write((pid_tgid >> 32) as u32);
-        addr_of_mut!((*into).tid).write(pid_tgid as u32);
+        addr_of_mut!((*into).pid).write(current_pid());
         addr_of_mut!((*into).uid).write(bpf_get_current_uid_gid() as u32);
-        addr_of_mut!((*into).padding).write(0);
         addr_of_mut!((*into).comm)
             .cast::<[u64; 2]>()
             .write_unaligned(current_comm());

@@ -14,10 +14,10 @@ use crate::core::segment::{NoSegment, Segment};
 pub struct Event<'a> {
     /// CLOCK_MONOTONIC in nanoseconds.
     pub mono_ns: u64,
-    /// The socket's cookie; the listener's for [`What::SynAckRetransmit`].
+    /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
     /// Where the socket is bound and connected; absent for segments, which say it themselves, for
-    /// [`What::Flow`] and for [`Holding::Release`].
+    /// [`EventKind::Flow`] and for [`Holding::Release`].
     pub addresses: Option<Addresses>,
     /// What happened.
     pub what: EventKind<'a>,
@@ -41,10 +41,6 @@ pub enum EventKind<'a> {
     },
     /// A segment was sent again, or could not be.
     Retransmit {
-        /// Its first sequence number.
-        seq: u32,
-        /// The sequence number after its last.
-        end_seq: u32,
         /// The state the socket is in.
         state: State,
         /// Why it did not leave, an errno; 0 where it did.
@@ -188,8 +184,6 @@ impl<'a> Event<'a> {
         let record: SocketEvent = read(kind, bytes)?;
         let what = match kind {
             record::RETRANSMIT => EventKind::Retransmit {
-                seq: record.seq,
-                end_seq: record.end_seq,
                 state: state(record.state)?,
                 error: record.error,
             },

@@ -1,8 +1,10 @@
 //! Inputs in a file: what `tracer record` writes and `tracer replay` reads.
 //!
-//! The file is the magic `tcptrace`, the format's and the records' versions, a byte that says what
-//! was asked for ([`Scope`]), then frames: a little-endian length, a kind, and that many
-//! bytes. Kernel records stand as they came.
+//! The file is the magic `tcptrace`, the versions of the format and of the record layout, a byte for
+//! what was asked for ([`Scope`]), then frames: a little-endian length, a kind, and that many bytes.
+//! Kernel records are written as they came, and converted on reading where their layout is older.
+
+mod version_2;
 
 use std::io::{self, BufWriter, Read, Write};
 
@@ -19,6 +21,8 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"tcptrace";
 const FORMAT: u16 = 1;
+/// The oldest layout of records that is still read.
+const OLDEST_VERSION: u16 = 2;
 /// The largest frame names the sockets of a whole machine.
 const MOST_BYTES: usize = 16 << 20;
 
@@ -134,6 +138,8 @@ impl Frame {
 pub struct Recording<R: Read> {
     source: R,
     scope: Scope,
+    /// The layout of its records.
+    version: u16,
 }
 
 impl<R: Read> Recording<R> {
@@ -146,15 +152,16 @@ impl<R: Read> Recording<R> {
         }
         let format = u16::from_le_bytes([header[8], header[9]]);
         let version = u16::from_le_bytes([header[10], header[11]]);
-        if format != FORMAT || version != record::VERSION {
+        if format != FORMAT || !(OLDEST_VERSION..=record::VERSION).contains(&version) {
             bail!(
-                "the recording has format {format}.{version}, this tracer reads {FORMAT}.{}: replay it with the tracer that recorded it",
+                "the recording has format {format}.{version}, this tracer reads {FORMAT}.{OLDEST_VERSION} to {FORMAT}.{}: replay it with the tracer that recorded it",
                 record::VERSION
             );
         }
         Ok(Self {
             source,
             scope: Scope::from_byte(header[12]),
+            version,
         })
     }
 
@@ -180,7 +187,7 @@ impl<R: Read> Recording<R> {
         let mut bytes = vec![0; length];
         self.read(&mut bytes)?;
         Ok(Some(match kind[0] {
-            KERNEL => Frame::Kernel(bytes),
+            KERNEL => Frame::Kernel(self.current(bytes)?),
             FEED => Frame::Feed(serde_json::from_slice(&bytes).context(DAMAGED)?),
             TICK => Frame::Tick(serde_json::from_slice(&bytes).context(DAMAGED)?),
             SOCKET => Frame::Socket(serde_json::from_slice(&bytes).context(DAMAGED)?),
@@ -191,6 +198,15 @@ impl<R: Read> Recording<R> {
             MISSING => Frame::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
             kind => bail!("{DAMAGED}: a frame of kind {kind}"),
         }))
+    }
+
+    /// A record in the layout of today.
+    fn current(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        match self.version {
+            record::VERSION => Ok(bytes),
+            _ => version_2::convert(&bytes)
+                .with_context(|| format!("{DAMAGED}: a kernel record of {} bytes", bytes.len())),
+        }
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
