@@ -12,7 +12,7 @@ pub struct Member {
     /// The struct the path starts from.
     pub of: &'static str,
     /// Member names from there, joined with dots. Anonymous structs and unions are looked through,
-    /// and an array stands for its first element.
+    /// and the path of an array leads to its first element.
     pub path: &'static str,
     /// What is unknown where the kernel lacks it. Completes "… will be unknown".
     pub loses: &'static str,

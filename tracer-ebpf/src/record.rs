@@ -1,9 +1,9 @@
 //! The records of the ring buffer. Each starts with a [`Header`]. They hold integers and byte arrays
 //! only, in native byte order, with explicit zeroed padding.
 //!
-//! Recordings hold records as they are, so a layout is a file format. Whoever changes one counts
-//! [`VERSION`] up, and teaches the tracer's `source/recording` to convert records of the version
-//! before. The asserted sizes are there so that no layout changes by accident.
+//! Recordings hold records as they are, so a layout is a file format. To change one,
+//! increment [`VERSION`] and let the tracer's `source/recording` convert records of the version
+//! before. The asserted sizes keep a layout from changing by accident.
 
 /// Version of the layout, written into recordings.
 pub const VERSION: u16 = 3;

@@ -1,4 +1,4 @@
-//! Addresses out of a `struct sock_common`, the part that full sockets and request sockets share.
+//! Addresses from a `struct sock_common`, the part that full sockets and request sockets share.
 
 use core::ptr::addr_of_mut;
 

@@ -9,8 +9,8 @@ use crate::{
     socket_event::{self, Context},
 };
 
-/// One record per error that a traced socket has to report: the process may have read, and so
-/// cleared, it when the state changes.
+/// One record per error that a traced socket reports. At the next change of state the process may
+/// have read the error already, which clears it.
 #[btf_tracepoint]
 pub(crate) fn tracer_error(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0)

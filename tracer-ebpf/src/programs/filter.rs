@@ -1,6 +1,7 @@
-//! Which sockets are traced: decided when a socket is born (`connect`, or the third ACK of a
-//! passive open), and remembered with the socket itself (`bpf_sk_storage`, for tracing programs from
-//! Linux 5.11 on): what is not traced costs a look at a pointer, and what is gone is forgotten.
+//! Which sockets are traced. This is decided when a connection is opened (`connect`, or the third ACK
+//! of a passive open), and remembered in the socket itself (`bpf_sk_storage`, for tracing programs
+//! since Linux 5.11). So an untraced socket costs one look at a pointer, and the kernel frees the
+//! memory with the socket.
 
 mod process;
 
@@ -20,7 +21,7 @@ use tracer_ebpf::{
 };
 
 use self::process::is_process_wanted;
-pub(crate) use self::process::{forget_process, note_child};
+pub(crate) use self::process::{add_child, remove_process};
 use crate::{
     ring,
     sock::{Sock, Traced},
@@ -28,15 +29,15 @@ use crate::{
     task::current_pid,
 };
 
-/// The kinds of condition that are set; none traces every connection.
+/// The `BY_` bits. None: every connection.
 #[unsafe(no_mangle)]
 static FILTER_BY: Global<u32> = Global::new(0);
 
-/// Wanted ports, of either end.
+/// Traced ports, of either end.
 #[map]
 static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
 
-/// Where wanted processes listen, and with how many sockets.
+/// Where traced processes listen, and with how many sockets.
 #[map]
 static LISTENERS: HashMap<Listener, u32> = HashMap::with_max_entries(4096, 0);
 
@@ -44,42 +45,43 @@ static LISTENERS: HashMap<Listener, u32> = HashMap::with_max_entries(4096, 0);
 #[btf_map]
 static SOCKETS: SkStorage<Remembered> = SkStorage::new();
 
-/// Sockets named from outside, by cookie: they join `SOCKETS` when something happens to them.
+/// Cookies of sockets that the tracer names. They join `SOCKETS` at their next event.
 #[map]
 static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 18, BPF_F_NO_PREALLOC);
 
-/// Which maps have something in them and are worth a look: [`HAS_NAMED`], [`HAS_EXPECTED`].
+/// Which maps have entries, so that the others need no look-up: [`HAS_NAMED`], [`HAS_EXPECTED`].
 #[map]
 static FILLED: Array<u32> = Array::with_max_entries(2, 0);
 
-/// Addresses as the other end of a wanted connection sees them, so that both ends are traced where
+/// The addresses of a traced connection as its other end sees them, so that both ends are traced where
 /// both are on this machine.
 #[map]
 static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 0);
 
-/// The initial sequence numbers that wanted clients sent, and when: nothing on the way changes them,
-/// even where addresses are translated (NAT).
+/// The initial sequence numbers that traced clients sent, and when. NAT translates addresses on the
+/// way, and not these.
 #[map]
 static NUMBERS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1 << 14, 0);
 
-/// A SYN reaches the other end on this machine at once; the same number later is another's.
-const AT_ONCE_NS: u64 = 1_000_000_000;
+/// A SYN reaches the other end on this machine in less. The same number later is another client's.
+const LOCAL_DELIVERY_NS: u64 = 1_000_000_000;
 
-/// Whether a state change of a socket that is not remembered is wanted; remembers the socket if so.
+/// Whether to trace a socket that is not remembered yet. If so, remembers it.
 #[inline(always)]
 pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
     let by = FILTER_BY.load();
     if by != 0 && !(is_birth(old, new) && matches(socket, new)) {
         return false;
     }
-    // Changes of state are still told then; segments, resets, retransmits and owners are not.
+    // Without room, its changes of state are still recorded; segments, resets, retransmits and
+    // owners are not.
     if remember(sock).is_none() {
         ring::count_lost_socket();
     }
     true
 }
 
-/// What is remembered of a traced socket.
+/// What is remembered about a traced socket; `None` for a socket that is not traced.
 #[inline(always)]
 pub(crate) fn remembered(sock: impl Sock) -> Option<*mut Remembered> {
     let known = storage(sock, null_mut(), 0);
@@ -105,7 +107,8 @@ fn storage(sock: impl Sock, value: *mut Remembered, flags: u64) -> Option<*mut R
     if key.is_null() {
         return None;
     }
-    // SAFETY: the map's own address stands for it, and the helper refuses what is no full socket.
+    // SAFETY: the loader replaces the map's address by its descriptor. The helper returns NULL for a
+    // socket that is not a full one.
     let found = unsafe {
         let map = addr_of!(SOCKETS).cast_mut().cast();
         bpf_sk_storage_get(map, key, value.cast(), flags)
@@ -127,28 +130,28 @@ fn is_filled(which: u32) -> bool {
 }
 
 #[inline(always)]
-fn note_filled(which: u32) {
+fn mark_filled(which: u32) {
     if let Some(filled) = FILLED.get_ptr_mut(which) {
         // SAFETY: an element of the map.
         unsafe { *filled = 1 };
     }
 }
 
-/// Whether a connection without a socket here may be wanted at all.
+/// Whether the filter can match a connection that has no socket yet.
 #[inline(always)]
-pub(crate) fn may_admit_early() -> bool {
+pub(crate) fn may_admit_handshake() -> bool {
     FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) == 0 || is_filled(HAS_EXPECTED)
 }
 
 /// Whether a change of state of a socket that is not remembered may matter: a connection or a
-/// listener begins or ends, or everything is wanted.
+/// listener begins or ends, or every connection is traced.
 #[inline(always)]
-pub(crate) fn is_worth_a_look(old: u8, new: u8) -> bool {
+pub(crate) fn may_matter(old: u8, new: u8) -> bool {
     FILTER_BY.load() == 0 || is_birth(old, new) || new == state::LISTEN || old == state::LISTEN
 }
 
-/// A connection is opened. Its local port is known from ESTABLISHED on only; a passive one's peer,
-/// before Linux 6.15, when it leaves SYN_RECV, even if that is its end.
+/// Whether a connection is opened. The local port of an active open is known at ESTABLISHED. The peer
+/// of a passive open is known, before Linux 6.15, when it leaves SYN_RECV, even if it ends then.
 #[inline(always)]
 const fn is_birth(old: u8, new: u8) -> bool {
     match new {
@@ -158,21 +161,21 @@ const fn is_birth(old: u8, new: u8) -> bool {
     }
 }
 
-/// Notes that the current process acts on a socket; whether the socket is traced and another
-/// process, or none, did so before.
+/// Remembers that the current process acts on a socket. Returns true if the socket is traced and
+/// another process, or none, acted on it before.
 #[inline(always)]
-pub(crate) fn note_holder(sock: impl Sock) -> bool {
+pub(crate) fn set_holder(sock: impl Sock) -> bool {
     match remembered(sock) {
-        Some(remembered) => note_holder_in(remembered),
+        Some(remembered) => set_holder_in(remembered),
         None => false,
     }
 }
 
-/// The same of a socket that is known to be traced.
+/// The same for a socket that is known to be traced.
 #[inline(always)]
-pub(crate) fn note_holder_in(remembered: *mut Remembered) -> bool {
+pub(crate) fn set_holder_in(remembered: *mut Remembered) -> bool {
     let current = current_pid();
-    // SAFETY: a value of `SOCKETS`; two processes racing here cost one record more.
+    // SAFETY: a value of `SOCKETS`. Two processes that race here cost one more record.
     unsafe {
         let before = (*remembered).holder;
         (*remembered).holder = current;
@@ -180,10 +183,10 @@ pub(crate) fn note_holder_in(remembered: *mut Remembered) -> bool {
     }
 }
 
-/// Who acted on a socket in SYN_RECV (after a fast open) was told of one that, before Linux 6.15,
-/// nothing was known of: the next to act is told again.
+/// Before Linux 6.15 user space does not know a socket in SYN_RECV (TCP Fast Open), so an owner
+/// reported then is lost. Forgets it, so that the next process to act is reported again.
 #[inline(always)]
-pub(crate) fn forget_holder_in(remembered: *mut Remembered) {
+pub(crate) fn clear_holder_in(remembered: *mut Remembered) {
     // SAFETY: a value of `SOCKETS`.
     unsafe { (*remembered).holder = 0 };
 }
@@ -198,24 +201,24 @@ pub(crate) fn expect_number(seq: u32) {
     }
 }
 
-/// A SYN with this sequence number reaches a listener that knows its sender by these addresses: where
-/// it is a traced client's, they are wanted.
+/// A SYN with this sequence number and these addresses reaches a listener. If a traced client sent it,
+/// the connection with these addresses is traced, too.
 #[inline(always)]
-pub(crate) fn note_number(seq: u32, addresses: &Addresses) {
+pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
     let Some(sent) = NUMBERS.get_ptr(seq) else {
         return;
     };
     // SAFETY: an element of the map, and a helper without arguments.
     let ago = unsafe { bpf_ktime_get_ns() - *sent };
-    if ago < AT_ONCE_NS {
+    if ago < LOCAL_DELIVERY_NS {
         let _ = PEERS.insert(*addresses, 1, 0);
     }
 }
 
-/// Whether a connection that has no socket here yet is wanted: one for a listener in the network
-/// namespace `netns`. The addresses are without.
+/// Whether to trace a connection that has no socket yet, to a listener in the network namespace
+/// `netns`. `addresses` come without it.
 #[inline(always)]
-pub(crate) fn admits_early(addresses: &Addresses, netns: u32) -> bool {
+pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
     let by = FILTER_BY.load();
     let by_owner = by & (BY_PROCESS | BY_COOKIE) != 0;
     if by_owner && PEERS.get_ptr(addresses).is_some() {
@@ -227,7 +230,7 @@ pub(crate) fn admits_early(addresses: &Addresses, netns: u32) -> bool {
     !by_owner || by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
 }
 
-/// A traced client's SYN leaves: a server's end on this machine finds this note when it arrives.
+/// A traced client's SYN leaves. If the server's end is on this machine, it is traced, too.
 #[inline(always)]
 pub(crate) fn expect_peer_of(own: &Addresses) {
     if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
@@ -239,13 +242,13 @@ pub(crate) fn expect_peer_of(own: &Addresses) {
             netns: 0,
         };
         let _ = PEERS.insert(peer, 1, 0);
-        note_filled(HAS_EXPECTED);
+        mark_filled(HAS_EXPECTED);
     }
 }
 
 /// The current process begins to listen.
 #[inline(always)]
-pub(crate) fn note_listener(socket: Socket) {
+pub(crate) fn add_listener(socket: Socket) {
     if FILTER_BY.load() & BY_PROCESS != 0 && is_process_wanted() {
         let key = listener(socket.netns(), socket.local_port());
         let before = LISTENERS.get_ptr(key).map_or(0, |count| {
@@ -253,13 +256,13 @@ pub(crate) fn note_listener(socket: Socket) {
             unsafe { *count }
         });
         let _ = LISTENERS.insert(key, before + 1, 0);
-        note_filled(HAS_EXPECTED);
+        mark_filled(HAS_EXPECTED);
     }
 }
 
-/// A socket listens no more.
+/// A socket stops listening.
 #[inline(always)]
-pub(crate) fn forget_listener(socket: Socket) {
+pub(crate) fn remove_listener(socket: Socket) {
     if FILTER_BY.load() & BY_PROCESS == 0 {
         return;
     }
@@ -283,7 +286,7 @@ fn matches(socket: Socket, new: u8) -> bool {
     if by == 0 {
         return true;
     }
-    // The other end passed, whatever the ports are called at this one.
+    // The other end passed the filter, so this one is traced whatever its own ports are.
     if new != state::SYN_SENT && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
         return true;
     }
@@ -333,7 +336,7 @@ pub(crate) fn expect_peer_of_socket(socket: Socket) {
     }
 }
 
-/// The addresses without the network namespace, which may differ between the two ends.
+/// Without the network namespace, which may differ between the two ends.
 #[inline(always)]
 fn addresses(socket: Socket) -> Addresses {
     let mut addresses = core::mem::MaybeUninit::<Addresses>::uninit();

@@ -1,8 +1,8 @@
-//! Whose a socket is, from hooks in the context of the process that acts on it:
+//! Which process owns a socket, from hooks in the context of the process that acts on it:
 //! `tcp_rcv_space_adjust` (Linux 4.17; `(struct sock *sk)`, called from `tcp_recvmsg`),
 //! `sock_send_length` (Linux 6.3; `(struct sock *sk, int ret, int flags)`; before it, the functions
-//! that send), and
-//! `cgroup/sock_release` (Linux 5.9), which runs when the last process lets go of a socket.
+//! that send), and `cgroup/sock_release` (Linux 5.9), which runs when the last process closes a
+//! socket.
 
 use core::{ffi::c_void, ptr::addr_of_mut};
 
@@ -21,17 +21,17 @@ use crate::{
     task,
 };
 
-/// The socket is let go of.
+/// The socket is closed in any case.
 const ALLOW: i32 = 1;
 
-/// One record when a process reads from a traced socket that another acted on last.
+/// One record when a process reads from a traced socket that another process acted on last.
 #[btf_tracepoint]
 pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, READ);
     0
 }
 
-/// The same of a process that sends: a server may speak first.
+/// The same for a process that sends: a server may speak first.
 #[btf_tracepoint]
 pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
     observe(&ctx, SEND);
@@ -45,7 +45,7 @@ pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// Likewise of `sendfile` and `splice`: `tcp_sendpage` (`(struct sock *sk, struct page *page, int
+/// The same for `sendfile` and `splice`: `tcp_sendpage` (`(struct sock *sk, struct page *page, int
 /// offset, size_t size, int flags)`, until Linux 6.4).
 #[fentry]
 pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
@@ -53,11 +53,11 @@ pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same of the process that lets go of the socket, reset or not.
+/// The same for the process that closes the socket, whether or not the connection was reset.
 #[cgroup_sock(sock_release)]
 pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
     let sock = OfCgroup(ctx.sock);
-    if filter::note_holder(sock) {
+    if filter::set_holder(sock) {
         submit_release(sock.cookie());
     }
     ALLOW
@@ -66,7 +66,7 @@ pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
 #[inline(always)]
 fn observe(ctx: &BtfTracePointContext, kind: u16) {
     let raw: *mut c_void = ctx.arg(0);
-    if raw.is_null() || !filter::note_holder(Traced(raw)) {
+    if raw.is_null() || !filter::set_holder(Traced(raw)) {
         return;
     }
     if let Some(socket) = Socket::from_argument(ctx, 0) {

@@ -18,8 +18,8 @@ macro_rules! globals {
 
 tracer_ebpf::members!(globals);
 
-/// A pointer to a kernel struct whose type the verifier knows from BTF: loads through it are
-/// checked against the struct, and a fault reads as zero.
+/// A pointer to a kernel struct whose type the verifier knows from BTF. The verifier checks that each
+/// load is of a member, and a fault reads as zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Pointer(*const c_void);
 
@@ -86,7 +86,7 @@ impl Pointer {
     }
 }
 
-/// Integers: valid for every bit pattern.
+/// Integers, which are valid for every bit pattern.
 pub(crate) trait Plain: Copy {
     /// What a missing member reads as.
     const ZERO: Self;

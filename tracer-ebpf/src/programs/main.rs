@@ -1,5 +1,6 @@
-//! The eBPF programs: they observe, fill a record, submit it, and count what they could not. They
-//! decide nothing but the filter.
+//! The eBPF programs. Each observes an event, fills a record and submits it, or counts that there was
+//! no room for it. The only decision they make is the filter's. Where each is attached:
+//! [`tracer_ebpf::hook::HOOKS`].
 
 #![no_std]
 #![no_main]

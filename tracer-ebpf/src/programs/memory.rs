@@ -1,8 +1,6 @@
-//! Structs of 8-byte words, written a word at a time. Volatile, because the optimiser would else
-//! call a memset or memmove that loops over bytes.
+//! Zeroes and copies structs in 8-byte words. The writes are volatile: otherwise LLVM replaces them
+//! by a memset or memcpy that loops over bytes.
 
-/// Fills `into` with zeroes.
-///
 /// # Safety
 /// `into` must be valid for writes and aligned to 8 bytes.
 #[inline(always)]
@@ -17,8 +15,6 @@ pub(crate) unsafe fn zero<T>(into: *mut T) {
     }
 }
 
-/// Copies `from` to `into`.
-///
 /// # Safety
 /// Both must be valid and aligned to 8 bytes.
 #[inline(always)]

@@ -30,8 +30,8 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// The segment, if the packet is one. IPv6 extension headers before TCP, and fragments other
-    /// than the first, are not looked through.
+    /// The segment, if the packet is one. Fragments other than the first, and IPv6 packets with
+    /// extension headers before TCP, are not recognised.
     #[inline(always)]
     pub(crate) fn parse(skb: *mut __sk_buff) -> Option<Self> {
         let Start {
@@ -39,9 +39,9 @@ impl Packet {
             protocol,
             tcp,
             data_offset_and_flags: [offset, flags],
-        } = match Start::at_hand(skb) {
+        } = match Start::linear(skb) {
             Some(start) => start,
-            None => Start::anywhere(skb)?,
+            None => Start::paged(skb)?,
         };
         if protocol != IPPROTO_TCP || tcp < IPV4_HEADER {
             return None;
@@ -63,7 +63,6 @@ impl Packet {
         })
     }
 
-    /// Bytes of payload.
     #[inline(always)]
     pub(crate) const fn payload(self) -> u32 {
         self.length - self.headers
@@ -101,20 +100,20 @@ impl Packet {
         })
     }
 
-    /// The sequence number.
     #[inline(always)]
     pub(crate) fn seq(self) -> Option<u32> {
         Some(u32::from_be_bytes(load(self.skb, self.tcp + 4)?))
     }
 
-    /// Copies the first `length` bytes to `into`; false where there are not as many, or fewer than
-    /// a header has.
+    /// Copies the first `length` bytes to `into`. False where the packet is shorter, or `length` is
+    /// less than a header.
     ///
     /// # Safety
     /// `into` must be valid for writes of `ROOM` bytes.
     #[inline(always)]
     pub(crate) unsafe fn copy<const ROOM: usize>(self, into: *mut u8, length: u64) -> bool {
-        // The lower bound is an order, since the verifier learns nothing from `!= 0` before Linux 6.2.
+        // `length < 20` rather than `length == 0`: before Linux 6.2 the verifier learns nothing from
+        // a comparison with `!=`.
         let length = opaque(length);
         if length < u64::from(TCP_HEADER) {
             return false;
@@ -131,43 +130,42 @@ impl Packet {
     }
 }
 
-/// The same value, of which the optimiser knows nothing: it can neither leave a check to a caller,
-/// who has checked another register, nor make one comparison of two, and the verifier finds all it
-/// has to know of one register.
+/// Hides `value` from LLVM. Otherwise LLVM may move a bounds check into the caller or merge two
+/// checks. The verifier tracks each register on its own, and then rejects the access.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 fn opaque(mut value: u64) -> u64 {
-    // SAFETY: it does nothing.
+    // SAFETY: the instruction moves a register into itself.
     unsafe {
         core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack));
     }
     value
 }
 
-/// Only for the lints, which look at the programs as built for the host.
+/// For the lints, which check the programs as built for the host.
 #[cfg(not(target_arch = "bpf"))]
 const fn opaque(value: u64) -> u64 {
     value
 }
 
-/// What the headers begin with.
+/// The start of the headers.
 struct Start {
     is_ipv6: bool,
     protocol: u8,
     /// Where the TCP header starts.
     tcp: u32,
-    /// They stand beside each other.
+    /// Two neighbouring bytes of the TCP header.
     data_offset_and_flags: [u8; 2],
 }
 
 impl Start {
-    /// Of the most frequent packet, IPv4 without options, where the headers lie in the buffer's first
-    /// piece: without a call.
+    /// The most frequent case without a helper call: IPv4 without options, headers in the linear part
+    /// of the buffer.
     #[inline(always)]
-    fn at_hand(skb: *mut __sk_buff) -> Option<Self> {
+    fn linear(skb: *mut __sk_buff) -> Option<Self> {
         const LENGTH: usize = (IPV4_HEADER + TCP_HEADER) as usize;
         const WITHOUT_OPTIONS: u8 = 0x45;
-        // SAFETY: the program's context, and what lies between the two, which the verifier checks.
+        // SAFETY: the program's context. The verifier checks that each read is before `data_end`.
         unsafe {
             let (data, end) = ((*skb).data as usize, (*skb).data_end as usize);
             if data + LENGTH > end {
@@ -188,7 +186,7 @@ impl Start {
     }
 
     #[inline(always)]
-    fn anywhere(skb: *mut __sk_buff) -> Option<Self> {
+    fn paged(skb: *mut __sk_buff) -> Option<Self> {
         let first: u8 = load(skb, 0)?;
         let is_ipv6 = first >> 4 == 6;
         let (protocol, tcp) = if is_ipv6 {

@@ -24,7 +24,7 @@ pub(crate) fn tracer_rst_recv(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A RST from no socket (a closed port), or from a mini-socket, is not a traced connection's.
+/// A RST from no socket (a closed port) or from a mini-socket belongs to no traced connection.
 #[inline(always)]
 fn observe(ctx: &BtfTracePointContext, kind: u16) {
     let Some(socket) = Socket::from_argument(ctx, 0) else {

@@ -1,5 +1,5 @@
-//! `tcp_retransmit_skb` (Linux 4.15; `(const struct sock *sk, const struct sk_buff *skb)`; newer
-//! kernels, 6.18 among them, add `int err` and call it for attempts that failed, too) and
+//! `tcp_retransmit_skb` (Linux 4.15; `(const struct sock *sk, const struct sk_buff *skb)`; Linux 6.17
+//! adds `int err` and calls it for failed attempts as well) and
 //! `tcp_retransmit_synack` (Linux 4.15; `(const struct sock *sk, const struct request_sock *req)`).
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr::addr_of_mut};
@@ -16,8 +16,8 @@ use crate::{
     socket_event::{self, Context},
 };
 
-/// Whether `tcp_retransmit_skb` has its third argument; the verifier refuses to read one that is
-/// not there.
+/// Whether `tcp_retransmit_skb` has its third argument. The verifier rejects reading one that does not
+/// exist.
 #[unsafe(no_mangle)]
 static RETRANSMIT_HAS_ERROR: Global<u8> = Global::new(0);
 
@@ -32,7 +32,7 @@ pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// One record per SYN-ACK that a listener retransmits for a wanted connection.
+/// One record per SYN-ACK that a listener retransmits for a traced connection.
 #[btf_tracepoint]
 pub(crate) fn tracer_synack(ctx: BtfTracePointContext) -> i32 {
     if let Some(listener) = Socket::from_argument(&ctx, 0) {
@@ -54,8 +54,8 @@ fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
     socket_event::submit(RETRANSMIT, socket, Context::Softirq, error);
 }
 
-/// What `tcp_transmit_skb` gave: an errno, negative, or, where a queue was full, a positive
-/// `NET_XMIT_DROP`, which the kernel elsewhere makes ENOBUFS (`net_xmit_errno`).
+/// `tcp_transmit_skb` returns a negative errno, or, where a queue was full, the positive
+/// `NET_XMIT_DROP`, which the kernel turns into ENOBUFS elsewhere (`net_xmit_errno`).
 #[inline(always)]
 const fn errno(result: i32) -> u32 {
     if result > 0 {
@@ -65,7 +65,7 @@ const fn errno(result: i32) -> u32 {
     }
 }
 
-/// The connection has no socket yet: its addresses are the request's, the cookie is the listener's.
+/// The connection has no socket yet. The record has the request's addresses and the listener's cookie.
 #[inline(always)]
 fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
     let request: *const c_void = ctx.arg(1);
@@ -76,7 +76,7 @@ fn observe_syn_ack(ctx: &BtfTracePointContext, listener: Socket) {
         let mut addresses = MaybeUninit::<Addresses>::uninit();
         addresses::write(common, addresses.as_mut_ptr());
         (*addresses.as_mut_ptr()).netns = 0;
-        filter::admits_early(addresses.assume_init_ref(), addresses::netns(common))
+        filter::admits_handshake(addresses.assume_init_ref(), addresses::netns(common))
     };
     if !admitted {
         return;

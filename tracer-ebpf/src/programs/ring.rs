@@ -1,5 +1,5 @@
-//! The way out: reserve a record in the ring buffer, fill it there, submit it, or count that there
-//! was no room.
+//! The way out of the programs: reserve a record in the ring buffer, fill it in place, submit it. Where
+//! there is no room, count the record as lost.
 
 use core::ptr::addr_of_mut;
 
@@ -12,29 +12,29 @@ use aya_ebpf::{
 };
 use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS};
 
-/// Records on their way to the tracer; the loader may set another size.
+/// The loader sets the size that was asked for.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// What found no room, per CPU: [`LOST_RECORDS`] and [`LOST_SOCKETS`]. The reader asks for both
-/// whenever it has looked at the ring.
+/// Per CPU: [`LOST_RECORDS`] and [`LOST_SOCKETS`]. The tracer reads both whenever it has drained the
+/// ring.
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
-/// Records that were made, those that found no room too, per CPU; where that is asked for.
+/// With `AUDIT`, how many records were made, those without room included, per CPU.
 #[map]
 static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Whether records are counted when they are made.
+/// Whether to count every record.
 #[unsafe(no_mangle)]
 static AUDIT: Global<u8> = Global::new(0);
 
-/// The reader looks on a timer; it is woken only when this many bytes wait (half the ring).
+/// The tracer drains the ring on a timer. It is woken only when this many bytes wait: half the ring.
 #[unsafe(no_mangle)]
 static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
 
-/// Reserves a record of type `T` and writes its header; the caller writes every other field and
-/// then [`send`]s it.
+/// Reserves a record of type `T` and writes its header. The caller writes every other field, then
+/// calls [`send`].
 #[inline(always)]
 pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry<T>> {
     if AUDIT.load() != 0 {
@@ -75,8 +75,8 @@ pub(crate) fn count_lost_socket() {
     count(&LOST, LOST_SOCKETS);
 }
 
-/// Adds one, atomically: on its own CPU, too, a program is interrupted by another that counts the
-/// same (a segment that leaves by one that arrives).
+/// Adds one, atomically: the program may be interrupted on its own CPU by another that counts the
+/// same (an arriving segment interrupts a leaving one).
 #[inline(always)]
 fn count(counts: &PerCpuArray<u64>, what: u32) {
     if let Some(counted) = counts.get_ptr_mut(what) {
@@ -85,7 +85,8 @@ fn count(counts: &PerCpuArray<u64>, what: u32) {
     }
 }
 
-/// `AtomicU64::fetch_add`, which the target lacks because it may not compare and swap everywhere.
+/// `AtomicU64::fetch_add`, which Rust does not offer for this target: it has no compare-and-swap on
+/// every CPU version.
 ///
 /// # Safety
 /// `counted` must be valid and aligned.
@@ -97,7 +98,7 @@ unsafe fn add_one(counted: *mut u64) {
     unsafe { atomic_xadd::<u64, u64, { Relaxed }>(counted, 1) };
 }
 
-/// Only for the lints, which look at the programs as built for the host.
+/// For the lints, which check the programs as built for the host.
 ///
 /// # Safety
 /// `counted` must be valid and aligned.

@@ -1,5 +1,5 @@
-//! `cgroup_skb` on the root cgroup: each packet that leaves or reaches a socket of this machine,
-//! once per socket, without a network card's duplicates.
+//! `cgroup_skb` at the root cgroup (Linux 4.10): each packet that leaves or reaches a socket of this
+//! machine, once per socket, however many network devices it passes.
 
 use core::ptr::addr_of_mut;
 
@@ -20,21 +20,23 @@ use crate::{
     socket::Socket,
 };
 
-/// Whether every segment is a record, or only those that open, close or change the direction.
+/// Whether every segment becomes a record, or only those that open or close a connection, or change
+/// the direction of its payload.
 #[unsafe(no_mangle)]
 static EVERY_SEGMENT: Global<u8> = Global::new(0);
 
-/// The first burst of payload in a direction is worth this much: a ClientHello with post-quantum
+/// How much of the first burst of payload in a direction is captured: a ClientHello with post-quantum
 /// key shares, a server's certificates.
 const FIRST_BURST: u32 = 6 * 1024;
-/// A later burst: a request or status line and its fields.
+/// How much of a later burst: a request or status line and its fields.
 const LATER_BURST: u32 = 1024;
-/// An orderly termination has four segments; a half-closed connection may go on for long.
-const MOST_CLOSING: u32 = 8;
+/// How many segments after a FIN are recorded. An orderly termination has four; a half-closed
+/// connection may go on for long.
+const CLOSING_SEGMENTS: u32 = 8;
 /// Room for the headers of any segment.
 const HEADERS: usize = CAPTURES[1];
-/// No more than the largest record has room for, of one segment.
-const MOST_OF_ONE: u64 = 2048;
+/// How much payload of one segment is captured: the largest record has room for it and the headers.
+const MAX_HEAD: u64 = 2048;
 /// The packet is always let through.
 const PASS: i32 = 1;
 
@@ -45,9 +47,9 @@ struct Captured<const ROOM: usize> {
     bytes: [u8; ROOM],
 }
 
-/// What a record says beside the packet: the fields of [`Segment`] with these names.
+/// The fields of [`Segment`] that do not come from the packet.
 #[derive(Clone, Copy)]
-struct Aside {
+struct Extra {
     /// The clock reading that the payload was counted with; 0 for none.
     counted_ns: u64,
     before_bytes: u64,
@@ -56,7 +58,7 @@ struct Aside {
     accept_queue_limit: u32,
 }
 
-impl Aside {
+impl Extra {
     const NONE: Self = Self {
         counted_ns: 0,
         before_bytes: 0,
@@ -87,18 +89,18 @@ fn observe(skb: *mut __sk_buff, direction: u8) {
         if let Some(packet) = Packet::parse(skb) {
             observe_known(packet, direction, sock, remembered);
         }
-    } else if filter::may_admit_early() && is_listener(skb) {
+    } else if filter::may_admit_handshake() && is_listener(skb) {
         // SAFETY: the program's context.
         let listener = unsafe { Socket::of_packet(skb) };
         if let Some(listener) = listener
             && let Some(packet) = Packet::parse(skb)
         {
-            observe_early(packet, direction, listener, sock);
+            observe_handshake(packet, direction, listener, sock);
         }
     }
 }
 
-/// The handshake runs under the listener's cookie: SYN, SYN-ACK, and the third ACK.
+/// SYN, SYN-ACK and the third ACK have the listener's socket, and so its cookie.
 #[inline(always)]
 fn is_listener(skb: *mut __sk_buff) -> bool {
     // SAFETY: the program's context; the verifier knows the socket's type.
@@ -109,44 +111,44 @@ fn is_listener(skb: *mut __sk_buff) -> bool {
 }
 
 #[inline(always)]
-fn observe_early(packet: Packet, direction: u8, listener: Socket, sock: OfPacket) {
+fn observe_handshake(packet: Packet, direction: u8, listener: Socket, sock: OfPacket) {
     let Some(addresses) = packet.addresses(direction) else {
         return;
     };
     let is_syn = direction == INGRESS && packet.flags & (SYN | ACK) == SYN;
     if is_syn && let Some(seq) = packet.seq() {
-        filter::note_number(seq, &addresses);
+        filter::match_number(seq, &addresses);
     }
-    if !filter::admits_early(&addresses, listener.netns()) {
+    if !filter::admits_handshake(&addresses, listener.netns()) {
         return;
     }
-    let mut aside = Aside::NONE;
+    let mut extra = Extra::NONE;
     if is_syn {
-        (aside.accept_queue, aside.accept_queue_limit) = listener.accept_queue();
+        (extra.accept_queue, extra.accept_queue_limit) = listener.accept_queue();
     }
     let wanted = u64::from(packet.headers);
-    send_headers(packet, direction, sock.cookie(), wanted, aside);
+    send_headers(packet, direction, sock.cookie(), wanted, extra);
 }
 
 #[inline(always)]
 fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut Remembered) {
     let payload = packet.payload();
-    // SAFETY: a value of `SOCKETS`. Only one direction's program writes `passed` of it, and a
-    // connection's packets of one direction are handled one after another.
-    let (head, aside) = unsafe {
+    // SAFETY: a value of `SOCKETS`. Each direction has its own `passed`, which only its program
+    // writes. The kernel handles a connection's packets of one direction one after another.
+    let (head, extra) = unsafe {
         let passed = addr_of_mut!((*remembered).passed)
             .cast::<Passed>()
             .add(direction as usize);
         let before_bytes = (*passed).bytes;
         let counted_ns = count(passed, payload);
         let turned_ns = turned_ns(remembered, direction, payload, before_bytes == 0);
-        let aside = Aside {
+        let extra = Extra {
             counted_ns,
             before_bytes,
             turned_ns,
-            ..Aside::NONE
+            ..Extra::NONE
         };
-        (head_bytes(remembered, direction, payload), aside)
+        (head_bytes(remembered, direction, payload), extra)
     };
     if packet.flags & SYN != 0
         && direction == EGRESS
@@ -163,13 +165,13 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     if is_step || head > 0 || every {
         let mut wanted = u64::from(packet.headers) + head;
         if every && wanted < HEADERS as u64 {
-            // The record has room for that much in any case.
+            // The record has that much room in any case.
             wanted = u64::from(packet.length);
             if wanted > HEADERS as u64 {
                 wanted = HEADERS as u64;
             }
         }
-        send(packet, direction, sock.cookie(), wanted, aside);
+        send(packet, direction, sock.cookie(), wanted, extra);
     }
 }
 
@@ -182,7 +184,7 @@ unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) ->
     // SAFETY: as the caller promises.
     unsafe {
         if packet.flags & FIN != 0 {
-            (*remembered).closing_left = MOST_CLOSING;
+            (*remembered).closing_left = CLOSING_SEGMENTS;
         }
         if packet.flags & (SYN | FIN | RST) != 0 {
             return true;
@@ -217,8 +219,8 @@ unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
     }
 }
 
-/// Where payload goes the other way from now on: begins a burst, whose start is worth a look, and
-/// says when the last payload of the direction before passed. Else 0.
+/// Where payload changes its direction: begins a burst, of which the first bytes are captured, and
+/// returns when the last payload of the other direction passed. Else 0.
 ///
 /// # Safety
 /// `remembered` must be valid.
@@ -251,7 +253,7 @@ unsafe fn turned_ns(
     }
 }
 
-/// How much of the payload to look at: some at the start of each burst.
+/// How much of the payload to capture: the first bytes of each burst.
 ///
 /// # Safety
 /// `remembered` must be valid.
@@ -269,36 +271,37 @@ unsafe fn head_bytes(remembered: *mut Remembered, direction: u8, payload: u32) -
         } else {
             available
         };
-        if head > MOST_OF_ONE {
-            head = MOST_OF_ONE;
+        if head > MAX_HEAD {
+            head = MAX_HEAD;
         }
         *left = (available - head) as u32;
         head
     }
 }
 
-/// Sends the packet's first `wanted` bytes, or as many as the largest record has room for. 64 bits
-/// wide, so that the bounds stay with the register that the verifier knows them of.
+/// Sends the packet's first `wanted` bytes, or as many as the largest record has room for. `wanted`
+/// has 64 bits, so that the compiler does not copy it into another register, of which the verifier
+/// would not know the bounds.
 #[inline(always)]
-fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64, aside: Aside) {
+fn send(packet: Packet, direction: u8, cookie: u64, wanted: u64, extra: Extra) {
     if wanted <= HEADERS as u64 {
-        send_headers(packet, direction, cookie, wanted, aside);
+        send_headers(packet, direction, cookie, wanted, extra);
     } else if wanted <= CAPTURES[2] as u64 {
-        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted, aside);
+        send_in::<{ CAPTURES[2] }>(packet, direction, cookie, wanted, extra);
     } else if wanted <= CAPTURES[3] as u64 {
-        send_in::<{ CAPTURES[3] }>(packet, direction, cookie, wanted, aside);
+        send_in::<{ CAPTURES[3] }>(packet, direction, cookie, wanted, extra);
     } else {
-        send_in::<{ CAPTURES[4] }>(packet, direction, cookie, wanted, aside);
+        send_in::<{ CAPTURES[4] }>(packet, direction, cookie, wanted, extra);
     }
 }
 
-/// The same of no more than the headers.
+/// The same for headers alone.
 #[inline(always)]
-fn send_headers(packet: Packet, direction: u8, cookie: u64, wanted: u64, aside: Aside) {
+fn send_headers(packet: Packet, direction: u8, cookie: u64, wanted: u64, extra: Extra) {
     if wanted <= CAPTURES[0] as u64 {
-        send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted, aside);
+        send_in::<{ CAPTURES[0] }>(packet, direction, cookie, wanted, extra);
     } else {
-        send_in::<HEADERS>(packet, direction, cookie, wanted, aside);
+        send_in::<HEADERS>(packet, direction, cookie, wanted, extra);
     }
 }
 
@@ -308,7 +311,7 @@ fn send_in<const ROOM: usize>(
     direction: u8,
     cookie: u64,
     wanted: u64,
-    aside: Aside,
+    extra: Extra,
 ) {
     let captured = if wanted > ROOM as u64 {
         ROOM as u64
@@ -319,12 +322,12 @@ fn send_in<const ROOM: usize>(
         return;
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: the reserved entry; every field is written, and as many bytes as `captured` says.
+    // SAFETY: the reserved entry; every field is written, and `captured` bytes of the packet.
     unsafe {
         let segment = addr_of_mut!((*record).segment);
-        if aside.counted_ns != 0 {
-            // One moment, one number.
-            addr_of_mut!((*segment).header.mono_ns).write(aside.counted_ns);
+        if extra.counted_ns != 0 {
+            // The record's time is the one that the payload was counted with.
+            addr_of_mut!((*segment).header.mono_ns).write(extra.counted_ns);
         }
         addr_of_mut!((*segment).length).write(packet.length);
         addr_of_mut!((*segment).captured).write(captured as u32);
@@ -333,10 +336,10 @@ fn send_in<const ROOM: usize>(
         addr_of_mut!((*segment).direction)
             .cast::<u32>()
             .write(u32::from(direction).to_le());
-        addr_of_mut!((*segment).before_bytes).write(aside.before_bytes);
-        addr_of_mut!((*segment).turned_ns).write(aside.turned_ns);
-        addr_of_mut!((*segment).accept_queue).write(aside.accept_queue);
-        addr_of_mut!((*segment).accept_queue_limit).write(aside.accept_queue_limit);
+        addr_of_mut!((*segment).before_bytes).write(extra.before_bytes);
+        addr_of_mut!((*segment).turned_ns).write(extra.turned_ns);
+        addr_of_mut!((*segment).accept_queue).write(extra.accept_queue);
+        addr_of_mut!((*segment).accept_queue_limit).write(extra.accept_queue_limit);
         if !packet.copy::<ROOM>(addr_of_mut!((*record).bytes).cast(), captured) {
             addr_of_mut!((*segment).captured).write(0);
         }

@@ -1,5 +1,5 @@
-//! A socket as each kind of program is handed it: enough to find what is remembered of it, and its
-//! cookie, before anything else is looked at.
+//! A socket as each kind of program receives it. It gives the key of the socket storage and the
+//! cookie, before anything else is read.
 
 use core::ffi::c_void;
 
@@ -8,11 +8,10 @@ use aya_ebpf::{
     helpers::generated::bpf_get_socket_cookie,
 };
 
-/// See the module.
 pub(crate) trait Sock: Copy {
-    /// What `bpf_sk_storage_get` takes for it; may be NULL.
+    /// The argument for `bpf_sk_storage_get`; may be NULL.
     fn key(self) -> *mut c_void;
-    /// The socket's cookie, which the kernel makes when it is first asked for.
+    /// The kernel makes the cookie when it is first asked for.
     fn cookie(self) -> u64;
 }
 

@@ -34,20 +34,20 @@ fn observe(ctx: &BtfTracePointContext) {
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
     let known = filter::remembered(sock);
-    if known.is_none() && !filter::is_worth_a_look(old, new) {
+    if known.is_none() && !filter::may_matter(old, new) {
         return;
     }
     let Some(socket) = Socket::from_argument(ctx, 0) else {
         return;
     };
     if new == state::LISTEN {
-        filter::note_listener(socket);
+        filter::add_listener(socket);
     } else if old == state::LISTEN && new == state::CLOSE {
-        filter::forget_listener(socket);
+        filter::remove_listener(socket);
     }
-    // A listening socket has no peer. Neither has a child before Linux 6.15 on its way to
-    // SYN_RECV, when it still bears the listener's cookie (commit a3a128f611a9): its first record is
-    // of SYN_RECV→ESTABLISHED, and what passes it before is seen.
+    // A listening socket has no peer. Before Linux 6.15 (commit a3a128f611a9) a child has none
+    // either on its way to SYN_RECV, and still has the listener's cookie. It is remembered here, so
+    // that its segments are seen. Its first record is of SYN_RECV→ESTABLISHED.
     if socket.remote_port() == 0 {
         if old == state::LISTEN && new == state::SYN_RECV {
             filter::admits(sock, socket, old, new);
@@ -73,9 +73,9 @@ fn observe(ctx: &BtfTracePointContext) {
     }
     if let Some(remembered) = known {
         if is_system_call(new) {
-            filter::note_holder_in(remembered);
+            filter::set_holder_in(remembered);
         } else if old == state::SYN_RECV {
-            filter::forget_holder_in(remembered);
+            filter::clear_holder_in(remembered);
         }
     }
     send(socket, old, new);
@@ -113,7 +113,7 @@ fn send(socket: Socket, old: u8, new: u8) {
     ring::send(entry);
 }
 
-/// What the socket's segments came to, as far as they were seen.
+/// The totals of the socket's segments, as far as they were seen.
 #[inline(always)]
 fn send_flow(sock: Traced, remembered: *mut Remembered) {
     let Some(mut entry) = ring::reserve::<Flow>(FLOW, sock.cookie()) else {
@@ -129,7 +129,7 @@ fn send_flow(sock: Traced, remembered: *mut Remembered) {
     ring::send(entry);
 }
 
-/// On the way to these states, nothing was counted yet.
+/// On the way to SYN_SENT and SYN_RECV, nothing is counted yet.
 #[inline(always)]
 const fn is_counted(new: u8) -> bool {
     !matches!(new, state::SYN_SENT | state::SYN_RECV)

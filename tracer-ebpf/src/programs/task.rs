@@ -1,4 +1,4 @@
-//! The task that runs now, for hooks in the context of the process that acts.
+//! The current task, for hooks in the context of the process that acts.
 
 use core::ptr::addr_of_mut;
 
@@ -10,14 +10,14 @@ use tracer_ebpf::record::Task;
 
 use crate::kernel::{Pointer, TASK_COMM, TASK_GROUP_LEADER};
 
-/// The process (thread group) that runs now.
+/// Of the thread group.
 #[inline(always)]
 pub(crate) fn current_pid() -> u32 {
     // SAFETY: a helper without arguments.
     (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
 }
 
-/// The name of the process that runs now: its thread group leader's.
+/// The name of the thread group's leader.
 #[inline(always)]
 pub(crate) fn current_comm() -> [u64; 2] {
     // SAFETY: a helper without arguments, from Linux 5.11.
@@ -29,7 +29,7 @@ pub(crate) fn current_comm() -> [u64; 2] {
     ]
 }
 
-/// The task that runs now, with the name of its process rather than of its thread.
+/// Writes the name of the process, not of its thread.
 ///
 /// # Safety
 /// `into` must be valid for writes.

@@ -1,4 +1,4 @@
-//! Which processes are wanted: by id, by name, by cgroup.
+//! Which processes are traced: by id, by name, by cgroup.
 
 use aya_ebpf::{
     Global, helpers::generated::bpf_get_current_ancestor_cgroup_id, macros::map, maps::HashMap,
@@ -11,28 +11,26 @@ use crate::{
     task::{current_comm, current_pid},
 };
 
-/// The depths in the cgroup hierarchy at which a wanted cgroup stands, a bit each.
+/// The depths in the hierarchy at which the traced cgroups are, a bit each.
 #[unsafe(no_mangle)]
 static CGROUP_LEVELS: Global<u32> = Global::new(0);
 
-/// Deeper cgroups are not looked for.
-const DEEPEST: i32 = 32;
+/// The filter has a bit per depth.
+const DEPTHS: i32 = 32;
 
-/// Wanted processes (thread groups).
+/// By the ids of thread groups.
 #[map]
 static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 15, 0);
 
-/// Wanted process names.
 #[map]
 static COMMS: HashMap<[u64; 2], u8> = HashMap::with_max_entries(256, 0);
 
-/// Wanted cgroups.
 #[map]
 static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
 
-/// A process has a child.
+/// A process starts a child.
 #[inline(always)]
-pub(crate) fn note_child(parent: u32, child: u32) {
+pub(crate) fn add_child(parent: u32, child: u32) {
     let is_family = PIDS.get_ptr(parent).is_some_and(|wanted| {
         // SAFETY: an element of the map.
         unsafe { *wanted == FAMILY }
@@ -42,13 +40,13 @@ pub(crate) fn note_child(parent: u32, child: u32) {
     }
 }
 
-/// A process is gone: its id may be another's next.
+/// A process has ended. The kernel may use its id again.
 #[inline(always)]
-pub(crate) fn forget_process(pid: u32) {
+pub(crate) fn remove_process(pid: u32) {
     let _ = PIDS.remove(pid);
 }
 
-/// Whether the process that runs now meets every condition on processes.
+/// Whether the current process meets every condition on processes.
 #[inline(always)]
 pub(super) fn is_process_wanted() -> bool {
     let by = FILTER_BY.load();
@@ -61,14 +59,14 @@ pub(super) fn is_process_wanted() -> bool {
     by & BY_CGROUP == 0 || is_cgroup_wanted()
 }
 
-/// Whether the current process's cgroup, or one that it stands in, is wanted.
+/// Whether the cgroup of the current process, or one of its ancestors, is traced.
 #[inline(always)]
 fn is_cgroup_wanted() -> bool {
     let levels = CGROUP_LEVELS.load();
     let mut level = 0;
-    while level < DEEPEST {
+    while level < DEPTHS {
         if levels >> level & 1 != 0 {
-            // SAFETY: a helper from Linux 5.7; 0 where the cgroup does not stand that deep.
+            // SAFETY: a helper since Linux 5.7; 0 where the cgroup is not that deep.
             let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
             if CGROUPS.get_ptr(id).is_some() {
                 return true;
