@@ -1,5 +1,5 @@
-//! `tracer doctor`: what this machine has of what tracing takes, and whether the tracer sees what
-//! the kernel itself prints. One line each: ok, degraded (what is lost), missing (what to do).
+//! `tracer doctor`: whether this machine can trace, and whether the tracer sees what the kernel
+//! itself prints. One line per check: ok, degraded (and what is lost), missing (and what to do).
 
 mod building;
 mod machine;
@@ -14,23 +14,20 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// What came of looking at one thing.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: &'static str,
-    /// How it is.
-    pub verdict: Verdict,
-    /// What was found; for what is degraded, what is lost, and for what is missing, what to do.
-    pub text: String,
+struct Finding {
+    /// The name of the check.
+    check: &'static str,
+    verdict: Verdict,
+    /// What was found, what is lost, or what to do.
+    text: String,
 }
 
-/// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// As it should be.
+enum Verdict {
     Ok,
-    /// The tracer works, and something is lost.
+    /// The tracer works, with a loss.
     Degraded,
     /// Nothing can be traced.
     Missing,
@@ -47,28 +44,28 @@ impl fmt::Display for Verdict {
 }
 
 impl Finding {
-    fn ok(what: &'static str, text: impl Into<String>) -> Self {
-        Self::new(what, Verdict::Ok, text)
+    fn ok(check: &'static str, text: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Ok, text)
     }
 
-    fn degraded(what: &'static str, text: impl Into<String>) -> Self {
-        Self::new(what, Verdict::Degraded, text)
+    fn degraded(check: &'static str, text: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Degraded, text)
     }
 
-    fn missing(what: &'static str, text: impl Into<String>) -> Self {
-        Self::new(what, Verdict::Missing, text)
+    fn missing(check: &'static str, text: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Missing, text)
     }
 
-    fn new(what: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
+    fn new(check: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
         Self {
-            what,
+            check,
             verdict,
             text: text.into(),
         }
     }
 }
 
-/// Looks at everything, and prints it. Success where the tracer can trace.
+/// Runs every check and prints the findings. Success where the tracer can trace.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -76,7 +73,7 @@ pub fn doctor() -> Result<ExitCode> {
     let mut findings = machine::examine();
     findings.extend(self_check::examine());
     findings.extend(building::examine());
-    print(&findings, &mut io::stdout().lock()).context("stdout cannot be written")?;
+    print(&findings, &mut io::stdout().lock()).context("writing to stdout")?;
     let works = findings.iter().all(|one| one.verdict != Verdict::Missing);
     Ok(if works {
         ExitCode::SUCCESS
@@ -87,12 +84,12 @@ pub fn doctor() -> Result<ExitCode> {
 
 fn print(findings: &[Finding], to: &mut impl Write) -> io::Result<()> {
     for Finding {
-        what,
+        check,
         verdict,
         text,
     } in findings
     {
-        writeln!(to, "{what:<16} {verdict:<9} {text}")?;
+        writeln!(to, "{check:<16} {verdict:<9} {text}")?;
     }
     to.flush()
 }

@@ -1,4 +1,4 @@
-//! What building the tracer takes; running it takes none of this.
+//! What is needed to build the tracer. Running it needs none of this.
 
 use std::process::{Command, Stdio};
 
@@ -9,38 +9,38 @@ pub(super) fn examine() -> [Finding; 2] {
 }
 
 fn llvm() -> Finding {
-    const WHAT: &str = "nightly LLVM";
-    let version = said(Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]));
+    const CHECK: &str = "nightly LLVM";
+    let version = output_of(Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]));
     let llvm = version.as_ref().and_then(|version| {
         let mut lines = version.lines();
         lines.find_map(|line| line.strip_prefix("LLVM version: "))
     });
     match llvm {
-        Some(llvm) => Finding::ok(WHAT, llvm),
-        None => Finding::degraded(WHAT, to_build("a nightly toolchain")),
+        Some(llvm) => Finding::ok(CHECK, llvm),
+        None => Finding::degraded(CHECK, to_build("a nightly toolchain")),
     }
 }
 
 fn linker() -> Finding {
-    const WHAT: &str = "bpf-linker";
-    match said(Command::new("bpf-linker").arg("--version")) {
-        Some(version) => Finding::ok(WHAT, version.trim()),
-        None => Finding::degraded(WHAT, to_build("bpf-linker")),
+    const CHECK: &str = "bpf-linker";
+    match output_of(Command::new("bpf-linker").arg("--version")) {
+        Some(version) => Finding::ok(CHECK, version.trim()),
+        None => Finding::degraded(CHECK, to_build("bpf-linker")),
     }
 }
 
-fn to_build(what: &str) -> String {
+fn to_build(tool: &str) -> String {
     format!(
-        "{what} is not found from here: the tracer cannot be built, only run; `cargo xtask setup` installs it"
+        "{tool} is not found: the tracer runs but cannot be built; `cargo xtask setup` installs it"
     )
 }
 
-fn said(command: &mut Command) -> Option<String> {
+fn output_of(command: &mut Command) -> Option<String> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    let said = output.status.success().then_some(output.stdout)?;
-    String::from_utf8(said).ok()
+    let stdout = output.status.success().then_some(output.stdout)?;
+    String::from_utf8(stdout).ok()
 }

@@ -1,5 +1,5 @@
-//! The kernel's own printed trace of changes of state: an ftrace instance, which is removed in the
-//! end, in a tracefs that is mounted nowhere.
+//! The kernel's own printed trace of changes of state: an ftrace instance of its own, removed at the
+//! end, in a tracefs mount that no path leads to.
 
 use std::{
     fs, io,
@@ -12,7 +12,6 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 
 const EVENT: &str = "events/sock/inet_sock_set_state";
 
-/// See the module.
 pub(super) struct Printed {
     instance: PathBuf,
     _tracefs: OwnedFd,
@@ -28,7 +27,7 @@ pub(super) struct Change {
 }
 
 impl Printed {
-    /// Prints from now on what happens on this port.
+    /// Starts to print the changes of sockets with this port.
     pub(super) fn begin(port: u16) -> Result<Self> {
         let tracefs = mount().context("mounting tracefs")?;
         let root = PathBuf::from(format!("/proc/self/fd/{}", tracefs.as_raw_fd()));
@@ -46,20 +45,20 @@ impl Printed {
         Ok(printed)
     }
 
-    /// All that was printed so far.
+    /// Everything printed until now.
     pub(super) fn read(&self) -> Result<Vec<Change>> {
         let text = fs::read_to_string(self.instance.join("trace"));
         let text = text.context("reading the kernel's printed trace")?;
         text.lines()
             .filter(|line| !line.starts_with('#'))
-            .map(|line| parse(line).with_context(|| format!("`{line}` is not understood")))
+            .map(|line| parse(line).with_context(|| format!("parsing `{line}`")))
             .collect()
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {
         let path: &Path = Path::new(file);
         fs::write(self.instance.join(path), text)
-            .with_context(|| format!("telling ftrace {file} = {text}"))
+            .with_context(|| format!("setting ftrace's {file} to {text}"))
     }
 }
 
@@ -70,7 +69,7 @@ impl Drop for Printed {
     }
 }
 
-/// A mount that no path leads to: it goes with the descriptor.
+/// The mount has no path, and ends with the descriptor.
 fn mount() -> io::Result<OwnedFd> {
     let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;

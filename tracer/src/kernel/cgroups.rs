@@ -45,7 +45,7 @@ pub enum NoCgroup {
         /// Where the hierarchy is mounted.
         root: PathBuf,
     },
-    /// How deep a cgroup lies cannot be told from within a container.
+    /// Within a container the depth of a cgroup is unknown.
     #[error("{} is a part of the cgroups only, a container's: run the tracer outside of it", .0.display())]
     NotTheRoot(PathBuf),
     /// The file system does not answer.

@@ -20,7 +20,7 @@ pub struct Reading {
     pub suspended_ns: u64,
 }
 
-/// Reads the clocks, one after another; once more where something came between.
+/// Reads the clocks one after another, again if the thread was interrupted in between.
 #[must_use]
 pub fn read() -> Reading {
     const AT_ONCE_NS: u64 = 20_000;

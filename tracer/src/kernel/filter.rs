@@ -1,4 +1,4 @@
-//! The filter as the command line states it, and its way into the programs' maps.
+//! The filter of the command line, and how it gets into the programs' maps.
 
 use std::io;
 
@@ -13,25 +13,24 @@ use tracer_ebpf::filter::{
     Listener,
 };
 
-use crate::kernel::cgroups::Cgroup;
+use super::cgroups::Cgroup;
 
-/// Which connections to trace. Values of one kind are alternatives, different kinds must all hold;
-/// a socket named by its cookie is traced in any case. Empty: every connection.
+/// Which connections to trace. Values of one kind are alternatives; where several kinds are set, one
+/// of each must match. A socket named by its cookie is traced in any case. Empty: every connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Ports, of either end.
+    /// Of either end.
     pub ports: Vec<u16>,
     /// Processes: connections they open, and those accepted where they listen.
     pub pids: Vec<u32>,
-    /// A process whose descendants are wanted, those to come.
+    /// A process whose future descendants are traced, too.
     pub ancestor: Option<u32>,
     /// Process names, as the kernel keeps them: 15 bytes at most.
     pub comms: Vec<String>,
-    /// Cgroups with those beneath them.
+    /// Cgroups, with all below them.
     pub cgroups: Vec<Cgroup>,
-    /// Where wanted processes listen already, once per socket.
+    /// Where traced processes listen already, once per socket.
     pub listeners: Vec<Listener>,
-    /// Socket cookies.
     pub cookies: Vec<u64>,
 }
 
@@ -39,7 +38,7 @@ pub struct Filter {
 const COMM_BYTES: usize = 15;
 
 impl Filter {
-    /// The kinds of condition that are set, as the programs take them.
+    /// The kinds that are set: the `BY_` bits.
     pub(super) fn kinds(&self) -> u32 {
         let bit = |set: bool, bit: u32| if set { bit } else { 0 };
         bit(!self.ports.is_empty(), BY_PORT)
@@ -49,18 +48,18 @@ impl Filter {
             | bit(!self.cookies.is_empty(), BY_COOKIE)
     }
 
-    /// Whether processes are named by their ids, which the kernel uses again.
+    /// Whether processes are named by their ids. The kernel uses an id again, so exits matter.
     pub(super) const fn follows_processes(&self) -> bool {
         !self.pids.is_empty() || self.ancestor.is_some()
     }
 
-    /// The depths at which a wanted cgroup stands, a bit each.
+    /// The depths in the hierarchy at which the cgroups are, a bit each.
     pub(super) fn cgroup_levels(&self) -> u32 {
         let bit = |cgroup: &Cgroup| 1_u32.checked_shl(cgroup.level).unwrap_or_default();
         self.cgroups.iter().map(bit).fold(0, |bits, bit| bits | bit)
     }
 
-    /// Fills the maps; to be done before the programs are attached.
+    /// Fills the maps. Must happen before the programs are attached.
     pub(super) fn write(&self, ebpf: &mut Ebpf) -> Result<()> {
         insert_all(ebpf, "PORTS", &self.ports, |_| 1_u8)?;
         insert_all(ebpf, "PIDS", &self.pids, |_| ALONE)?;
@@ -69,14 +68,14 @@ impl Filter {
         insert_all(ebpf, "COMMS", &comms, |_| 1_u8)?;
         let cgroups: Vec<u64> = self.cgroups.iter().map(|cgroup| cgroup.id).collect();
         insert_all(ebpf, "CGROUPS", &cgroups, |_| 1_u8)?;
-        let listeners: Vec<Place> = self.listeners.iter().copied().map(Place).collect();
-        let sockets = |place: &Place| {
-            let same = self.listeners.iter().filter(|other| **other == place.0);
+        let listeners: Vec<ListenerKey> = self.listeners.iter().copied().map(ListenerKey).collect();
+        let sockets = |key: &ListenerKey| {
+            let same = self.listeners.iter().filter(|other| **other == key.0);
             u32::try_from(same.count()).unwrap_or(u32::MAX)
         };
         insert_all(ebpf, "LISTENERS", &listeners, sockets)?;
         if !listeners.is_empty() {
-            note_filled(ebpf, HAS_EXPECTED)?;
+            mark_filled(ebpf, HAS_EXPECTED)?;
         }
         if remember(ebpf, &self.cookies)? < self.cookies.len() {
             bail!("there are too many cookies");
@@ -85,8 +84,7 @@ impl Filter {
     }
 }
 
-/// Traces these sockets from now on, whatever the filter says: the first ones, as many as the kernel
-/// has room for. Gives their number.
+/// See [`Probe::remember`](super::Probe::remember).
 pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<usize> {
     if cookies.is_empty() {
         return Ok(0);
@@ -97,10 +95,10 @@ pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<usize> {
         match named.insert(cookie, 1, 0) {
             Ok(()) => taken += 1,
             Err(MapError::SyscallError(error)) if is_full(&error.io_error) => break,
-            Err(error) => return Err(error).context("naming a socket to the programs"),
+            Err(error) => return Err(error).context("adding a socket to the map NAMED"),
         }
     }
-    note_filled(ebpf, HAS_NAMED)?;
+    mark_filled(ebpf, HAS_NAMED)?;
     Ok(taken)
 }
 
@@ -108,7 +106,7 @@ fn is_full(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::TOOBIG.raw_os_error())
 }
 
-fn note_filled(ebpf: &mut Ebpf, which: u32) -> Result<()> {
+fn mark_filled(ebpf: &mut Ebpf, which: u32) -> Result<()> {
     let filled = ebpf
         .map_mut("FILLED")
         .context("the eBPF object has no map FILLED")?;
@@ -116,7 +114,7 @@ fn note_filled(ebpf: &mut Ebpf, which: u32) -> Result<()> {
     Ok(())
 }
 
-/// A process name as the kernel keeps it.
+/// A name as `task_struct` holds it, ended by a NUL.
 fn key(comm: &str) -> [u8; COMM_BYTES + 1] {
     let mut key = [0; COMM_BYTES + 1];
     for (byte, from) in key.iter_mut().zip(comm.bytes().take(COMM_BYTES)) {
@@ -125,14 +123,14 @@ fn key(comm: &str) -> [u8; COMM_BYTES + 1] {
     key
 }
 
-/// Where a process listens, as aya takes it.
+/// aya takes keys of its own trait.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Place(Listener);
+struct ListenerKey(Listener);
 
 // SAFETY: `Listener` is `#[repr(C)]` and holds integers without padding between them.
 #[expect(unsafe_code, reason = "aya asks for this promise")]
-unsafe impl aya::Pod for Place {}
+unsafe impl aya::Pod for ListenerKey {}
 
 fn insert_all<K: aya::Pod, V: aya::Pod>(
     ebpf: &mut Ebpf,
@@ -142,8 +140,9 @@ fn insert_all<K: aya::Pod, V: aya::Pod>(
 ) -> Result<()> {
     let mut map: HashMap<_, K, V> = hash_map(ebpf, name)?;
     for key in keys {
-        map.insert(key, value(key), 0)
-            .with_context(|| format!("the filter has too many conditions for the map {name}"))?;
+        map.insert(key, value(key), 0).with_context(|| {
+            format!("the filter has more values than the map {name} has room for")
+        })?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the kernel side could not deliver, counted where it happened.
+//! How much the kernel side could not deliver. The kernel counts it where it happens.
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 
@@ -9,7 +9,7 @@ use tracer_ebpf::record::{LOST_RECORDS, LOST_SOCKETS};
 /// Totals since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Records that found no room in the ring buffer.
+    /// Records that the full ring buffer had no room for.
     pub ring: u64,
     /// Sockets that the map of traced sockets had no room for.
     pub sockets: u64,
@@ -18,17 +18,18 @@ pub struct Lost {
     pub recursion: u64,
 }
 
-/// Reads the counters: often, so that each loss is known before a connection that it touches is told.
+/// Reads the counters. It does so often, so that a loss is known before the timeline of a connection
+/// that it touches is printed.
 pub(super) struct Counters {
     lost: PerCpuArray<MapData, u64>,
     emitted: PerCpuArray<MapData, u64>,
-    /// `/proc/self/fdinfo` of each program that the kernel may skip, open: read from its begin it
-    /// tells anew, for a quarter of what opening it takes.
+    /// `/proc/self/fdinfo` of each program that the kernel may skip. Kept open and read again from
+    /// the start, which takes a quarter of the time of opening it.
     programs: Vec<File>,
 }
 
 impl Counters {
-    /// The counters of the maps, and of the programs with these paths in `/proc`.
+    /// `programs` are paths in `/proc/self/fdinfo`.
     pub(super) fn open(
         lost: PerCpuArray<MapData, u64>,
         emitted: PerCpuArray<MapData, u64>,
@@ -42,7 +43,7 @@ impl Counters {
         })
     }
 
-    /// Records that were made, those that found no room too; 0 where they are not counted.
+    /// How many records were made, those without room in the ring included; 0 without an audit.
     pub(super) fn emitted(&self) -> Result<u64> {
         sum(&self.emitted, 0)
     }
@@ -56,7 +57,7 @@ impl Counters {
     }
 }
 
-/// All processors' counts.
+/// Over all CPUs.
 fn sum(counts: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
     let per_cpu = counts
         .get(&index, 0)
@@ -64,13 +65,13 @@ fn sum(counts: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
     Ok(per_cpu.iter().sum())
 }
 
-/// A program's runs that the kernel skipped.
+/// How many runs of a program the kernel skipped.
 fn skipped(program: &File) -> Result<u64> {
-    // The kernel writes some 200 bytes, and all at once.
+    // The kernel writes some 200 bytes, in one piece.
     let mut text = [0; 1024];
     let length = program
         .read_at(&mut text, 0)
-        .context("reading what the kernel says of a program")?;
+        .context("reading the fdinfo of a program")?;
     Ok(recursion_misses(text.get(..length).unwrap_or(&text)))
 }
 

@@ -120,7 +120,7 @@ fn answer(
 
 fn refused(code: i32) -> anyhow::Error {
     anyhow::Error::new(std::io::Error::from_raw_os_error(-code)).context(
-        "the kernel does not tell its TCP sockets; it does with CONFIG_INET_TCP_DIAG (tcp_diag)",
+        "the kernel does not list its TCP sockets; it needs CONFIG_INET_TCP_DIAG (tcp_diag)",
     )
 }
 
