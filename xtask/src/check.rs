@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{
+use xtask::{
     command::{cargo, run, target_dir},
     setup,
 };

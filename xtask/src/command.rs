@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// A program that may have been installed by cargo a moment ago: cargo's own `bin` is searched even
 /// where `PATH` lacks it.
-pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
+pub fn tool(program: impl AsRef<OsStr>) -> Command {
     let mut dirs: Vec<PathBuf> =
         env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
     let cargo_home = env::var_os("CARGO_HOME")
@@ -25,27 +25,32 @@ pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs this, as a person would call it.
-pub(crate) fn cargo() -> Command {
-    let mut command = tool(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .current_dir(workspace())
-        // Set for build scripts in .cargo/config.toml.
-        .env_remove("CARGO_TERM_QUIET");
+/// The cargo that runs this, in the workspace's folder.
+pub fn cargo() -> Command {
+    let mut command = cargo_here();
+    command.current_dir(workspace());
     command
 }
 
-/// The workspace's folder.
-pub(crate) fn workspace() -> PathBuf {
-    let xtask =
-        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("xtask"), PathBuf::from);
-    xtask
-        .parent()
+/// The same in the current folder.
+pub fn cargo_here() -> Command {
+    let mut command = tool(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Set for build scripts in .cargo/config.toml.
+    command.env_remove("CARGO_TERM_QUIET");
+    command
+}
+
+/// The workspace's folder: the one above the running package that has the lock file.
+pub fn workspace() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
+    package
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").exists())
         .map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
 /// Where cargo puts what it builds.
-pub(crate) fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => workspace().join(dir),
         None => workspace().join("target"),
@@ -53,7 +58,7 @@ pub(crate) fn target_dir() -> PathBuf {
 }
 
 /// Says what it runs, runs it, and fails if that does.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     say(&format!("$ {}", shown(command)));
     // Standard output belongs to the data of `xtask run`.
     let status = command
@@ -68,7 +73,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// What a program prints, if it can be run and succeeds.
-pub(crate) fn output(command: &mut Command) -> Option<String> {
+pub fn output(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     if !output.status.success() {
         return None;
@@ -77,13 +82,13 @@ pub(crate) fn output(command: &mut Command) -> Option<String> {
 }
 
 /// Whether a program is there: one of this name in `PATH`.
-pub(crate) fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// The command as root.
-pub(crate) fn as_root(program: &str) -> Command {
+pub fn as_root(program: &str) -> Command {
     if is_root() {
         return Command::new(program);
     }
@@ -93,12 +98,12 @@ pub(crate) fn as_root(program: &str) -> Command {
 }
 
 /// Whether this runs as root.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A line for the person at the terminal.
-pub(crate) fn say(line: &str) {
+pub fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
 

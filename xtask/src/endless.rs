@@ -4,7 +4,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{
+use xtask::{
     command::{cargo, is_root, run},
     setup,
 };

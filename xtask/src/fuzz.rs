@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{
+use xtask::{
     command::{cargo, run, say, target_dir, workspace},
     setup,
 };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::command::{cargo, run};
+use xtask::command::{cargo, run};
 
 /// How many uploads, and how large.
 #[derive(Args)]

@@ -1,21 +1,19 @@
 //! The project's verbs. One file per verb; CI calls the same ones.
 
-mod bench;
 mod check;
-mod command;
 mod endless;
 mod fuzz;
 mod integrity;
-mod kernels;
+mod lab;
 mod run;
 mod service;
-mod setup;
 mod test;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::setup;
 
 /// The project's verbs
 #[derive(Parser)]
@@ -36,12 +34,9 @@ enum Verb {
     /// A million connections through one tracer, whose memory must not grow: some minutes
     Endless(endless::Arguments),
     /// What tracing costs, and how fast the upload server is, beside their peers
-    Bench(bench::Arguments),
+    Bench(lab::Arguments),
     /// The kernel tests on Debian's kernels, in virtual machines, and on the running one: one table
-    Kernels(kernels::Arguments),
-    /// The first process of such a machine
-    #[command(hide = true)]
-    Guest,
+    Kernels(lab::Arguments),
     /// Formatting and lints, warnings denied
     Check,
     /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
@@ -66,9 +61,8 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Integrity(arguments) => integrity::integrity(&arguments),
         Verb::Endless(arguments) => endless::endless(&arguments),
-        Verb::Bench(arguments) => bench::bench(&arguments),
-        Verb::Kernels(arguments) => kernels::kernels(&arguments),
-        Verb::Guest => kernels::guest::guest(),
+        Verb::Bench(arguments) => match lab::run("bench", &arguments)? {},
+        Verb::Kernels(arguments) => match lab::run("kernels", &arguments)? {},
         Verb::Check => check::check(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),

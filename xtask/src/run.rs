@@ -16,11 +16,12 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{
+use xtask::{
     command::{cargo, is_root, run as run_command, say, target_dir},
-    service::{Event, Service},
     setup,
 };
+
+use crate::service::{Event, Service};
 
 const SERVER: &str = "upload-server";
 const TRACER: &str = "tracer";

@@ -24,7 +24,7 @@ const NODE_PACKAGES: [(&str, &str, &str); 3] = [
 
 /// What building needs: make for the upload server's allocator, and for the eBPF programs rust-src
 /// on the nightly toolchain, and a bpf-linker that matches the nightly's LLVM.
-pub(crate) fn for_build() -> Result<()> {
+pub fn for_build() -> Result<()> {
     packages(&[("make", "make")])?;
     let llvm = nightly_llvm()?;
     rust_src()?;
@@ -32,7 +32,7 @@ pub(crate) fn for_build() -> Result<()> {
 }
 
 /// What the tests on a kernel call, by Debian package.
-pub(crate) const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
+pub const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
     ("capsh", "libcap2-bin"),
     ("setcap", "libcap2-bin"),
     ("curl", "curl"),
@@ -47,7 +47,7 @@ pub(crate) const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
 ];
 
 /// What the tests call, by Debian package.
-pub(crate) fn for_tests() -> Result<()> {
+pub fn for_tests() -> Result<()> {
     packages(KERNEL_TEST_TOOLS)?;
     packages(&[
         ("chromium", "chromium"),
@@ -61,7 +61,7 @@ pub(crate) fn for_tests() -> Result<()> {
 }
 
 /// What `cargo xtask kernels` calls.
-pub(crate) fn for_kernels() -> Result<()> {
+pub fn for_kernels() -> Result<()> {
     for_build()?;
     packages(KERNEL_TEST_TOOLS)?;
     packages(&[
@@ -96,13 +96,13 @@ fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
 }
 
 /// What `cargo xtask run --upload` calls.
-pub(crate) fn for_upload() -> Result<()> {
+pub fn for_upload() -> Result<()> {
     packages(&[("curl", "curl")])
 }
 
 /// What `cargo xtask bench` calls: the load, and the peers that Debian has. Without a peer it goes on,
 /// and names it as absent.
-pub(crate) fn for_bench() -> Result<()> {
+pub fn for_bench() -> Result<()> {
     packages(&[
         ("curl", "curl"),
         ("ethtool", "ethtool"),
@@ -123,7 +123,7 @@ pub(crate) fn for_bench() -> Result<()> {
 }
 
 /// What `cargo xtask fuzz` calls; libFuzzer is C++.
-pub(crate) fn for_fuzzing() -> Result<()> {
+pub fn for_fuzzing() -> Result<()> {
     for_build()?;
     packages(&[("c++", "g++")])?;
     cargo_fuzz()

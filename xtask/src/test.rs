@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{
+use xtask::{
     command::{cargo, is_root, run},
     setup,
 };

@@ -32,7 +32,7 @@ use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use self::{machine::Machine, report::Report, stop::Stop};
-use crate::{
+use xtask::{
     command::{cargo, is_root, output, run, say, target_dir, workspace},
     setup,
 };
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     /// --release]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// Keep the table in xtask/src/bench/results.md
+    /// Keep the table in xtask/lab/src/bench/results.md
     #[arg(long, conflicts_with = "parts")]
     keep: bool,
 }
@@ -161,7 +161,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     if arguments.keep {
-        let file = workspace().join("xtask/src/bench/results.md");
+        let file = workspace().join("xtask/lab/src/bench/results.md");
         let text = format!(
             "# Results of `cargo xtask bench --keep`\n\n{}",
             report.markdown()

@@ -18,7 +18,7 @@ use super::{
     said::Said,
     stop::{Stop, readable},
 };
-use crate::command::is_installed;
+use xtask::command::is_installed;
 
 /// How long one may take to show the first connection, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -16,7 +16,7 @@ use super::{
     ratio::Spread,
     report::{Asked, Row},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "start";
 /// One takes a fraction of a second, and says little by itself.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{as_root, output, run, say};
+use xtask::command::{as_root, output, run, say};
 
 /// What the tests need of the modules: the network's, and what those rest on.
 const MODULES: [&str; 5] = ["net", "lib", "crypto", "arch/x86/crypto", "drivers/net"];

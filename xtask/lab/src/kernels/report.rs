@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::is_root;
+use xtask::command::is_root;
 
 /// How long a test may take, in seconds of a machine that is not slow.
 const LONGEST_S: u32 = 180;

@@ -23,7 +23,7 @@ use super::{
     report::{Asked, Row},
     tracing::{Summary, Tracing},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "bulk";
 const BYTES: u64 = 1 << 30;

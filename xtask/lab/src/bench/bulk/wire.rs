@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_wire_carries_and_joins_nothing() {
-        if !crate::command::is_root() {
+        if !xtask::command::is_root() {
             eprintln!("skipped: only root makes network namespaces");
             return;
         }

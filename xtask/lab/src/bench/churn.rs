@@ -11,7 +11,7 @@ use super::{
     report::{Asked, Row},
     subject::{DEFAULT, NOTHING, SEGMENTS, Subject},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "churn";
 /// Each run takes so long.

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn empty_programs_are_attached() {
-        if !crate::command::is_root() {
+        if !xtask::command::is_root() {
             eprintln!("skipped: only root attaches programs");
             return;
         }

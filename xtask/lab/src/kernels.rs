@@ -20,7 +20,7 @@ use self::{
     report::{Job, Report},
     table::Table,
 };
-use crate::{
+use xtask::{
     command::{say, target_dir, workspace},
     setup,
 };

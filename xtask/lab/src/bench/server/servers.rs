@@ -9,16 +9,14 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use xtask::command::is_installed;
 
 use super::raw::RawLoop;
-use crate::{
-    bench::{
-        Bench,
-        listening::{free_address, wait_until_listening},
-        nginx,
-        process::Process,
-    },
-    command::is_installed,
+use crate::bench::{
+    Bench,
+    listening::{free_address, wait_until_listening},
+    nginx,
+    process::Process,
 };
 
 /// Which server.

@@ -20,7 +20,7 @@ use super::{
     said::Said,
     tracing::{attached, explained, unwritten},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "loss";
 const SECONDS: u32 = 60;

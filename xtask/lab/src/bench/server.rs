@@ -21,7 +21,7 @@ use super::{
     ratio::{Runs, interleave},
     report::{Asked, Row},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "server";
 /// The large file.

@@ -17,7 +17,7 @@ use super::{
     server::{client, raw::RawLoop},
     subject::{DEFAULT, Ended, NOTHING, SEGMENTS, Subject},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "events";
 /// Each run takes so long.

@@ -12,7 +12,7 @@ use super::{
     ratio::Spread,
     report::{Asked, Row},
 };
-use crate::command::say;
+use xtask::command::say;
 
 const PART: &str = "memory";
 /// How many are open when the memory is read.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::command::{cargo, output, run, say};
+use xtask::command::{cargo, output, run, say};
 
 /// Where each was built.
 pub(super) struct Binaries {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use cpio::newc;
 
 use super::{binaries::Binaries, debian::Kernel, guest, report::Job, without_root};
-use crate::{
+use xtask::{
     command::{output, say, workspace},
     setup,
 };

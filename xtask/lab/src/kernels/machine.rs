@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{debian::Kernel, report::Report};
-use crate::command::say;
+use xtask::command::say;
 
 /// Nothing takes longer.
 const LONGEST: &str = "3h";

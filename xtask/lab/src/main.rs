@@ -1,0 +1,45 @@
+//! The verbs of `cargo xtask` that measure, and that test in virtual machines.
+
+mod bench;
+mod kernels;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Measure what tracing costs and how fast the upload server is, side by side with their peers
+    Bench(bench::Arguments),
+    /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
+    Kernels(kernels::Arguments),
+    /// The first process of such a machine
+    #[command(hide = true)]
+    Guest,
+}
+
+fn main() -> ExitCode {
+    match carry_out(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Bench(arguments) => bench::bench(&arguments),
+        Verb::Kernels(arguments) => kernels::kernels(&arguments),
+        Verb::Guest => kernels::guest::guest(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Verbs that need more than the others: `xtask-lab` has them, a package of its own, so that nobody
+//! who only wants to run or test the programs waits for its dependencies.
+
+use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use xtask::command::{cargo_here, workspace};
+
+/// The arguments as they are, `--help` included.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Arguments {
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    arguments: Vec<OsString>,
+}
+
+/// Becomes `xtask-lab`, so that signals and the exit status are its own.
+pub(crate) fn run(verb: &str, arguments: &Arguments) -> Result<Infallible> {
+    let mut command = cargo_here();
+    command
+        .args(["run", "--locked", "--package", "xtask-lab"])
+        .arg("--manifest-path")
+        .arg(workspace().join("Cargo.toml"))
+        .args(["--", verb])
+        .args(&arguments.arguments);
+    Err(command.exec()).context("cargo cannot be started")
+}
