@@ -59,7 +59,7 @@ pub fn target_dir() -> PathBuf {
 
 /// Says what it runs, runs it, and fails if that does.
 pub fn run(command: &mut Command) -> Result<()> {
-    say(&format!("$ {}", shown(command)));
+    log(&format!("$ {}", shown(command)));
     // Standard output belongs to the data of `xtask run`.
     let status = command
         .stdin(Stdio::null())
@@ -97,13 +97,12 @@ pub fn as_root(program: &str) -> Command {
     command
 }
 
-/// Whether this runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A line for the person at the terminal.
-pub fn say(line: &str) {
+pub fn log(line: &str) {
     eprintln!("xtask: {line}");
 }
 

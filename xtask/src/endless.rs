@@ -9,11 +9,9 @@ use xtask::{
     setup,
 };
 
-/// The test, and what tells it how many.
 const TEST: &str = "endless::memory_does_not_grow_with_the_connections";
 const CONNECTIONS: &str = "ENDLESS_CONNECTIONS";
 
-/// How much.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// How many connections

@@ -12,14 +12,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use xtask::{
-    command::{cargo, run, say, target_dir, workspace},
+    command::{cargo, log, run, target_dir, workspace},
     setup,
 };
 
 const FOLDER: &str = "tracer/fuzz";
 const TARGETS: [&str; 5] = ["btf", "event", "segment", "payload", "recording"];
 
-/// What to fuzz, and for how long.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask fuzz                              each parser for a minute
@@ -37,7 +36,6 @@ pub(crate) struct Arguments {
     seeds: bool,
 }
 
-/// See the module.
 pub(crate) fn fuzz(arguments: &Arguments) -> Result<()> {
     if arguments.seeds {
         setup::for_build()?;
@@ -59,9 +57,9 @@ pub(crate) fn fuzz(arguments: &Arguments) -> Result<()> {
         }
         let seconds = arguments.seconds;
         match run_target(target, seconds) {
-            Ok(()) => say(&format!("{target}: nothing found in {seconds} s")),
+            Ok(()) => log(&format!("{target}: nothing found in {seconds} s")),
             Err(error) => {
-                say(&format!("{target}: {error:#}"));
+                log(&format!("{target}: {error:#}"));
                 found.push(target);
             }
         }

@@ -5,7 +5,6 @@ use clap::Args;
 
 use xtask::command::{cargo, run};
 
-/// How many uploads, and how large.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10_000)]

@@ -17,7 +17,7 @@ use signal_hook::{
 };
 
 use xtask::{
-    command::{cargo, is_root, run as run_command, say, target_dir},
+    command::{cargo, is_root, log, run as run_command, target_dir},
     setup,
 };
 
@@ -26,7 +26,6 @@ use crate::service::{Event, Service};
 const SERVER: &str = "upload-server";
 const TRACER: &str = "tracer";
 
-/// What to start.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask run                           then upload with a browser or curl
@@ -70,12 +69,10 @@ fn state() -> PathBuf {
     target_dir().join("upload-server-state")
 }
 
-/// The certificate that the server makes.
 fn certificate() -> PathBuf {
     state().join("certificate.pem")
 }
 
-/// See the module.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(file) = &arguments.upload {
         fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -93,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ]))?;
     let sockets = tempfile::tempdir().context("no temporary directory")?;
     let (sender, events) = mpsc::channel();
-    hear_signals(sender.clone())?;
+    forward_signals(sender.clone())?;
 
     let server = start_server(arguments, sockets.path(), &sender)?;
     let outcome = wait_until_ready(SERVER, &events)
@@ -127,10 +124,10 @@ fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
             true => format!("--cacert {} ", certificate().display()),
             false => String::new(),
         };
-        say(&format!(
+        log(&format!(
             "upload with a browser at {to} or with: curl {trust}-T FILE {to}"
         ));
-        say("Ctrl-C ends both");
+        log("Ctrl-C ends both");
     }
     let _ = events
         .iter()
@@ -233,7 +230,7 @@ fn upload(file: &Path, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn hear_signals(events: Sender<Event>) -> Result<()> {
+fn forward_signals(events: Sender<Event>) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
     thread::spawn(move || {
         for _ in signals.forever() {

@@ -23,7 +23,6 @@ pub(crate) enum Event {
     Stop,
 }
 
-/// See the module.
 pub(crate) struct Service {
     name: &'static str,
     pid: Option<Pid>,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{as_root, is_installed, output, run, say, target_dir, tool};
+use crate::command::{as_root, is_installed, log, output, run, target_dir, tool};
 
 /// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
 const BPF_LINKER: &str = "0.13.0";
@@ -80,7 +80,7 @@ fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
     if fs::read_to_string(manifest).is_ok_and(|manifest| manifest.contains(&version)) {
         return Ok(());
     }
-    say(&format!("{package} is missing: it {purpose} in the tests"));
+    log(&format!("{package} is missing: it {purpose} in the tests"));
     fs::create_dir_all(&directory)?;
     run(Command::new("npm")
         .args([
@@ -117,7 +117,7 @@ pub fn for_bench() -> Result<()> {
         ("tcpdump", "tcpdump"),
     ]);
     if let Err(error) = peers {
-        say(&format!("not every peer could be installed: {error:#}"));
+        log(&format!("not every peer could be installed: {error:#}"));
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn cargo_fuzz() -> Result<()> {
     if output(tool("cargo-fuzz").arg("--version")).is_some() {
         return Ok(());
     }
-    say(&format!(
+    log(&format!(
         "cargo-fuzz {CARGO_FUZZ} is missing: it builds and runs the fuzz targets"
     ));
     run(&mut cargo_install("cargo-fuzz", CARGO_FUZZ))
@@ -144,7 +144,7 @@ fn nightly_llvm() -> Result<u32> {
     let version = match nightly_rustc(&["-vV"]) {
         Some(version) => version,
         None => {
-            say("the nightly toolchain builds the eBPF programs");
+            log("the nightly toolchain builds the eBPF programs");
             run(Command::new("rustup").args([
                 "toolchain",
                 "install",
@@ -169,7 +169,7 @@ fn rust_src() -> Result<()> {
     if library.exists() {
         return Ok(());
     }
-    say("rust-src is missing: the eBPF programs are built with their own `core`");
+    log("rust-src is missing: the eBPF programs are built with their own `core`");
     run(Command::new("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]))
 }
 
@@ -179,7 +179,7 @@ fn bpf_linker(llvm: u32) -> Result<()> {
     if found.is_some_and(|version| version.contains(BPF_LINKER)) {
         return Ok(());
     }
-    say(&format!(
+    log(&format!(
         "bpf-linker {BPF_LINKER} is missing: it links the eBPF programs, built against LLVM {llvm} as the nightly rustc is"
     ));
     let prefix = llvm_library(llvm)?;
@@ -205,7 +205,7 @@ fn cargo_install(package: &str, version: &str) -> Command {
 fn llvm_library(llvm: u32) -> Result<PathBuf> {
     let prefix = PathBuf::from(format!("/usr/lib/llvm-{llvm}"));
     if !prefix.join("bin/llvm-config").exists() {
-        say(&format!("LLVM {llvm}'s library is missing"));
+        log(&format!("LLVM {llvm}'s library is missing"));
         let package = format!("llvm-{llvm}-dev");
         install(&[&package]).with_context(|| {
             format!(
@@ -234,7 +234,7 @@ fn packages(wanted: &[(&str, &str)]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    say(&format!("missing: {}", missing.join(", ")));
+    log(&format!("missing: {}", missing.join(", ")));
     install(&missing)
 }
 

@@ -8,7 +8,6 @@ use xtask::{
     setup,
 };
 
-/// What to test.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Only tests whose name contains this

@@ -2,10 +2,11 @@
 //! interleaved, each number beside that of the run right before and after it.
 
 mod bulk;
+mod captured_output;
 mod churn;
-mod drain;
 mod events;
 mod hooks;
+mod interleave;
 mod lines;
 mod listening;
 mod load;
@@ -14,15 +15,14 @@ mod machine;
 mod memory;
 mod nginx;
 mod peer;
+mod pipe_drain;
 mod process;
 mod programs;
-mod ratio;
 mod report;
-mod said;
 mod server;
 mod start;
 mod stop;
-mod subject;
+mod tracer_under_test;
 mod tracing;
 
 use std::{fs, path::PathBuf, process::Command};
@@ -33,7 +33,7 @@ use tempfile::TempDir;
 
 use self::{machine::Machine, report::Report, stop::Stop};
 use xtask::{
-    command::{cargo, is_root, output, run, say, target_dir, workspace},
+    command::{cargo, is_root, log, output, run, target_dir, workspace},
     setup,
 };
 
@@ -190,14 +190,14 @@ fn build(tracer: bool) -> Result<PathBuf> {
 
 impl Bench {
     /// Notes what was measured.
-    fn found(&mut self, row: Option<report::Row>) {
+    fn add_row(&mut self, row: Option<report::Row>) {
         self.report.rows.extend(row);
     }
 
     /// Notes what could not be measured.
     fn absent(&mut self, what: String) {
         if !self.report.absent.contains(&what) {
-            say(&format!("not measured: {what}"));
+            log(&format!("not measured: {what}"));
             self.report.absent.push(what);
         }
     }

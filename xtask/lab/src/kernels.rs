@@ -21,7 +21,7 @@ use self::{
     table::Table,
 };
 use xtask::{
-    command::{say, target_dir, workspace},
+    command::{log, target_dir, workspace},
     setup,
 };
 
@@ -49,7 +49,6 @@ pub(crate) struct Arguments {
     test: Vec<String>,
 }
 
-/// See the module.
 pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     setup::for_kernels()?;
@@ -73,7 +72,7 @@ pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
             slowness: 1,
             ..job.clone()
         };
-        here.run(|report| told(&mut table, RUNNING, report));
+        here.run(|report| add_report(&mut table, RUNNING, report));
     }
     let series = arguments.kernels.iter().filter(|kernel| *kernel != RUNNING);
     let machines = prepare(series, &binaries, &job)?;
@@ -88,17 +87,17 @@ pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
                     let _ = to.send((series, report));
                 });
                 if let Err(error) = outcome {
-                    say(&format!("{series}: {error:#}"));
+                    log(&format!("{series}: {error:#}"));
                 }
             });
         }
         drop(to);
         for (series, report) in reports {
-            told(&mut table, series, report);
+            add_report(&mut table, series, report);
         }
     });
     table.print();
-    say(&format!(
+    log(&format!(
         "{} of {} tests in {} s",
         job.tests.len(),
         names.len(),
@@ -124,9 +123,9 @@ fn prepare<'a>(
     Ok(machines)
 }
 
-fn told(table: &mut Table, kernel: &str, report: Report) {
-    say(&format!("{kernel}: {report}"));
-    table.note(kernel, report);
+fn add_report(table: &mut Table, kernel: &str, report: Report) {
+    log(&format!("{kernel}: {report}"));
+    table.add(kernel, report);
 }
 
 /// Where kernels are kept.

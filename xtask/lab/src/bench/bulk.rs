@@ -19,11 +19,11 @@ use self::{
 use super::{
     Bench,
     hooks::{self, Hooks},
-    ratio::{Runs, interleave},
+    interleave::{Runs, interleave},
     report::{Asked, Row},
     tracing::{Summary, Tracing},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "bulk";
 const BYTES: u64 = 1 << 30;
@@ -61,7 +61,6 @@ impl Case {
     }
 }
 
-/// See the module.
 pub(super) fn bulk(bench: &mut Bench) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -80,7 +79,7 @@ fn compare(
     listener: &TcpListener,
     connect: impl Fn() -> Result<TcpStream>,
 ) -> Result<()> {
-    say(&format!("bulk: {what}"));
+    log(&format!("bulk: {what}"));
     let upload = || transfer(listener, &connect, BYTES, &bench.stop);
     let uploads = || -> Result<Transfer> {
         let all: Result<Vec<Transfer>> = (0..UPLOADS).map(|_| upload()).collect();
@@ -118,21 +117,21 @@ fn compare(
             lost as f64,
         ])
     })?;
-    tell(bench, "untraced", what, &base, None);
+    add_rows(bench, "untraced", what, &base, None);
     for (case, runs) in CASES.iter().zip(&runs) {
-        tell(bench, &case.name(), what, runs, case.asked);
+        add_rows(bench, &case.name(), what, runs, case.asked);
     }
     Ok(())
 }
 
-fn tell(bench: &mut Bench, case: &str, what: &str, runs: &Runs<4>, asked: Option<Asked>) {
+fn add_rows(bench: &mut Bench, case: &str, what: &str, runs: &Runs<4>, asked: Option<Asked>) {
     let row = |unit, n| Row::new(PART, case, what, unit, runs.number(n));
     let ratio = |row: Row, n| row.beside("traced ÷ untraced", runs.ratio(n));
-    bench.found(row("MB/s", 0).map(|row| ratio(row, 0).asking(asked)));
-    bench.found(row("ms of CPU each, both ends", 1).map(|row| ratio(row, 1)));
+    bench.add_row(row("MB/s", 0).map(|row| ratio(row, 0).asking(asked)));
+    bench.add_row(row("ms of CPU each, both ends", 1).map(|row| ratio(row, 1)));
     if !runs.ratios.is_empty() {
-        bench.found(row("ms of CPU each, the tracer's own", 2));
-        bench.found(row("records lost, as it says", 3));
+        bench.add_row(row("ms of CPU each, the tracer's own", 2));
+        bench.add_row(row("records lost, as it says", 3));
     }
 }
 

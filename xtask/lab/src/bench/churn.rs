@@ -5,13 +5,13 @@ use anyhow::Result;
 
 use super::{
     Bench,
+    interleave::{Runs, interleave},
     load::Load,
     peer::Peer,
-    ratio::{Runs, interleave},
     report::{Asked, Row},
-    subject::{DEFAULT, NOTHING, SEGMENTS, Subject},
+    tracer_under_test::{DEFAULT, NOTHING, SEGMENTS, TracerUnderTest},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "churn";
 /// Each run takes so long.
@@ -21,41 +21,40 @@ const WARM_UP: u32 = 500;
 
 /// The tracer, and what is asked of connections per second, traced ÷ untraced. The first one is held
 /// against the peers; the last one is what its hooks cost by themselves.
-const OURS: [(Subject, Option<f64>); 6] = [
+const OURS: [(TracerUnderTest, Option<f64>); 6] = [
     (DEFAULT, Some(0.95)),
-    (Subject::Tracer(&["--all", "-o", "ndjson"]), None),
+    (TracerUnderTest::Tracer(&["--all", "-o", "ndjson"]), None),
     (SEGMENTS, Some(0.85)),
     (NOTHING, Some(0.98)),
-    (Subject::Tracer(&["--comm", "nosuch"]), Some(0.98)),
-    (Subject::Hooks, None),
+    (TracerUnderTest::Tracer(&["--comm", "nosuch"]), Some(0.98)),
+    (TracerUnderTest::Hooks, None),
 ];
 
-/// See the module.
 pub(super) fn churn(bench: &mut Bench) -> Result<()> {
     let load = Load::start(bench)?;
-    let mut subjects: Vec<Subject> = OURS.iter().map(|(subject, _)| *subject).collect();
+    let mut subjects: Vec<TracerUnderTest> = OURS.iter().map(|(subject, _)| *subject).collect();
     let peers = Peer::able(bench, &load)?;
-    subjects.extend(peers.into_iter().map(Subject::Peer));
+    subjects.extend(peers.into_iter().map(TracerUnderTest::Peer));
     let (base, runs) = interleave(bench.rounds, &subjects, |subject| {
-        let name = subject.map_or_else(|| "untraced".to_owned(), Subject::name);
-        say(&format!("churn: {name}"));
+        let name = subject.map_or_else(|| "untraced".to_owned(), TracerUnderTest::name);
+        log(&format!("churn: {name}"));
         measure(bench, &load, subject)
     })?;
     let ours = runs.first().and_then(|ours| ours.ratio(0));
-    tell(bench, "untraced", &base, None);
+    add_rows(bench, "untraced", &base, None);
     for (n, (subject, runs)) in subjects.iter().zip(&runs).enumerate() {
         let asked = match OURS.get(n) {
             Some((_, asked)) => asked.map(Asked::RatioAtLeast),
             None => ours.map(|ours| Asked::RatioBelow(ours.median)),
         };
-        tell(bench, &subject.name(), runs, asked);
+        add_rows(bench, &subject.name(), runs, asked);
     }
     Ok(())
 }
 
 /// Connections per second; microseconds of CPU for each, in the server and the client; milliseconds
 /// of CPU for 1,000 of them, in whoever traces; and how much that lost.
-fn measure(bench: &Bench, load: &Load, subject: Option<&Subject>) -> Result<[f64; 4]> {
+fn measure(bench: &Bench, load: &Load, subject: Option<&TracerUnderTest>) -> Result<[f64; 4]> {
     let Some(subject) = subject else {
         load.connect(WARM_UP)?;
         let churned = load.run(SECONDS, &bench.stop)?;
@@ -68,7 +67,7 @@ fn measure(bench: &Bench, load: &Load, subject: Option<&Subject>) -> Result<[f64
     running.check()?;
     let cpu = running.cpu()?.saturating_sub(before);
     let ended = running.end(&bench.stop)?;
-    subject.hold_to(&ended, churned.connections)?;
+    subject.check(&ended, churned.connections)?;
     Ok([
         churned.per_second,
         churned.cpu_us_each(),
@@ -77,18 +76,18 @@ fn measure(bench: &Bench, load: &Load, subject: Option<&Subject>) -> Result<[f64
     ])
 }
 
-fn tell(bench: &mut Bench, name: &str, runs: &Runs<4>, asked: Option<Asked>) {
+fn add_rows(bench: &mut Bench, name: &str, runs: &Runs<4>, asked: Option<Asked>) {
     let row = |measure, unit, n| Row::new(PART, name, measure, unit, runs.number(n));
-    bench.found(
+    bench.add_row(
         row("speed", "connections/s", 0)
             .map(|row| row.beside("traced ÷ untraced", runs.ratio(0)).asking(asked)),
     );
-    bench.found(
+    bench.add_row(
         row("server and client", "µs of CPU per connection", 1)
             .map(|row| row.beside("untraced ÷ traced", runs.inverse(1))),
     );
     if !runs.ratios.is_empty() {
-        bench.found(row("its own process", "ms of CPU per 1,000 connections", 2));
-        bench.found(row("lost, as it says", "events", 3));
+        bench.add_row(row("its own process", "ms of CPU per 1,000 connections", 2));
+        bench.add_row(row("lost, as it says", "events", 3));
     }
 }

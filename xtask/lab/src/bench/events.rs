@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     Bench,
+    interleave::Spread,
     listening::free_address,
     load::Load,
     peer::Peer,
     programs::{Cost, Counting, between, costs},
-    ratio::Spread,
     report::{Asked, Row},
     server::{client, raw::RawLoop},
-    subject::{DEFAULT, Ended, NOTHING, SEGMENTS, Subject},
+    tracer_under_test::{DEFAULT, Ended, NOTHING, SEGMENTS, TracerUnderTest},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "events";
 /// Each run takes so long.
@@ -41,7 +41,6 @@ struct Found {
     runs: Vec<f64>,
 }
 
-/// See the module.
 pub(super) fn events(bench: &mut Bench) -> Result<()> {
     let _counting = Counting::start()?;
     let load = Load::start(bench)?;
@@ -49,7 +48,7 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
     let peers = Peer::able(bench, &load)?;
     // tcpdump's filter is no program that the kernel counts.
     let peers = peers.into_iter().filter(|peer| *peer != Peer::Tcpdump);
-    subjects.extend(peers.map(Subject::Peer));
+    subjects.extend(peers.map(TracerUnderTest::Peer));
     let mut found: Vec<BTreeMap<String, Found>> = Vec::new();
     found.resize_with(subjects.len(), BTreeMap::new);
     let mut in_all: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
@@ -57,26 +56,26 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
     let mut records = Vec::new();
     for _ in 0..bench.rounds {
         for ((subject, found), in_all) in subjects.iter().zip(&mut found).zip(&mut in_all) {
-            say(&format!("events: {}", subject.name()));
+            log(&format!("events: {}", subject.name()));
             let (costs, connections) = churn(bench, &load, subject)?;
             let time: f64 = costs.iter().map(|cost| cost.time.as_secs_f64()).sum();
             in_all.push(time * 1e6 / connections);
-            note(found, costs, connections);
+            record(found, costs, connections);
         }
-        say(&format!("events: {}, one long upload", DEFAULT.name()));
+        log(&format!("events: {}, one long upload", DEFAULT.name()));
         let (costs, recorded) = one_upload(bench, &load)?;
         records.push(recorded);
-        note(&mut upload, costs, 1.0);
+        record(&mut upload, costs, 1.0);
     }
     for ((subject, found), in_all) in subjects.iter().zip(found).zip(in_all) {
         let name = subject.name();
         for (program, found) in found.iter().filter(|(_, found)| found.is_regular()) {
             let asked = (program == STATE_PROGRAM.0).then_some(Asked::AtMost(STATE_PROGRAM.1));
-            tell(bench, &name, program, "runs per connection", found, asked);
+            add_rows(bench, &name, program, "runs per connection", found, asked);
         }
         let all = Spread::of(in_all).filter(|_| !found.is_empty());
         let unit = "µs per connection";
-        bench.found(Row::new(PART, name, "all programs", unit, all));
+        bench.add_row(Row::new(PART, name, "all programs", unit, all));
     }
     let name = format!("{}, 1 GiB upload", DEFAULT.name());
     for (program, found) in &upload {
@@ -84,19 +83,19 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
         let asked = segment
             .contains(&program.as_str())
             .then_some(Asked::AtMost(most));
-        tell(bench, &name, program, "runs", found, asked);
+        add_rows(bench, &name, program, "runs", found, asked);
     }
     let measure = "records of all segments";
-    bench.found(Row::new(PART, name, measure, "%", Spread::of(records)));
+    bench.add_row(Row::new(PART, name, measure, "%", Spread::of(records)));
     Ok(())
 }
 
 /// What its programs cost while connections come and go, and how many these were.
-fn churn(bench: &Bench, load: &Load, subject: &Subject) -> Result<(Vec<Cost>, f64)> {
+fn churn(bench: &Bench, load: &Load, subject: &TracerUnderTest) -> Result<(Vec<Cost>, f64)> {
     let ((costs, connections), ended) = counted(bench, load, subject, || {
         Ok(load.run(SECONDS, &bench.stop)?.connections)
     })?;
-    subject.hold_to(&ended, connections)?;
+    subject.check(&ended, connections)?;
     Ok((costs, connections))
 }
 
@@ -125,7 +124,7 @@ fn one_upload(bench: &Bench, load: &Load) -> Result<(Vec<Cost>, f64)> {
 fn counted<T>(
     bench: &Bench,
     load: &Load,
-    subject: &Subject,
+    subject: &TracerUnderTest,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<((Vec<Cost>, T), Ended)> {
     let running = subject.start(bench, load)?;
@@ -144,7 +143,7 @@ impl Found {
     }
 }
 
-fn note(found: &mut BTreeMap<String, Found>, costs: Vec<Cost>, connections: f64) {
+fn record(found: &mut BTreeMap<String, Found>, costs: Vec<Cost>, connections: f64) {
     for cost in costs {
         let (ns_per_run, runs) = (cost.ns_per_run(), cost.runs as f64 / connections);
         let found = found.entry(cost.name).or_default();
@@ -153,7 +152,7 @@ fn note(found: &mut BTreeMap<String, Found>, costs: Vec<Cost>, connections: f64)
     }
 }
 
-fn tell(
+fn add_rows(
     bench: &mut Bench,
     case: &str,
     program: &str,
@@ -170,6 +169,6 @@ fn tell(
             Spread::of(numbers.iter().copied()),
         )
     };
-    bench.found(row("ns per run", &found.ns_per_run).map(|row| row.asking(asked)));
-    bench.found(row(runs, &found.runs));
+    bench.add_row(row("ns per run", &found.ns_per_run).map(|row| row.asking(asked)));
+    bench.add_row(row(runs, &found.runs));
 }

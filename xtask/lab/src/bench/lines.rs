@@ -10,7 +10,6 @@ use serde::Deserialize;
 /// As much as a pipe holds.
 const PIECE: usize = 64 << 10;
 
-/// See the module.
 pub(crate) struct Lines {
     pipe: PipeReader,
     piece: Vec<u8>,

@@ -3,24 +3,24 @@
 //! (only where the bundled upload server took the connection also for that, up to 2 s: not here), and
 //! any line for the next look at the ring buffer: every 20 ms, and when it is half full.
 
-mod heard;
+mod line_latency;
 
 use std::{fs, io, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use self::heard::{Heard, Latencies, Summary};
+use self::line_latency::{Latencies, Summary, TracerOutput};
 use super::{
     Bench,
+    captured_output::CapturedOutput,
+    interleave::Spread,
     lines::Lines,
     load::Load,
     process::Process,
-    ratio::Spread,
     report::{Asked, Row},
-    said::Said,
-    tracing::{attached, explained, unwritten},
+    tracing::{attached, unwritten, with_stderr},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "loss";
 const SECONDS: u32 = 60;
@@ -36,26 +36,26 @@ const ASKED_MS: f64 = 50.0;
 /// See the module. It is run once, whatever the number of rounds.
 pub(super) fn loss(bench: &mut Bench) -> Result<()> {
     let load = Load::start(bench)?;
-    let said = Said::new(bench.scratch.path())?;
+    let stderr = CapturedOutput::new(bench.scratch.path())?;
     let (read, write) = io::pipe()?;
-    let tracer = attached(bench, &ARGUMENTS, write.into(), &said)?;
-    let reading = thread::spawn(move || Heard::of(Lines::new(read)));
+    let tracer = attached(bench, &ARGUMENTS, write.into(), &stderr)?;
+    let reading = thread::spawn(move || TracerOutput::read(Lines::new(read)));
     let ring = ring_bytes(&tracer)?;
-    say(&format!("loss: {SECONDS} seconds"));
+    log(&format!("loss: {SECONDS} seconds"));
     let churned = load.run(SECONDS, &bench.stop)?;
     tracer.interrupt()?;
-    explained(tracer.finish(PATIENCE, &bench.stop), &said, &bench.stop)?;
-    let heard = reading
+    with_stderr(tracer.finish(PATIENCE, &bench.stop), &stderr, &bench.stop)?;
+    let output = reading
         .join()
         .unwrap_or_else(|_| Err(anyhow!("the thread that reads ended badly")))?;
-    found(bench, "load", "connections/s", churned.per_second, None);
-    found(bench, "ring buffer", "bytes", ring as f64, None);
-    tell_records(bench, &heard, unwritten(&said.text()?))?;
-    let Heard {
+    add_row(bench, "load", "connections/s", churned.per_second, None);
+    add_row(bench, "ring buffer", "bytes", ring as f64, None);
+    add_record_rows(bench, &output, unwritten(&stderr.text()?))?;
+    let TracerOutput {
         states, timelines, ..
-    } = heard;
-    tell(bench, "state lines, after the event", states);
-    tell(
+    } = output;
+    add_rows(bench, "state lines, after the event", states);
+    add_rows(
         bench,
         "timeline lines, after the connection's end",
         timelines,
@@ -64,14 +64,14 @@ pub(super) fn loss(bench: &mut Bench) -> Result<()> {
 }
 
 /// What became of the records, and of the lines, some of which may not have been written.
-fn tell_records(bench: &mut Bench, heard: &Heard, unwritten: u64) -> Result<()> {
+fn add_record_rows(bench: &mut Bench, output: &TracerOutput, unwritten: u64) -> Result<()> {
     let Summary {
         events,
         emitted,
         lost,
-    } = heard.summary.context("the tracer gave no summary")?;
+    } = output.summary.context("the tracer gave no summary")?;
     let emitted = emitted.context("the tracer did not count what was made")?;
-    let at = |hop: &str| heard.lost.get(hop).copied().unwrap_or_default();
+    let at = |hop: &str| output.lost.get(hop).copied().unwrap_or_default();
     let unaccounted = emitted.abs_diff(events + at("ring") + at("decode"));
     let none = Some(Asked::AtMost(0.0));
     for (measure, number, asked) in [
@@ -80,10 +80,10 @@ fn tell_records(bench: &mut Bench, heard: &Heard, unwritten: u64) -> Result<()> 
         ("lost, at whatever hop", lost + unwritten, none),
         ("made, and neither received nor lost", unaccounted, none),
     ] {
-        found(bench, measure, "records", number as f64, asked);
+        add_row(bench, measure, "records", number as f64, asked);
     }
-    for (hop, count) in &heard.lost {
-        found(
+    for (hop, count) in &output.lost {
+        add_row(
             bench,
             &format!("lost at {hop}"),
             "records",
@@ -94,22 +94,28 @@ fn tell_records(bench: &mut Bench, heard: &Heard, unwritten: u64) -> Result<()> 
     Ok(())
 }
 
-fn tell(bench: &mut Bench, what: &str, mut late: Latencies) {
+fn add_rows(bench: &mut Bench, what: &str, mut late: Latencies) {
     let asked = Some(Asked::AtMost(ASKED_MS));
     for (name, percent, asked) in [("median", 50, None), ("99th percentile", 99, asked)] {
         if let Some(late) = late.percentile(percent) {
             let measure = format!("{what}, {name}");
-            found(bench, &measure, "ms", late.as_secs_f64() * 1e3, asked);
+            add_row(bench, &measure, "ms", late.as_secs_f64() * 1e3, asked);
         }
     }
     let measure = format!("{what}, looked at");
-    found(bench, &measure, "lines", late.count() as f64, None);
+    add_row(bench, &measure, "lines", late.count() as f64, None);
 }
 
-fn found(bench: &mut Bench, measure: &str, unit: &'static str, number: f64, asked: Option<Asked>) {
+fn add_row(
+    bench: &mut Bench,
+    measure: &str,
+    unit: &'static str,
+    number: f64,
+    asked: Option<Asked>,
+) {
     let case = format!("tracer {}", ARGUMENTS.join(" "));
     let row = Row::new(PART, case, measure, unit, Spread::of([number]));
-    bench.found(row.map(|row| row.asking(asked)));
+    bench.add_row(row.map(|row| row.asking(asked)));
 }
 
 /// The size of the ring buffer for the records; the other one, for the programs' own log, is smaller.

@@ -4,7 +4,6 @@ use std::{fs, thread};
 
 use serde::Serialize;
 
-/// See the module.
 #[derive(Serialize)]
 pub(crate) struct Machine {
     /// When the measuring began, RFC 3339.

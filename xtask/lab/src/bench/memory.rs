@@ -2,17 +2,17 @@
 //! began after it did, and it has told of each when its memory is read.
 
 mod connections;
-mod watched;
+mod followed_tracer;
 
 use anyhow::Result;
 
-use self::{connections::Connections, watched::Watched};
+use self::{connections::Connections, followed_tracer::FollowedTracer};
 use super::{
     Bench,
-    ratio::Spread,
+    interleave::Spread,
     report::{Asked, Row},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "memory";
 /// How many are open when the memory is read.
@@ -40,16 +40,15 @@ struct Reading {
     dropped: u64,
 }
 
-/// See the module.
 pub(super) fn memory(bench: &mut Bench) -> Result<()> {
     for arguments in CASES {
         let case = format!("tracer {}", arguments.join(" "));
         let mut runs = Vec::new();
         for round in 1..=bench.rounds {
-            say(&format!("memory: {case}, round {round}"));
+            log(&format!("memory: {case}, round {round}"));
             runs.push(run(bench, arguments)?);
         }
-        tell(bench, &case, &runs);
+        add_rows(bench, &case, &runs);
     }
     Ok(())
 }
@@ -60,12 +59,12 @@ fn run(bench: &Bench, arguments: &[&str]) -> Result<Vec<Reading>> {
     let mut connections = Connections::up_to(most)?;
     // No other connections on this machine shall weigh anything.
     let port = connections.port().to_string();
-    let mut tracer = Watched::start(bench, &[arguments, &["--port", &port]].concat())?;
+    let mut tracer = FollowedTracer::start(bench, &[arguments, &["--port", &port]].concat())?;
     let mut readings = Vec::new();
     for open in std::iter::once(0).chain(OPEN) {
         while connections.len() < open {
             let cookies = connections.open(AT_ONCE.min(open - connections.len()))?;
-            tracer.wait_until_told(&cookies, bench)?;
+            tracer.wait_until_reported(&cookies, bench)?;
         }
         readings.push(Reading {
             open,
@@ -76,26 +75,26 @@ fn run(bench: &Bench, arguments: &[&str]) -> Result<Vec<Reading>> {
     Ok(readings)
 }
 
-fn tell(bench: &mut Bench, case: &str, runs: &[Vec<Reading>]) {
+fn add_rows(bench: &mut Bench, case: &str, runs: &[Vec<Reading>]) {
     let row =
         |what: &str, unit, numbers: Vec<f64>| Row::new(PART, case, what, unit, Spread::of(numbers));
     let at = |n: usize| runs.iter().filter_map(move |run| run.get(n));
     let megabytes = |n| at(n).map(|reading| reading.held as f64 / 1e6).collect();
     let idle = row("idle", "MB", megabytes(0));
-    bench.found(idle.map(|row| row.asking(Some(Asked::AtMost(ASKED_IDLE_MB)))));
+    bench.add_row(idle.map(|row| row.asking(Some(Asked::AtMost(ASKED_IDLE_MB)))));
     for (before, open) in OPEN.into_iter().enumerate() {
         let n = before + 1;
         let what = format!("{open} open");
-        bench.found(row(&what, "MB", megabytes(n)));
+        bench.add_row(row(&what, "MB", megabytes(n)));
         if at(n).any(|reading| reading.dropped > 0) {
             let kept = at(n).map(|reading| open as f64 - reading.dropped as f64);
-            bench.found(row(&what, "connections kept", kept.collect()));
+            bench.add_row(row(&what, "connections kept", kept.collect()));
             continue;
         }
         let more = at(before).zip(at(n)).map(|(before, reading)| {
             (reading.held as f64 - before.held as f64) / (open - before.open) as f64
         });
         let more = row(&what, "bytes for each one more", more.collect());
-        bench.found(more.map(|row| row.asking(Some(Asked::AtMost(ASKED_BYTES)))));
+        bench.add_row(more.map(|row| row.asking(Some(Asked::AtMost(ASKED_BYTES)))));
     }
 }

@@ -12,10 +12,10 @@ use anyhow::{Result, bail};
 
 use super::{
     Bench,
-    drain::{Drain, read_tail},
+    captured_output::CapturedOutput,
     load::Load,
+    pipe_drain::{PipeDrain, read_tail},
     process::Process,
-    said::Said,
     stop::{Stop, readable},
 };
 use xtask::command::is_installed;
@@ -43,8 +43,8 @@ pub(crate) enum Peer {
 /// One that runs. Dropped, it is ended.
 pub(crate) struct RunningPeer {
     process: Process,
-    drain: Drain,
-    said: Said,
+    drain: PipeDrain,
+    stderr: CapturedOutput,
     capture: PathBuf,
 }
 
@@ -91,10 +91,10 @@ impl Peer {
 
     /// Starts it, and waits until it has shown a connection of `load`.
     pub(crate) fn start(self, bench: &Bench, load: &Load) -> Result<RunningPeer> {
-        let said = Said::new(bench.scratch.path())?;
+        let stderr = CapturedOutput::new(bench.scratch.path())?;
         let capture = bench.scratch.path().join("capture.pcap");
         let mut command = self.command(&capture);
-        command.stdout(Stdio::piped()).stderr(said.stdio()?);
+        command.stdout(Stdio::piped()).stderr(stderr.stdio()?);
         let mut process = Process::start(self.name(), &mut command)?;
         let mut stdout = process.stdout()?;
         let port = format!(" {} ", load.address().port());
@@ -102,10 +102,10 @@ impl Peer {
         let begun = Instant::now();
         while !shown.contains(&port) && !has_packets(&capture) {
             if process.check().is_err() {
-                bail!("{}", said.why()?);
+                bail!("{}", stderr.reason()?);
             }
             if begun.elapsed() > PATIENCE {
-                bail!("no connection in {PATIENCE:?} ({})", said.why()?);
+                bail!("no connection in {PATIENCE:?} ({})", stderr.reason()?);
             }
             bench.stop.check()?;
             // What it prints may wait in a buffer of its own until that is full.
@@ -114,8 +114,8 @@ impl Peer {
         }
         Ok(RunningPeer {
             process,
-            drain: Drain::start(stdout)?,
-            said,
+            drain: PipeDrain::start(stdout)?,
+            stderr,
             capture,
         })
     }
@@ -164,7 +164,7 @@ impl RunningPeer {
         // Some call an end by Ctrl-C a failure.
         self.process.wait(PATIENCE, stop)?;
         let _ = fs::remove_file(&self.capture);
-        Ok(lost(&self.said.text()?))
+        Ok(lost(&self.stderr.text()?))
     }
 }
 
@@ -186,8 +186,9 @@ fn read_waiting(pipe: &mut ChildStdout) -> Result<String> {
 }
 
 /// The events that libbpf-tools and bpftrace say that they lost, the packets that tcpdump says.
-fn lost(said: &str) -> u64 {
-    said.lines()
+fn lost(stderr: &str) -> u64 {
+    stderr
+        .lines()
         .filter_map(|line| {
             let line = line.trim();
             let number = match line.strip_suffix(" packets dropped by kernel") {

@@ -87,7 +87,6 @@ impl Process {
         }
     }
 
-    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
-use super::{machine::Machine, ratio::Spread};
+use super::{interleave::Spread, machine::Machine};
 
 /// Everything that one run found.
 #[derive(Serialize)]

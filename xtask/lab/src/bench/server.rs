@@ -17,11 +17,12 @@ use anyhow::{Context as _, Result, bail};
 
 use self::servers::{Kind, Server};
 use super::{
-    Bench, process,
-    ratio::{Runs, interleave},
+    Bench,
+    interleave::{Runs, interleave},
+    process,
     report::{Asked, Row},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "server";
 /// The large file.
@@ -33,7 +34,6 @@ const CROWD: (usize, u64) = (50, 64 << 20);
 /// More than any of this takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// See the module.
 pub(super) fn server(bench: &mut Bench) -> Result<()> {
     let file = bench.scratch.path().join("large");
     write_random(&file, LARGE)?;
@@ -51,7 +51,7 @@ fn large(
     how: &str,
     send: fn(&Server, &Path) -> Option<Command>,
 ) -> Result<()> {
-    say(&format!("server: 1 GiB by {how}"));
+    log(&format!("server: 1 GiB by {how}"));
     let (ours, peers) = servers(bench, |server| send(server, file).is_some())?;
     let (base, runs) = interleave(bench.rounds, &peers, |peer| {
         let server = peer.unwrap_or(&ours);
@@ -63,7 +63,7 @@ fn large(
         Ok([megabytes(LARGE) / seconds, cpu.as_secs_f64() * 1e3])
     })?;
     let what = format!("1 GiB by {how}");
-    tell(
+    add_rows(
         bench,
         &what,
         ["MB/s", "ms of CPU per GiB"],
@@ -77,7 +77,7 @@ fn large(
 /// Many small files, one after the other on each of a few connections.
 fn small(bench: &mut Bench) -> Result<()> {
     let (count, bytes, connections) = SMALL;
-    say(&format!("server: {count} files of {bytes} bytes"));
+    log(&format!("server: {count} files of {bytes} bytes"));
     let (ours, peers) = servers(bench, Server::keeps_alive)?;
     let (base, runs) = interleave(bench.rounds, &peers, |peer| {
         let server = peer.unwrap_or(&ours);
@@ -91,7 +91,7 @@ fn small(bench: &mut Bench) -> Result<()> {
         Ok([count / seconds, cpu.as_secs_f64() * 1e6 / count])
     })?;
     let what = format!("{count} files of {bytes} bytes");
-    tell(
+    add_rows(
         bench,
         &what,
         ["files/s", "µs of CPU per file"],
@@ -106,7 +106,7 @@ fn small(bench: &mut Bench) -> Result<()> {
 fn crowd(bench: &mut Bench) -> Result<()> {
     let (count, bytes) = CROWD;
     let what = format!("{count} × {} MiB at once", bytes >> 20);
-    say(&format!("server: {what}"));
+    log(&format!("server: {what}"));
     let all = bytes * count as u64;
     let (ours, peers) = servers(bench, Server::keeps_alive)?;
     let (base, runs) = interleave(bench.rounds, &peers, |peer| {
@@ -126,7 +126,7 @@ fn crowd(bench: &mut Bench) -> Result<()> {
         ])
     })?;
     let units = ["MB/s", "ms of CPU per GiB", "MiB of memory at most"];
-    tell(bench, &what, units, &base, &runs, &peers);
+    add_rows(bench, &what, units, &base, &runs, &peers);
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn servers(bench: &mut Bench, can: impl Fn(&Server) -> bool) -> Result<(Server, 
 }
 
 /// Of all peers how much ours is of each.
-fn tell<const N: usize>(
+fn add_rows<const N: usize>(
     bench: &mut Bench,
     what: &str,
     units: [&'static str; N],
@@ -157,7 +157,7 @@ fn tell<const N: usize>(
     peers: &[Server],
 ) {
     for (n, unit) in units.into_iter().enumerate() {
-        bench.found(Row::new(
+        bench.add_row(Row::new(
             PART,
             Kind::Ours.name(),
             what,
@@ -172,7 +172,7 @@ fn tell<const N: usize>(
                 .filter(|_| what.starts_with("1 GiB by PUT"))
                 .map(Asked::RatioAtLeast);
             let row = Row::new(PART, peer.kind().name(), what, unit, runs.number(n));
-            bench.found(row.map(|row| row.beside("ours ÷ this", runs.inverse(n)).asking(asked)));
+            bench.add_row(row.map(|row| row.beside("ours ÷ this", runs.inverse(n)).asking(asked)));
         }
     }
 }
@@ -198,8 +198,8 @@ fn form(server: &Server, file: &Path) -> Option<Command> {
 /// How long the upload took, in seconds, as curl says.
 fn curl(bench: &Bench, mut command: Command) -> Result<f64> {
     command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code} %{time_total}"]);
-    let said = process::finish("curl", &mut command, LIMIT, &bench.stop)?;
-    let (status, seconds) = said.split_once(' ').context("curl says nothing")?;
+    let printed = process::finish("curl", &mut command, LIMIT, &bench.stop)?;
+    let (status, seconds) = printed.split_once(' ').context("curl says nothing")?;
     if !status.starts_with(['2', '3']) {
         bail!("a server answered {status} to an upload");
     }

@@ -12,11 +12,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     Bench,
+    interleave::Spread,
     process::Process,
-    ratio::Spread,
     report::{Asked, Row},
 };
-use xtask::command::say;
+use xtask::command::log;
 
 const PART: &str = "start";
 /// One takes a fraction of a second, and says little by itself.
@@ -27,10 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Until it is attached.
 const ASKED_MS: f64 = 150.0;
 
-/// See the module.
 pub(super) fn start(bench: &mut Bench) -> Result<()> {
     let starts = bench.rounds.saturating_mul(STARTS_PER_ROUND);
-    say(&format!("start: {starts} times"));
+    log(&format!("start: {starts} times"));
     let took: Result<Vec<f64>> = (0..starts)
         .map(|_| Ok(until_attached(bench)?.as_secs_f64() * 1e3))
         .collect();
@@ -41,14 +40,14 @@ pub(super) fn start(bench: &mut Bench) -> Result<()> {
         "ms",
         Spread::of(took?),
     );
-    bench.found(row.map(|row| row.asking(Some(Asked::AtMost(ASKED_MS)))));
+    bench.add_row(row.map(|row| row.asking(Some(Asked::AtMost(ASKED_MS)))));
     for program in ["tracer", "upload-server"] {
         let file = bench.binaries.join(program);
         let size = fs::metadata(&file)
             .with_context(|| format!("there is no {}", file.display()))?
             .len();
         let size = Spread::of([size as f64]);
-        bench.found(Row::new(
+        bench.add_row(Row::new(
             PART,
             program,
             "size of the program",
@@ -61,9 +60,9 @@ pub(super) fn start(bench: &mut Bench) -> Result<()> {
 
 /// One start, up to the line that says so.
 fn until_attached(bench: &Bench) -> Result<Duration> {
-    let (mut stderr, said) = io::pipe()?;
+    let (mut read, write) = io::pipe()?;
     let mut command = Command::new(bench.binaries.join("tracer"));
-    command.arg("--all").stdout(Stdio::null()).stderr(said);
+    command.arg("--all").stdout(Stdio::null()).stderr(write);
     let begun = Instant::now();
     let _tracer = Process::start("tracer", &mut command)?;
     // Or its end of the pipe would outlive the tracer.
@@ -72,18 +71,18 @@ fn until_attached(bench: &Bench) -> Result<Duration> {
     let mut piece = [0; 4096];
     loop {
         let left = PATIENCE.saturating_sub(begun.elapsed());
-        if bench.stop.wait(&[stderr.as_fd()], left)?.is_none() {
+        if bench.stop.wait(&[read.as_fd()], left)?.is_none() {
             bail!("the tracer was not attached after {PATIENCE:?}");
         }
-        let read = stderr.read(&mut piece)?;
+        let length = read.read(&mut piece)?;
         let took = begun.elapsed();
-        text.extend_from_slice(&piece[..read]);
+        text.extend_from_slice(&piece[..length]);
         if text.windows(ATTACHED.len()).any(|words| words == ATTACHED) {
             return Ok(took);
         }
-        if read == 0 {
-            let said = String::from_utf8_lossy(&text);
-            bail!("the tracer could not begin: {}", said.trim());
+        if length == 0 {
+            let printed = String::from_utf8_lossy(&text);
+            bail!("the tracer could not begin: {}", printed.trim());
         }
     }
 }

@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::{
     Bench,
-    drain::{Drain, read_tail},
+    captured_output::CapturedOutput,
+    pipe_drain::{PipeDrain, read_tail},
     process::Process,
-    said::Said,
     stop::Stop,
 };
 
@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A tracer that runs. What it prints is read by nobody, but for its end. Dropped, it is ended.
 pub(crate) struct Tracing {
     process: Process,
-    drain: Drain,
-    said: Said,
+    drain: PipeDrain,
+    stderr: CapturedOutput,
 }
 
 /// What it says at its end.
@@ -41,13 +41,13 @@ pub(crate) struct Summary {
 impl Tracing {
     /// Starts the tracer and waits until it misses nothing any more.
     pub(crate) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
-        let said = Said::new(bench.scratch.path())?;
-        let mut process = attached(bench, arguments, Stdio::piped(), &said)?;
-        let drain = Drain::start(process.stdout()?)?;
+        let stderr = CapturedOutput::new(bench.scratch.path())?;
+        let mut process = attached(bench, arguments, Stdio::piped(), &stderr)?;
+        let drain = PipeDrain::start(process.stdout()?)?;
         Ok(Self {
             process,
             drain,
-            said,
+            stderr,
         })
     }
 
@@ -61,9 +61,9 @@ impl Tracing {
         let stdout = self.drain.stop()?;
         self.process.interrupt()?;
         let tail = read_tail(stdout, PATIENCE, stop)?;
-        explained(self.process.finish(PATIENCE, stop), &self.said, stop)?;
+        with_stderr(self.process.finish(PATIENCE, stop), &self.stderr, stop)?;
         let mut summary = Summary::find(&tail).context("the tracer gave no summary")?;
-        summary.lost += unwritten(&self.said.text()?);
+        summary.lost += unwritten(&self.stderr.text()?);
         Ok(summary)
     }
 }
@@ -73,20 +73,23 @@ pub(crate) fn attached(
     bench: &Bench,
     arguments: &[&str],
     stdout: Stdio,
-    said: &Said,
+    stderr: &CapturedOutput,
 ) -> Result<Process> {
     let mut command = Command::new(bench.binaries.join("tracer"));
-    command.args(arguments).stdout(stdout).stderr(said.stdio()?);
+    command
+        .args(arguments)
+        .stdout(stdout)
+        .stderr(stderr.stdio()?);
     let socket = bench.scratch.path().join("notify");
     let started = Process::start_notifying("tracer", &mut command, &socket, &bench.stop);
-    explained(started, said, &bench.stop)
+    with_stderr(started, stderr, &bench.stop)
 }
 
 /// A failure with the tracer's own words; an interruption needs none.
-pub(crate) fn explained<T>(result: Result<T>, said: &Said, stop: &Stop) -> Result<T> {
+pub(crate) fn with_stderr<T>(result: Result<T>, stderr: &CapturedOutput, stop: &Stop) -> Result<T> {
     result.or_else(|error| {
         stop.check()?;
-        Err(error.context(said.why()?))
+        Err(error.context(stderr.reason()?))
     })
 }
 
@@ -131,8 +134,9 @@ fn number_of(what: &str, text: &str) -> Option<u64> {
 }
 
 /// What the output could not keep up with, which the tracer says on stderr.
-pub(crate) fn unwritten(said: &str) -> u64 {
-    said.lines()
+pub(crate) fn unwritten(stderr: &str) -> u64 {
+    stderr
+        .lines()
         .filter_map(|line| {
             let (number, rest) = line.strip_prefix("tracer: ")?.split_once(' ')?;
             rest.starts_with("lines were lost")
@@ -181,9 +185,9 @@ mod tests {
 
     #[test]
     fn lines_that_were_not_written_are_lost() {
-        let said = "tracer: tracing every TCP connection (attached in 90 ms)\n\
+        let stderr = "tracer: tracing every TCP connection (attached in 90 ms)\n\
                     tracer: 12 lines were lost because the output could not keep up\n";
-        assert_eq!(unwritten(said), 12);
+        assert_eq!(unwritten(stderr), 12);
         assert_eq!(unwritten("tracer: 12 birds\n"), 0);
     }
 }

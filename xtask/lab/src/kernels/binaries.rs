@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use xtask::command::{cargo, output, run, say};
+use xtask::command::{cargo, log, output, run};
 
 /// Where each was built.
 pub(super) struct Binaries {
@@ -25,7 +25,7 @@ impl Binaries {
         command.args(["test", "--workspace", "--locked", "--no-run"]);
         // Each has the programs of its crate built, too.
         command.args(["--test", "kernel", "--test", "server"]);
-        say("building the kernel tests");
+        log("building the kernel tests");
         let built = command
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())

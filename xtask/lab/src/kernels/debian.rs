@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use xtask::command::{as_root, output, run, say};
+use xtask::command::{as_root, log, output, run};
 
 /// What the tests need of the modules: the network's, and what those rest on.
 const MODULES: [&str; 5] = ["net", "lib", "crypto", "arch/x86/crypto", "drivers/net"];
@@ -56,7 +56,7 @@ fn fetch(series: &str, folder: &Path, kept: &Path) -> Result<()> {
             })?
         }
     };
-    say(&format!("fetching {package}"));
+    log(&format!("fetching {package}"));
     let unpacked = tempfile::tempdir_in(folder)?;
     let download = || {
         run(Command::new("apt-get")

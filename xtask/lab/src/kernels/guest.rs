@@ -44,7 +44,6 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// See the module.
 pub(crate) fn guest() -> Result<()> {
     if getpid().as_raw_nonzero().get() != 1 {
         return run_tests();
@@ -91,9 +90,9 @@ fn run_tests() -> Result<()> {
     let mut failed = Ok(());
     job.run(|report| {
         let line = serde_json::to_string(&report).map_err(anyhow::Error::from);
-        let told = line.and_then(|line| Ok(writeln!(reports, "{line}")?));
-        if told.is_err() {
-            failed = told;
+        let written = line.and_then(|line| Ok(writeln!(reports, "{line}")?));
+        if written.is_err() {
+            failed = written;
         }
     });
     failed?;

@@ -17,7 +17,7 @@ use cpio::newc;
 
 use super::{binaries::Binaries, debian::Kernel, guest, report::Job, without_root};
 use xtask::{
-    command::{output, say, workspace},
+    command::{log, output, workspace},
     setup,
 };
 
@@ -91,7 +91,7 @@ pub(super) fn build(kernel: &Kernel, binaries: &Binaries, job: &Job) -> Result<P
         inode: 0,
     };
     archive.write(&files)?;
-    say(&format!(
+    log(&format!(
         "Linux {} gets {} files, {} MB",
         kernel.series,
         files.len(),

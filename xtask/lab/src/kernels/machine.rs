@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{debian::Kernel, report::Report};
-use xtask::command::say;
+use xtask::command::log;
 
 /// Nothing takes longer.
 const LONGEST: &str = "3h";
@@ -24,7 +24,6 @@ const CLOCK: &str = "shift=1,align=off,sleep=off";
 /// Half of it is room for files.
 const MEMORY: &str = "2048M";
 
-/// See the module.
 pub(super) struct Machine {
     kernel: Kernel,
     /// Its initial RAM disk, which is all it has.
@@ -66,14 +65,14 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .context("qemu cannot be started")?;
-        let said = child.stdout.take().context("qemu says nothing")?;
+        let reports = child.stdout.take().context("qemu says nothing")?;
         let mut is_finished = false;
-        for line in BufReader::new(said).lines() {
+        for line in BufReader::new(reports).lines() {
             let line = line.context("reading the machine's reports")?;
             match serde_json::from_str::<Option<Report>>(&line) {
                 Ok(Some(report)) => each(report),
                 Ok(None) => is_finished = true,
-                Err(_) => say(&format!("{}: {line}", self.series())),
+                Err(_) => log(&format!("{}: {line}", self.series())),
             }
         }
         let status = child.wait()?;

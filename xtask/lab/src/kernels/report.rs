@@ -36,7 +36,6 @@ pub(super) struct Job {
 /// What came of a test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Report {
-    /// Its name.
     pub(super) test: String,
     /// How it ended.
     pub(super) outcome: Outcome,
@@ -111,15 +110,15 @@ impl Job {
             Ok(ended) => ended,
             Err(error) => return Outcome::Failed(format!("it cannot be started: {error}")),
         };
-        let said =
-            [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        let printed = [ended.stdout, ended.stderr]
+            .map(|printed| String::from_utf8_lossy(&printed).into_owned());
         let lines = |start: &'static str| {
-            let lines = said[1].lines();
+            let lines = printed[1].lines();
             lines.filter_map(move |line| line.strip_prefix(start))
         };
         match lines("skipped: ").next() {
             _ if !ended.status.success() => {
-                Outcome::Failed(last_lines(&said, &ended.status.to_string()))
+                Outcome::Failed(last_lines(&printed, &ended.status.to_string()))
             }
             Some(reason) => Outcome::Skipped(reason.to_owned()),
             None => Outcome::Passed(lines("measured: ").map(str::to_owned).collect()),
@@ -127,8 +126,12 @@ impl Job {
     }
 }
 
-fn last_lines(said: &[String; 2], status: &str) -> String {
-    let lines: Vec<&str> = said.iter().rev().flat_map(|said| said.lines()).collect();
+fn last_lines(printed: &[String; 2], status: &str) -> String {
+    let lines: Vec<&str> = printed
+        .iter()
+        .rev()
+        .flat_map(|printed| printed.lines())
+        .collect();
     let from = lines.len().saturating_sub(LINES);
     format!("{}\n{status}", lines[from..].join("\n"))
 }

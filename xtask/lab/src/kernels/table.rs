@@ -20,7 +20,7 @@ impl Table {
         }
     }
 
-    pub(super) fn note(&mut self, kernel: &str, report: Report) {
+    pub(super) fn add(&mut self, kernel: &str, report: Report) {
         let place = (kernel.to_owned(), report.test.clone());
         self.reports.insert(place, report);
     }
@@ -113,8 +113,8 @@ mod tests {
         let names = ["a::first", "b"].map(str::to_owned);
         let kernels = ["6.1", "running"].map(str::to_owned);
         let mut table = Table::new(&names, &kernels);
-        let mut note = |kernel: &str, test: &str, outcome| {
-            table.note(
+        let mut add = |kernel: &str, test: &str, outcome| {
+            table.add(
                 kernel,
                 Report {
                     test: test.to_owned(),
@@ -123,9 +123,9 @@ mod tests {
                 },
             );
         };
-        note("6.1", "a::first", Outcome::Passed(Vec::new()));
-        note("running", "a::first", Outcome::Passed(Vec::new()));
-        note("running", "b", Outcome::Skipped("no netem".to_owned()));
+        add("6.1", "a::first", Outcome::Passed(Vec::new()));
+        add("running", "a::first", Outcome::Passed(Vec::new()));
+        add("running", "b", Outcome::Skipped("no netem".to_owned()));
         assert!(!table.is_green());
         assert_eq!(
             table.text(),
@@ -136,7 +136,7 @@ skipped on running: b: no netem
 2 passed, 1 failed, 1 skipped
 "
         );
-        table.note(
+        table.add(
             "6.1",
             Report {
                 test: "b".to_owned(),

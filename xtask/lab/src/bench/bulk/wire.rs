@@ -22,7 +22,6 @@ const RECEIVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Nobody else is there.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
-/// See the module.
 pub(super) struct Wire {
     sender: Namespace,
     receiver: Namespace,
@@ -103,10 +102,10 @@ fn configure(command: &mut Command) -> Result<()> {
         .output()
         .with_context(|| format!("{program} cannot be started"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         bail!(
             "{program} refuses to set up a network namespace: {}",
-            said.trim()
+            stderr.trim()
         );
     }
     Ok(())

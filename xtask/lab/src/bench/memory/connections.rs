@@ -102,18 +102,18 @@ impl Holder {
     /// Waits until the thread has its table: what this process opens afterwards is not in it.
     fn start(address: SocketAddr) -> Result<Self> {
         let (wanted, asked) = channel::<usize>();
-        let (told, opened) = channel();
+        let (reply, opened) = channel();
         let thread = thread::Builder::new().spawn(move || {
             // Nothing that is opened here leaves this thread: elsewhere its number is another file's.
             let mut held = match Held::begin(address) {
                 Ok(held) => held,
                 Err(error) => {
-                    let _ = told.send(Err(error));
+                    let _ = reply.send(Err(error));
                     return;
                 }
             };
             let mut cookies = Ok(Vec::new());
-            while told.send(cookies).is_ok()
+            while reply.send(cookies).is_ok()
                 && let Ok(count) = asked.recv()
             {
                 cookies = (0..count).map(|_| held.open()).collect();

@@ -14,9 +14,8 @@ use super::{
     tracing::{Summary, Tracing},
 };
 
-/// See the module.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Subject {
+pub(crate) enum TracerUnderTest {
     /// The tracer with these arguments.
     Tracer(&'static [&'static str]),
     /// A peer.
@@ -26,11 +25,12 @@ pub(crate) enum Subject {
 }
 
 /// The tracer's default; nothing else answers, whatever servers this machine has.
-pub(crate) const DEFAULT: Subject = Subject::Tracer(&["--all"]);
+pub(crate) const DEFAULT: TracerUnderTest = TracerUnderTest::Tracer(&["--all"]);
 /// With every segment.
-pub(crate) const SEGMENTS: Subject = Subject::Tracer(&["--all", "--segments", "-o", "ndjson"]);
+pub(crate) const SEGMENTS: TracerUnderTest =
+    TracerUnderTest::Tracer(&["--all", "--segments", "-o", "ndjson"]);
 /// With a filter that matches nothing.
-pub(crate) const NOTHING: Subject = Subject::Tracer(&["--port", "9"]);
+pub(crate) const NOTHING: TracerUnderTest = TracerUnderTest::Tracer(&["--port", "9"]);
 
 /// One that runs. Dropped, it is ended.
 pub(crate) enum Running {
@@ -47,7 +47,7 @@ pub(crate) struct Ended {
     pub(crate) summary: Option<Summary>,
 }
 
-impl Subject {
+impl TracerUnderTest {
     /// As in the table.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -67,7 +67,7 @@ impl Subject {
     }
 
     /// An error where the tracer did not trace what it was to, and cost what that costs.
-    pub(crate) fn hold_to(&self, ended: &Ended, connections: f64) -> Result<()> {
+    pub(crate) fn check(&self, ended: &Ended, connections: f64) -> Result<()> {
         let (Self::Tracer(arguments), Some(summary)) = (self, &ended.summary) else {
             return Ok(());
         };
@@ -135,7 +135,7 @@ impl Running {
 mod tests {
     use super::*;
 
-    fn is_right(subject: Subject, connections: u64, events: u64, lost: u64) -> bool {
+    fn is_right(subject: TracerUnderTest, connections: u64, events: u64, lost: u64) -> bool {
         let summary = Summary {
             connections,
             events,
@@ -145,7 +145,7 @@ mod tests {
             lost,
             summary: Some(summary),
         };
-        subject.hold_to(&ended, 100.0).is_ok()
+        subject.check(&ended, 100.0).is_ok()
     }
 
     #[test]

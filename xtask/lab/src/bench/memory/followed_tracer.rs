@@ -12,9 +12,9 @@ use serde::Deserialize;
 
 use crate::bench::{
     Bench,
+    captured_output::CapturedOutput,
     lines::{Lines, Lost, is_of_type},
     process::Process,
-    said::Said,
     tracing::attached,
 };
 
@@ -28,11 +28,11 @@ const SETTLED: Duration = Duration::from_millis(1500);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// See the module. Dropped, it finds nobody who reads, and ends at once.
-pub(super) struct Watched {
+pub(super) struct FollowedTracer {
     // Dropped before the tracer.
     lines: Lines,
     process: Process,
-    said: Said,
+    stderr: CapturedOutput,
     dropped: u64,
 }
 
@@ -43,15 +43,15 @@ struct State<'a> {
     new: &'a str,
 }
 
-impl Watched {
+impl FollowedTracer {
     /// Starts one with these arguments, which are to have `-o ndjson` among them.
     pub(super) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
         let (read, write) = io::pipe()?;
-        let said = Said::new(bench.scratch.path())?;
+        let stderr = CapturedOutput::new(bench.scratch.path())?;
         Ok(Self {
-            process: attached(bench, arguments, write.into(), &said)?,
+            process: attached(bench, arguments, write.into(), &stderr)?,
             lines: Lines::new(read),
-            said,
+            stderr,
             dropped: 0,
         })
     }
@@ -82,7 +82,7 @@ impl Watched {
 
     /// Waits until it has told that both ends of these connections are open. They are named by the
     /// cookies of their clients' sockets.
-    pub(super) fn wait_until_told(&mut self, cookies: &[u64], bench: &Bench) -> Result<()> {
+    pub(super) fn wait_until_reported(&mut self, cookies: &[u64], bench: &Bench) -> Result<()> {
         let names = cookies.iter().map(u64::to_string);
         let mut ends: HashMap<String, u32> = names.map(|name| (name, 2)).collect();
         let until = Instant::now() + PATIENCE;
@@ -105,7 +105,7 @@ impl Watched {
             }
         })?;
         if !more {
-            bail!("the tracer ended too early: {}", self.said.why()?);
+            bail!("the tracer ended too early: {}", self.stderr.reason()?);
         }
         taken
     }

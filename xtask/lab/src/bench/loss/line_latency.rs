@@ -14,7 +14,7 @@ const ONE_IN: u64 = 64;
 
 /// All of it, once there is no more.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct TracerOutput {
     /// The last line.
     pub(super) summary: Option<Summary>,
     /// What was lost, by hop.
@@ -62,22 +62,22 @@ struct Phase {
     end_ns: Option<u64>,
 }
 
-impl Heard {
+impl TracerOutput {
     /// Reads until there is no more.
-    pub(super) fn of(mut lines: Lines) -> Result<Self> {
-        let mut heard = Self::default();
+    pub(super) fn read(mut lines: Lines) -> Result<Self> {
+        let mut output = Self::default();
         loop {
             let mut taken = Ok(());
             let mut arrived_ns = None;
             let more = lines.read(|line| {
                 let arrived_ns = *arrived_ns.get_or_insert_with(now_ns);
                 if taken.is_ok() {
-                    taken = heard.take(line, arrived_ns);
+                    taken = output.take(line, arrived_ns);
                 }
             })?;
             taken.context("the tracer's output cannot be read")?;
             if !more {
-                return Ok(heard);
+                return Ok(output);
             }
         }
     }
@@ -149,11 +149,11 @@ mod tests {
 
     use super::*;
 
-    fn heard(text: &str) -> Heard {
+    fn output(text: &str) -> TracerOutput {
         let (read, mut write) = std::io::pipe().unwrap();
         write.write_all(text.as_bytes()).unwrap();
         drop(write);
-        Heard::of(Lines::new(read)).unwrap()
+        TracerOutput::read(Lines::new(read)).unwrap()
     }
 
     #[test]
@@ -163,10 +163,10 @@ mod tests {
         let ended =
             r#"{"name":"initiation","end_ns":5},{"name":"termination","end_ns":2000000000}"#;
         let timeline = format!(r#"{{"type":"timeline","mono_ns":{begin},"phases":[{ended}]}}"#);
-        let mut heard = heard(&format!("{state}\n{timeline}\n"));
-        let late = heard.states.percentile(50).unwrap();
+        let mut output = output(&format!("{state}\n{timeline}\n"));
+        let late = output.states.percentile(50).unwrap();
         assert!((3..60).contains(&late.as_secs()), "{late:?}");
-        let sooner = heard.timelines.percentile(50).unwrap();
+        let sooner = output.timelines.percentile(50).unwrap();
         assert_eq!(late - sooner, Duration::from_secs(2));
     }
 
@@ -174,7 +174,7 @@ mod tests {
     fn an_unfinished_timeline_is_not_late() {
         let phase = r#"{"name":"termination","end_ns":null}"#;
         let timeline = format!(r#"{{"type":"timeline","mono_ns":7,"phases":[{phase}]}}"#);
-        assert_eq!(heard(&timeline).timelines.count(), 0);
+        assert_eq!(output(&timeline).timelines.count(), 0);
     }
 
     #[test]
@@ -182,15 +182,15 @@ mod tests {
         let ring = r#"{"type":"lost","count":3,"hop":"ring"}"#;
         let sink = r#"{"type":"lost","count":4,"hop":"sink"}"#;
         let last = r#"{"type":"summary","events":10,"emitted":16,"lost":6}"#;
-        let heard = heard(&[ring, sink, ring, last, ""].join("\n"));
+        let output = output(&[ring, sink, ring, last, ""].join("\n"));
         let lost = [("ring".to_owned(), 6), ("sink".to_owned(), 4)];
-        assert_eq!(heard.lost, BTreeMap::from(lost));
+        assert_eq!(output.lost, BTreeMap::from(lost));
         let summary = Summary {
             events: 10,
             emitted: Some(16),
             lost: 6,
         };
-        assert_eq!(heard.summary, Some(summary));
+        assert_eq!(output.summary, Some(summary));
     }
 
     #[test]

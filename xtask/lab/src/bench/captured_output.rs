@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
 /// See the module. Dropped, it is gone.
-pub(crate) struct Said(NamedTempFile);
+pub(crate) struct CapturedOutput(NamedTempFile);
 
-impl Said {
+impl CapturedOutput {
     /// Nothing yet; a file in `directory`.
     pub(crate) fn new(directory: &Path) -> Result<Self> {
         NamedTempFile::new_in(directory)
@@ -28,12 +28,14 @@ impl Said {
 
     /// The line that most likely says why it failed: the last one that calls itself an error, or
     /// else the last one.
-    pub(crate) fn why(&self) -> Result<String> {
-        Ok(why(&self.text()?).unwrap_or("it says nothing").to_owned())
+    pub(crate) fn reason(&self) -> Result<String> {
+        Ok(reason(&self.text()?)
+            .unwrap_or("it says nothing")
+            .to_owned())
     }
 }
 
-fn why(text: &str) -> Option<&str> {
+fn reason(text: &str) -> Option<&str> {
     let mut lines = text
         .lines()
         .rev()
@@ -51,8 +53,8 @@ mod tests {
 
     #[test]
     fn the_last_error_says_why() {
-        assert_eq!(why("ERROR: a\nERROR: b\nbye\n\n"), Some("ERROR: b"));
-        assert_eq!(why("one\ntwo\n"), Some("two"));
-        assert_eq!(why("\n"), None);
+        assert_eq!(reason("ERROR: a\nERROR: b\nbye\n\n"), Some("ERROR: b"));
+        assert_eq!(reason("one\ntwo\n"), Some("two"));
+        assert_eq!(reason("\n"), None);
     }
 }

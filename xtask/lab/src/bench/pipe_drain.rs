@@ -28,13 +28,13 @@ const PIPE: usize = 1 << 20;
 const TAIL: usize = 64 << 10;
 
 /// See the module. Dropped, it closes the pipe.
-pub(crate) struct Drain {
+pub(crate) struct PipeDrain {
     thread: JoinHandle<io::Result<ChildStdout>>,
     /// Once this is closed, it is over.
     going: UnixStream,
 }
 
-impl Drain {
+impl PipeDrain {
     /// Begins.
     pub(crate) fn start(pipe: ChildStdout) -> Result<Self> {
         // It only takes longer with a small one.
@@ -112,7 +112,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let drain = Drain::start(shell.stdout.take().unwrap()).unwrap();
+        let drain = PipeDrain::start(shell.stdout.take().unwrap()).unwrap();
         let pipe = drain.stop().unwrap();
         // The shell goes on when its input ends.
         drop(shell.stdin.take());
@@ -130,7 +130,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let drain = Drain::start(writer.stdout.take().unwrap()).unwrap();
+        let drain = PipeDrain::start(writer.stdout.take().unwrap()).unwrap();
         // Fifty times what the pipe holds.
         assert!(writer.wait().unwrap().success());
         drain.stop().unwrap();
