@@ -1,5 +1,5 @@
-//! What tracing costs, and how fast the upload server is: side by side with their peers in one run,
-//! interleaved, each number beside that of the run right before and after it.
+//! Measures what tracing costs and how fast the upload server is, side by side with their peers in one
+//! run: interleaved, each number compared with those of the runs right before and after it.
 
 mod bulk;
 mod captured_output;
@@ -37,28 +37,30 @@ use xtask::{
     setup,
 };
 
-/// Files are written to memory, or the disk would be what is measured.
+/// See the workspace's Cargo.toml.
+const PROFILE: &str = "measured";
+/// Files are written to memory: otherwise the disk would be measured.
 const MEMORY: &str = "/dev/shm";
 
-/// What to measure, how often, and where to say it.
+/// What to measure, how often, and where to write the results.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench                          every part, on a machine with nothing else to do
-  cargo xtask bench churn --rounds 3         connections traced and untraced
+  cargo xtask bench                          every part, on an otherwise idle machine
+  cargo xtask bench churn --rounds 3         connections per second, traced and untraced
   cargo xtask bench server --rounds 3        the upload server beside nginx and a loop over recv and write
-  cargo xtask bench --json FILE              the same as data")]
+  cargo xtask bench --json FILE              results as JSON, too")]
 pub(crate) struct Arguments {
-    /// Only these [default: all]
+    /// Measure only these parts [default: all]
     #[arg(value_enum, value_name = "PART")]
     parts: Vec<Part>,
-    /// How often each is measured between two runs of what it is compared with
+    /// Measure each case N times, between two runs of what it is compared with
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Write everything that was found to FILE, too
+    /// Also write all results to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure the `tracer` and the `upload-server` in DIR [default: this source, built with
-    /// --release]
+    /// --profile measured]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
     /// Keep the table in xtask/lab/src/bench/results.md
@@ -69,19 +71,19 @@ pub(crate) struct Arguments {
 /// The parts, each a file beneath this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Connections as fast as they go, traced and untraced
+    /// Connections per second, traced and untraced
     Churn,
-    /// What a run of each eBPF program costs
+    /// Nanoseconds per run of each eBPF program
     Events,
     /// One large upload, traced and untraced, over loopback and at MTU 1500
     Bulk,
-    /// Connections as fast as they go for a minute: what is lost, and how late the lines are
+    /// A minute of connections as fast as they go: lost records, and latency of the lines
     Loss,
-    /// How soon the tracer is attached, and how large the programs are
+    /// Time until the tracer is attached; size of the programs
     Start,
-    /// What the tracer holds, idle and beside many open connections
+    /// Memory of the tracer, idle and with many open connections
     Memory,
-    /// The upload server: large files, small files, many at once
+    /// Speed of the upload server: large files, small files, many at once
     Server,
 }
 
@@ -96,13 +98,12 @@ impl Part {
 struct Bench {
     binaries: PathBuf,
     rounds: u32,
-    /// In memory, and gone at the end.
+    /// In memory; removed at the end.
     scratch: TempDir,
     stop: Stop,
     report: Report,
 }
 
-/// See the module.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::for_bench()?;
     let mut parts = match arguments.parts.as_slice() {
@@ -112,10 +113,10 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let mut absent = Vec::new();
     if !is_root() && parts.iter().any(|part| part.traces()) {
         if !arguments.parts.is_empty() {
-            bail!("only root can trace: call this as root, or ask for `bench server` alone");
+            bail!("only root can trace: run this as root, or run `cargo xtask bench server`");
         }
         parts.retain(|part| !part.traces());
-        absent.push("what tracing costs, which takes root".to_owned());
+        absent.push("the cost of tracing, which only root can measure".to_owned());
     }
     let binaries = match &arguments.binaries {
         Some(directory) => directory.clone(),
@@ -127,7 +128,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
                 .current_dir(workspace())
                 .args(["rev-parse", "--short", "HEAD"]),
         )
-        // Who names a directory measures something else, perhaps.
+        // Binaries from a directory may be of another commit.
         .filter(|_| arguments.binaries.is_none());
     let mut bench = Bench {
         binaries,
@@ -171,30 +172,26 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// With link-time optimisation, which `cargo xtask run` does without.
 fn build(tracer: bool) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "upload-server",
-    ]);
+    build.args(["build", "--profile", PROFILE, "--locked"]);
+    build.args(["--package", "upload-server"]);
     if tracer {
         setup::for_build()?;
         build.args(["--package", "tracer"]);
     }
     run(&mut build)?;
-    Ok(target_dir().join("release"))
+    Ok(target_dir().join(PROFILE))
 }
 
 impl Bench {
-    /// Notes what was measured.
+    /// Adds what was measured.
     fn add_row(&mut self, row: Option<report::Row>) {
         self.report.rows.extend(row);
     }
 
-    /// Notes what could not be measured.
+    /// Records what could not be measured.
     fn absent(&mut self, what: String) {
         if !self.report.absent.contains(&what) {
             log(&format!("not measured: {what}"));
