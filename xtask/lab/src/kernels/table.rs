@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, io::Write as _};
 
+use comfy_table::{CellAlignment, presets::NOTHING};
+
 use super::report::{Outcome, Report};
 
-/// See the module.
 pub(super) struct Table {
     tests: Vec<String>,
     kernels: Vec<String>,
@@ -25,7 +26,7 @@ impl Table {
         self.reports.insert(place, report);
     }
 
-    /// Whether each test passed, or said why it could not be run.
+    /// Whether each test passed, or was skipped with a reason.
     pub(super) fn is_green(&self) -> bool {
         self.count("FAILED") + self.count("not run") == 0
     }
@@ -37,12 +38,7 @@ impl Table {
     }
 
     fn text(&self) -> String {
-        let width = self.tests.iter().map(|test| test.chars().count()).max();
-        let width = width.unwrap_or_default();
-        let mut lines = vec![self.row(width, "", str::to_owned)];
-        for test in &self.tests {
-            lines.push(self.row(width, test, |kernel| self.cell(kernel, test)));
-        }
+        let mut lines = vec![self.table().trim_fmt()];
         for kernel in &self.kernels {
             for test in &self.tests {
                 if let Some(Outcome::Skipped(reason)) = self.outcome(kernel, test) {
@@ -59,12 +55,22 @@ impl Table {
         lines.join("\n")
     }
 
-    fn row(&self, width: usize, name: &str, cell: impl Fn(&str) -> String) -> String {
-        let mut row = format!("{name:<width$}");
-        for kernel in &self.kernels {
-            row.push_str(&format!("  {:>10}", cell(kernel)));
+    fn table(&self) -> comfy_table::Table {
+        let mut table = comfy_table::Table::new();
+        table.load_style(NOTHING);
+        let kernels = self.kernels.iter().map(String::as_str);
+        table.set_header([""].into_iter().chain(kernels));
+        for test in &self.tests {
+            let cells = self.kernels.iter().map(|kernel| self.cell(kernel, test));
+            table.add_row([test.clone()].into_iter().chain(cells));
         }
-        row
+        if let Some(tests) = table.column_mut(0) {
+            tests.set_padding((0, 1));
+        }
+        for kernel in table.column_iter_mut().skip(1) {
+            kernel.set_cell_alignment(CellAlignment::Right);
+        }
+        table
     }
 
     fn cell(&self, kernel: &str, test: &str) -> String {
@@ -129,9 +135,9 @@ mod tests {
         assert!(!table.is_green());
         assert_eq!(
             table.text(),
-            "                 6.1     running
-a::first    ok 1.2 s    ok 1.2 s
-b            not run     skipped
+            "               6.1   running
+a::first  ok 1.2 s  ok 1.2 s
+b          not run   skipped
 skipped on running: b: no netem
 2 passed, 1 failed, 1 skipped
 "
