@@ -1,4 +1,4 @@
-//! Running other programs, said before it is done.
+//! Runs other programs; prints each command before it runs.
 
 use std::{
     env,
@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A program that may have been installed by cargo a moment ago: cargo's own `bin` is searched even
-/// where `PATH` lacks it.
+/// A program that cargo may just have installed: found in cargo's own `bin` even if `PATH` lacks
+/// it.
 pub fn tool(program: impl AsRef<OsStr>) -> Command {
     let mut dirs: Vec<PathBuf> =
         env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
@@ -49,7 +49,7 @@ pub fn workspace() -> PathBuf {
         .map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target directory.
 pub fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => workspace().join(dir),
@@ -57,7 +57,7 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// Says what it runs, runs it, and fails if that does.
+/// Prints the command, runs it, and fails if it fails.
 pub fn run(command: &mut Command) -> Result<()> {
     log(&format!("$ {}", shown(command)));
     // Standard output belongs to the data of `xtask run`.
@@ -72,7 +72,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a program prints, if it can be run and succeeds.
+/// What a program prints, if it succeeds.
 pub fn output(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     if !output.status.success() {
@@ -81,7 +81,7 @@ pub fn output(command: &mut Command) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
-/// Whether a program is there: one of this name in `PATH`.
+/// Whether `PATH` has a program of this name.
 pub fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(program).is_file())
@@ -101,7 +101,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A line for the person at the terminal.
+/// Prints a line on stderr: stdout is for data.
 pub fn log(line: &str) {
     eprintln!("xtask: {line}");
 }

@@ -1,5 +1,5 @@
-//! A million connections through one tracer: its memory must not grow, and every record must be
-//! accounted for. The test suite has the same test with fewer.
+//! Sends a million connections through one tracer: its memory must not grow, and every record must
+//! be accounted for. The test suite runs the same test with fewer.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,12 +14,12 @@ const CONNECTIONS: &str = "ENDLESS_CONNECTIONS";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// How many connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     connections: u32,
 }
 
-/// As for the tests on the running kernel, root is needed.
+/// The tracer needs root.
 pub(crate) fn endless(arguments: &Arguments) -> Result<()> {
     setup::for_build()?;
     setup::for_tests()?;

@@ -1,7 +1,7 @@
-//! Feeds hostile bytes to the tracer's parsers: cargo-fuzz, from the seeds in `tracer/fuzz`.
+//! Fuzzes the tracer's parsers with cargo-fuzz, from the seeds in `tracer/fuzz`.
 //!
-//! Without AddressSanitizer: the parsers have no `unsafe` for it to watch, and it alone would ask for
-//! a nightly. What is fuzzed is built by the toolchain that builds the rest, with checks for overflow.
+//! Without AddressSanitizer, which needs a nightly toolchain: the parsers have no `unsafe` for it
+//! to watch. The targets are built with the stable toolchain, with overflow checks.
 
 use std::{
     fs,
@@ -25,13 +25,13 @@ const TARGETS: [&str; 5] = ["btf", "event", "segment", "payload", "recording"];
   cargo xtask fuzz recording --seconds 3600     the whole core for an hour
   cargo xtask fuzz --seeds                      after a change of the record layout")]
 pub(crate) struct Arguments {
-    /// Only this parser
+    /// Fuzz only this parser
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
-    /// How long for each
+    /// Fuzz each parser for N seconds
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
-    /// Make the seeds again from the tests' recordings and captures, and run nothing
+    /// Only make the seeds again, from the tests' recordings and captures
     #[arg(long, conflicts_with_all = ["target", "seconds"])]
     seeds: bool,
 }
@@ -66,14 +66,14 @@ pub(crate) fn fuzz(arguments: &Arguments) -> Result<()> {
     }
     if !found.is_empty() {
         bail!(
-            "something was found in {}: the inputs are in {FOLDER}/artifacts, and what they did stands above; make each a test before it is fixed",
+            "the fuzzer found failures in {}: see above; the inputs are in {FOLDER}/artifacts. Make a test of each before fixing it",
             found.join(", ")
         );
     }
     Ok(())
 }
 
-/// What the fuzzer learns on the way stays among the build's files, for the next run.
+/// The corpus stays in the target directory for the next run.
 fn run_target(target: &str, seconds: u32) -> Result<()> {
     let corpus = build_dir().join("corpus").join(target);
     fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;

@@ -1,4 +1,4 @@
-//! Thousands of uploads, each compared with what was sent.
+//! Sends thousands of uploads and compares each stored file with what was sent.
 
 use anyhow::Result;
 use clap::Args;
@@ -7,14 +7,15 @@ use xtask::command::{cargo, run};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// Number of uploads
     #[arg(long, default_value_t = 10_000)]
     uploads: u32,
-    /// The most bytes of a file
+    /// Size of the largest file, in bytes
     #[arg(long, default_value_t = 64 << 20)]
     largest: u32,
 }
 
-/// The test of the same name, at length.
+/// Runs the server's test of the same name with more and larger files.
 pub(crate) fn integrity(arguments: &Arguments) -> Result<()> {
     run(cargo()
         .env("INTEGRITY_UPLOADS", arguments.uploads.to_string())

@@ -1,5 +1,5 @@
-//! Verbs that need more than the others: `xtask-lab` has them, a package of its own, so that nobody
-//! who only wants to run or test the programs waits for its dependencies.
+//! Hands `bench` and `kernels` to `xtask-lab`: a package of its own, so that running and testing do
+//! not have to wait for its dependencies.
 
 use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _};
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use xtask::command::{cargo_here, workspace};
 
-/// The arguments as they are, `--help` included.
+/// Passed on unchanged, `--help` included.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Arguments {

@@ -28,33 +28,33 @@ const TRACER: &str = "tracer";
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  cargo xtask run                           then upload with a browser or curl
-  cargo xtask run --upload cat.png          one upload, its timeline, and out
+  cargo xtask run                           until Ctrl-C; upload with a browser or curl
+  cargo xtask run --upload cat.png          upload one file, print its timeline, exit
   cargo xtask run --tls --upload cat.png    the same over HTTPS
-  cargo xtask run -- -o ndjson | jq .       the same as data")]
+  cargo xtask run -- -o ndjson | jq .       timelines as data")]
 pub(crate) struct Arguments {
-    /// Upload FILE, print its timeline, and end
+    /// Upload FILE, print its timeline, and exit
     #[arg(long, value_name = "FILE")]
     upload: Option<PathBuf>,
     /// Address of the upload server
     #[arg(long, default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
-    /// Let everybody in who reaches --listen
+    /// Allow --listen addresses beyond this machine without a token
     #[arg(long)]
     public: bool,
-    /// HTTPS, with a certificate that the server makes
+    /// Serve HTTPS, with a certificate that the server generates
     #[arg(long)]
     tls: bool,
-    /// Where uploads are stored [default: uploads in cargo's target directory]
+    /// Store uploads in DIR [default: `uploads` in cargo's target directory]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Arguments of the tracer
+    /// Arguments for the tracer
     #[arg(last = true, value_name = "TRACER ARGS")]
     tracer: Vec<String>,
 }
 
 impl Arguments {
-    /// Where to upload; nobody can connect to an address that stands for all.
+    /// Where to upload: clients cannot connect to the unspecified address.
     fn url(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         match self.listen.ip().is_unspecified() {
@@ -64,7 +64,7 @@ impl Arguments {
     }
 }
 
-/// What the server keeps.
+/// The server's state directory.
 fn state() -> PathBuf {
     target_dir().join("upload-server-state")
 }
@@ -114,7 +114,7 @@ fn with_server(
     expect_success(TRACER, status)
 }
 
-/// Until somebody wants an end, or one of the two has come to its own.
+/// Runs until a signal arrives or one of the two ends.
 fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
     if let Some(file) = &arguments.upload {
         upload(file, arguments)?;
@@ -127,7 +127,7 @@ fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
         log(&format!(
             "upload with a browser at {to} or with: curl {trust}-T FILE {to}"
         ));
-        log("Ctrl-C ends both");
+        log("Ctrl-C stops both");
     }
     let _ = events
         .iter()
@@ -137,7 +137,7 @@ fn with_both(arguments: &Arguments, events: &Receiver<Event>) -> Result<()> {
 
 fn expect_success(name: &str, status: ExitStatus) -> Result<()> {
     if !status.success() {
-        bail!("{name} ended with {status}; its own words stand above");
+        bail!("{name} ended with {status}: see its messages above");
     }
     Ok(())
 }
@@ -164,11 +164,11 @@ fn start_server(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
         .env("NOTIFY_SOCKET", &notify)
         .stdin(Stdio::null());
     if arguments.upload.is_some() {
-        // Who looks at an upload again does not want the file again.
+        // Uploading the same file again should not fill the disk.
         command.args(["--on-duplicate", "overwrite"]);
     }
     if std::env::var_os("RUST_LOG").is_none() {
-        // What became of each upload is the tracer's to say.
+        // The tracer reports each upload.
         command.env("RUST_LOG", "warn");
     }
     Service::start(SERVER, command, &notify, events)
@@ -197,14 +197,13 @@ fn start_tracer(arguments: &Arguments, sockets: &Path, events: &Sender<Event>) -
     Service::start(TRACER, command, &notify, events)
 }
 
-/// Waits until the service is ready, or until it has ended or somebody wants an end: what follows
-/// then ends at once, and the service's status says why.
+/// Waits until the service is ready. An error if it ends, or if a signal arrives, before that.
 fn wait_until_ready(name: &str, events: &Receiver<Event>) -> Result<()> {
     for event in events {
         match event {
             Event::Ready(ready) if ready == name => return Ok(()),
             Event::Ready(_) => {}
-            Event::Ended(ended) => bail!("{ended} could not begin; its own words stand above"),
+            Event::Ended(ended) => bail!("{ended} could not start: see its messages above"),
             Event::Stop => bail!("interrupted"),
         }
     }

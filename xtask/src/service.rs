@@ -1,4 +1,4 @@
-//! A program in the background that says when it is ready, in systemd's way (`sd_notify(3)`).
+//! A background program that reports readiness as a systemd service does (`sd_notify(3)`).
 
 use std::{
     io::{self, ErrorKind},
@@ -19,7 +19,7 @@ pub(crate) enum Event {
     Ready(&'static str),
     /// The service of this name has ended.
     Ended(&'static str),
-    /// Somebody wants this to end.
+    /// A signal asked this program to end.
     Stop,
 }
 
@@ -30,14 +30,15 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts `command`, whose `NOTIFY_SOCKET` is to be `socket`, and sends its news to `events`.
+    /// Starts `command`, whose `NOTIFY_SOCKET` must be `socket`, and reports on it to `events`.
     pub(crate) fn start(
         name: &'static str,
         mut command: Command,
         socket: &Path,
         events: &Sender<Event>,
     ) -> Result<Self> {
-        let notify = UnixDatagram::bind(socket).context("no socket to hear that it is ready")?;
+        let notify =
+            UnixDatagram::bind(socket).context("the socket for its readiness cannot be made")?;
         let mut child = command
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
@@ -68,13 +69,13 @@ impl Service {
         Ok(Self { name, pid, wait })
     }
 
-    /// Asks it to end, if it has not already, and waits until it has.
+    /// Asks the program to end, and waits for it.
     pub(crate) fn stop(self) -> Result<ExitStatus> {
         if let Some(pid) = self.pid.filter(|_| !self.wait.is_finished()) {
             let _ = kill_process(pid, Signal::TERM);
         }
         let Ok(status) = self.wait.join() else {
-            bail!("nobody knows how {} ended", self.name);
+            bail!("the exit status of {} is unknown", self.name);
         };
         status.with_context(|| format!("waiting for {}", self.name))
     }

@@ -1,4 +1,4 @@
-//! Everything that a change must pass.
+//! Runs every test.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,12 +10,11 @@ use xtask::{
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only tests whose name contains this
+    /// Run only tests whose name contains FILTER
     filter: Option<String>,
 }
 
-/// The tests on the running kernel need root: each test binary is started with sudo where this is
-/// not root already.
+/// The tests on the running kernel need root: without it, each test binary is started with sudo.
 pub(crate) fn test(arguments: &Arguments) -> Result<()> {
     setup::for_build()?;
     setup::for_tests()?;

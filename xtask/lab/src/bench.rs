@@ -1,5 +1,5 @@
-//! Measures what tracing costs and how fast the upload server is, side by side with their peers in one
-//! run: interleaved, each number compared with those of the runs right before and after it.
+//! Measures what tracing costs and how fast the upload server is, side by side with their peers in
+//! one run: interleaved, each number compared with those of the runs right before and after it.
 
 mod bulk;
 mod captured_output;

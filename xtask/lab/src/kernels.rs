@@ -1,5 +1,5 @@
-//! The kernel tests on several kernels: Debian's in virtual machines, and the one that runs here. One
-//! eBPF object for all; one table of what came of it.
+//! Runs the kernel tests on several kernels, Debian's in virtual machines and the one that runs
+//! here, with the same eBPF object, and prints one table of the outcomes.
 
 mod binaries;
 mod choice;
@@ -34,17 +34,17 @@ const SLOWNESS: u32 = 10;
 /// What to test, and where.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  cargo xtask kernels                       a choice of tests on each kernel, as CI does
+  cargo xtask kernels                       the tests that CI runs, on each kernel
   cargo xtask kernels --all                 every test on each kernel
-  cargo xtask kernels 6.1 --test netem      the tests of this name on one kernel")]
+  cargo xtask kernels 6.1 --test netem      tests whose name contains `netem`, on one kernel")]
 pub(crate) struct Arguments {
-    /// Series of Debian's kernels, or `running` for the one that runs here
+    /// A series of Debian's kernels, such as 6.12, or `running` for this machine's kernel
     #[arg(value_name = "KERNEL", default_values = ["6.1", "6.12", RUNNING])]
     kernels: Vec<String>,
-    /// Every test, not only the choice
+    /// Run every test, not only the ones that CI runs
     #[arg(long)]
     all: bool,
-    /// Every test whose name contains this; may be repeated
+    /// Run every test whose name contains NAME (repeatable)
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     test: Vec<String>,
 }
@@ -104,7 +104,7 @@ pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
         started.elapsed().as_secs()
     ));
     if !table.is_green() {
-        bail!("not every test passed on every kernel: what failed says why above");
+        bail!("not every test passed on every kernel: see the failures above");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! One large upload, traced and not: over loopback, and over a wire of 1500 bytes a frame, where each
-//! segment comes by itself. Both ends are threads that do nothing else, and what is sent is stored
-//! nowhere, so that little hides what tracing costs.
+//! One large upload, traced and untraced: over loopback, and over a wire with frames of 1500 bytes
+//! and no offloads. Both ends are threads that do nothing else and store nothing, so that little
+//! hides the cost of tracing.
 
 mod transfer;
 mod wire;
@@ -27,9 +27,9 @@ use xtask::command::log;
 
 const PART: &str = "bulk";
 const BYTES: u64 = 1 << 30;
-/// So many one after another: over loopback, one is over in a moment.
+/// How many one after another: a single one over loopback is too short to measure.
 const UPLOADS: u32 = 3;
-/// The tracer's ways that are measured, and the speed traced ÷ untraced that is asked for.
+/// What is measured, and the goal for the speed, traced ÷ untraced.
 const CASES: [Case; 3] = [
     Case {
         arguments: Some(&["--all"]),
@@ -46,9 +46,9 @@ const CASES: [Case; 3] = [
 ];
 
 struct Case {
-    /// The tracer's; without, programs that do nothing stand where its own are.
+    /// The tracer's arguments; `None` for empty programs at its hooks.
     arguments: Option<&'static [&'static str]>,
-    /// Of the speed, traced ÷ untraced.
+    /// The goal for the speed, traced ÷ untraced.
     asked: Option<Asked>,
 }
 
@@ -107,7 +107,7 @@ fn compare(
         } = tracing.end(&bench.stop)?;
         if lost == 0 && connections < UPLOADS.into() {
             bail!(
-                "the tracer told of {connections} connections of {UPLOADS}: what it cost says nothing"
+                "the tracer reported {connections} of {UPLOADS} connections: its cost cannot be compared"
             );
         }
         Ok([

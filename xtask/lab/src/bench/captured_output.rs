@@ -1,19 +1,19 @@
-//! What a program says on stderr, kept until somebody asks: a run that goes well needs no words.
+//! A program's stderr, kept in a file and shown only if the run fails.
 
 use std::{fs, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
-/// See the module. Dropped, it is gone.
+/// Dropped, the file is removed.
 pub(crate) struct CapturedOutput(NamedTempFile);
 
 impl CapturedOutput {
-    /// Nothing yet; a file in `directory`.
+    /// An empty file in `directory`.
     pub(crate) fn new(directory: &Path) -> Result<Self> {
         NamedTempFile::new_in(directory)
             .map(Self)
-            .context("no file for what a program says")
+            .context("no file for a program's stderr")
     }
 
     /// For `Command::stderr`.
@@ -21,16 +21,16 @@ impl CapturedOutput {
         Ok(self.0.reopen()?.into())
     }
 
-    /// All of it, so far.
+    /// Everything printed so far.
     pub(crate) fn text(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(self.0.path())?).into_owned())
     }
 
-    /// The line that most likely says why it failed: the last one that calls itself an error, or
-    /// else the last one.
+    /// The most likely reason for a failure: the last line that starts with `error`, or else the
+    /// last line.
     pub(crate) fn reason(&self) -> Result<String> {
         Ok(reason(&self.text()?)
-            .unwrap_or("it says nothing")
+            .unwrap_or("it printed nothing")
             .to_owned())
     }
 }

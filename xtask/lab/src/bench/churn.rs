@@ -1,4 +1,4 @@
-//! What tracing costs where connections come and go as fast as they can: connections per second
+//! The cost of tracing while connections come and go as fast as they can: connections per second,
 //! traced and untraced, in turn.
 
 use anyhow::Result;
@@ -14,13 +14,13 @@ use super::{
 use xtask::command::log;
 
 const PART: &str = "churn";
-/// Each run takes so long.
+/// Length of each run.
 const SECONDS: u32 = 2;
 /// Connections before each run.
 const WARM_UP: u32 = 500;
 
-/// The tracer, and what is asked of connections per second, traced ÷ untraced. The first one is held
-/// against the peers; the last one is what its hooks cost by themselves.
+/// What is measured, and the goal for connections per second, traced ÷ untraced. The first one is
+/// compared with the peers; the last one is the cost of the hooks alone.
 const OURS: [(TracerUnderTest, Option<f64>); 6] = [
     (DEFAULT, Some(0.95)),
     (TracerUnderTest::Tracer(&["--all", "-o", "ndjson"]), None),
@@ -53,7 +53,7 @@ pub(super) fn churn(bench: &mut Bench) -> Result<()> {
 }
 
 /// Connections per second; microseconds of CPU for each, in the server and the client; milliseconds
-/// of CPU for 1,000 of them, in whoever traces; and how much that lost.
+/// of CPU for 1,000 of them in the tracer; and how many events the tracer lost.
 fn measure(bench: &Bench, load: &Load, subject: Option<&TracerUnderTest>) -> Result<[f64; 4]> {
     let Some(subject) = subject else {
         load.connect(WARM_UP)?;

@@ -1,6 +1,6 @@
-//! What each run of an eBPF program costs, the tracer's and its peers', as the kernel counts it: while
-//! connections come and go, and during one long upload, where nearly every segment is only counted.
-//! The counting itself costs some nanoseconds a run, everybody alike, so that speeds are `churn`'s.
+//! The cost of a run of each eBPF program, the tracer's and its peers', as the kernel counts it:
+//! while connections come and go, and during one long upload, where nearly every segment is only
+//! counted. Counting costs some nanoseconds a run itself, so speeds are measured by `churn`.
 
 use std::collections::BTreeMap;
 
@@ -20,21 +20,22 @@ use super::{
 use xtask::command::log;
 
 const PART: &str = "events";
-/// Each run takes so long.
+/// Length of each run.
 const SECONDS: u32 = 1;
 /// The long upload.
 const UPLOAD: u64 = 1 << 30;
-/// What runs more rarely than so often per connection is not the load's.
+/// A program with fewer runs per connection does not run because of the load.
 const REGULAR: f64 = 0.01;
 /// Of the long upload's segments, at most this part may be worth a record.
 const RECORDED: f64 = 0.05;
 
-/// The tracer's program at `inet_sock_set_state`, and the most nanoseconds that are asked of it.
+/// The tracer's program at `inet_sock_set_state`, and the most nanoseconds that a run of it may
+/// take.
 const STATE_PROGRAM: (&str, f64) = ("tracer_state", 400.0);
-/// Its programs that see segments, and the same of a segment that is only counted.
+/// Its programs that see segments, and the most nanoseconds for a segment that is only counted.
 const SEGMENT_PROGRAMS: ([&str; 2], f64) = (["tracer_in", "tracer_out"], 250.0);
 
-/// Of one program, what each round found.
+/// The numbers of one program, one for each round.
 #[derive(Default)]
 struct Found {
     ns_per_run: Vec<f64>,

@@ -1,5 +1,5 @@
-//! Programs that do nothing, at the hooks where the tracer's are: the kernel's own price of these
-//! hooks, below which nothing comes that is called there.
+//! Empty programs at the tracer's hooks: what the kernel takes for calling them, the least that any
+//! tracer at these hooks can cost.
 
 use std::fs::{File, read_to_string};
 
@@ -34,7 +34,7 @@ const PASS: [u8; 16] = [0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 /// `r0 = 0`, which a tracepoint's program has to return, and `exit`.
 const NOTHING: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// See the module. Dropped, they are detached.
+/// Dropped, they are detached.
 pub(crate) struct Hooks {
     attached: Ebpf,
 }

@@ -1,5 +1,5 @@
-//! Measuring side by side: each case is run between two runs of the base, and its ratio is to the
-//! mean of these two. What else the machine does meanwhile then weighs on both.
+//! Measuring side by side: each case runs between two runs of the base, and its ratio is to the
+//! mean of these two. Whatever else the machine does then slows both.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one number; of none, there is none.
+    /// `None` if there are no numbers.
     pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -64,7 +64,7 @@ impl<const N: usize> Runs<N> {
 }
 
 /// Runs `measure` with `None` for the base and with every case, in turn: base, case, base, next
-/// case, …, base. The first answer is the base's own, the others stand as `cases` do.
+/// case, …, base. Returns the base's runs, then those of each case in the order of `cases`.
 pub(crate) fn interleave<C, const N: usize>(
     rounds: u32,
     cases: &[C],

@@ -37,7 +37,7 @@ impl Lines {
     }
 
     /// Waits for a piece of output; hands the lines that are whole with it to `each`, without their
-    /// ends. False once there is no more to come.
+    /// ends. False at the end of the output.
     pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
         let read = self.pipe.read(&mut self.piece)?;
         let mut rest = &self.piece[..read];
@@ -59,7 +59,7 @@ impl AsFd for Lines {
     }
 }
 
-/// Whether it is a line of this type, which is what a line begins with.
+/// Whether a line is of this type: every line begins with its type.
 pub(crate) fn is_of_type(line: &[u8], name: &str) -> bool {
     line.strip_prefix(b"{\"type\":\"")
         .and_then(|rest| rest.strip_prefix(name.as_bytes()))

@@ -15,7 +15,7 @@ pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Nobody tells when such a server listens, so it is asked.
+/// Such a server does not report when it listens, so this tries to connect.
 pub(super) fn wait_until_listening(process: &Process, address: SocketAddr) -> Result<()> {
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {

@@ -27,14 +27,14 @@ pub(crate) struct Load {
     address: SocketAddr,
 }
 
-/// What a run of wrk came to.
+/// The result of a run of wrk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Churned {
     /// Connections, each opened, used for one request, and closed by the server.
     pub(crate) connections: f64,
     /// The same per second.
     pub(crate) per_second: f64,
-    /// What nginx and wrk computed in that time.
+    /// The CPU time of nginx and wrk.
     pub(crate) cpu: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Load {
         Ok(())
     }
 
-    /// As many connections as there can be in so many seconds.
+    /// Opens and closes connections as fast as possible for `seconds`.
     pub(crate) fn run(&self, seconds: u32, stop: &Stop) -> Result<Churned> {
         let before = self.nginx.cpu()?;
         let mut wrk = Command::new("wrk");
@@ -98,7 +98,7 @@ impl Churned {
     }
 }
 
-/// The requests in all and per second, each of which is a connection, from what wrk prints.
+/// The number of requests and their rate, from wrk's output. Each request is a connection.
 fn read(printed: &str) -> Result<(f64, f64)> {
     let (mut requests, mut per_second) = (None, None);
     for line in printed.lines().map(str::trim) {

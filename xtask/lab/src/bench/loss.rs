@@ -1,7 +1,8 @@
-//! A minute of connections as fast as they go: what the tracer loses of them, and how late its lines
-//! are. Its output is read as it comes. A timeline waits 10 ms for what may follow its connection's end
-//! (only where the bundled upload server took the connection also for that, up to 2 s: not here), and
-//! any line for the next look at the ring buffer: every 20 ms, and when it is half full.
+//! A minute of connections as fast as they go: how many records the tracer loses, and how late its
+//! lines are. Its output is read as it comes. A timeline is delayed by 10 ms, for events that
+//! follow the connection's end (by up to 2 s for the bundled upload server's connections: none
+//! here). Every line is delayed until the ring buffer is read: every 20 ms, and when it is half
+//! full.
 
 mod line_latency;
 
@@ -28,12 +29,12 @@ const SECONDS: u32 = 60;
 const ARGUMENTS: [&str; 4] = ["--all", "--audit", "-o", "ndjson"];
 /// BPF_MAP_TYPE_RINGBUF
 const RING_BUFFER: u64 = 27;
-/// How long the tracer may take to say what still waits at the end.
+/// How long the tracer may take to print what is left at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of a hundred lines, 99 are to be on stdout so soon.
+/// The goal for the 99th percentile.
 const ASKED_MS: f64 = 50.0;
 
-/// See the module. It is run once, whatever the number of rounds.
+/// Runs once, whatever the number of rounds.
 pub(super) fn loss(bench: &mut Bench) -> Result<()> {
     let load = Load::start(bench)?;
     let stderr = CapturedOutput::new(bench.scratch.path())?;
@@ -118,7 +119,8 @@ fn add_row(
     bench.add_row(row.map(|row| row.asking(asked)));
 }
 
-/// The size of the ring buffer for the records; the other one, for the programs' own log, is smaller.
+/// The size of the ring buffer for the records; the other one, for the programs' own log, is
+/// smaller.
 fn ring_bytes(tracer: &Process) -> Result<u64> {
     let directory = format!("/proc/{}/fdinfo", tracer.id());
     let mut sizes = Vec::new();

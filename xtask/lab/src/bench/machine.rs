@@ -1,4 +1,4 @@
-//! On what was measured, and when.
+//! The machine that was measured on, and the time.
 
 use std::{fs, thread};
 
@@ -12,7 +12,7 @@ pub(crate) struct Machine {
     pub(crate) commit: Option<String>,
     /// The kernel's release.
     pub(crate) kernel: String,
-    /// The architecture, as uname says it.
+    /// The architecture, from uname.
     pub(crate) architecture: String,
     /// The processor's own name for itself.
     pub(crate) cpu: String,

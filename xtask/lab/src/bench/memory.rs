@@ -1,5 +1,5 @@
-//! What the tracer holds: when nothing happens, and beside many connections that are open. They
-//! began after it did, and it has told of each when its memory is read.
+//! The tracer's memory: when nothing happens, and with many open connections, which began after the
+//! tracer did. The tracer has reported each connection before its memory is read.
 
 mod connections;
 mod followed_tracer;
@@ -17,8 +17,8 @@ use xtask::command::log;
 const PART: &str = "memory";
 /// How many are open when the memory is read.
 const OPEN: [usize; 2] = [10_000, 100_000];
-/// So many are opened before the tracer is waited for: what waits within it for its output is not
-/// what is measured.
+/// How many are opened at a time. The tracer then reports each before the next ones are opened, so
+/// that lines waiting for its output do not count as memory for connections.
 const AT_ONCE: usize = 500;
 /// While nothing happens.
 const ASKED_IDLE_MB: f64 = 30.0;
@@ -31,7 +31,7 @@ const CASES: [&[&str]; 2] = [
     &["-o", "ndjson", "--max-connections", "131072"],
 ];
 
-/// What was read beside so many open connections.
+/// A reading of the memory.
 struct Reading {
     open: usize,
     /// Bytes.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// nginx with `http` in its block of that name, and `home` for what it writes.
+/// nginx with `http` in its block of that name, and `home` for its files.
 pub(super) fn nginx(home: &Path, http: &str) -> Result<Command> {
     let home_text = home.to_str().context("a path that is not UTF-8")?;
     let configuration = format!(

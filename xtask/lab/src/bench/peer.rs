@@ -1,4 +1,5 @@
-//! The tracer's peers: how each is started, how it is known to trace, and what it says that it lost.
+//! The tracer's peers: how each is started, how it is known to trace, and how many events it
+//! reports as lost.
 
 use std::{
     fs,
@@ -40,7 +41,7 @@ pub(crate) enum Peer {
     Tcpdump,
 }
 
-/// One that runs. Dropped, it is ended.
+/// A running peer. Dropped, it is ended.
 pub(crate) struct RunningPeer {
     process: Process,
     drain: PipeDrain,
@@ -156,7 +157,7 @@ impl RunningPeer {
         &self.process
     }
 
-    /// Ends it, and says how much it lost, by its own account.
+    /// Ends it and returns how many events it reports as lost.
     pub(crate) fn end(self, stop: &Stop) -> Result<u64> {
         let stdout = self.drain.stop()?;
         self.process.interrupt()?;
@@ -185,7 +186,8 @@ fn read_waiting(pipe: &mut ChildStdout) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The events that libbpf-tools and bpftrace say that they lost, the packets that tcpdump says.
+/// The number of lost events that libbpf-tools and bpftrace report, or of lost packets that tcpdump
+/// reports.
 fn lost(stderr: &str) -> u64 {
     stderr
         .lines()

@@ -1,5 +1,5 @@
-//! Empties a pipe unseen: what comes is moved to /dev/null without a copy, so that whoever writes is
-//! not held up, and next to no time is taken from what is measured.
+//! Empties a pipe: moves its bytes to /dev/null without a copy, so that the writer never waits and
+//! the measurement loses next to no CPU time.
 
 use std::{
     fs::File,
@@ -22,12 +22,12 @@ use rustix::{
 
 use super::stop::Stop;
 
-/// What a pipe may hold without a privilege: the larger, the more rarely somebody is woken.
+/// The most that a pipe may hold without a privilege. A larger pipe wakes the thread less often.
 const PIPE: usize = 1 << 20;
-/// The end of what is printed, which is read after all.
+/// How much of the end is read and kept.
 const TAIL: usize = 64 << 10;
 
-/// See the module. Dropped, it closes the pipe.
+/// Dropped, it closes the pipe.
 pub(crate) struct PipeDrain {
     thread: JoinHandle<io::Result<ChildStdout>>,
     /// Once this is closed, it is over.
@@ -54,7 +54,7 @@ impl PipeDrain {
         Ok(Self { thread, going })
     }
 
-    /// Ends; what comes from now on stays in the pipe.
+    /// Stops; later bytes stay in the pipe.
     pub(crate) fn stop(self) -> Result<ChildStdout> {
         drop(self.going);
         match self.thread.join() {
@@ -64,13 +64,15 @@ impl PipeDrain {
     }
 }
 
-/// Reads until nobody writes there any more; gives the last of it.
+/// Reads until the writer closes the pipe; returns the last 64 KiB.
 pub(crate) fn read_tail(mut pipe: ChildStdout, limit: Duration, stop: &Stop) -> Result<String> {
     let mut tail = Vec::new();
     let mut chunk = vec![0; TAIL];
     loop {
         if stop.wait(&[pipe.as_fd()], limit)?.is_none() {
-            bail!("a program that was to end neither did nor said anything for {limit:?}");
+            bail!(
+                "a program that was asked to end neither ended nor printed anything for {limit:?}"
+            );
         }
         let read = pipe.read(&mut chunk)?;
         if read == 0 {
@@ -131,7 +133,7 @@ mod tests {
             .spawn()
             .unwrap();
         let drain = PipeDrain::start(writer.stdout.take().unwrap()).unwrap();
-        // Fifty times what the pipe holds.
+        // Fifty times the capacity of the pipe.
         assert!(writer.wait().unwrap().success());
         drain.stop().unwrap();
     }

@@ -1,4 +1,4 @@
-//! Processes that are measured: what they cost, how much they hold, and that none is left behind.
+//! Processes that are measured: their CPU time and memory. None is left behind.
 
 use std::{
     fs, io,
@@ -30,7 +30,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, without input; its output is as `command` says.
+    /// Starts `command` without input; its output goes where `command` sends it.
     pub(crate) fn start(name: &str, command: &mut Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -65,7 +65,8 @@ impl Process {
         stop: &Stop,
     ) -> Result<Self> {
         let _ = fs::remove_file(socket);
-        let notify = UnixDatagram::bind(socket).context("no socket to hear that it is ready")?;
+        let notify =
+            UnixDatagram::bind(socket).context("the socket for its readiness cannot be made")?;
         let process = Self::start(name, command.env("NOTIFY_SOCKET", socket))?;
         let begun = Instant::now();
         let mut message = [0; 4096];
@@ -81,7 +82,7 @@ impl Process {
                         return Ok(process);
                     }
                 }
-                Some(_) => bail!("{name} could not begin: see its own words"),
+                Some(_) => bail!("{name} could not start: see its messages above"),
                 None => bail!("{name} was not ready after {PATIENCE:?}"),
             }
         }
@@ -123,7 +124,7 @@ impl Process {
             .with_context(|| format!("{} cannot be interrupted", self.name))
     }
 
-    /// Waits until it has come to its own end. Its CPU time can still be asked for.
+    /// Waits until it has ended by itself. Its CPU time can still be read.
     pub(crate) fn wait(&self, limit: Duration, stop: &Stop) -> Result<()> {
         match stop.wait(&[self.ended.as_fd()], limit)? {
             Some(_) => Ok(()),
@@ -131,7 +132,7 @@ impl Process {
         }
     }
 
-    /// Waits until it has come to its own end; what it printed, where `command` asked for a pipe.
+    /// Waits until it has ended by itself; returns its output if `command` asked for a pipe.
     pub(crate) fn finish(mut self, limit: Duration, stop: &Stop) -> Result<String> {
         self.wait(limit, stop)?;
         let status = self.child.wait()?;
@@ -166,7 +167,7 @@ impl Drop for Process {
     }
 }
 
-/// Runs `command` to its end and says what it printed.
+/// Runs `command` to its end and returns what it printed.
 pub(crate) fn finish(
     name: &str,
     command: &mut Command,

@@ -1,5 +1,5 @@
-//! What eBPF programs cost, as the kernel counts it: those that a process holds, whoever else traces
-//! on the machine.
+//! The cost of the eBPF programs that a process holds, as the kernel counts it. Other tracers on
+//! the machine do not matter.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,7 +59,7 @@ pub(crate) fn costs(pid: u32) -> Result<BTreeMap<u32, Cost>> {
         .collect())
 }
 
-/// Of those that ran in between, what that cost.
+/// The cost of each program that ran in between.
 pub(crate) fn between(before: &BTreeMap<u32, Cost>, after: BTreeMap<u32, Cost>) -> Vec<Cost> {
     after
         .into_iter()

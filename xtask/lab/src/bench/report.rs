@@ -1,4 +1,4 @@
-//! What was found: a table for people, JSON for machines.
+//! The results: a table for people, JSON for programs.
 
 use std::fmt::{self, Write as _};
 
@@ -25,7 +25,7 @@ pub(crate) struct Row {
     pub(crate) part: &'static str,
     /// What ran.
     pub(crate) case: String,
-    /// What of it was measured.
+    /// What was measured.
     pub(crate) measure: String,
     /// Its unit.
     pub(crate) unit: &'static str,
@@ -42,26 +42,26 @@ pub(crate) struct Row {
 /// A number divided by another, of the runs right before and after it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Ratio {
-    /// What divided by what.
+    /// Numerator and denominator.
     pub(crate) of: String,
     /// Of every round.
     pub(crate) value: Spread,
 }
 
-/// What is asked of a row.
+/// A goal of the project.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Asked {
-    /// Of the ratio: so much, or more.
+    /// The ratio is at least this.
     RatioAtLeast(f64),
-    /// Of the ratio: less than so much.
+    /// The ratio is less than this.
     RatioBelow(f64),
-    /// Of the number itself: so much, or less.
+    /// The number is at most this.
     AtMost(f64),
 }
 
 impl Asked {
-    /// Whether it is so, by the median; `None` where what is asked about was not measured.
+    /// Whether the median meets it; `None` if there is no ratio to compare.
     fn is_met(self, row: &Row) -> Option<bool> {
         let ratio = row.ratio.as_ref().map(|ratio| ratio.value.median);
         Some(match self {
@@ -112,7 +112,7 @@ impl Row {
         self
     }
 
-    /// With what is asked of it, if anything.
+    /// With the project's goal for it, if there is one.
     pub(crate) fn asking(mut self, asked: Option<Asked>) -> Self {
         self.asked = asked;
         self.met = asked.and_then(|asked| asked.is_met(&self));
@@ -121,7 +121,7 @@ impl Row {
 }
 
 impl Report {
-    /// The table, in Markdown, with the machine above it and what is absent below.
+    /// The results in Markdown: the machine, the table, and what could not be measured.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
         let machine = &self.machine;
@@ -191,7 +191,7 @@ fn range(spread: Spread) -> String {
     }
 }
 
-/// Three digits that say something, and no more than two behind the point.
+/// Three significant digits, at most two of them after the point.
 fn number(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),

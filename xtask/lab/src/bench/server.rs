@@ -1,5 +1,5 @@
-//! The upload server beside nginx's WebDAV, a bare loop over recv and write, dufs and miniserve:
-//! one large file, many small ones, many at once. All of them store in memory.
+//! The upload server side by side with nginx's WebDAV, a bare loop over recv and write, dufs and
+//! miniserve: one large file, many small ones, many at once. All of them store in memory.
 
 pub(super) mod client;
 pub(super) mod raw;
@@ -147,7 +147,7 @@ fn servers(bench: &mut Bench, can: impl Fn(&Server) -> bool) -> Result<(Server, 
     Ok((ours, peers))
 }
 
-/// Of all peers how much ours is of each.
+/// Adds the numbers of each server, and the ratio of ours to each peer.
 fn add_rows<const N: usize>(
     bench: &mut Bench,
     what: &str,
@@ -165,7 +165,7 @@ fn add_rows<const N: usize>(
             base.number(n),
         ));
         for (peer, runs) in peers.iter().zip(runs) {
-            // Of the speeds alone something is asked.
+            // Only speeds have a goal.
             let asked = (n == 0)
                 .then(|| peer.kind().asked())
                 .flatten()
@@ -195,15 +195,15 @@ fn form(server: &Server, file: &Path) -> Option<Command> {
     Some(curl)
 }
 
-/// How long the upload took, in seconds, as curl says.
+/// How long the upload took in seconds, as curl reports.
 fn curl(bench: &Bench, mut command: Command) -> Result<f64> {
     command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code} %{time_total}"]);
     let printed = process::finish("curl", &mut command, LIMIT, &bench.stop)?;
-    let (status, seconds) = printed.split_once(' ').context("curl says nothing")?;
+    let (status, seconds) = printed.split_once(' ').context("curl printed nothing")?;
     if !status.starts_with(['2', '3']) {
         bail!("a server answered {status} to an upload");
     }
-    seconds.trim().parse().context("curl says no time")
+    seconds.trim().parse().context("curl printed no time")
 }
 
 fn write_random(path: &PathBuf, bytes: u64) -> Result<()> {

@@ -19,9 +19,9 @@ use super::{
 use xtask::command::log;
 
 const PART: &str = "start";
-/// One takes a fraction of a second, and says little by itself.
+/// A single start takes a fraction of a second and varies much.
 const STARTS_PER_ROUND: u32 = 4;
-/// What the tracer says on stderr once it is attached.
+/// What the tracer prints on stderr once it is attached.
 const ATTACHED: &[u8] = b"(attached in ";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Until it is attached.
@@ -58,7 +58,7 @@ pub(super) fn start(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// One start, up to the line that says so.
+/// Starts the tracer and waits for the line that it is attached.
 fn until_attached(bench: &Bench) -> Result<Duration> {
     let (mut read, write) = io::pipe()?;
     let mut command = Command::new(bench.binaries.join("tracer"));
@@ -82,7 +82,7 @@ fn until_attached(bench: &Bench) -> Result<Duration> {
         }
         if length == 0 {
             let printed = String::from_utf8_lossy(&text);
-            bail!("the tracer could not begin: {}", printed.trim());
+            bail!("the tracer could not start: {}", printed.trim());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Ctrl-C, heard wherever something is waited for: what is under way ends as an error, and what was
-//! started is ended on the way out.
+//! Ctrl-C interrupts every wait: the measurement ends as an error, and everything that was started
+//! is ended on the way out.
 
 use std::{
     io::{self, ErrorKind},
@@ -21,7 +21,7 @@ use signal_hook::{
 pub(crate) struct Stop(UnixStream);
 
 impl Stop {
-    /// Hears SIGINT, SIGTERM and SIGHUP from now on.
+    /// Handles SIGINT, SIGTERM and SIGHUP from now on.
     pub(crate) fn listen() -> Result<Self> {
         let (read, write) = UnixStream::pair().context("no socket pair for signals")?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -30,13 +30,13 @@ impl Stop {
         Ok(Self(read))
     }
 
-    /// An error once somebody wants an end.
+    /// An error after the first signal.
     pub(crate) fn check(&self) -> Result<()> {
         self.wait(&[], Duration::ZERO).map(drop)
     }
 
-    /// Waits until one of `files` is readable and says which, or until `limit` is over: `None`.
-    /// An error once somebody wants an end.
+    /// Waits until one of `files` is readable and returns its index, or `None` after `limit`.
+    /// An error after the first signal.
     pub(crate) fn wait(&self, files: &[BorrowedFd<'_>], limit: Duration) -> Result<Option<usize>> {
         let mut polled = vec![PollFd::new(&self.0, PollFlags::IN)];
         polled.extend(
@@ -54,7 +54,8 @@ impl Stop {
     }
 }
 
-/// Whether `file` becomes readable within `limit`, signals or not: for what is being ended.
+/// Whether `file` becomes readable within `limit`. Signals do not interrupt it: it is used to end a
+/// process.
 pub(crate) fn readable(file: impl AsFd, limit: Duration) -> io::Result<bool> {
     let mut polled = [PollFd::new(&file, PollFlags::IN)];
     wait_for(&mut polled, limit)?;

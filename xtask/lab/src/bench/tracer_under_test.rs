@@ -1,4 +1,5 @@
-//! Who traces: the tracer with some arguments, a peer, or programs that do nothing.
+//! What traces during a measurement: the tracer with some arguments, a peer, or empty eBPF
+//! programs.
 
 use std::time::Duration;
 
@@ -39,11 +40,11 @@ pub(crate) enum Running {
     Hooks(Hooks),
 }
 
-/// What one says at its end.
+/// What it reported at its end.
 pub(crate) struct Ended {
     /// How much it lost, by its own account.
     pub(crate) lost: u64,
-    /// What the tracer says beyond that.
+    /// The tracer's summary; peers have none.
     pub(crate) summary: Option<Summary>,
 }
 
@@ -66,7 +67,8 @@ impl TracerUnderTest {
         })
     }
 
-    /// An error where the tracer did not trace what it was to, and cost what that costs.
+    /// An error if the tracer did not see the connections that it should have: its cost is then not
+    /// comparable.
     pub(crate) fn check(&self, ended: &Ended, connections: f64) -> Result<()> {
         let (Self::Tracer(arguments), Some(summary)) = (self, &ended.summary) else {
             return Ok(());
@@ -78,7 +80,7 @@ impl TracerUnderTest {
         };
         if !is_right {
             bail!(
-                "{} told of {seen} of {connections} connections: what it cost says nothing",
+                "{} reported {seen} of {connections} connections: its cost cannot be compared",
                 self.name()
             );
         }

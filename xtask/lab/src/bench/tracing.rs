@@ -1,5 +1,5 @@
-//! The tracer as it is measured: started, waited for until it is attached, ended as by Ctrl-C, and
-//! what it says then of what it saw and lost.
+//! A tracer that is measured: start it, wait until it is attached, end it as Ctrl-C does, read its
+//! summary.
 
 use std::{
     process::{Command, Stdio},
@@ -20,17 +20,17 @@ use super::{
 /// How long it may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A tracer that runs. What it prints is read by nobody, but for its end. Dropped, it is ended.
+/// A running tracer. Only the end of its output is read. Dropped, it is ended.
 pub(crate) struct Tracing {
     process: Process,
     drain: PipeDrain,
     stderr: CapturedOutput,
 }
 
-/// What it says at its end.
+/// The tracer's summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Summary {
-    /// Connections told of.
+    /// Connections that were reported.
     pub(crate) connections: u64,
     /// Records that came from the kernel.
     pub(crate) events: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Summary {
 }
 
 impl Tracing {
-    /// Starts the tracer and waits until it misses nothing any more.
+    /// Starts the tracer and waits until it is attached.
     pub(crate) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
         let stderr = CapturedOutput::new(bench.scratch.path())?;
         let mut process = attached(bench, arguments, Stdio::piped(), &stderr)?;
@@ -68,7 +68,7 @@ impl Tracing {
     }
 }
 
-/// Starts the tracer, which writes to `stdout`, and waits until it misses nothing any more.
+/// Starts the tracer, which writes to `stdout`, and waits until it is attached.
 pub(crate) fn attached(
     bench: &Bench,
     arguments: &[&str],
@@ -85,7 +85,7 @@ pub(crate) fn attached(
     with_stderr(started, stderr, &bench.stop)
 }
 
-/// A failure with the tracer's own words; an interruption needs none.
+/// Adds the tracer's own message to a failure; an interruption needs none.
 pub(crate) fn with_stderr<T>(result: Result<T>, stderr: &CapturedOutput, stop: &Stop) -> Result<T> {
     result.or_else(|error| {
         stop.check()?;
@@ -133,7 +133,7 @@ fn number_of(what: &str, text: &str) -> Option<u64> {
     (noun.strip_suffix('s').unwrap_or(noun) == what).then_some(number)
 }
 
-/// What the output could not keep up with, which the tracer says on stderr.
+/// How many lines the output could not keep up with, which the tracer reports on stderr.
 pub(crate) fn unwritten(stderr: &str) -> u64 {
     stderr
         .lines()

@@ -51,9 +51,9 @@ impl Binaries {
                 .with_context(|| format!("cargo built no {kind} {name}"))
         };
         let kernel = find("kernel", "test")?;
-        // Beside what the unit tests of the same name are in.
+        // Programs are one folder above the tests.
         let folder = kernel.parent().and_then(Path::parent);
-        let folder = folder.context("the tests stand nowhere")?;
+        let folder = folder.context("the path of the tests has no parent folder")?;
         let started = ["tracer", "upload-server"].map(|name| folder.join(name));
         Ok(Self {
             kernel,
@@ -72,8 +72,8 @@ impl Binaries {
             .collect())
     }
 
-    /// Each without its debug information, which is nine tenths of it, in `folder`; with the place
-    /// where the tests look for it.
+    /// Copies of the binaries in `folder` without debug information, which is nine tenths of their
+    /// size, each with the path where the tests look for it.
     pub(super) fn stripped(&self, folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         let mut stripped = Vec::new();
         for (number, place) in self.started.iter().chain([&self.kernel]).enumerate() {

@@ -2,11 +2,12 @@
 
 use anyhow::{Result, bail};
 
-/// On every kernel this comes first: without it the others say nothing.
+/// These run first on every kernel: if the programs cannot be loaded, no other test means anything.
 const FIRST: &str = "loading::";
 
-/// What differs between kernels: how a connection begins, ends and fails, who acts on it, what is
-/// read of its segments and of the cgroups, and the wire that only the virtual machines have.
+/// Tests of what differs between kernels: how a connection begins, ends and fails, which process
+/// acts on it, the contents of segments and cgroups, and netem, which only the virtual machines
+/// have.
 const CI: [&str; 17] = [
     "loading::",
     "privileges::three_capabilities_suffice",
@@ -50,7 +51,7 @@ pub(super) fn containing(names: &[String], parts: &[String]) -> Result<Vec<Strin
     Ok(found)
 }
 
-/// The tests of CI, in the order of the choice; each line of it must still stand for something.
+/// The tests that CI runs, in the order of `CI`. Each line of `CI` must still match a test.
 pub(super) fn of_ci(names: &[String]) -> Result<Vec<String>> {
     let mut chosen = Vec::new();
     for line in CI {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use xtask::command::{as_root, log, output, run};
 
-/// What the tests need of the modules: the network's, and what those rest on.
+/// Folders of the modules that the tests need: the network's, and their dependencies.
 const MODULES: [&str; 5] = ["net", "lib", "crypto", "arch/x86/crypto", "drivers/net"];
 
 /// An unpacked kernel.
@@ -21,7 +21,7 @@ pub(super) struct Kernel {
     pub(super) folder: PathBuf,
     /// The compressed kernel.
     pub(super) image: PathBuf,
-    /// What stands for `/lib/modules`.
+    /// The kernel's modules: `/lib/modules` of the virtual machine.
     pub(super) modules: PathBuf,
 }
 
@@ -64,7 +64,7 @@ fn fetch(series: &str, folder: &Path, kept: &Path) -> Result<()> {
             .current_dir(unpacked.path()))
     };
     if download().is_err() {
-        // The list may name a package that is there no more.
+        // The list may name a package that was replaced since.
         run(as_root("apt-get").args(["-qq", "update"]))?;
         download()?;
     }
@@ -78,7 +78,7 @@ fn fetch(series: &str, folder: &Path, kept: &Path) -> Result<()> {
     fs::rename(unpacked.keep(), kept).context("the kernel cannot be kept")
 }
 
-/// The needed modules at `modules`, with an index of what rests on what.
+/// Keeps the needed modules in `modules`, with an index of their dependencies.
 fn keep_modules(unpacked: &Path) -> Result<()> {
     let all = unpacked.join("lib/modules");
     let release = only_file(&all, "")?;

@@ -1,4 +1,4 @@
-//! The first process of the virtual machine: mounts what a system has mounted, has the tests run, and
+//! The first process of the virtual machine: mounts the usual file systems, runs the tests, and
 //! switches the machine off.
 
 use std::{
@@ -18,7 +18,7 @@ use rustix::{
 
 use super::report::Job;
 
-/// Where the job stands in the image.
+/// The job's path in the image.
 pub(super) const JOB: &str = "/job.json";
 
 /// The second serial line.
@@ -68,8 +68,8 @@ fn begin() -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests in a process of their own: as the first one, this is the heir of every orphan, and
-/// waits for each.
+/// Runs the tests in a process of their own: as the first one, this is the heir of every orphan,
+/// and waits for each.
 fn until_tests_end() -> Result<()> {
     let child = tool("/init").arg("guest").spawn()?;
     let tests = i32::try_from(child.id())?;

@@ -1,6 +1,7 @@
 //! The virtual machine's file system: an initial RAM disk, so that a machine has no device but its
-//! serial lines. It holds this system's own tools (the Debian packages that the tests call, with all
-//! they depend on), the kernel's modules, and the programs under test where the tests look for them.
+//! serial lines. It holds this system's own tools (the Debian packages that the tests call, with
+//! all they depend on), the kernel's modules, and the programs under test where the tests look for
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -64,10 +65,10 @@ const LEFT_OUT: [&str; 6] = [
 
 const DIRECTORY: u32 = 0o40755;
 
-/// Places in the image, and the files that stand there.
+/// Paths in the image, and the file of this system that goes to each.
 type Files = BTreeMap<PathBuf, PathBuf>;
 
-/// Makes the image of a kernel's machine; gives where it stands.
+/// Makes the image for a kernel's machine and returns its path.
 pub(super) fn build(kernel: &Kernel, binaries: &Binaries, job: &Job) -> Result<PathBuf> {
     let mut files = Files::new();
     system(&mut files)?;
@@ -110,7 +111,7 @@ fn system(files: &mut Files) -> Result<()> {
             .args(wanted),
     )
     .context("`apt-cache depends` does not say what the tests' tools need")?;
-    // Packages stand at the margin, what they need is indented.
+    // Package names start a line; their dependencies are indented.
     let mut packages: Vec<&str> = closure
         .lines()
         .filter(|line| !line.starts_with([' ', '<', '|']))
@@ -171,7 +172,7 @@ impl<W: Write> Archive<W> {
     fn write(&mut self, files: &Files) -> Result<()> {
         let mut folders = Vec::new();
         for (place, file) in files {
-            // A package's list names what a person may have removed since.
+            // A file that a package lists may have been removed since.
             let Ok(metadata) = file.symlink_metadata() else {
                 continue;
             };
@@ -193,7 +194,7 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    /// The folders on the way to a place that stand in no list.
+    /// Adds the parent folders of a path that no package lists.
     fn folders_of(&mut self, place: &Path, folders: &mut Vec<PathBuf>) -> io::Result<()> {
         let mut above: Vec<&Path> = place.ancestors().skip(1).collect();
         above.reverse();

@@ -1,7 +1,7 @@
 //! A virtual machine: emulated, so that it runs wherever this does, with one processor. Its clock
-//! counts its instructions and skips what it would wait: a busy host slows no test's time down, and an
-//! RTT is what the wire was told to make it. Its first serial line is the console, its second brings
-//! the reports.
+//! counts instructions and skips idle time: a busy host does not stretch a test's time, and an RTT
+//! is exactly what netem was configured to. The first serial line is the console, the second
+//! carries the reports.
 
 use std::{
     fs::{self, File},
@@ -15,13 +15,13 @@ use anyhow::{Context as _, Result, bail};
 use super::{debian::Kernel, report::Report};
 use xtask::command::log;
 
-/// Nothing takes longer.
+/// A machine that runs longer hangs.
 const LONGEST: &str = "3h";
 
 /// Two nanoseconds for each instruction.
 const CLOCK: &str = "shift=1,align=off,sleep=off";
 
-/// Half of it is room for files.
+/// Files take up to half of it.
 const MEMORY: &str = "2048M";
 
 pub(super) struct Machine {
@@ -65,7 +65,7 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .context("qemu cannot be started")?;
-        let reports = child.stdout.take().context("qemu says nothing")?;
+        let reports = child.stdout.take().context("qemu has no standard output")?;
         let mut is_finished = false;
         for line in BufReader::new(reports).lines() {
             let line = line.context("reading the machine's reports")?;
@@ -79,7 +79,7 @@ impl Machine {
         fs::remove_file(&self.image).context("the machine's image")?;
         if !is_finished {
             bail!(
-                "the machine ended before its tests did ({status}); its console said last:\n{}",
+                "the machine ended before its tests did ({status}); the last lines of its console:\n{}",
                 last_lines(&console).unwrap_or_default()
             );
         }

@@ -1,5 +1,5 @@
-//! What is to be run, and what came of each test: the same on this machine and in a virtual one, from
-//! which the reports come as lines of JSON.
+//! The tests to run, and the outcome of each: the same on this machine and in a virtual one, which
+//! sends its reports as lines of JSON.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use xtask::command::is_root;
 /// How long a test may take, in seconds of a machine that is not slow.
 const LONGEST_S: u32 = 180;
 
-/// How many of a failed test's lines are told.
+/// How many lines of a failed test's output are reported.
 const LINES: usize = 120;
 
 /// Tests to be run one after another.
@@ -33,7 +33,7 @@ pub(super) struct Job {
     pub(super) slowness: u32,
 }
 
-/// What came of a test.
+/// The outcome of a test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) test: String,
@@ -47,11 +47,11 @@ pub(super) struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// As it should, with what it says it measured.
+    /// With the measurements that it printed.
     Passed(Vec<String>),
-    /// It says why it can show nothing here.
+    /// With the reason why it cannot run here.
     Skipped(String),
-    /// With this output.
+    /// With the last lines of its output.
     Failed(String),
 }
 

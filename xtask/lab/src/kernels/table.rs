@@ -31,7 +31,7 @@ impl Table {
         self.count("FAILED") + self.count("not run") == 0
     }
 
-    /// The table, the reasons of what was skipped, and the sums.
+    /// Prints the table, the reason for each skipped test, and the totals.
     pub(super) fn print(&self) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(self.text().as_bytes());

@@ -13,14 +13,14 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::bench::stop::Stop;
 
 const CHUNK: usize = 256 << 10;
-/// Who says nothing for so long has failed.
+/// An end that neither reads nor writes for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What one upload took.
 pub(super) struct Transfer {
     /// Until the sender knew that all had arrived.
     pub(super) took: Duration,
-    /// The CPU time of both ends, and of what the kernel did in their name.
+    /// The CPU time of both ends, the kernel's on their behalf included.
     pub(super) cpu: Duration,
 }
 

@@ -1,6 +1,6 @@
-//! Two network namespaces and the wire between them, as a network card without any help would see
-//! it: frames of 1500 bytes, none cut up or joined by the device. They have no names: the kernel
-//! removes them with their last file descriptor, however this process ends.
+//! Two network namespaces and a wire between them that behaves like a network card without
+//! offloads: frames of 1500 bytes, neither split nor merged by the device. The namespaces have no
+//! names: the kernel removes them with their last file descriptor, however this process ends.
 
 use std::{
     fs::File,

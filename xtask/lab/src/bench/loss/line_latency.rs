@@ -1,4 +1,4 @@
-//! What the tracer says while it says it: how late its lines are, and what they tell of losses.
+//! Reads the tracer's output as it comes: how late each line is, and how many records were lost.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,11 +8,11 @@ use serde::Deserialize;
 
 use crate::bench::lines::{Lines, Lost, is_of_type};
 
-/// One line of each type in so many is looked at. To look at all would take the time from what is
+/// One line in so many of each type is looked at: looking at all would take CPU time from what is
 /// measured.
 const ONE_IN: u64 = 64;
 
-/// All of it, once there is no more.
+/// What the whole output had.
 #[derive(Default)]
 pub(super) struct TracerOutput {
     /// The last line.
@@ -32,7 +32,7 @@ pub(super) struct Summary {
     pub(super) events: u64,
     /// Records that were made, where they were counted.
     pub(super) emitted: Option<u64>,
-    /// Records lost, but for lines that were not written.
+    /// Records lost; lines that were not written are not among them.
     pub(super) lost: u64,
 }
 
@@ -63,7 +63,7 @@ struct Phase {
 }
 
 impl TracerOutput {
-    /// Reads until there is no more.
+    /// Reads to the end.
     pub(super) fn read(mut lines: Lines) -> Result<Self> {
         let mut output = Self::default();
         loop {
@@ -91,7 +91,7 @@ impl TracerOutput {
         } else if is_of_type(line, "timeline") {
             if self.timelines.wants_next() {
                 let timeline: Timeline = serde_json::from_slice(line)?;
-                // One that was told unfinished has no end.
+                // An unfinished timeline has no end.
                 if let Some(end_ns) = timeline.end_ns() {
                     self.timelines.add(end_ns, arrived_ns);
                 }
@@ -128,7 +128,7 @@ impl Latencies {
         self.ns.len()
     }
 
-    /// So many lines of a hundred were no later than this.
+    /// The latency that `percent` of the lines did not exceed.
     pub(super) fn percentile(&mut self, percent: usize) -> Option<Duration> {
         self.ns.sort_unstable();
         let count = (self.ns.len() * percent).div_ceil(100);

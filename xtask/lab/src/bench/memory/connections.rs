@@ -1,6 +1,6 @@
-//! Very many connections over loopback, both ends held by this process. How many files a process may
-//! have open is limited, for root, too, where it lacks CAP_SYS_RESOURCE: the limit is that of one
-//! table of files, so each of a few threads has its own.
+//! Very many connections over loopback, both ends held by this process. How many files a process
+//! may have open is limited, for root, too, where it lacks CAP_SYS_RESOURCE: the limit is that of
+//! one table of files, so each of a few threads has its own.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -18,15 +18,15 @@ use rustix::{
 
 use crate::bench::listening::free_address;
 
-/// How many a thread holds, over an address of its own: there are ports enough for so many, where
-/// every other port is left to those who bind.
+/// How many a thread holds, over an address of its own. There are enough ports for these:
+/// the kernel leaves every other port to sockets that bind.
 const PER_THREAD: usize = 5_000;
 /// What else is in a table of files, a copy of the process's.
 const OTHER_FILES: u64 = 256;
 
 const ENDED_BADLY: &str = "a thread that holds connections ended badly";
 
-/// See the module. Dropped, all are reset: none stays in TIME_WAIT.
+/// Dropped, all are reset: none stays in TIME_WAIT.
 pub(super) struct Connections {
     holders: Vec<Holder>,
     open: usize,
@@ -90,9 +90,9 @@ impl Drop for Connections {
     }
 }
 
-/// A thread that holds connections until nothing more can be wanted of it.
+/// A thread that holds connections until its channel is closed.
 struct Holder {
-    /// How many more.
+    /// Number of connections to open.
     wanted: Option<Sender<usize>>,
     opened: Receiver<Result<Vec<u64>>>,
     thread: JoinHandle<()>,
@@ -104,7 +104,8 @@ impl Holder {
         let (wanted, asked) = channel::<usize>();
         let (reply, opened) = channel();
         let thread = thread::Builder::new().spawn(move || {
-            // Nothing that is opened here leaves this thread: elsewhere its number is another file's.
+            // Nothing that is opened here leaves this thread: elsewhere its number is another
+            // file's.
             let mut held = match Held::begin(address) {
                 Ok(held) => held,
                 Err(error) => {
@@ -156,7 +157,7 @@ impl Held {
     }
 }
 
-/// Lets each table of files have so many; gives the limit that was before.
+/// Raises the limit of open files to `files`; returns the previous limit.
 fn allow(files: u64) -> Result<Rlimit> {
     let before = getrlimit(Resource::Nofile);
     let raised = |limit: Option<u64>| limit.map(|limit| limit.max(files));

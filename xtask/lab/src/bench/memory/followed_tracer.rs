@@ -1,4 +1,4 @@
-//! A tracer whose output is read until it has told of what is waited for.
+//! A tracer whose output is read until it has reported the expected connections.
 
 use std::{
     collections::HashMap,
@@ -18,16 +18,16 @@ use crate::bench::{
     tracing::attached,
 };
 
-/// Longer than it takes to tell of what happened.
+/// Longer than the tracer takes to report a connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// All of it that is in memory, its program's file too; of the ring buffer nothing is counted.
+/// Everything resident, with the program's file, but without the ring buffer.
 const RESIDENT: &str = "VmRSS";
 /// The tracer's allocator keeps what is freed for up to a second.
 const SETTLED: Duration = Duration::from_millis(1500);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// See the module. Dropped, it finds nobody who reads, and ends at once.
+/// Dropped, it finds its output closed and ends at once.
 pub(super) struct FollowedTracer {
     // Dropped before the tracer.
     lines: Lines,
@@ -56,8 +56,8 @@ impl FollowedTracer {
         })
     }
 
-    /// How many bytes of it are in memory, once its allocator has given back what was freed: nobody tells when that is,
-    /// so until it has not become less for a while.
+    /// Its resident bytes, once its allocator has returned what was freed. The allocator does not
+    /// report when that is, so this waits until the number has not fallen for a while.
     pub(super) fn held(&mut self, bench: &Bench) -> Result<u64> {
         let mut least = self.process.memory(RESIDENT)?;
         let mut since = Instant::now();
@@ -75,12 +75,12 @@ impl FollowedTracer {
         Ok(least)
     }
 
-    /// How many connections it has dropped, since it keeps no more.
+    /// How many connections it has dropped because its table was full.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Waits until it has told that both ends of these connections are open. They are named by the
+    /// Waits until it has reported both ends of these connections as open. They are named by the
     /// cookies of their clients' sockets.
     pub(super) fn wait_until_reported(&mut self, cookies: &[u64], bench: &Bench) -> Result<()> {
         let names = cookies.iter().map(u64::to_string);
@@ -89,14 +89,14 @@ impl FollowedTracer {
         while !ends.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if bench.stop.wait(&[self.lines.as_fd()], left)?.is_none() {
-                bail!("the tracer did not tell of {} connections", ends.len());
+                bail!("the tracer did not report {} connections", ends.len());
             }
             self.read(&mut ends)?;
         }
         Ok(())
     }
 
-    /// Takes in what it has said. Of `ends`, how many are not open yet.
+    /// Reads what it has printed; `ends` holds how many ends of each connection are not open yet.
     fn read(&mut self, ends: &mut HashMap<String, u32>) -> Result<()> {
         let mut taken = Ok(());
         let more = self.lines.read(|line| {

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::bench::stop::Stop;
 
-/// A server that says nothing for so long has failed.
+/// A server that does not answer within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Uploads `count` files of `bytes` each over `connections` connections, on each one after the other.
+/// Uploads `count` files of `bytes` each over `connections` connections, on each one after the
+/// other.
 pub(super) fn small_files(
     server: SocketAddr,
     count: usize,
@@ -57,7 +58,7 @@ pub(in crate::bench) fn at_once(
     })
 }
 
-/// What `Content-Length` says.
+/// The value of `Content-Length`.
 pub(super) fn length(headers: &[httparse::Header<'_>]) -> Option<u64> {
     let header = headers
         .iter()
@@ -105,7 +106,7 @@ fn read_answer(stream: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// Whether the answer is there with its body, which is an error unless it says that all is well.
+/// Whether the whole answer has arrived, with its body. An answer that is no success is an error.
 fn is_whole(answer: &[u8]) -> Result<bool> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,5 +1,5 @@
-//! As little as an upload server can do: a loop over recv and write. One connection at a time, one
-//! request each.
+//! The least that an upload server can do: a loop over recv and write, one connection at a time,
+//! one request each.
 
 use std::{
     fs::File,
@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 const CHUNK: usize = 256 << 10;
 
-/// See the module. Dropped, it ends.
+/// Dropped, it ends.
 pub(in crate::bench) struct RawLoop {
     address: SocketAddr,
     shared: Arc<Shared>,

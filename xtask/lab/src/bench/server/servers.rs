@@ -1,4 +1,4 @@
-//! The servers: how each is started, what it takes, and where it stores.
+//! The servers: how to start each, which requests it accepts, and where it stores uploads.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Miniserve,
 }
 
-/// A running server. Dropped, it is ended, and what it stored is gone with the scratch directory.
+/// A running server. Dropped, it is ended; its files are removed with the scratch directory.
 pub(super) struct Server {
     kind: Kind,
     address: SocketAddr,
@@ -165,8 +165,8 @@ impl Server {
         }
     }
 
-    /// Removes what it stored, which is to be at least `bytes`: a server that stores less is not
-    /// fast.
+    /// Removes the stored files. An error if they have fewer than `bytes`: a server that stores
+    /// less is not faster.
     pub(super) fn forget(&self, bytes: u64) -> Result<()> {
         let mut stored = 0;
         for file in fs::read_dir(&self.directory)? {
