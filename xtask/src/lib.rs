@@ -1,4 +1,6 @@
-//! What the verbs of `cargo xtask` share: running programs, and installing what is missing.
+//! What the verbs of `cargo xtask` share: running programs, installing what is missing, and finding
+//! the commands that the documents name.
 
 pub mod command;
+pub mod documents;
 pub mod setup;

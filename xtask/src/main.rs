@@ -1,4 +1,4 @@
-//! The project's verbs. One file per verb; CI calls the same ones.
+//! `cargo xtask VERB`: one file per verb. CI calls the same verbs.
 
 mod check;
 mod endless;
@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::setup;
 
-/// The project's verbs
+/// Run, test, check and measure the project
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -25,23 +25,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Start the upload server and the tracer; prints a timeline per upload until Ctrl-C
+    /// Start the upload server and the tracer; print a timeline per upload until Ctrl-C
     Run(run::Arguments),
-    /// Everything that a change must pass: unit tests, and tests on the running kernel
+    /// Run every test, those on the running kernel included
     Test(test::Arguments),
-    /// Thousands of uploads to the server, each compared with what was sent: some minutes
+    /// Compare 10,000 stored uploads with what was sent: some minutes
     Integrity(integrity::Arguments),
-    /// A million connections through one tracer, whose memory must not grow: some minutes
+    /// Check that a million connections do not grow the tracer's memory: some minutes
     Endless(endless::Arguments),
-    /// What tracing costs, and how fast the upload server is, beside their peers
+    /// Measure what tracing costs and how fast the upload server is, side by side with their peers
     Bench(lab::Arguments),
-    /// The kernel tests on Debian's kernels, in virtual machines, and on the running one: one table
+    /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
     Kernels(lab::Arguments),
-    /// Formatting and lints, warnings denied
+    /// Check formatting, lints, documentation and dependencies; warnings are errors
     Check,
-    /// Feed hostile bytes to the tracer's parsers, from the seeds in tracer/fuzz
+    /// Fuzz the tracer's parsers, from the seeds in tracer/fuzz
     Fuzz(fuzz::Arguments),
-    /// Install what building needs, and nothing that is there already
+    /// Install what building needs and this machine lacks
     Setup,
 }
 
@@ -66,5 +66,17 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Check => check::check(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::documents::{check, commands};
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_in_the_documents_are_understood() {
+        check::<Cli>(&commands("cargo xtask").unwrap()).unwrap();
     }
 }

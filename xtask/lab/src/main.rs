@@ -43,3 +43,21 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Guest => kernels::guest::guest(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use xtask::documents::{check, commands};
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_in_the_documents_are_understood() {
+        let mut commands = commands("cargo xtask").unwrap();
+        commands.retain(|command| {
+            let verb = command.words.get(1);
+            verb.is_some_and(|verb| Cli::command().find_subcommand(verb).is_some())
+        });
+        check::<Cli>(&commands).unwrap();
+    }
+}
