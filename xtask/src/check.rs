@@ -1,4 +1,8 @@
-//! Formatting and lints, warnings denied.
+//! What can be checked without running the programs: formatting, lints and documentation, warnings
+//! denied; the core's purity; the dependencies.
+
+mod core_purity;
+mod dependencies;
 
 use anyhow::Result;
 
@@ -15,9 +19,11 @@ const CLIPPY: [&str; 3] = [
     "--package tracer-ebpf --features programs --bins --config profile.dev.panic='abort'",
 ];
 
-/// See the module.
+/// The cheap checks come first.
 pub(crate) fn check() -> Result<()> {
+    core_purity::check()?;
     setup::for_build()?;
+    dependencies::fuzz_lock()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args([
         "fmt",
