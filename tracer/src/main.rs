@@ -12,7 +12,10 @@ use tracer::{
     CannotStart,
     cli::{Cli, Command},
 };
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// Every event makes and frees a few small things, on two threads.
 #[global_allocator]
@@ -49,14 +52,20 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 fn log_to_stderr(verbose: u8) {
-    let filter = match verbose {
-        0 => "warn",
-        1 => "warn,tracer=debug",
-        _ => "warn,tracer=trace,aya=debug,programs=trace",
+    let targets = Targets::new().with_default(LevelFilter::WARN);
+    let targets = match verbose {
+        0 => targets,
+        1 => targets.with_target("tracer", LevelFilter::DEBUG),
+        _ => targets
+            .with_target("tracer", LevelFilter::TRACE)
+            .with_target("aya", LevelFilter::DEBUG)
+            .with_target("programs", LevelFilter::TRACE),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(targets)
         .init();
 }
