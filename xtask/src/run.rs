@@ -78,16 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
         setup::for_upload()?;
     }
-    setup::for_build()?;
-    run_command(cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        SERVER,
-        "--package",
-        TRACER,
-    ]))?;
+    build()?;
     let sockets = tempfile::tempdir().context("no temporary directory")?;
     let (sender, events) = mpsc::channel();
     forward_signals(sender.clone())?;
@@ -98,6 +89,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let status = server.stop()?;
     outcome?;
     expect_success(SERVER, status)
+}
+
+/// Builds both programs. While setup installs what the eBPF programs need, cargo builds everything
+/// else; that the tracer cannot be finished yet is no news, so nothing is shown of it.
+fn build() -> Result<()> {
+    let build = || {
+        let mut command = cargo();
+        command.args(["build", "--release", "--locked"]);
+        command.args(["--package", SERVER, "--package", TRACER]);
+        command
+    };
+    let meanwhile = if setup::is_ready_to_build() {
+        None
+    } else {
+        log("meanwhile cargo builds what does not need it");
+        let mut command = build();
+        command.args(["--keep-going", "--quiet"]);
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        Some(command.spawn().context("cargo cannot be started")?)
+    };
+    let installed = setup::for_build();
+    if let Some(mut meanwhile) = meanwhile {
+        if installed.is_err() {
+            let _ = meanwhile.kill();
+        }
+        meanwhile.wait().context("waiting for cargo")?;
+    }
+    installed?;
+    run_command(&mut build())
 }
 
 /// Everything between the server's start and its end.

@@ -1,4 +1,4 @@
-//! Installs what is missing, and says what and why.
+//! Installs what is missing; prints what it installs, and why.
 
 use std::{
     env, fs,
@@ -10,28 +10,33 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{as_root, is_installed, log, output, run, target_dir, tool};
 
-/// bpf-linker takes the bitcode that rustc makes: it must know that LLVM.
+/// bpf-linker reads the bitcode that rustc writes: it must be built against the same LLVM.
 const BPF_LINKER: &str = "0.13.0";
-/// The cargo-fuzz that is installed where there is none.
+/// The versions to install if there is none.
+const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// What the tests take from npm, by version and by what for.
+/// npm packages of the tests: name, version, purpose.
 const NODE_PACKAGES: [(&str, &str, &str); 3] = [
-    ("tus-js-client", "4.3.1", "uploads as others do"),
+    ("tus-js-client", "4.3.1", "uploads as other programs do"),
     ("playwright-core", "1.65.1", "drives the browser"),
-    ("axe-core", "4.14.1", "looks for what hinders people"),
+    ("axe-core", "4.14.1", "checks accessibility"),
 ];
 
-/// What building needs: make for the upload server's allocator, and for the eBPF programs rust-src
-/// on the nightly toolchain, and a bpf-linker that matches the nightly's LLVM.
+/// What building needs: for the eBPF programs, rust-src on the nightly toolchain, and a bpf-linker
+/// that matches the nightly's LLVM.
 pub fn for_build() -> Result<()> {
-    packages(&[("make", "make")])?;
     let llvm = nightly_llvm()?;
     rust_src()?;
     bpf_linker(llvm)
 }
 
-/// What the tests on a kernel call, by Debian package.
+/// Whether `for_build` has nothing to install.
+pub fn is_ready_to_build() -> bool {
+    has_rust_src() && has_bpf_linker()
+}
+
+/// Programs that the kernel tests call, and the Debian package of each.
 pub const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
     ("capsh", "libcap2-bin"),
     ("setcap", "libcap2-bin"),
@@ -46,7 +51,7 @@ pub const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
     ("tshark", "tshark"),
 ];
 
-/// What the tests call, by Debian package.
+/// What the tests need beyond building.
 pub fn for_tests() -> Result<()> {
     packages(KERNEL_TEST_TOOLS)?;
     packages(&[
@@ -60,7 +65,7 @@ pub fn for_tests() -> Result<()> {
         .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
 }
 
-/// What `cargo xtask kernels` calls.
+/// What `cargo xtask kernels` needs.
 pub fn for_kernels() -> Result<()> {
     for_build()?;
     packages(KERNEL_TEST_TOOLS)?;
@@ -71,7 +76,7 @@ pub fn for_kernels() -> Result<()> {
     ])
 }
 
-/// Each has a folder of its own in cargo's.
+/// Installed into a folder of its own in cargo's target directory.
 fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
     let directory = target_dir().join(name);
     let package = format!("{name}@{version}");
@@ -95,13 +100,13 @@ fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
         .arg(package))
 }
 
-/// What `cargo xtask run --upload` calls.
+/// What `cargo xtask run --upload` needs.
 pub fn for_upload() -> Result<()> {
     packages(&[("curl", "curl")])
 }
 
-/// What `cargo xtask bench` calls: the load, and the peers that Debian has. Without a peer it goes on,
-/// and names it as absent.
+/// What `cargo xtask bench` needs: the load generator, and the peers that Debian has. A missing
+/// peer is named in the results and no error.
 pub fn for_bench() -> Result<()> {
     packages(&[
         ("curl", "curl"),
@@ -122,29 +127,33 @@ pub fn for_bench() -> Result<()> {
     Ok(())
 }
 
-/// What `cargo xtask fuzz` calls; libFuzzer is C++.
+/// What `cargo xtask check` needs.
+pub fn for_check() -> Result<()> {
+    for_build()?;
+    cargo_tool("cargo-deny", CARGO_DENY, "checks the dependencies")
+}
+
+/// What `cargo xtask fuzz` needs. libFuzzer is C++.
 pub fn for_fuzzing() -> Result<()> {
     for_build()?;
     packages(&[("c++", "g++")])?;
-    cargo_fuzz()
+    cargo_tool("cargo-fuzz", CARGO_FUZZ, "builds and runs the fuzz targets")
 }
 
-fn cargo_fuzz() -> Result<()> {
-    if output(tool("cargo-fuzz").arg("--version")).is_some() {
+fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<()> {
+    if output(tool(name).arg("--version")).is_some() {
         return Ok(());
     }
-    log(&format!(
-        "cargo-fuzz {CARGO_FUZZ} is missing: it builds and runs the fuzz targets"
-    ));
-    run(&mut cargo_install("cargo-fuzz", CARGO_FUZZ))
+    log(&format!("{name} {version} is missing: it {purpose}"));
+    run(&mut cargo_install(name, version))
 }
 
-/// Major version of the LLVM within the nightly rustc.
+/// Major version of the nightly rustc's LLVM.
 fn nightly_llvm() -> Result<u32> {
     let version = match nightly_rustc(&["-vV"]) {
         Some(version) => version,
         None => {
-            log("the nightly toolchain builds the eBPF programs");
+            log("the nightly toolchain is missing: it builds the eBPF programs");
             run(Command::new("rustup").args([
                 "toolchain",
                 "install",
@@ -159,24 +168,26 @@ fn nightly_llvm() -> Result<u32> {
         .lines()
         .find_map(|line| line.strip_prefix("LLVM version: "))
         .and_then(|version| version.split('.').next()?.parse().ok())
-        .context("the nightly rustc does not say which LLVM it has")
+        .context("`rustc +nightly -vV` does not name an LLVM version")
 }
 
 fn rust_src() -> Result<()> {
-    let sysroot =
-        nightly_rustc(&["--print", "sysroot"]).context("the nightly rustc does not run")?;
-    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
-    if library.exists() {
+    if has_rust_src() {
         return Ok(());
     }
     log("rust-src is missing: the eBPF programs are built with their own `core`");
     run(Command::new("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]))
 }
 
-/// A bpf-linker of the version above is taken to match: this installed it, or somebody who knew.
+fn has_rust_src() -> bool {
+    nightly_rustc(&["--print", "sysroot"]).is_some_and(|sysroot| {
+        let library = "lib/rustlib/src/rust/library/core";
+        Path::new(sysroot.trim()).join(library).exists()
+    })
+}
+
 fn bpf_linker(llvm: u32) -> Result<()> {
-    let found = output(tool("bpf-linker").arg("--version"));
-    if found.is_some_and(|version| version.contains(BPF_LINKER)) {
+    if has_bpf_linker() {
         return Ok(());
     }
     log(&format!(
@@ -193,10 +204,19 @@ fn bpf_linker(llvm: u32) -> Result<()> {
         .context("bpf-linker was installed and does not run")
 }
 
+/// An installed bpf-linker of the version above is assumed to match the nightly's LLVM.
+fn has_bpf_linker() -> bool {
+    output(tool("bpf-linker").arg("--version")).is_some_and(|version| version.contains(BPF_LINKER))
+}
+
+/// These tools run for seconds and are built for minutes: without optimisation they are ready
+/// sooner.
 fn cargo_install(package: &str, version: &str) -> Command {
     let mut command = tool("cargo");
     command
         .env_remove("CARGO_TERM_QUIET")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .current_dir(env::temp_dir())
         .args(["install", package, "--locked", "--version", version]);
     command
