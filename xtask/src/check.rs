@@ -22,7 +22,7 @@ const CLIPPY: [&str; 3] = [
 /// The cheap checks come first.
 pub(crate) fn check() -> Result<()> {
     core_purity::check()?;
-    setup::for_build()?;
+    setup::for_check()?;
     dependencies::fuzz_lock()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args([
@@ -48,5 +48,6 @@ pub(crate) fn check() -> Result<()> {
         "--workspace",
         "--no-deps",
         "--locked",
-    ]))
+    ]))?;
+    dependencies::check()
 }
