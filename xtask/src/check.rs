@@ -11,11 +11,10 @@ use xtask::{
     setup,
 };
 
-/// Host crates; the upload records alone; the eBPF programs, linted for the host, where clippy need
-/// not link them, and without unwinding, which they do not have.
-const CLIPPY: [&str; 3] = [
+/// The host crates; the eBPF programs, linted for the host, where clippy need not link them, and
+/// without unwinding, which they do not have.
+const CLIPPY: [&str; 2] = [
     "--workspace --all-targets",
-    "--package upload-server --no-default-features",
     "--package tracer-ebpf --features programs --bins --config profile.dev.panic='abort'",
 ];
 
