@@ -186,7 +186,7 @@ impl Conversation {
             }
             21 => self.alert(from, header, encrypted),
             22 if encrypted && finished => {
-                self.step(TlsMessage::Finished, header.mono_ns, from, true)
+                self.step(TlsMessage::Finished, header.mono_ns, from, true);
             }
             22 if encrypted => {}
             22 if header.length == 0 => self.malform(from, Defect::TlsHandshakeRecordEmpty),
