@@ -15,6 +15,7 @@ pub mod input;
 pub mod output;
 pub mod payload;
 pub mod pipeline;
+pub mod recording;
 pub mod scope;
 pub mod segment;
 pub mod timeline;

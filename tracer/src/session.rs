@@ -20,8 +20,8 @@ use crate::{
     core::input::{Flow, Input},
     message, privileges,
     session::{outputs::Outputs, plan::Plan},
-    sink::{WhenBehind, output_file::OutputFile},
-    source::recording::{Recorder, Recording},
+    sink::{Recorder, WhenBehind, output_file::OutputFile},
+    source::recording::Recording,
 };
 
 /// How often a recording is written out, and asked whether its file was rotated away.
@@ -85,11 +85,10 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
     let mut outputs = Outputs::open(output, recording.scope(), None, WhenBehind::Wait)?;
-    let mut kernel = Vec::new();
     let damage = loop {
-        match recording.read_frame() {
-            Ok(Some(frame)) => {
-                if outputs.take(frame.into_input(&mut kernel)) == Flow::Enough {
+        match recording.read() {
+            Ok(Some(input)) => {
+                if outputs.take(input) == Flow::Enough {
                     break None;
                 }
             }

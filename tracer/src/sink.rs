@@ -6,6 +6,7 @@ mod losses;
 mod ndjson;
 pub mod output_file;
 mod pcapng;
+mod recorder;
 mod text;
 mod thread;
 mod web;
@@ -15,6 +16,7 @@ use std::io;
 pub use self::{
     ndjson::Ndjson,
     pcapng::{Capture, Pcapng},
+    recorder::Recorder,
     text::{Styles, Text},
     thread::{SinkThread, WhenBehind},
     web::{Web, WebThread},

@@ -16,7 +16,8 @@ use tracer::internals::{
         scope::Scope,
         segment::Segment,
     },
-    source::recording::{Frame, Recorder, Recording},
+    sink::Recorder,
+    source::recording::Recording,
 };
 use tracer_fuzz::payload::Piece;
 use upload_protocol::{End, upload::FeedLine};
@@ -31,18 +32,18 @@ fn main() -> Result<()> {
     seeds.write("btf", "sock", &btf())?;
     for path in files(&fuzz.join("../tests/recordings"), "trace")? {
         let name = stem(&path);
-        let mut frames = Vec::new();
+        let mut inputs = Vec::new();
         let bytes = fs::read(&path)?;
         let mut recording =
             Recording::open(&bytes[..]).with_context(|| path.display().to_string())?;
-        while let Some(frame) = recording.read_frame()? {
-            frames.push(frame);
+        while let Some(input) = recording.read()? {
+            inputs.push(input);
         }
-        records(&seeds, &frames)?;
-        for (number, tuple) in tuples(&frames).into_iter().enumerate() {
+        records(&seeds, &inputs)?;
+        for (number, tuple) in tuples(&inputs).into_iter().enumerate() {
             let name = format!("{name}-{}", number + 1);
-            seeds.write("payload", &name, &conversation(&frames, tuple))?;
-            let one = only(&frames, tuple, recording.scope())?;
+            seeds.write("payload", &name, &conversation(&inputs, tuple))?;
+            let one = only(&inputs, tuple, recording.scope())?;
             seeds.write("recording", &name, &one)?;
         }
     }
@@ -117,8 +118,8 @@ fn btf() -> Vec<u8> {
 }
 
 /// One record of each kind, and one segment of each kind.
-fn records(seeds: &Seeds, frames: &[Frame]) -> Result<()> {
-    for (bytes, event) in events(frames) {
+fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
+    for (bytes, event) in events(inputs) {
         let name = match &event.what {
             EventKind::State { old, new, .. } => format!("state-{old}-{new}"),
             EventKind::Retransmit { .. } => "retransmit".to_owned(),
@@ -156,49 +157,37 @@ fn kind(segment: &Segment<&[u8]>) -> String {
     words.join("-")
 }
 
-/// The frames of one connection: its records, what the server said of it, and the ticks that
+/// The inputs of one connection: its records, what the server said of it, and the ticks that
 /// something stands between.
-fn only(frames: &[Frame], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
-    let cookies: BTreeSet<u64> = events(frames)
+fn only(inputs: &[Input<'static>], tuple: Tuple, scope: Scope) -> Result<Vec<u8>> {
+    let cookies: BTreeSet<u64> = events(inputs)
         .filter(|(_, event)| event.addresses.is_some() && tuple_of(event) == Some(tuple))
         .map(|(_, event)| event.cookie)
         .collect();
     let mut bytes = Vec::new();
     let mut recorder = Recorder::new(&mut bytes, scope)?;
     let mut waiting: Option<Tick> = None;
-    for frame in frames {
-        let input = match frame {
-            Frame::Tick(tick) => {
+    for input in inputs {
+        let is_wanted = match input {
+            Input::Tick(tick) => {
                 waiting = Some(*tick);
                 continue;
             }
-            Frame::Kernel(bytes) => {
+            Input::Kernel(bytes) => {
                 let event = Event::decode(bytes)?;
-                if !cookies.contains(&event.cookie) && tuple_of(&event) != Some(tuple) {
-                    continue;
-                }
-                Input::Kernel(bytes)
+                cookies.contains(&event.cookie) || tuple_of(&event) == Some(tuple)
             }
-            Frame::Socket(socket) if cookies.contains(&socket.cookie) => {
-                Input::Socket(socket.clone())
-            }
-            Frame::Socket(_) => continue,
-            Frame::Cgroup(name) => Input::Cgroup(name.clone()),
-            Frame::Cost(cost) => Input::Cost(cost.clone()),
-            Frame::Missing(missing) => Input::Missing(missing.clone()),
-            Frame::Room(most) => Input::Room(*most),
-            Frame::Present(present) => Input::Present(present.clone()),
-            Frame::Feed(feed) => {
-                if !concerns(feed, &cookies) {
-                    continue;
-                }
-                Input::Feed(feed.clone())
-            }
+            Input::Socket(socket) => cookies.contains(&socket.cookie),
+            Input::Feed(feed) => concerns(feed, &cookies),
+            _ => true,
         };
+        if !is_wanted {
+            continue;
+        }
         if let Some(tick) = waiting.take() {
             recorder.write(&Input::Tick(tick))?;
         }
-        recorder.write(&input)?;
+        recorder.write(input)?;
     }
     if let Some(tick) = waiting {
         recorder.write(&Input::Tick(tick))?;
@@ -220,11 +209,11 @@ fn concerns(feed: &Feed, cookies: &BTreeSet<u64>) -> bool {
 }
 
 /// What the two ends of a connection said, as it was captured.
-fn conversation(frames: &[Frame], tuple: Tuple) -> Vec<u8> {
+fn conversation(inputs: &[Input<'static>], tuple: Tuple) -> Vec<u8> {
     let mut client = None;
     let mut next = BTreeMap::new();
     let mut pieces = Vec::new();
-    let events: Vec<Event> = events(frames).map(|(_, event)| event).collect();
+    let events: Vec<Event> = events(inputs).map(|(_, event)| event).collect();
     for event in events.iter().filter(|event| tuple_of(event) == Some(tuple)) {
         let EventKind::Segment(segment) = &event.what else {
             continue;
@@ -281,17 +270,17 @@ fn capture(lines: &str) -> Result<Vec<u8>> {
     Ok(tracer_fuzz::payload::input(&pieces))
 }
 
-fn events(frames: &[Frame]) -> impl Iterator<Item = (&[u8], Event<'_>)> {
-    frames.iter().filter_map(|frame| match frame {
-        Frame::Kernel(bytes) => Some((&bytes[..], Event::decode(bytes).ok()?)),
+fn events(inputs: &[Input<'static>]) -> impl Iterator<Item = (&[u8], Event<'_>)> {
+    inputs.iter().filter_map(|input| match input {
+        Input::Kernel(bytes) => Some((&bytes[..], Event::decode(bytes).ok()?)),
         _ => None,
     })
 }
 
 /// Every connection in the order in which it began.
-fn tuples(frames: &[Frame]) -> Vec<Tuple> {
+fn tuples(inputs: &[Input<'static>]) -> Vec<Tuple> {
     let mut tuples = Vec::new();
-    for tuple in events(frames).filter_map(|(_, event)| tuple_of(&event)) {
+    for tuple in events(inputs).filter_map(|(_, event)| tuple_of(&event)) {
         if tuple[0].port() != 0 && tuple[1].port() != 0 && !tuples.contains(&tuple) {
             tuples.push(tuple);
         }

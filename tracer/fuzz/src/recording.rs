@@ -9,7 +9,7 @@ use serde_json::Value;
 use tracer::internals::{
     core::{event::Event, input::Input, output::Output, pipeline::Pipeline, scope::Scope},
     sink::{Ndjson, Pcapng, Render, Styles, Text},
-    source::recording::{Frame, Recording},
+    source::recording::Recording,
 };
 
 /// A recording is refused, or gives the same lines each time; each is described by the schema.
@@ -18,35 +18,34 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let scope = recording.scope();
-    let frames = frames(recording);
-    let outputs = replay(&frames, scope);
+    let inputs = inputs(recording);
+    let outputs = replay(&inputs, scope);
     assert_eq!(
         outputs,
-        replay(&frames, scope),
+        replay(&inputs, scope),
         "the same input, other outputs"
     );
     check_lines(&outputs, scope);
     show(&outputs, scope);
-    if in_order_of_time(&frames) {
+    if in_order_of_time(&inputs) {
         outputs.iter().for_each(timeline::check);
     }
 }
 
-/// The frames up to the first damaged one.
-fn frames(mut recording: Recording<&[u8]>) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    while let Ok(Some(frame)) = recording.read_frame() {
-        frames.push(frame);
+/// The inputs up to the first damaged frame.
+fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
+    let mut inputs = Vec::new();
+    while let Ok(Some(input)) = recording.read() {
+        inputs.push(input);
     }
-    frames
+    inputs
 }
 
-fn replay(frames: &[Frame], scope: Scope) -> Vec<Output> {
+fn replay(inputs: &[Input<'static>], scope: Scope) -> Vec<Output> {
     let mut pipeline = Pipeline::new(scope.every_segment);
     let mut outputs = Vec::new();
-    let mut kernel = Vec::new();
-    for frame in frames {
-        pipeline.advance(frame.clone().into_input(&mut kernel), &mut outputs);
+    for input in inputs {
+        pipeline.advance(input.clone(), &mut outputs);
     }
     pipeline.advance(Input::Shutdown, &mut outputs);
     outputs
@@ -54,9 +53,9 @@ fn replay(frames: &[Frame], scope: Scope) -> Vec<Output> {
 
 /// Whether no record was made before the one that stands before it. The kernel's are so but for
 /// what several processors do at once; other recordings need no sense.
-fn in_order_of_time(frames: &[Frame]) -> bool {
-    let events = frames.iter().filter_map(|frame| match frame {
-        Frame::Kernel(bytes) => Event::decode(bytes).ok(),
+fn in_order_of_time(inputs: &[Input<'static>]) -> bool {
+    let events = inputs.iter().filter_map(|input| match input {
+        Input::Kernel(bytes) => Event::decode(bytes).ok(),
         _ => None,
     });
     events.is_sorted_by_key(|event| event.mono_ns)

@@ -2,6 +2,8 @@
 
 mod open_socket;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use upload_protocol::upload::FeedLine;
 
@@ -11,7 +13,7 @@ pub use self::open_socket::{Counters, Holder, OpenSocket, Present};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<'a> {
     /// One record from the ring buffer, as it came.
-    Kernel(&'a [u8]),
+    Kernel(Cow<'a, [u8]>),
     /// News of the upload server.
     Feed(Feed),
     /// A socket that was there before the tracer: one that listens, or a connection's.

@@ -106,7 +106,7 @@ impl Pipeline {
     /// Takes one input and appends what follows from it to `out`.
     pub fn advance(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Kernel(bytes) => self.record(bytes, out),
+            Input::Kernel(bytes) => self.record(&bytes, out),
             Input::Feed(feed) => {
                 self.fresh.extend(self.correlator.ingest(feed));
             }

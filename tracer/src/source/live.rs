@@ -138,7 +138,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             if let Some(name) = names.of_record(record) {
                 let _ = each(name);
             }
-            let _ = each(Input::Kernel(record));
+            let _ = each(Input::Kernel(record.into()));
         });
         self.period = poll_interval::after(self.period, found);
         if found > 0 {

@@ -60,7 +60,10 @@ fn the_last_moment_and_the_highest_counts() {
         (state::ESTABLISHED, state::FIN_WAIT1),
         (state::FIN_WAIT1, state::CLOSING),
     ] {
-        pipeline.advance(Input::Kernel(change(old, new).as_bytes()), &mut outputs);
+        pipeline.advance(
+            Input::Kernel(change(old, new).as_bytes().into()),
+            &mut outputs,
+        );
     }
     for lost in [0, LAST, 0, LAST, 0] {
         pipeline.advance(Input::Tick(tick(0, lost)), &mut outputs);
@@ -71,7 +74,7 @@ fn the_last_moment_and_the_highest_counts() {
     }
     pipeline.advance(Input::Tick(tick(LAST, 0)), &mut outputs);
     let closed = change(state::CLOSING, state::CLOSE);
-    pipeline.advance(Input::Kernel(closed.as_bytes()), &mut outputs);
+    pipeline.advance(Input::Kernel(closed.as_bytes().into()), &mut outputs);
     pipeline.advance(Input::Tick(tick(LAST, LAST)), &mut outputs);
     pipeline.advance(Input::Shutdown, &mut outputs);
     let timelines = outputs.iter().filter_map(|output| match output {
@@ -108,7 +111,7 @@ fn skipped_runs_are_an_upper_bound() {
         let mut outputs = Vec::new();
         pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
         let opened = change(state::SYN_RECV, state::ESTABLISHED);
-        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
         let lost = Tick {
             lost_recursion: recursion,
             ..tick(1, ring)
@@ -162,13 +165,13 @@ fn too_many_handshakes() {
     let mut outputs = Vec::new();
     pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
     for port in 0..KEPT + DROPPED {
-        pipeline.advance(Input::Kernel(&syn(port)), &mut outputs);
+        pipeline.advance(Input::Kernel(syn(port).into()), &mut outputs);
     }
     for (port, cookie) in [(DROPPED - 1, 7), (DROPPED, 8)] {
         let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
         opened.header.cookie = cookie;
         opened.addresses.remote_port = port;
-        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
     }
     pipeline.advance(Input::Shutdown, &mut outputs);
     let mut touched = Vec::new();
@@ -197,7 +200,7 @@ fn a_beginning_that_may_be_lost() {
         pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
         pipeline.advance(Input::Tick(tick(1, lost)), &mut outputs);
         let closing = change(state::ESTABLISHED, state::CLOSE_WAIT);
-        pipeline.advance(Input::Kernel(closing.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(closing.as_bytes().into()), &mut outputs);
         pipeline.advance(Input::Shutdown, &mut outputs);
         let reasons = outputs.into_iter().find_map(|output| match output {
             Output::Timeline(timeline) => Some(timeline.incomplete),
@@ -223,7 +226,7 @@ fn too_many_connections() {
         change.header.mono_ns = mono_ns;
         change.header.cookie = port.into();
         change.addresses.remote_port = port;
-        pipeline.advance(Input::Kernel(change.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(change.as_bytes().into()), &mut outputs);
     };
     for port in 1..=ROOM {
         happens(port, state::SYN_RECV, state::ESTABLISHED, port.into());
@@ -291,7 +294,7 @@ fn connections_whose_end_was_lost() {
         opened.header.mono_ns = if cookie == JUST_BEGAN { ASKED_NS } else { 1 };
         opened.addresses.netns = if cookie == ELSEWHERE { 7 } else { 0 };
         opened.addresses.remote_port = u16::try_from(cookie).unwrap();
-        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
     }
     let present = Present {
         asked_ns: ASKED_NS,
@@ -317,7 +320,7 @@ fn a_cookie_that_is_used_again() {
         let mut opened = change(state::CLOSE, state::SYN_SENT);
         opened.header.mono_ns = 1;
         opened.addresses.remote_port = remote_port;
-        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
     }
     let present = Present {
         asked_ns: 10_000_000_000,
@@ -345,7 +348,7 @@ fn a_wall_clock_that_is_set() {
         pipeline.advance(Input::Tick(at), &mut outputs);
         let mut changed = change(state::ESTABLISHED, state::FIN_WAIT1);
         changed.header.mono_ns = mono_ns;
-        pipeline.advance(Input::Kernel(changed.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(changed.as_bytes().into()), &mut outputs);
     }
     for output in outputs {
         if let Output::State(line) = output {
@@ -375,7 +378,7 @@ fn a_machine_that_was_suspended() {
         opened.header.cookie = cookie;
         opened.addresses.remote_port = u16::try_from(cookie).unwrap();
         pipeline.advance(asleep(cookie, suspended_ns), &mut outputs);
-        pipeline.advance(Input::Kernel(opened.as_bytes()), &mut outputs);
+        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
     }
     pipeline.advance(Input::Shutdown, &mut outputs);
     let touched: Vec<bool> = outputs

@@ -4,8 +4,11 @@ use std::{fs, path::Path};
 
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
-use super::{Frame, Recorder, Recording, Scope};
-use crate::core::{event::Event, input::Input};
+use super::Recording;
+use crate::{
+    core::{event::Event, input::Input, scope::Scope},
+    sink::Recorder,
+};
 
 /// The fuzzer sets out from nothing where it cannot read its seeds, and nobody would notice.
 #[test]
@@ -16,8 +19,8 @@ fn the_seeds_of_the_fuzzer_are_of_this_layout() {
     for seed in fs::read_dir(seeds.join("recording")).unwrap() {
         let bytes = fs::read(seed.unwrap().path()).unwrap();
         let mut recording = Recording::open(&bytes[..]).expect(anew);
-        while let Some(frame) = recording.read_frame().expect(anew) {
-            if let Frame::Kernel(bytes) = frame {
+        while let Some(input) = recording.read().expect(anew) {
+            if let Input::Kernel(bytes) = input {
                 Event::decode(&bytes).expect(anew);
             }
         }
@@ -40,16 +43,16 @@ proptest! {
         let mut file = Vec::new();
         let mut recorder = Recorder::new(&mut file, Scope::default()).unwrap();
         for bytes in &good {
-            recorder.write(&Input::Kernel(bytes)).unwrap();
+            recorder.write(&Input::Kernel(bytes.into())).unwrap();
         }
         file.extend(&rest);
         let mut recording = Recording::open(&file[..]).unwrap();
         for bytes in &good {
-            let frame = recording.read_frame().unwrap();
-            prop_assert!(frame == Some(Frame::Kernel(bytes.clone())));
+            let input = recording.read().unwrap();
+            prop_assert!(input == Some(Input::Kernel(bytes.into())));
         }
         let mut frames = 0;
-        while let Ok(Some(_)) = recording.read_frame() {
+        while let Ok(Some(_)) = recording.read() {
             frames += 1;
         }
         prop_assert!(frames * 5 <= rest.len());

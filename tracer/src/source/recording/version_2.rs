@@ -94,7 +94,7 @@ mod tests {
             event::{Event, EventKind},
             input::Input,
         },
-        source::recording::{Frame, Recording},
+        source::recording::Recording,
     };
 
     /// A record of version 2 in which each byte after the header is its own offset.
@@ -180,12 +180,9 @@ mod tests {
         assert_eq!(file[10..12], 2_u16.to_le_bytes());
         let mut recording = Recording::open(&file[..]).unwrap();
         let mut kinds = [0; 4];
-        let mut kernel = Vec::new();
-        while let Some(frame) = recording.read_frame().unwrap() {
-            if let Frame::Kernel(_) = &frame
-                && let Input::Kernel(bytes) = frame.into_input(&mut kernel)
-            {
-                let kind = match Event::decode(bytes).unwrap().what {
+        while let Some(input) = recording.read().unwrap() {
+            if let Input::Kernel(bytes) = input {
+                let kind = match Event::decode(&bytes).unwrap().what {
                     EventKind::State { .. } => 0,
                     EventKind::Segment(..) => 1,
                     EventKind::Flow(_) => 2,
