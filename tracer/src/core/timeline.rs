@@ -13,7 +13,7 @@ mod upload;
 
 use upload_protocol::{
     End, RolesFrom,
-    timeline::{Bytes, Certainty, Incomplete, Phase, Retransmits, Timeline, UploadSummary},
+    timeline::{Bytes, Certainty, Incomplete, PerEnd, Phase, Timeline, UploadSummary},
     upload::Upload,
 };
 
@@ -68,7 +68,7 @@ pub fn timeline(
         phases,
         uploads: uploads.iter().map(UploadSummary::reported).collect(),
         bytes,
-        retransmits_by: Retransmits {
+        retransmits_by: PerEnd {
             client: connection.client.as_deref().map(retransmits),
             server: connection.server.as_deref().map(retransmits),
         },

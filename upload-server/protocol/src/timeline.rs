@@ -54,7 +54,7 @@ pub struct Timeline {
     pub bytes: Bytes,
     /// Segments that each end retransmitted, as its kernel counts them (`tcpi_total_retrans`): SYNs,
     /// SYN-ACKs and FINs included. `null` for an end that is not on this machine.
-    pub retransmits_by: Retransmits,
+    pub retransmits_by: PerEnd,
     /// The same of the ends that were seen, together.
     pub retransmits: u64,
     /// How it is known which end is the client: observed where it was seen to open, else inferred.
@@ -102,10 +102,10 @@ pub struct Bytes {
     pub server_to_client: Option<u64>,
 }
 
-/// Segments retransmitted, by end; `null` where unknown.
+/// A count of each end's kernel; `null` for an end that is not on this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Retransmits {
+pub struct PerEnd {
     pub client: Option<u64>,
     pub server: Option<u64>,
 }

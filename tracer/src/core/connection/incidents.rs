@@ -17,6 +17,8 @@ pub struct Incidents {
     pub resets: Vec<Reset>,
     /// The first error that it had to report to its process, an errno.
     pub error: Option<u32>,
+    /// Payload bytes that it sent again, by its last change of state.
+    pub retransmitted_bytes: u64,
     /// Whether it had an ICMP message to report while it was in SYN_SENT.
     pub icmp_in_syn_sent: bool,
 }
@@ -47,6 +49,7 @@ impl Incidents {
         held_back_syns: Vec::new(),
         resets: Vec::new(),
         error: None,
+        retransmitted_bytes: 0,
         icmp_in_syn_sent: false,
     };
 }

@@ -37,6 +37,7 @@ pub struct Counted {
     pub total_retrans: u32,
     pub srtt_us_8: u32,
     pub min_rtt_us: u32,
+    pub snd_cwnd: u32,
 }
 
 impl Opened {
@@ -59,6 +60,7 @@ impl Counted {
         total_retrans: 0,
         srtt_us_8: 0,
         min_rtt_us: 0,
+        snd_cwnd: 0,
     };
 
     pub(super) const fn of(counters: &Counters) -> Self {
@@ -67,6 +69,7 @@ impl Counted {
             total_retrans: counters.total_retrans,
             srtt_us_8: counters.srtt_us_8,
             min_rtt_us: counters.min_rtt_us,
+            snd_cwnd: counters.snd_cwnd,
         }
     }
 }

@@ -139,6 +139,9 @@ impl View {
         } else {
             Counted::NOTHING
         };
+        if counts && counters.bytes_retrans > 0 {
+            self.incidents_mut().retransmitted_bytes = counters.bytes_retrans;
+        }
         if new == State::Established && self.opened.is_none() {
             self.opened = Some(Opened::of(counters));
         }

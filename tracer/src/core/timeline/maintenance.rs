@@ -1,13 +1,13 @@
 //! What the open connection was used for.
 
 use upload_protocol::{
-    State,
-    timeline::{Bytes, Certainty, Maintenance},
+    End, State,
+    timeline::{Bytes, Certainty, Maintenance, PerEnd},
     upload::Upload,
 };
 
 use super::{Origin, exchange::exchanges, tls};
-use crate::core::connection::Connection;
+use crate::core::connection::{Connection, View};
 
 pub(super) fn maintenance(
     connection: &Connection,
@@ -51,6 +51,24 @@ pub(super) fn maintenance(
             .map(|counted| counted.min_rtt_us)
             .filter(|rtt| *rtt > 0 && *rtt < u32::MAX)
             .map(|rtt| u64::from(rtt) * 1000),
+        congestion_window: per_end(connection, |view| {
+            Some(view.counted.snd_cwnd.into()).filter(|window| *window > 0)
+        }),
+        retransmitted_bytes: per_end(connection, |view| {
+            Some(view.incidents().retransmitted_bytes)
+        }),
+    }
+}
+
+/// A count of each socket that changed state.
+fn per_end(connection: &Connection, count: impl Fn(&View) -> Option<u64>) -> PerEnd {
+    let of = |end| {
+        let view = connection.view(end)?;
+        view.last().and_then(|_| count(view))
+    };
+    PerEnd {
+        client: of(End::Client),
+        server: of(End::Server),
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) fn maintenance(
     let end = phase.end_ns.or(timeline.open_for_ns);
     Row::phase("maintenance", styles.maintenance)
         .span(phase.start_ns.zip(end))
-        .write(out, whole, |out| carried(out, timeline))?;
+        .write(out, whole, |out| carried(out, phase, timeline))?;
     if let Some(tls) = &phase.tls {
         write_tls(out, styles, tls, whole)?;
     }
@@ -153,7 +153,7 @@ pub(super) fn maintenance(
 }
 
 /// How much went each way, and how well.
-fn carried(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
+fn carried(out: &mut Vec<u8>, phase: &Maintenance, timeline: &Timeline) -> io::Result<()> {
     if !timeline.open {
         let up = bytes_or_unknown(timeline.bytes.client_to_server);
         let down = bytes_or_unknown(timeline.bytes.server_to_client);
@@ -163,6 +163,11 @@ fn carried(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
         0 => put(out, "no retransmit"),
         count => write!(out, "{}", counted(count, "retransmit"))?,
     }
+    let again = phase.retransmitted_bytes;
+    let again = again.client.unwrap_or(0) + again.server.unwrap_or(0);
+    if again > 0 {
+        write!(out, " ({})", bytes(again))?;
+    }
     for (end, count) in [
         ("client", timeline.retransmits_by.client),
         ("server", timeline.retransmits_by.server),
@@ -170,6 +175,9 @@ fn carried(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
         if count.is_none() {
             write!(out, " (the {end}'s are not seen)")?;
         }
+    }
+    if let Some(window) = phase.congestion_window.client {
+        write!(out, ", congestion window {window}")?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certainty, Exchange, Http2Frames, TlsHandshake, known_only};
+use super::{Certainty, Exchange, Http2Frames, PerEnd, TlsHandshake, known_only};
 use crate::{names::names, tcp::End};
 
 /// The phase from ESTABLISHED to the first FIN or RST.
@@ -35,6 +35,11 @@ pub struct Maintenance {
     pub rtt_ns: Option<u64>,
     /// The smallest, likewise.
     pub min_rtt_ns: Option<u64>,
+    /// How many segments each end might have in flight at its last change of state (`snd_cwnd`): at
+    /// ESTABLISHED, the initial window.
+    pub congestion_window: PerEnd,
+    /// Payload bytes that each end sent again (`tcpi_bytes_retrans`).
+    pub retransmitted_bytes: PerEnd,
 }
 
 #[expect(

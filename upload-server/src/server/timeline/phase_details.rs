@@ -67,6 +67,8 @@ pub(super) fn of_maintenance(phase: &Maintenance, timeline: &Timeline) -> Vec<St
             None => format!("what the {end} sent again is unknown"),
         });
     }
+    let window = phase.congestion_window.client;
+    details.extend(window.map(|window| format!("congestion window {window} segments (client)")));
     details.extend(
         phase
             .rtt_ns
