@@ -1,4 +1,4 @@
-//! One JSON object a line. `schema.json` beside `Cargo.toml` describes them.
+//! One JSON object a line. `schema.json` of the protocol describes them.
 
 use std::{
     borrow::Cow,

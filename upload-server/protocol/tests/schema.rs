@@ -1,0 +1,391 @@
+//! `schema.json` and the types say the same: each type's values are valid, with every field that the
+//! schema has, and names are the same lists.
+
+use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr};
+
+use serde_json::{Value, json};
+use upload_protocol::{
+    AcceptQueue, ConnectionId, Cookie, End, Flags, Moment, OwnerFrom, RolesFrom, SegmentOptions,
+    State,
+    explain::explained_line,
+    line::{
+        Hop, Line, LostLine, Missing, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine,
+    },
+    segment::Analysis,
+    timeline::{
+        AgreedOptions, AlertLevel, Body, Bytes, Certainty, ContentType, Defect, Ending, Endpoint,
+        Evidence, Exchange, Failure, FrameCount, Frames, Http2Frames, Incomplete, Initiation,
+        KnownBy, Maintenance, Malformed, MissingClose, PerEnd, Phase, Process, Protocol, Request,
+        Response, Span, Step, StepName, Termination, Timeline, TlsAlert, TlsHandshake, TlsMessage,
+        TlsRecord, TlsStep, TlsVersion, UploadSummary, WindowScale,
+    },
+    upload::Outcome,
+};
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../schema.json")).unwrap()
+}
+
+/// A line of each type, with every field that it may have.
+fn lines() -> Vec<Line<'static>> {
+    let at = Moment {
+        mono_ns: 1,
+        unix_ns: 1_700_000_000_000_000_000,
+    };
+    let connection = ConnectionId::new(7, None);
+    vec![
+        Line::State(Cow::Owned(StateLine {
+            at,
+            connection,
+            end: End::Client,
+            old: State::Close,
+            new: State::SynSent,
+            pid: Some(1),
+            comm: Some("curl".into()),
+        })),
+        Line::Segment(Cow::Owned(SegmentLine {
+            at,
+            connection,
+            from: End::Client,
+            flags: Flags(Flags::SYN | Flags::ACK),
+            seq: 0,
+            ack: 1,
+            len: 2,
+            window: 3,
+            options: SegmentOptions {
+                mss: Some(1460),
+                sack_permitted: true,
+                tsval: Some(1),
+                tsecr: Some(2),
+                window_scale: Some(7),
+                sack: vec![(1, 2)],
+                fast_open: Some("0a".to_owned()),
+                other: vec![253],
+                malformed: true,
+            },
+            ecn: 3,
+            analysis: vec![Analysis::Retransmission],
+            seen_leaving: true,
+        })),
+        Line::Upload(Cow::Owned(UploadLine {
+            at,
+            id: "1".to_owned(),
+            connection: Some(connection),
+            name: Some("file".to_owned()),
+            bytes: Some(3),
+            status: Some(500),
+            outcome: Some(Outcome::Failed),
+            certainty: Certainty::Observed,
+            error: Some("broken".to_owned()),
+            earlier: Vec::new(),
+        })),
+        Line::Timeline(Cow::Owned(timeline(at, connection))),
+        Line::Lost(Cow::Owned(LostLine {
+            at,
+            count: 1,
+            at_most: true,
+            hop: Hop::Ring,
+            from_ns: 0,
+            to_ns: 1,
+        })),
+        Line::Summary(Cow::Owned(SummaryLine {
+            at,
+            connections: 1,
+            uploads: 1,
+            events: 1,
+            emitted: Some(2),
+            lost: 1,
+            lost_at_most: true,
+            missing: vec![Missing {
+                what: "a part".to_owned(),
+                lost: "a count".to_owned(),
+            }],
+            programs: vec![ProgramLine {
+                name: "program".to_owned(),
+                runs: 1,
+                ns_per_run: 2,
+            }],
+        })),
+    ]
+}
+
+fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
+    let process = Process {
+        pid: Some(1),
+        comm: Some("curl".into()),
+        uid: Some(0),
+        cgroup: Some("/a".into()),
+        container: Some("c".to_owned()),
+        owner_from: Some(OwnerFrom::Connect),
+    };
+    let endpoint = Endpoint {
+        addr: Ipv4Addr::LOCALHOST.into(),
+        port: 1,
+        owner: process.clone(),
+        also: vec![process],
+        netns: Some(1),
+        seen_as: Some((Ipv4Addr::LOCALHOST, 2).into()),
+        cookie: Some(Cookie(7)),
+    };
+    let per_end = PerEnd {
+        client: Some(1),
+        server: None,
+    };
+    Timeline {
+        at,
+        connection,
+        client: endpoint.clone(),
+        server: endpoint,
+        phases: vec![
+            Phase::Initiation(initiation()),
+            Phase::Maintenance(Box::new(maintenance(per_end))),
+            Phase::Termination(Termination {
+                start_ns: Some(1),
+                end_ns: Some(2),
+                certainty: Certainty::Observed,
+                steps: vec![step(StepName::Fin)],
+                ending: Some(Ending::Fin),
+                closed_first: Some(End::Client),
+                half_close: true,
+                simultaneous: false,
+                time_wait: Some(End::Client),
+                missing: MissingClose::ALL.to_vec(),
+            }),
+        ],
+        uploads: vec![UploadSummary {
+            certainty: Certainty::Inferred,
+            ..UploadSummary::default()
+        }],
+        bytes: Bytes::default(),
+        retransmits_by: per_end,
+        retransmits: 1,
+        roles: Certainty::Inferred,
+        roles_from: RolesFrom::Ports,
+        lost: 1,
+        lost_at_most: true,
+        complete: false,
+        incomplete: Incomplete::ALL.to_vec(),
+        open: true,
+        open_for_ns: Some(3),
+    }
+}
+
+fn step(name: StepName) -> Step {
+    Step {
+        name,
+        at_ns: Some(1),
+        from: End::Client,
+        certainty: Certainty::Observed,
+        known_by: Evidence::Segment {
+            leaving: true,
+            at: End::Client,
+        },
+        retransmit: true,
+        held_back: Some(1),
+        seq: Some(0),
+        ack: Some(1),
+        len: Some(0),
+    }
+}
+
+fn initiation() -> Initiation {
+    Initiation {
+        start_ns: 0,
+        end_ns: Some(1),
+        certainty: Certainty::Observed,
+        steps: StepName::ALL.iter().copied().map(step).collect(),
+        options: Some(AgreedOptions {
+            mss: 1460,
+            window_scale: Some(WindowScale {
+                client: 7,
+                server: 8,
+            }),
+            sack_permitted: true,
+            timestamps: true,
+        }),
+        rtt_ns: Some(1),
+        accepted_ns: Some(2),
+        accept_wait_ns: Some(1),
+        accept_queue: Some(AcceptQueue {
+            waiting: 2,
+            limit: 1,
+        }),
+        failure: Some(Failure::Refused),
+    }
+}
+
+fn maintenance(per_end: PerEnd) -> Maintenance {
+    let frames = FrameCount {
+        types: BTreeMap::from([("DATA".into(), Frames::default())]),
+        more: true,
+    };
+    let exchange = Exchange {
+        request: Request {
+            span: Span::default(),
+            method: "PUT".into(),
+            target: "/".to_owned(),
+            version: "HTTP/1.1".into(),
+            content_length: Some(3),
+            continue_ns: Some(1),
+        },
+        body: Body::default(),
+        wait: Span::default(),
+        response: Response::default(),
+        known_by: KnownBy::Segments,
+        upload: Some("1".to_owned()),
+        uploads: vec!["1".to_owned(), "2".to_owned()],
+        sequence: 1,
+    };
+    Maintenance {
+        start_ns: Some(1),
+        end_ns: Some(2),
+        certainty: Certainty::Observed,
+        protocol: Protocol::Tls,
+        tls: Some(handshake()),
+        http2: Some(Http2Frames {
+            client: frames.clone(),
+            server: frames,
+        }),
+        exchanges: vec![exchange],
+        exchanges_left_out: 1,
+        malformed: Defect::ALL
+            .iter()
+            .map(|defect| Malformed {
+                from: End::Client,
+                defect: *defect,
+            })
+            .collect(),
+        rtt_ns: Some(1),
+        min_rtt_ns: Some(1),
+        congestion_window: per_end,
+        retransmitted_bytes: per_end,
+    }
+}
+
+fn handshake() -> TlsHandshake {
+    TlsHandshake {
+        start_ns: Some(1),
+        end_ns: Some(2),
+        steps: TlsMessage::ALL
+            .iter()
+            .map(|name| TlsStep {
+                name: *name,
+                at_ns: 1,
+                from: End::Client,
+                certainty: Certainty::Inferred,
+            })
+            .collect(),
+        server_name: Some("host".to_owned()),
+        version: Some(TlsVersion::TLS_1_3),
+        versions_offered: vec![TlsVersion(0x0305)],
+        cipher_suite: Some("TLS_AES_128_GCM_SHA256".into()),
+        cipher_suites_offered: 1,
+        alpn_offered: vec!["h2".to_owned()],
+        alpn: Some("h2".to_owned()),
+        session_resumed: Some(true),
+        certificate_bytes: Some(1),
+        records: ContentType::ALL
+            .iter()
+            .map(|name| TlsRecord {
+                name: *name,
+                from: End::Client,
+                length: 1,
+            })
+            .collect(),
+        alerts: AlertLevel::ALL
+            .iter()
+            .map(|level| TlsAlert {
+                at_ns: 1,
+                from: End::Client,
+                level: Some(*level),
+                description: "close_notify".into(),
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn every_line_is_valid_and_read_as_it_was_written() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    for line in lines() {
+        let value = serde_json::to_value(&line).unwrap();
+        if let Err(error) = validator.validate(&value) {
+            panic!("{error} at {}: {value}", error.instance_path());
+        }
+        let text = value.to_string();
+        assert_eq!(serde_json::from_str::<Line<'_>>(&text).unwrap(), line);
+        if let Line::Timeline(timeline) = &line {
+            let explained = explained_line(timeline);
+            assert!(validator.is_valid(&explained), "{explained}");
+            // The explanations are no part of the model.
+            let read = serde_json::from_value::<Line<'_>>(explained).unwrap();
+            assert_eq!(read, line);
+        }
+    }
+}
+
+#[test]
+fn every_field_of_the_schema_is_a_types_own() {
+    let written = lines()
+        .iter()
+        .map(|line| match line {
+            Line::Timeline(timeline) => explained_line(timeline).to_string(),
+            line => serde_json::to_string(line).unwrap(),
+        })
+        .collect::<String>();
+    let mut left = vec![schema()];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::Object(properties)) = fields.get("properties") {
+                    for name in properties.keys() {
+                        assert!(written.contains(&format!("\"{name}\":")), "{name}");
+                    }
+                }
+                left.extend(fields.into_iter().map(|(_, value)| value));
+            }
+            Value::Array(items) => left.extend(items),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn names_are_the_same_lists() {
+    let schema = schema();
+    let names = |pointer: &str| -> Vec<String> {
+        let list = schema.pointer(pointer).and_then(Value::as_array);
+        let names = list
+            .unwrap_or_else(|| panic!("no list at {pointer}"))
+            .iter();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let all = |list: &[&'static str]| {
+        list.iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let states: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+    assert_eq!(names("/$defs/tcp_state/enum"), all(&states));
+    let steps: Vec<_> = StepName::ALL.iter().map(|name| name.name()).collect();
+    assert_eq!(
+        names("/$defs/steps/items/properties/name/enum"),
+        all(&steps)
+    );
+    let failures: Vec<_> = Failure::ALL.iter().map(|failure| failure.name()).collect();
+    assert_eq!(
+        names("/$defs/initiation/properties/failure/enum"),
+        all(&failures)
+    );
+    let endings: Vec<_> = Ending::ALL.iter().map(|ending| ending.name()).collect();
+    assert_eq!(
+        names("/$defs/termination/properties/how/enum"),
+        all(&endings)
+    );
+    let flags: Vec<_> = Flags(0x1ff).names().collect();
+    assert_eq!(
+        names("/$defs/segment/properties/flags/items/enum"),
+        all(&flags)
+    );
+    assert_eq!(json!(Hop::Handshakes), "early");
+}
