@@ -19,6 +19,7 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
+use upload_protocol::units::bytes;
 
 use self::lists::Range;
 use super::{
@@ -176,7 +177,7 @@ fn rules(on_duplicate: OnDuplicate, max_size: Option<u64>) -> String {
         OnDuplicate::Overwrite => "A file of the same name is replaced.",
     };
     match max_size {
-        Some(bytes) => format!("{duplicates} Files may have up to {}.", units::size(bytes)),
+        Some(size) => format!("{duplicates} Files may have up to {}.", bytes(size)),
         None => duplicates.to_owned(),
     }
 }

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use upload_protocol::units;
 
-use super::units::{size, time};
+use super::units::time;
 use crate::server::{history::UploadSummary, name::Name, store::ListedFile};
 
 /// Which uploads are on the page.
@@ -102,6 +103,6 @@ fn file_name(name: &str, can_download: bool) -> Markup {
 
 fn size_cell(bytes: u64) -> Markup {
     html! {
-        span.size title={ (bytes) " bytes" } { (size(bytes)) }
+        span.size title={ (bytes) " bytes" } { (units::bytes(bytes).to_string()) }
     }
 }

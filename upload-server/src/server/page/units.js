@@ -1,15 +1,16 @@
 // Numbers as people read them. Sizes have decimal units, as disks and networks are sold.
 
-/** Bytes, such as `3.4 MB`. */
+/** Bytes, such as `3.4 MB` or `340 MB`: as the server writes them. */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  // A number that would be rounded up to 1000.0 gets the next unit.
-  while (unit < units.length - 1 && bytes >= (unit === 0 ? 1000 : 999.95)) {
+  while (unit < units.length - 1 && bytes >= 1000) {
     bytes /= 1000;
     unit += 1;
   }
-  return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
+  const number =
+    unit === 0 || bytes >= 100 ? Math.floor(bytes) : (Math.floor(bytes * 10) / 10).toFixed(1);
+  return `${number} ${units[unit]}`;
 }
 
 /** Seconds, such as `1 min 5 s`. */
