@@ -6,7 +6,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(include_str!("../../../upload-server/protocol/schema.json")).unwrap();
+    let schema =
+        serde_json::from_str(include_str!("../../../upload-server/protocol/schema.json")).unwrap();
     jsonschema::validator_for(&schema).unwrap()
 });
 
