@@ -112,7 +112,12 @@ fn btf() -> Vec<u8> {
     let header = [24, 0, sizes[0], sizes[0], sizes[1]];
     let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
     bytes.extend([1, 0]);
-    bytes.extend(header.iter().chain(types).flat_map(|word| word.to_ne_bytes()));
+    bytes.extend(
+        header
+            .iter()
+            .chain(types)
+            .flat_map(|word| word.to_ne_bytes()),
+    );
     bytes.extend(STRINGS);
     bytes
 }

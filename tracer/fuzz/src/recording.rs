@@ -63,7 +63,8 @@ fn in_order_of_time(inputs: &[Input<'static>]) -> bool {
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let schema: Value =
-        serde_json::from_str(include_str!("../../../upload-server/protocol/schema.json")).expect("the schema is JSON");
+        serde_json::from_str(include_str!("../../../upload-server/protocol/schema.json"))
+            .expect("the schema is JSON");
     jsonschema::validator_for(&schema).expect("the schema is one")
 });
 
