@@ -275,7 +275,7 @@ fn capture(lines: &str) -> Result<Vec<u8>> {
     Ok(tracer_fuzz::payload::input(&pieces))
 }
 
-fn events(inputs: &[Input<'static>]) -> impl Iterator<Item = (&[u8], Event<'_>)> {
+fn events<'a>(inputs: &'a [Input<'static>]) -> impl Iterator<Item = (&'a [u8], Event<'a>)> {
     inputs.iter().filter_map(|input| match input {
         Input::Kernel(bytes) => Some((&bytes[..], Event::decode(bytes).ok()?)),
         _ => None,

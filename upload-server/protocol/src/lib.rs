@@ -1,7 +1,7 @@
 //! What the upload server and the tracer say to each other, and what the tracer writes for scripts.
 //!
 //! - [`upload`]: the server's feed, `GET /uploads` on its control socket, a [`upload::FeedLine`] a line.
-//! - [`line`]: the tracer's NDJSON, a [`line::Line`] a line; `schema.json` beside `Cargo.toml`
+//! - [`mod@line`]: the tracer's NDJSON, a [`line::Line`] a line; `schema.json` beside `Cargo.toml`
 //!   describes the same for other languages.
 //! - [`timeline`]: one connection's story, which the tracer builds and hands in, and the server shows.
 //! - [`explain`] and [`units`]: the sentences and numbers that both show.

@@ -1,6 +1,8 @@
 //! `schema.json` and the types say the same: each type's values are valid, with every field that the
 //! schema has, and names are the same lists.
 
+#![cfg(test)]
+
 use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr};
 
 use serde_json::{Value, json};
