@@ -39,14 +39,14 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; \
      frame-ancestors 'none'";
 
-/// An upload and what is known of it.
+/// An upload and its timelines.
 struct Found {
     upload: Upload,
-    /// As they were handed in, but for those of other uploads' connections.
+    /// The timelines as they were handed in, without those of other uploads' connections.
     lines: Vec<Bytes>,
-    /// The same, those that could be read, in the order in which the connections began.
+    /// The readable ones, in the order in which the connections began.
     timelines: Vec<Shown>,
-    /// How many could not be read.
+    /// How many of them are unreadable.
     unreadable: usize,
     /// Whether a tracer is attached now.
     traced: bool,
@@ -146,7 +146,7 @@ impl Found {
         self.timelines.is_empty() || self.timelines.iter().any(|timeline| timeline.open)
     }
 
-    /// The lines as they were handed in, each on one.
+    /// The lines as they were handed in, one a line.
     fn ndjson(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         for line in &self.lines {
@@ -178,8 +178,7 @@ impl Found {
     }
 }
 
-/// Whether a timeline is of a connection that carried the upload: a server without history gives its
-/// ids again.
+/// Whether the timeline's connection carried the upload: a server without history uses ids again.
 fn is_of(timeline: &Timeline, upload: &Upload) -> bool {
     let Some(cookie) = timeline.server.cookie else {
         return true;
@@ -203,7 +202,7 @@ fn html(page: maud::Markup) -> Response {
     (headers, Html(page.into_string())).into_response()
 }
 
-/// A form of the record to keep.
+/// A form of the record as a file.
 fn file(address: &str, extension: &str, media_type: &str, content: impl Into<Bytes>) -> Response {
     let id: String = address.chars().take_while(char::is_ascii_digit).collect();
     let name = format!("inline; filename=\"upload-{id}.{extension}\"");

@@ -1,20 +1,19 @@
-//! One axis for the three phases with a scale of its own for each: a handshake takes microseconds, a
-//! body seconds. Where the scale breaks is marked. Of the maintenance, long stretches before and
+//! One axis for the three phases, each with a scale of its own: a handshake takes microseconds, a body
+//! seconds. A mark shows where the scale breaks. Long stretches of the maintenance phase before and
 //! after the upload are left out: a browser's connection is mostly idle.
 
 use upload_protocol::timeline::Exchange;
 
 use super::shown::Shown;
 
-/// How much of the axis each phase takes, in per cent; between them is the mark of the break.
+/// The zone of each phase, in per cent of the axis; the mark of the break is between two zones.
 pub(super) const ZONES: [(f64, f64); 3] = [(0.0, 22.0), (24.0, 76.0), (78.0, 100.0)];
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Axis {
-    /// From when to when each zone goes; none where that is unknown, or where it has not been.
+    /// Beginning and end of each zone; `None` where the phase is unknown or has not been.
     zones: [Option<(u64, u64)>; 3],
-    /// What is left out of the maintenance before the upload and after it.
+    /// The time left out before the upload and after it.
     pub(super) left_out_ns: (u64, u64),
 }
 
@@ -53,19 +52,19 @@ impl Axis {
         }
     }
 
-    /// How long a zone is, if that is known.
+    /// The length of a zone, if it is known.
     pub(super) fn length_ns(&self, zone: usize) -> Option<u64> {
         let (start, end) = (*self.zones.get(zone)?)?;
         Some(end.saturating_sub(start))
     }
 
-    /// Whether a moment is one that the axis leaves out.
+    /// Whether the axis leaves this moment out.
     pub(super) fn leaves_out(&self, at_ns: u64) -> bool {
         let mut zones = self.zones.iter().flatten();
         !zones.any(|(start, end)| (*start..=*end).contains(&at_ns))
     }
 
-    /// Where a stretch of time begins and ends, in per cent of the axis.
+    /// The two ends of a stretch of time, in per cent of the axis.
     pub(super) fn place(&self, start_ns: u64, end_ns: u64) -> (f64, f64) {
         let zones = self.zones.iter().zip(ZONES);
         let known = zones.filter_map(|(zone, place)| Some(((*zone)?, place)));
@@ -88,8 +87,8 @@ impl Axis {
     }
 }
 
-/// What of the maintenance is shown, and how much is left out at both ends of it: idle time and other
-/// uploads' requests, where they are longer than what is shown.
+/// The part of the maintenance phase that is shown, and the time left out before and after it. Idle time
+/// and other uploads' requests are left out where they are longer than the part shown.
 fn without_idle<'a>(
     (start, end): (u64, u64),
     own: impl Iterator<Item = &'a Exchange>,

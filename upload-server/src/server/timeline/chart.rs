@@ -1,5 +1,5 @@
-//! The three phases and what they consist of, as bars on one axis. The words are text, for who cannot
-//! see the bars and for narrow screens; only the bars are figures.
+//! The three phases and their parts as bars on one axis. The words are text, for narrow screens and for
+//! people who cannot see the bars.
 
 use maud::{Markup, html};
 
@@ -13,7 +13,7 @@ use super::{
     shown::Shown,
 };
 
-/// After how many exchanges the others are left to the table.
+/// The table has the exchanges beyond these.
 const MOST_EXCHANGES: usize = 8;
 
 /// A row of the chart.
@@ -26,12 +26,12 @@ struct Row {
     took: String,
 }
 
-/// What is drawn of a row.
+/// The figure of a row.
 #[derive(Clone, Copy)]
 enum Drawn {
-    /// From when to when.
+    /// From this moment to that.
     Span(u64, u64),
-    /// Nothing is known: the zone is hatched.
+    /// Unknown: the zone is hatched.
     Unknown(usize),
 }
 
@@ -69,7 +69,7 @@ pub(super) fn chart(timeline: &Shown, name: &str) -> Markup {
     }
 }
 
-/// The zones' lengths, and the marks where the scale breaks. Each phase says its own in words.
+/// The zones' lengths, and the marks where the scale breaks.
 fn scale(axis: &Axis) -> Markup {
     html! {
         svg.scale aria-hidden="true" width="100%" height="18" xmlns="http://www.w3.org/2000/svg" {
@@ -114,7 +114,7 @@ fn bar(row: &Row, axis: &Axis, paint: &str) -> Markup {
     }
 }
 
-/// How long a stretch took, or that it is unknown.
+/// The length of a stretch of time, or `unknown`.
 fn between(start_ns: Option<u64>, end_ns: Option<u64>) -> String {
     took(start_ns, end_ns).unwrap_or_else(|| "unknown".to_owned())
 }
@@ -123,7 +123,7 @@ fn percent(of_axis: f64) -> String {
     format!("{of_axis:.2}%")
 }
 
-/// What the axis leaves out, in sentences.
+/// The times that the axis leaves out, in sentences.
 fn left_out(timeline: &Shown, axis: &Axis) -> Vec<String> {
     let mut sentences = Vec::new();
     let earlier = timeline.own().map(|exchange| exchange.sequence).min();
@@ -215,7 +215,7 @@ fn initiation(timeline: &Timeline, axis: &Axis) -> Row {
     }
 }
 
-/// Why nothing is known of how it was opened.
+/// Why the opening is unknown.
 pub(super) fn why_no_initiation(timeline: &Timeline) -> String {
     let steps = timeline.initiation().map_or(0, |phase| phase.steps.len());
     match (timeline.incomplete.first(), steps) {
@@ -293,7 +293,7 @@ fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
     rows
 }
 
-/// A target may be as long as a client likes.
+/// A target may be of any length.
 fn short(target: &str) -> String {
     const MOST: usize = 40;
     match target.char_indices().nth(MOST) {
@@ -331,7 +331,7 @@ fn termination(timeline: &Timeline) -> Row {
     }
 }
 
-/// Who closed first, and how, in a few words.
+/// The end that closed first, and how, in a few words.
 fn who_closed(timeline: &Timeline) -> Option<String> {
     let phase = timeline.termination()?;
     if phase.simultaneous {
@@ -350,7 +350,7 @@ fn who_closed(timeline: &Timeline) -> Option<String> {
     })
 }
 
-/// Why nothing is known of how it was closed.
+/// Why the closing is unknown.
 pub(super) fn why_no_termination(timeline: &Timeline) -> String {
     if timeline.open {
         "still open".to_owned()

@@ -1,5 +1,5 @@
-//! What the upload page shows beside an upload: the chart, and whether all arrived. The rest is on the
-//! upload's own page.
+//! The part of a timeline that the upload page shows beside an upload: the chart, and whether all bytes
+//! arrived. The upload's own page has the rest.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use super::{
     tables,
 };
 
-/// See the module. Without a timeline, there is only the way to the upload's page.
+/// Without a timeline, only the link to the upload's page.
 pub(super) fn fragment(found: &Found, address: &str) -> Markup {
     let upload = &found.upload;
     let counts = integrity::counts(upload, &found.timelines);

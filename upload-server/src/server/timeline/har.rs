@@ -1,6 +1,6 @@
 //! The upload's requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
-//! browsers' network panels open. What is unknown is -1, as the format has it; of `send`, `wait` and
-//! `receive` it wants a number in any case, but readers take -1 there, too, and 0 would be a lie.
+//! browsers' network panels open. An unknown time is -1, as the format has it. For `send`, `wait` and
+//! `receive` the format asks for a number in any case; readers take -1 there, too, and 0 would be false.
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
@@ -105,14 +105,14 @@ fn ssl_ms(timeline: &Timeline) -> f64 {
     tls.map_or(-1.0, |tls| ms(tls.start_ns, tls.end_ns))
 }
 
-/// Milliseconds; -1 where they are not known.
+/// Milliseconds; -1 where an end is unknown.
 fn ms(start_ns: Option<u64>, end_ns: Option<u64>) -> f64 {
     let took = start_ns.zip(end_ns);
     let took = took.and_then(|(start, end)| end.checked_sub(start));
     took.map_or(-1.0, |took| took as f64 / 1e6)
 }
 
-/// When the first of its timings begins: the connection's beginning for the first request.
+/// The beginning of the first timing: for the first request, the connection's beginning.
 fn started(timeline: &Timeline, begins_ns: Option<u64>, connect: f64) -> String {
     let after = if connect >= 0.0 {
         0

@@ -1,34 +1,34 @@
-//! Whether all that was sent has arrived: the same number, as the client announced it, the server
-//! read and stored it, and TCP acknowledged it.
+//! Whether every byte arrived: the number that the client announced, the server read, the disk stored
+//! and TCP acknowledged has to be the same.
 
 use upload_protocol::timeline::Protocol;
 
 use super::shown::Shown;
 use crate::record::{Cookie, Outcome, Upload};
 
-/// A count, and where it comes from.
+/// A count of bytes, and its source.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) name: &'static str,
     pub(super) bytes: Option<u64>,
     /// How it is known, or why not.
     pub(super) how: String,
-    /// Whether it is of this upload's bytes alone, so that it has to agree.
+    /// Whether it counts this upload's bytes alone, and so has to agree with the others.
     counts: bool,
 }
 
-/// What they say together.
+/// The result of comparing the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Every count is known, and all are the same.
     Agree,
-    /// Those that are known are.
+    /// The known counts are the same; others are unknown.
     AgreeAsFarAsKnown,
     /// The upload did not come to its end: less arrived than was announced.
     CutShort,
     /// Two counts differ that should not.
     Differ,
-    /// There are not two counts to compare.
+    /// Fewer than two counts are known.
     Unknown,
 }
 
@@ -47,7 +47,6 @@ pub(super) fn counts(upload: &Upload, timelines: &[Shown]) -> Vec<Count> {
     ]
 }
 
-/// See [`Verdict`].
 pub(super) fn verdict(upload: &Upload, counts: &[Count]) -> Verdict {
     let known: Vec<u64> = counts
         .iter()
@@ -105,7 +104,7 @@ fn stored(upload: &Upload) -> Count {
     }
 }
 
-/// Of an upload in parts, the sum of its requests.
+/// The sum over the requests of an upload in parts.
 fn acknowledged(upload: &Upload, timelines: &[Shown]) -> Count {
     let requests: Vec<(Cookie, u32)> = if upload.connections.is_empty() {
         vec![(upload.cookie, upload.request)]

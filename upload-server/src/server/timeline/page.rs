@@ -23,7 +23,7 @@ pub(super) fn page(found: &Found, address: &str) -> Markup {
     )
 }
 
-/// What is said of an upload that nobody knows.
+/// The page for an address that names no upload.
 pub(super) fn missing() -> Markup {
     frame(
         "No such upload",
@@ -54,7 +54,7 @@ fn frame(title: &str, content: &Markup) -> Markup {
     }
 }
 
-/// The upload and its timelines: what the page's script renews, too.
+/// The upload and its timelines. The page's script renews this part.
 fn middle(found: &Found, address: &str) -> Markup {
     let upload = &found.upload;
     let several = found.timelines.len() > 1;
@@ -98,7 +98,7 @@ fn middle(found: &Found, address: &str) -> Markup {
     }
 }
 
-/// What the server itself says of it.
+/// The server's own record of the upload.
 pub(super) fn summary(upload: &Upload) -> Markup {
     let times = &upload.times;
     let end = times.sent_ns.or(times.response_ns).or(times.body_last_ns);
@@ -159,7 +159,7 @@ fn connection(timeline: &Shown, name: &str) -> Markup {
     }
 }
 
-/// Between whom.
+/// The two ends of the connection.
 pub(super) fn ends(timeline: &Timeline) -> Markup {
     html! {
         p.ends-of {
@@ -169,7 +169,7 @@ pub(super) fn ends(timeline: &Timeline) -> Markup {
     }
 }
 
-/// What a reader has to know before he believes the rest.
+/// What limits the rest of the page.
 pub(super) fn warnings(timeline: &Timeline) -> Markup {
     html! {
         @if timeline.open {

@@ -1,5 +1,5 @@
 //! The upload's connections as trace events (the JSON form of Chrome's tracing), which
-//! <https://ui.perfetto.dev> opens: a process for each connection, a thread for each kind of thing.
+//! <https://ui.perfetto.dev> opens: a process for each connection, a thread for each kind of event.
 
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ impl Connection<'_> {
         }
     }
 
-    /// A phase that has not ended is drawn up to the last thing known.
+    /// A phase that has not ended is drawn up to the last known moment.
     fn phase(&mut self, phase: &Phase, last_ns: u64) {
         let (name, start_ns, end_ns, certainty, steps) = match phase {
             Phase::Initiation(phase) => {
@@ -116,7 +116,7 @@ impl Connection<'_> {
         }));
     }
 
-    /// Left out where its beginning or its end is unknown: the format has no word for that.
+    /// Left out where an end is unknown: the format cannot express that.
     fn span(&mut self, row: usize, name: &str, span: Span, args: &Value) {
         let Some((start, end)) = span.start_ns.zip(span.end_ns) else {
             return;

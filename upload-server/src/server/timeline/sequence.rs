@@ -1,5 +1,5 @@
-//! The connection as a sequence diagram: what went from whom to whom, in order. Each entry says on
-//! hover and on focus what it means.
+//! The connection as a sequence diagram: segments and messages in order. Each entry shows its meaning
+//! on hover and on focus.
 
 use maud::{Markup, html};
 
@@ -14,7 +14,7 @@ use super::{
     shown::Shown,
 };
 
-/// After how many exchanges the others are left to the table.
+/// The table has the exchanges beyond these.
 const MOST_EXCHANGES: usize = 8;
 
 /// An entry of the diagram.
@@ -22,12 +22,12 @@ struct Entry {
     at_ns: Option<u64>,
     from: End,
     what: String,
-    /// Sequence and acknowledgment number, and the like.
+    /// Sequence number, acknowledgment number, length, duration.
     numbers: String,
     certainty: Certainty,
     known_by: String,
     explain: Option<String>,
-    /// Of several segments.
+    /// Whether it stands for several segments.
     many: bool,
 }
 
@@ -116,7 +116,7 @@ fn entry(entry: &Entry, id: &str) -> Markup {
     }
 }
 
-/// The line is as long as there is room; its head keeps its shape.
+/// The line stretches with the page; its head keeps its shape.
 fn arrow(from: End, many: bool) -> Markup {
     let (start, end, tip) = match from {
         End::Client => ("0", "100%", "M-10 -6 L0 0 L-10 6 Z"),

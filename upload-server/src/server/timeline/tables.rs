@@ -1,4 +1,4 @@
-//! What the figures show, as tables: for numbers, and for who cannot see the figures.
+//! The figures as tables: for exact numbers, and for people who cannot see the figures.
 
 use maud::{Markup, html};
 
@@ -13,20 +13,21 @@ use super::{
     shown::Shown,
 };
 
-/// After how many exchanges the others are left to the JSON.
+/// The JSON has the exchanges beyond these.
 const MOST_EXCHANGES: usize = 100;
 
 /// A column's heading, and whether it has numbers.
 type Column = (&'static str, bool);
 
-/// A row; the first cell is its heading, and what is none is unknown.
+/// A row; the first cell is its heading, and `None` is unknown.
 struct Row {
-    /// Of the upload that is shown.
+    /// Whether the row is of the upload that is shown.
     own: bool,
     cells: Vec<Option<Markup>>,
 }
 
-/// Roles are said, since a narrow screen shows the cells below each other and not as a table.
+/// The roles are explicit, since CSS takes them away where a narrow screen shows the cells below each
+/// other.
 fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label=(name) {
@@ -60,7 +61,7 @@ fn cell(content: impl maud::Render) -> Option<Markup> {
     Some(html! { (content) })
 }
 
-/// What the counts say together, in a sentence; what to see of it, too.
+/// The verdict as a sentence with a sign.
 pub(super) fn verdict(verdict: Verdict) -> Markup {
     let (class, sentence) = match verdict {
         Verdict::Agree => ("agree", "All four agree: what was sent is what is stored."),
@@ -85,7 +86,7 @@ pub(super) fn verdict(verdict: Verdict) -> Markup {
     }
 }
 
-/// Whether all that was sent arrived.
+/// The counts of bytes and their sources.
 pub(super) fn integrity(counts: &[Count]) -> Markup {
     let columns = [
         ("Bytes of the file", false),
@@ -106,7 +107,7 @@ pub(super) fn integrity(counts: &[Count]) -> Markup {
     table("Integrity", &columns, &rows)
 }
 
-/// The phases of a connection, and what they consist of.
+/// The phases of a connection, and their details.
 pub(super) fn phases(timeline: &Shown) -> Markup {
     let columns = [
         ("Phase", false),

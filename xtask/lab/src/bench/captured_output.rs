@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_error_says_why() {
+    fn the_last_error_has_the_reason() {
         assert_eq!(reason("ERROR: a\nERROR: b\nbye\n\n"), Some("ERROR: b"));
         assert_eq!(reason("one\ntwo\n"), Some("two"));
         assert_eq!(reason("\n"), None);

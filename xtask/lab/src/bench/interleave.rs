@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn each_case_stands_between_two_runs_of_the_base() {
+    fn each_case_runs_between_two_runs_of_the_base() {
         let mut order = String::new();
         interleave(2, &['a', 'b'], |case| {
             order.push(case.copied().unwrap_or('-'));

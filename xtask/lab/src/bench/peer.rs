@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_each_says_that_it_lost() {
+    fn losses_that_each_peer_reports() {
         assert_eq!(
             lost("lost 12 events on CPU #1!\nlost 3 events on CPU #0!\n"),
             15

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_says_what_it_printed() {
+    fn a_process_shows_its_output() {
         let stop = Stop::listen().unwrap();
         let printed = finish("echo", Command::new("echo").arg("so"), PATIENCE, &stop);
         assert_eq!(
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told() {
+    fn a_failure_is_reported() {
         let stop = Stop::listen().unwrap();
         assert!(finish("false", &mut Command::new("false"), PATIENCE, &stop).is_err());
     }

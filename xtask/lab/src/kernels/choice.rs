@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_test_is_said() {
+    fn a_line_without_a_test_is_reported() {
         let mut names: Vec<String> = CI.iter().map(|line| format!("{line}x")).collect();
         names.push("other::y".to_owned());
         let chosen = of_ci(&names).unwrap();

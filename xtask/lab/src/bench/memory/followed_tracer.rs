@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_told_when_both_ends_are_open() {
+    fn a_connection_counts_once_both_ends_are_open() {
         let opened = r#"{"type":"state","connection":"7","end":"client","new":"ESTABLISHED"}"#;
         let other = r#"{"type":"state","connection":"9","end":"client","new":"ESTABLISHED"}"#;
         let closed = r#"{"type":"state","connection":"8","end":"client","new":"CLOSE"}"#;
