@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_keeps_what_it_says_and_the_others_theirs() {
+    fn only_the_calling_thread_drops_capabilities() {
         let before = capabilities(None).unwrap();
         let kept = CapabilitySet::KILL | CapabilitySet::CHOWN;
         let after = thread::spawn(move || {

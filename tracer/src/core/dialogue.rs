@@ -67,7 +67,7 @@ pub struct Milestone {
 }
 
 /// A connection is opened and closed with a handful; more are retransmitted ones.
-const MOST_STEPS: usize = 64;
+const MAX_STEPS: usize = 64;
 /// SYN, SYN-ACK, ACK.
 const HANDSHAKE: usize = 3;
 
@@ -155,7 +155,7 @@ impl Dialogue {
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
             .any(|flag| segment.flags.has(flag));
-        if (is_step || self.is_answer(&milestone)) && self.steps.len() < MOST_STEPS {
+        if (is_step || self.is_answer(&milestone)) && self.steps.len() < MAX_STEPS {
             if self.steps.is_empty() {
                 // Most have no more before they are closed.
                 self.steps.reserve_exact(HANDSHAKE);

@@ -58,13 +58,13 @@ struct Waiting {
 /// Bytes that are handed over at once; fewer where the thread has nothing to do.
 const CHUNK: usize = 64 * 1024;
 /// Lines that may wait before more are dropped.
-pub(super) const MOST_LINES: u64 = 1 << 16;
+pub(super) const MAX_LINES: u64 = 1 << 16;
 /// Bytes that may, a line more or less.
-pub(super) const MOST_BYTES: usize = 1 << 26;
+pub(super) const MAX_BYTES: usize = 1 << 26;
 /// Buffers that are kept while nothing waits. Others are freed, as are those that one output made
 /// larger than all others.
-const MOST_SPARE: usize = 4;
-const MOST_SPARE_BYTES: usize = 4 * CHUNK;
+const MAX_SPARE: usize = 4;
+const MAX_SPARE_BYTES: usize = 4 * CHUNK;
 
 impl SinkThread {
     /// Starts the thread, which lets go of all capabilities but these.
@@ -158,8 +158,8 @@ impl SinkThread {
     }
 
     const fn is_behind(&self) -> bool {
-        self.waiting.lines + self.chunk.lines >= MOST_LINES
-            || self.waiting.bytes + self.chunk.bytes.len() >= MOST_BYTES
+        self.waiting.lines + self.chunk.lines >= MAX_LINES
+            || self.waiting.bytes + self.chunk.bytes.len() >= MAX_BYTES
     }
 
     fn emit_loss(&mut self) {
@@ -178,7 +178,7 @@ impl SinkThread {
             self.lost.count(1);
         }
         self.chunk.lines += u64::from(self.chunk.bytes.len() > before);
-        if self.chunk.bytes.len() >= CHUNK || self.chunk.lines >= MOST_LINES {
+        if self.chunk.bytes.len() >= CHUNK || self.chunk.lines >= MAX_LINES {
             self.hand_over();
         }
     }
@@ -224,7 +224,7 @@ impl SinkThread {
         self.waiting.chunks -= 1;
         self.waiting.bytes -= chunk.bytes.len();
         self.waiting.lines -= chunk.lines;
-        if self.spare.len() < MOST_SPARE && chunk.bytes.capacity() <= MOST_SPARE_BYTES {
+        if self.spare.len() < MAX_SPARE && chunk.bytes.capacity() <= MAX_SPARE_BYTES {
             chunk.bytes.clear();
             self.spare.push(chunk.bytes);
         }

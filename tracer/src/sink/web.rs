@@ -31,11 +31,11 @@ use crate::core::output::Output;
 const PAUSE: Duration = Duration::from_secs(1);
 /// A timeline of more uploads than this is cut down to each of them: they would be kept as often as
 /// there are uploads, each time with all of them.
-const MOST_WHOLE: usize = 16;
+const MAX_WHOLE: usize = 16;
 /// What the server takes.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// Timelines that an upload may still ask for which goes on with another connection.
-const MOST_REMEMBERED: usize = 256;
+const MAX_REMEMBERED: usize = 256;
 
 pub struct Web {
     control: Control,
@@ -121,10 +121,10 @@ impl Web {
         if uploads.is_empty() {
             return;
         }
-        let whole = (reported(timeline).count() <= MOST_WHOLE)
+        let whole = (reported(timeline).count() <= MAX_WHOLE)
             .then(|| line(timeline))
             .flatten()
-            .filter(|line| line.len() <= MOST_BYTES);
+            .filter(|line| line.len() <= MAX_BYTES);
         for upload in uploads {
             match whole.clone().or_else(|| line(&of_upload(timeline, upload))) {
                 Some(body) => self.hand_in(upload, body),
@@ -166,7 +166,7 @@ impl Web {
         if timeline.uploads.iter().any(is_inferred) {
             return;
         }
-        let body = line(timeline).filter(|line| line.len() <= MOST_BYTES);
+        let body = line(timeline).filter(|line| line.len() <= MAX_BYTES);
         let Some(body) = body else {
             return;
         };
@@ -181,7 +181,7 @@ impl Web {
 }
 
 fn push_bounded<T>(queue: &mut VecDeque<T>, item: T) {
-    if queue.len() == MOST_REMEMBERED {
+    if queue.len() == MAX_REMEMBERED {
         queue.pop_front();
     }
     queue.push_back(item);

@@ -14,7 +14,7 @@ const AFTER: Duration = Duration::from_secs(2);
 /// Where sockets are many, the kernel has to be asked for each.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 /// More are no frame of a recording; what is full is the table then.
-const MOST: usize = 1 << 20;
+const MAX_COOKIES: usize = 1 << 20;
 
 pub(super) struct Liveness {
     ask: mpsc::Sender<()>,
@@ -30,7 +30,7 @@ impl Liveness {
                 sleep(AFTER).await;
                 let found = spawn_blocking(sockets::present).await;
                 match found.map_err(anyhow::Error::from).flatten() {
-                    Ok(present) if present.cookies.len() <= MOST => {
+                    Ok(present) if present.cookies.len() <= MAX_COOKIES => {
                         if answer.send(present).await.is_err() {
                             return;
                         }

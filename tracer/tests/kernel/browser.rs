@@ -50,12 +50,12 @@ impl Browser {
     }
 
     /// What it says next, but for what is only to be read; nothing at its end.
-    fn says(&mut self) -> Option<Value> {
+    fn message(&mut self) -> Option<Value> {
         loop {
             let line = self.lines.next()?.unwrap();
-            let said: Value = serde_json::from_str(&line).unwrap();
-            if said.get("upload").is_some() || said.get("ask").is_some() {
-                return Some(said);
+            let message: Value = serde_json::from_str(&line).unwrap();
+            if message.get("upload").is_some() || message.get("ask").is_some() {
+                return Some(message);
             }
             eprintln!("{line}");
         }
@@ -63,17 +63,20 @@ impl Browser {
 
     /// Does what it asks for.
     fn asks(&mut self, what: &str, answer: impl FnOnce()) {
-        let said = self.says();
-        assert_eq!(said.as_ref().map(|said| &said["ask"]), Some(&what.into()));
+        let message = self.message();
+        assert_eq!(
+            message.as_ref().map(|message| &message["ask"]),
+            Some(&what.into())
+        );
         answer();
         writeln!(self.node.stdin.as_mut().unwrap(), "done").unwrap();
     }
 
     /// The timelines that the server has of each upload, once all went well.
     fn end(mut self) -> Vec<Value> {
-        let said: Vec<Value> = std::iter::from_fn(|| self.says()).collect();
+        let messages: Vec<Value> = std::iter::from_fn(|| self.message()).collect();
         assert!(self.node.wait().unwrap().success());
-        said
+        messages
     }
 }
 
@@ -102,36 +105,36 @@ fn exchanges<'a>(timeline: &'a Value, upload: &'a Value) -> Vec<&'a Value> {
 }
 
 /// What the page showed of each upload is what the tracer's own NDJSON has of it.
-fn assert_told(trace: &Trace, uploads: &[Value]) {
+fn assert_shown(trace: &Trace, uploads: &[Value]) {
     for shown in uploads {
         for timeline in shown["timelines"].as_array().unwrap() {
-            let mut told = trace.timelines().into_iter();
-            let told = told.find(|told| told["connection"] == timeline["connection"]);
-            let told = told.unwrap();
-            assert_eq!(timeline["phases"][0], told["phases"][0]);
+            let mut traced = trace.timelines().into_iter();
+            let traced = traced.find(|traced| traced["connection"] == timeline["connection"]);
+            let traced = traced.unwrap();
+            assert_eq!(timeline["phases"][0], traced["phases"][0]);
             let own = exchanges(timeline, &shown["upload"]);
-            assert_eq!(own, exchanges(told, &shown["upload"]));
+            assert_eq!(own, exchanges(traced, &shown["upload"]));
             assert!(!own.is_empty(), "{timeline:#}");
         }
     }
 }
 
 #[test]
-fn tells_of_three() {
+fn three_uploads_are_shown() {
     if is_missing() {
         return;
     }
     let lab = Lab::new();
     let server = lab.server(&[]);
     let tracer = lab.tracer(&["--explain"]);
-    let uploads = Browser::start(&lab, &server, "tells_of_three").end();
+    let uploads = Browser::start(&lab, &server, "three_uploads_are_shown").end();
     assert_eq!(uploads.len(), 3);
-    assert_told(&tracer.stop(), &uploads);
+    assert_shown(&tracer.stop(), &uploads);
     server.stop();
 }
 
 #[test]
-fn says_who_closed_what_was_cancelled() {
+fn a_cancelled_upload_shows_who_closed() {
     if is_missing() {
         return;
     }
@@ -140,19 +143,19 @@ fn says_who_closed_what_was_cancelled() {
     let tracer = lab.tracer(&["--explain"]);
     let uploads = Browser::start(&lab, &server, "cancels").end();
     assert_eq!(uploads.len(), 2);
-    assert_told(&tracer.stop(), &uploads);
+    assert_shown(&tracer.stop(), &uploads);
     server.stop();
 }
 
 #[test]
-fn goes_on_with_another_tracer() {
+fn another_tracer_takes_over() {
     if is_missing() {
         return;
     }
     let lab = Lab::new();
     let server = lab.server(&[]);
     let tracer = lab.tracer(&["--explain"]);
-    let mut browser = Browser::start(&lab, &server, "goes_on_with_another_tracer");
+    let mut browser = Browser::start(&lab, &server, "another_tracer_takes_over");
     browser.asks("stop the tracer", || Tracer::kill(tracer));
     let mut second = None;
     browser.asks("start the tracer", || {
@@ -160,7 +163,7 @@ fn goes_on_with_another_tracer() {
     });
     let uploads = browser.end();
     assert_eq!(uploads.len(), 1);
-    assert_told(&second.unwrap().stop(), &uploads);
+    assert_shown(&second.unwrap().stop(), &uploads);
     server.stop();
 }
 

@@ -123,7 +123,7 @@ fn a_path_is_absolute_or_as_systemd_names_it() {
 }
 
 #[test]
-fn in_a_part_of_the_hierarchy_no_level_is_told() {
+fn within_a_container_the_cgroup_level_is_unknown() {
     let lab = Lab::new();
     let nested = Nested::new(&lab);
     let names = CgroupNames::new(nested.outer.clone()).unwrap();

@@ -32,32 +32,32 @@ fn id(arguments: &[&str]) -> String {
 }
 
 /// What a shell script says as the user with these ids.
-async fn says_as(uid: &str, gid: Option<&str>, script: &str) -> String {
+async fn stdout_as(uid: &str, gid: Option<&str>, script: &str) -> String {
     let gid = gid.map(|gid| gid.parse().unwrap());
     let user = User::from_ids(uid.parse().unwrap(), gid).unwrap();
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
-    let said = dir.path().join("said");
-    let script = format!("exec >{}\n{script}", said.display());
+    let stdout = dir.path().join("said");
+    let script = format!("exec >{}\n{script}", stdout.display());
     let argv = ["sh", "-c", &script].map(OsString::from);
     let prepared = prepare_as(Some(user), &argv, Stdout::Inherit).unwrap();
     let status = prepared.start().unwrap().wait().await.unwrap();
     assert_eq!(status, 0);
-    fs::read_to_string(said).unwrap().trim().to_owned()
+    fs::read_to_string(stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
-async fn it_has_the_ids_and_groups_of_the_user_and_no_other() {
+async fn the_command_has_the_users_ids_and_groups() {
     let name = somebody();
     let [uid, gid, groups] = ["-u", "-g", "-G"].map(|what| id(&[what, &name]));
     let script = "id -ru; id -u; id -rg; id -g; id -G; grep ^Uid /proc/self/status | cut -f 4";
-    let said = says_as(&uid, None, script).await;
+    let stdout = stdout_as(&uid, None, script).await;
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        stdout.lines().collect::<Vec<_>>(),
         [&uid, &uid, &gid, &gid, &groups, &uid]
     );
     // sudo may have been called after `newgrp`.
-    let in_group = says_as(&uid, Some("12345"), "id -g; id -G").await;
+    let in_group = stdout_as(&uid, Some("12345"), "id -g; id -G").await;
     let (primary, all) = in_group.split_once('\n').unwrap();
     assert_eq!(primary, "12345");
     assert!(all.split(' ').any(|group| group == "12345"), "{all}");
@@ -65,12 +65,12 @@ async fn it_has_the_ids_and_groups_of_the_user_and_no_other() {
 }
 
 #[tokio::test]
-async fn it_has_no_capability_and_the_tracer_keeps_its_own() {
+async fn the_command_has_no_capability_and_the_tracer_keeps_its_own() {
     let mine = capabilities(None).unwrap();
     assert!(mine.effective.contains(CapabilitySet::SYS_ADMIN));
     let uid = id(&["-u", "nobody"]);
     let none = "grep -E '^Cap(Inh|Prm|Eff|Amb)' /proc/self/status";
-    for line in says_as(&uid, None, none).await.lines() {
+    for line in stdout_as(&uid, None, none).await.lines() {
         let (_, set) = line.split_once('\t').unwrap();
         assert_eq!(u64::from_str_radix(set, 16).unwrap(), 0, "{line}");
     }
@@ -85,14 +85,14 @@ async fn its_environment_is_the_users() {
     let passwd = run(Command::new("getent").args(["passwd", "nobody"]));
     let fields: Vec<&str> = passwd.trim().split(':').collect();
     let (home, shell) = (fields[5], fields[6]);
-    let said = says_as(&uid, None, r#"echo "$HOME $USER $LOGNAME $SHELL""#).await;
-    assert_eq!(said, format!("{home} nobody nobody {shell}"));
-    let path = says_as(&uid, None, r#"echo "$PATH""#).await;
+    let stdout = stdout_as(&uid, None, r#"echo "$HOME $USER $LOGNAME $SHELL""#).await;
+    assert_eq!(stdout, format!("{home} nobody nobody {shell}"));
+    let path = stdout_as(&uid, None, r#"echo "$PATH""#).await;
     assert_eq!(path, std::env::var("PATH").unwrap());
 }
 
 #[tokio::test]
-async fn what_only_root_may_execute_it_may_not() {
+async fn a_program_only_root_may_execute_is_refused() {
     let nobody = User::from_ids(id(&["-u", "nobody"]).parse().unwrap(), None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let tool = dir.path().join("tool");

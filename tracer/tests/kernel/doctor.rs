@@ -15,13 +15,13 @@ use crate::{
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 
 /// What the doctor says of each thing: the verdicts, and all the text.
-struct Said {
+struct Report {
     verdicts: BTreeMap<String, Vec<String>>,
     text: String,
     status: Option<i32>,
 }
 
-impl Said {
+impl Report {
     fn by(mut doctor: Command) -> Self {
         let output = doctor.stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -46,11 +46,11 @@ impl Said {
     }
 }
 
-fn hidden(script: &str) -> Said {
+fn hidden(script: &str) -> Report {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c"]);
     command.arg(format!("{script} && exec {TRACER} doctor"));
-    Said::by(command)
+    Report::by(command)
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn root_can_trace_and_sees_what_the_kernel_prints() {
     let lab = Lab::new();
     let mut doctor = Command::new(TRACER);
     doctor.arg("doctor");
-    let said = Said::by(doctor);
-    assert_eq!(said.status, Some(0), "{}", said.text);
+    let report = Report::by(doctor);
+    assert_eq!(report.status, Some(0), "{}", report.text);
     let always = [
         "kernel",
         "capabilities",
@@ -74,11 +74,11 @@ fn root_can_trace_and_sees_what_the_kernel_prints() {
         "sock_diag",
     ];
     for what in always {
-        said.check(what, "ok");
+        report.check(what, "ok");
     }
     // What older kernels have not is lost, and the rest is not.
-    assert_eq!(said.verdicts["tracepoint"].len(), 10, "{}", said.text);
-    assert_eq!(said.verdicts["tracepoint"][0], "ok");
+    assert_eq!(report.verdicts["tracepoint"].len(), 10, "{}", report.text);
+    assert_eq!(report.verdicts["tracepoint"][0], "ok");
     let instances = run(Command::new("unshare").args([
         "--mount",
         "sh",
@@ -95,43 +95,43 @@ fn without_a_capability_nothing_can_be_traced() {
     let tracer = lab.everybodys_tracer();
     for missing in THREE {
         let others: Vec<&str> = THREE.into_iter().filter(|name| *name != missing).collect();
-        let said = Said::by(restricted(&tracer, &others, "doctor"));
-        assert_eq!(said.status, Some(1), "{}", said.text);
-        said.check("capabilities", "missing");
-        said.check("programs", "missing");
+        let report = Report::by(restricted(&tracer, &others, "doctor"));
+        assert_eq!(report.status, Some(1), "{}", report.text);
+        report.check("capabilities", "missing");
+        report.check("programs", "missing");
         let sentence = format!("{}: run the tracer as root", missing.to_uppercase());
-        assert!(said.text.contains(&sentence), "{}", said.text);
+        assert!(report.text.contains(&sentence), "{}", report.text);
     }
 }
 
 #[test]
-fn with_three_capabilities_it_can_trace_and_says_what_is_lost() {
+fn three_capabilities_trace_and_the_rest_is_listed() {
     let lab = Lab::new();
     let tracer = lab.everybodys_tracer();
-    let said = Said::by(restricted(&tracer, &THREE, "doctor"));
-    assert_eq!(said.status, Some(0), "{}", said.text);
-    said.check("capabilities", "ok");
-    said.check("programs", "ok");
-    said.check("sock_diag", "ok");
-    said.check("others' sockets", "degraded");
-    said.check("printed trace", "degraded");
+    let report = Report::by(restricted(&tracer, &THREE, "doctor"));
+    assert_eq!(report.status, Some(0), "{}", report.text);
+    report.check("capabilities", "ok");
+    report.check("programs", "ok");
+    report.check("sock_diag", "ok");
+    report.check("others' sockets", "degraded");
+    report.check("printed trace", "degraded");
 }
 
 #[test]
 fn without_cgroup_v2_the_segments_are_lost() {
     let _lab = Lab::new();
     let root = cgroup2_root().unwrap().unwrap();
-    let said = hidden(&format!("umount --lazy {}", root.display()));
-    assert_eq!(said.status, Some(0), "{}", said.text);
-    said.check("cgroup v2", "degraded");
-    said.check("printed trace", "ok");
+    let report = hidden(&format!("umount --lazy {}", root.display()));
+    assert_eq!(report.status, Some(0), "{}", report.text);
+    report.check("cgroup v2", "degraded");
+    report.check("printed trace", "ok");
 }
 
 #[test]
 fn without_type_information_nothing_can_be_traced() {
     let _lab = Lab::new();
-    let said = hidden("mount -t tmpfs none /sys/kernel/btf");
-    assert_eq!(said.status, Some(1), "{}", said.text);
-    said.check("BTF", "missing");
-    assert!(said.text.contains("CONFIG_DEBUG_INFO_BTF=y"));
+    let report = hidden("mount -t tmpfs none /sys/kernel/btf");
+    assert_eq!(report.status, Some(1), "{}", report.text);
+    report.check("BTF", "missing");
+    assert!(report.text.contains("CONFIG_DEBUG_INFO_BTF=y"));
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Both ends in one script: `server` is the accepted socket, `client` the other.
-fn told(script: &str) -> Trace {
+fn traced(script: &str) -> Trace {
     const PRELUDE: &str = "
 import socket, struct
 listener = socket.create_server(('127.0.0.1', 5000))
@@ -27,9 +27,9 @@ server, _ = listener.accept()
 /// Nobody holds the client's socket when the server's FIN comes: the kernel has replaced it by a
 /// TIME_WAIT entry, and its counters hold data alone.
 #[test]
-fn a_socket_let_go_before_the_fin_came() {
+fn a_socket_released_before_the_fin_came() {
     for bytes in [1, 100] {
-        let trace = told(&format!(
+        let trace = traced(&format!(
             "
 client.shutdown(socket.SHUT_WR)
 assert server.recv(10) == b''
@@ -49,7 +49,7 @@ server.close()
 /// A RST outside the window is ignored (RFC 9293, section 3.10.7.4), and so no end.
 #[test]
 fn a_forged_reset_is_no_end() {
-    let trace = told(
+    let trace = traced(
         "
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 source, destination = client.getsockname(), server.getsockname()
@@ -105,7 +105,7 @@ for end in client, server:
 ",
     );
     let mut tracer = lab.tracer_alone(&["--port", "5000"]);
-    script.tell("go on");
+    script.send_line("go on");
     assert_eq!(script.line(), "timed out");
     assert_eq!(script.line(), "timed out");
     tracer.wait_for_text("termination");

@@ -21,17 +21,21 @@ fn memory_does_not_grow_with_the_connections() {
     let tracer = Listened::start(&lab, &[]);
     let before = paced(&lab, &tracer, 0..first);
     let after = paced(&lab, &tracer, first..all);
-    let said = tracer.stop();
+    let tally = tracer.stop();
     eprintln!(
         "{all} connections: {before} KiB after {first}, {after} KiB at the end; {} whole; of {} records {} lost",
-        said.whole,
-        said.summary()["emitted"],
-        said.lost("ring"),
+        tally.whole,
+        tally.summary()["emitted"],
+        tally.lost("ring"),
     );
     assert!(after <= before + before / 10, "{before}, then {after} KiB");
-    assert_eq!(said.lost("sink"), 0);
-    let touched = u64::from(all) - said.whole;
-    assert!(touched == 0 || said.lost("ring") > 0, "{:?}", said.reasons);
+    assert_eq!(tally.lost("sink"), 0);
+    let touched = u64::from(all) - tally.whole;
+    assert!(
+        touched == 0 || tally.lost("ring") > 0,
+        "{:?}",
+        tally.reasons
+    );
 }
 
 /// Connections no faster than they are told. Gives the tracer's memory at the end, in KiB: the least
@@ -42,7 +46,7 @@ fn paced(lab: &Lab, tracer: &Listened, numbers: Range<u32>) -> u64 {
     let mut memory = Vec::new();
     for from in numbers.clone().step_by(AT_ONCE as usize) {
         churn(lab, &(from..numbers.end.min(from + AT_ONCE)), 1);
-        tracer.wait_until_told(lab);
+        tracer.wait_until_reported(lab);
         memory.push(tracer.memory());
         if from % 50_000 == 0 {
             eprintln!("{from} connections: {:?} KiB", memory.last());
@@ -61,12 +65,12 @@ fn more_connections_than_may_be_kept() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port())).unwrap();
         (0..OPEN).map(|_| pair(&listener)).collect()
     });
-    tracer.wait_until_told(&lab);
-    let dropped = tracer.said(|said| said.timelines);
+    tracer.wait_until_reported(&lab);
+    let dropped = tracer.tally(|tally| tally.timelines);
     assert!(dropped >= (OPEN - MOST) as u64, "{dropped} dropped");
     drop(held);
-    let said = tracer.stop();
-    assert_eq!(said.whole, 0);
-    assert!(said.lost("table") >= dropped);
-    assert_eq!(said.lost("ring"), 0);
+    let tally = tracer.stop();
+    assert_eq!(tally.whole, 0);
+    assert!(tally.lost("table") >= dropped);
+    assert_eq!(tally.lost("ring"), 0);
 }

@@ -29,10 +29,10 @@ server.close()
 fn exchanged(words: &str) -> Value {
     let lab = Lab::new();
     let script = format!("{BOTH_ENDS}{words}{END}");
-    let said = run(lab
+    let stdout = run(lab
         .inside(env!("CARGO_BIN_EXE_tracer"))
         .args(["-o", "ndjson", "--", "python3", "-c", &script]));
-    let trace = Trace::new(said.lines().map(str::to_owned).collect());
+    let trace = Trace::new(stdout.lines().map(str::to_owned).collect());
     let timelines = trace.timelines();
     assert_eq!(timelines.len(), 1, "{:#?}", trace.lines);
     timelines[0].clone()
@@ -116,7 +116,7 @@ say(server, created)
 }
 
 #[test]
-fn what_follows_a_body_is_not_its_own() {
+fn bytes_after_a_body_are_not_counted() {
     let timeline = exchanged(
         "
 say(client, head('PUT /f HTTP/1.1', 'Content-Length: 3') + b'abcde')

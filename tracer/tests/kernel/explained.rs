@@ -131,9 +131,9 @@ fn a_second_request_paid_no_handshake() {
         tracer.wait_for_text("termination");
         let text = tracer.stop_text();
         server.stop();
-        let told = text
+        let sentence_line = text
             .lines()
             .find(|line| line.contains("request 2 on this connection"));
-        assert!(told.unwrap().contains(reason), "{text}");
+        assert!(sentence_line.unwrap().contains(reason), "{text}");
     }
 }

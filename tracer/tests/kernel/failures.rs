@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    lab::{Lab, Neighbour, Script, is_failed_retransmit_told, run},
+    lab::{Lab, Neighbour, Script, has_failed_retransmits, run},
     trace::steps,
 };
 
@@ -143,7 +143,7 @@ sys.stdin.readline()
     let patience = ["--connect-timeout", "0.2"];
     knock(&lab, &patience, "http://127.0.0.1:4005/");
     tracer.wait_for_timelines(1);
-    listener.tell("enough");
+    listener.send_line("enough");
     listener.end();
     let trace = tracer.stop();
     let failed: Vec<&Value> = trace
@@ -178,7 +178,7 @@ nft 'add table ip t; add chain ip t out { type filter hook output priority 0; };
     let (first, again) = sent.split_first().unwrap();
     assert_eq!(first["certainty"], "inferred");
     assert_eq!(first["known_by"], "client CLOSE→SYN_SENT");
-    if is_failed_retransmit_told() {
+    if has_failed_retransmits() {
         let dropped = format!("packets {} ", 1 + again.len());
         let counted = run(lab.inside("nft").args(["list", "table", "ip", "t"]));
         assert!(counted.contains(&dropped), "{counted} {sent:#?}");
@@ -193,7 +193,7 @@ nft 'add table ip t; add chain ip t out { type filter hook output priority 0; };
     let tracer = lab.tracer_alone(&["--explain", "--port", "4008"]);
     knock(&lab, &[], "http://127.0.0.1:4008/");
     let text = tracer.stop_text();
-    let is_known = is_failed_retransmit_told();
+    let is_known = has_failed_retransmits();
     let why = "a filter of this machine let no SYN out";
     assert_eq!(text.contains(why), is_known, "{text}");
     assert_eq!(text.contains("tshark: nothing"), is_known, "{text}");
@@ -351,7 +351,7 @@ say(40000, 4013, 1006, 0, RST)
 ";
     let mut peer = Script::start(neighbour.inside("python3"), &format!("{RAW}{peer}"));
     assert_eq!(listener.line(), "hello");
-    peer.tell("reset");
+    peer.send_line("reset");
     assert_eq!(listener.line(), "reset");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();

@@ -96,10 +96,13 @@ fn files_are_rotated_under_way() {
         assert!(frames(path) > Some(0), "{path:?}");
     }
     for path in [&old_recording, &recording] {
-        let told = run(Command::new(env!("CARGO_BIN_EXE_tracer"))
+        let stdout = run(Command::new(env!("CARGO_BIN_EXE_tracer"))
             .args(["replay", "-o", "ndjson"])
             .arg(path));
-        assert!(told.contains(r#""type":"timeline""#), "{path:?}: {told}");
+        assert!(
+            stdout.contains(r#""type":"timeline""#),
+            "{path:?}: {stdout}"
+        );
     }
     server.stop();
 }

@@ -206,7 +206,7 @@ fn a_cgroup_and_what_is_beneath_it() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn filters_that_match_nothing_are_errors() {
     let check = |arguments: &[&str], sentence: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_tracer"))
             .args(arguments)
@@ -248,7 +248,7 @@ print(answer.split()[1].decode())
     );
     tracer.kill();
     loaded.assert_gone();
-    slow.tell("go on");
+    slow.send_line("go on");
     assert_eq!(slow.line(), "201");
     slow.end();
     assert_eq!(fs::read(lab.uploads().join("slow")).unwrap(), b"helloworld");

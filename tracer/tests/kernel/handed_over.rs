@@ -117,7 +117,7 @@ a.close()
         assert!(trace.timelines().is_empty(), "nothing has happened on it");
     }
     let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--pid", &own]);
-    script.tell("go on");
+    script.send_line("go on");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     script.end();

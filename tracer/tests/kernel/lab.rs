@@ -136,7 +136,7 @@ impl Lab {
     }
 
     /// The same, with its stderr in a file.
-    pub(crate) fn tracer_saying(&self, stderr: &Path, arguments: &[&str]) -> Tracer {
+    pub(crate) fn tracer_logging_to(&self, stderr: &Path, arguments: &[&str]) -> Tracer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
         command
             .args(["-o", "ndjson", "--server"])
@@ -276,7 +276,7 @@ impl Script {
     }
 
     /// Tells it something.
-    pub(crate) fn tell(&mut self, line: &str) {
+    pub(crate) fn send_line(&mut self, line: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
@@ -517,12 +517,12 @@ pub(crate) fn wait_until(done: impl Fn() -> bool) {
 /// Whether an accepted connection is known by itself from LISTEN→SYN_RECV on: before Linux 6.15
 /// (commit a3a128f611a9) the kernel tells that of a socket without a peer, which bears the
 /// listener's cookie.
-pub(crate) fn is_told_from_listen_on() -> bool {
+pub(crate) fn has_states_from_listen_on() -> bool {
     is_linux((6, 15))
 }
 
 /// Whether the kernel tells of retransmissions that did not leave (commit ad892e912b84).
-pub(crate) fn is_failed_retransmit_told() -> bool {
+pub(crate) fn has_failed_retransmits() -> bool {
     is_linux((6, 17))
 }
 
@@ -545,7 +545,7 @@ pub(crate) fn skip(reason: &str) {
 }
 
 /// Says what a test measured, likewise.
-pub(crate) fn tell(figures: &str) {
+pub(crate) fn report_figures(figures: &str) {
     past_capture("measured", figures);
 }
 

@@ -17,7 +17,7 @@ use tracer_ebpf::record::LOST_RECORDS;
 
 use crate::{
     churn::{PAYLOAD, pair, port, within},
-    lab::{Lab, Process, is_told_from_listen_on, wait_until},
+    lab::{Lab, Process, has_states_from_listen_on, wait_until},
     trace::{number, steps},
 };
 
@@ -28,7 +28,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Listened {
     process: Process,
     kernel: Kernel,
-    said: Arc<(Mutex<Said>, Condvar)>,
+    tally: Arc<(Mutex<Tally>, Condvar)>,
     /// Connections to it tell when everything before them was told.
     marked: u16,
     reader: JoinHandle<()>,
@@ -36,7 +36,7 @@ pub(crate) struct Listened {
 
 /// What it said.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct Tally {
     /// Timelines of [`churn`](crate::churn::churn)'s connections.
     pub(crate) timelines: u64,
     /// Those that say that they are whole.
@@ -70,36 +70,36 @@ impl Listened {
         ];
         let mut process = lab.tracer_inside(&[&always, arguments].concat(), Stdio::piped());
         let stdout = process.stdout();
-        let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));
-        let to = Arc::clone(&said);
+        let tally = Arc::new((Mutex::new(Tally::default()), Condvar::new()));
+        let to = Arc::clone(&tally);
         Self {
             kernel: Kernel::of(process.pid()),
             process,
-            said,
+            tally,
             marked,
             reader: thread::spawn(move || read(stdout, &to)),
         }
     }
 
-    pub(crate) fn said<T>(&self, of: impl FnOnce(&Said) -> T) -> T {
-        of(&self.said.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn tally<T>(&self, of: impl FnOnce(&Tally) -> T) -> T {
+        of(&self.tally.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until what happened so far was told.
-    pub(crate) fn wait_until_told(&self, lab: &Lab) {
+    pub(crate) fn wait_until_reported(&self, lab: &Lab) {
         within(lab, || {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.marked)).unwrap();
             wait_until(|| {
                 let mark = pair(&listener);
                 // Marks that were told too late for those who waited say nothing here.
                 let port = mark.0.local_addr().unwrap().port();
-                let (said, marked) = &*self.said;
-                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                said.marks.remove(&port);
+                let (tally, marked) = &*self.tally;
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.marks.remove(&port);
                 drop(mark);
-                let untold = |said: &mut Said| !said.marks.contains(&port);
-                let (said, _) = marked.wait_timeout_while(said, AGAIN, untold).unwrap();
-                said.marks.contains(&port)
+                let unreported = |tally: &mut Tally| !tally.marks.contains(&port);
+                let (tally, _) = marked.wait_timeout_while(tally, AGAIN, unreported).unwrap();
+                tally.marks.contains(&port)
             });
         });
     }
@@ -117,34 +117,34 @@ impl Listened {
 
     /// Ends it. Each record that the kernel made was decoded or is said to be lost, and a timeline
     /// that says that it is whole is.
-    pub(crate) fn stop(self) -> Said {
+    pub(crate) fn stop(self) -> Tally {
         assert!(self.process.stop().success());
         self.reader.join().unwrap();
-        let said = Arc::try_unwrap(self.said).ok().unwrap();
-        let said = said.0.into_inner().unwrap();
-        let summary = said.summary();
+        let tally = Arc::try_unwrap(self.tally).ok().unwrap();
+        let tally = tally.0.into_inner().unwrap();
+        let summary = tally.summary();
         let emitted = number(&summary["emitted"]);
         assert_eq!(emitted, sum(&self.kernel.emitted, 0), "{summary}");
-        assert_eq!(said.lost("ring"), sum(&self.kernel.lost, LOST_RECORDS));
-        assert_eq!(said.lost("decode"), 0);
+        assert_eq!(tally.lost("ring"), sum(&self.kernel.lost, LOST_RECORDS));
+        assert_eq!(tally.lost("decode"), 0);
         assert_eq!(
             emitted,
-            number(&summary["events"]) + said.lost("ring"),
+            number(&summary["events"]) + tally.lost("ring"),
             "{summary}"
         );
-        assert!(said.wrong.is_empty(), "{}", said.wrong[0]);
-        said
+        assert!(tally.wrong.is_empty(), "{}", tally.wrong[0]);
+        tally
     }
 }
 
-impl Said {
+impl Tally {
     pub(crate) fn summary(&self) -> &Value {
         self.summary.as_ref().unwrap()
     }
 
     /// Whether each connection that was told of has had its timeline, but for what this reader was
     /// too slow for: it is a debug build, which the tracer may be faster than.
-    pub(crate) fn is_all_told(&self) -> bool {
+    pub(crate) fn is_all_reported(&self) -> bool {
         self.states.is_empty() || self.lost("sink") > 0
     }
 
@@ -154,7 +154,7 @@ impl Said {
         of_hop.map(|line| number(&line["count"])).sum()
     }
 
-    fn hear(&mut self, line: &str) {
+    fn count(&mut self, line: &str) {
         if line.starts_with(r#"{"type":"state""#) {
             let (_, rest) = line.split_once(r#""connection":""#).unwrap();
             let (connection, _) = rest.split_once('"').unwrap();
@@ -197,7 +197,7 @@ impl Said {
 
 /// Of both ends together.
 fn states_of_a_connection() -> u64 {
-    9 + u64::from(is_told_from_listen_on())
+    9 + u64::from(has_states_from_listen_on())
 }
 
 /// Whether a timeline says what happened.
@@ -223,8 +223,8 @@ impl Kernel {
                 let text = fs::read_to_string(file.unwrap().path()).ok()?;
                 let id = text.lines().find_map(|line| line.strip_prefix("map_id:"))?;
                 let map = MapData::from_id(id.trim().parse().unwrap()).ok()?;
-                let is_it = map.info().unwrap().name_as_str() == Some(wanted);
-                is_it.then(|| Map::from_map_data(map).unwrap())
+                let is_wanted = map.info().unwrap().name_as_str() == Some(wanted);
+                is_wanted.then(|| Map::from_map_data(map).unwrap())
             });
             PerCpuArray::try_from(found.into_iter().next().unwrap()).unwrap()
         };
@@ -239,13 +239,14 @@ fn sum(counts: &PerCpuArray<MapData, u64>, index: u32) -> u64 {
     counts.get(&index, 0).unwrap().iter().sum()
 }
 
-fn read(stdout: ChildStdout, (said, marked): &(Mutex<Said>, Condvar)) {
+fn read(stdout: ChildStdout, (tally, marked): &(Mutex<Tally>, Condvar)) {
     let mut lines = BufReader::with_capacity(1 << 20, stdout);
     let mut line = String::new();
     while lines.read_line(&mut line).unwrap() > 0 {
-        said.lock()
+        tally
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .hear(&line);
+            .count(&line);
         marked.notify_all();
         line.clear();
     }

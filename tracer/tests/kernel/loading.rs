@@ -7,7 +7,7 @@ use serde_json::json;
 use tracer::internals::kernel::{Filter, Probe};
 
 use crate::{
-    lab::{Lab, is_failed_retransmit_told},
+    lab::{Lab, has_failed_retransmits},
     loaded::Loaded,
     trace::Trace,
 };
@@ -64,7 +64,7 @@ fn every_program_loads() {
         }
         let trace = tracer.stop();
         let missing = trace.summary().get("missing");
-        let expected = (!is_failed_retransmit_told()).then(|| {
+        let expected = (!has_failed_retransmits()).then(|| {
             json!([{
                 "what": "argument err of tracepoint tcp_retransmit_skb (Linux 6.17)",
                 "lost": "which retransmissions this machine failed to send",
@@ -92,7 +92,7 @@ fn a_quarter_of_a_million_sockets_have_room() {
 
 /// The tracer in a mount namespace without cgroup v2.
 #[test]
-fn what_is_missing_is_said() {
+fn missing_parts_are_printed() {
     let lab = Lab::new();
     let root = tracer::internals::kernel::cgroups::cgroup2_root()
         .unwrap()
@@ -108,10 +108,10 @@ fn what_is_missing_is_said() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(7), "curl's, which is refused");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let what = "cgroup v2 hierarchy (mounted)";
     let sentence = format!("not on this kernel: {what}; unknown stays: segments");
-    assert!(said.contains(&sentence), "{said}");
+    assert!(stderr.contains(&sentence), "{stderr}");
 
     let lines = String::from_utf8(output.stdout).unwrap();
     let trace = Trace::new(lines.lines().map(str::to_owned).collect());
@@ -125,7 +125,7 @@ fn what_is_missing_is_said() {
 
 /// A recording says what was missing where it was made.
 #[test]
-fn what_is_missing_is_recorded() {
+fn missing_parts_are_recorded() {
     let lab = Lab::new();
     let root = tracer::internals::kernel::cgroups::cgroup2_root()
         .unwrap()

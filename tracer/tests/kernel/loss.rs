@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::{
     churn::churn,
-    lab::{Lab, is_told_from_listen_on, wait_until},
-    listened::{Listened, Said},
+    lab::{Lab, has_states_from_listen_on, wait_until},
+    listened::{Listened, Tally},
     trace::number,
 };
 
@@ -18,35 +18,35 @@ fn a_small_ring_under_churn() {
     let lab = Lab::new();
     let tracer = Listened::start(&lab, &["--ring-size", "65536"]);
     paced(&lab, &tracer, 0..UNTOUCHED);
-    let reasons = tracer.said(|said| said.reasons.clone());
+    let reasons = tracer.tally(|tally| tally.reasons.clone());
     assert_eq!(
-        tracer.said(|said| said.whole),
+        tracer.tally(|tally| tally.whole),
         u64::from(UNTOUCHED),
         "{reasons:?}"
     );
     churn(&lab, &(0..EACH), 2);
-    tracer.wait_until_told(&lab);
+    tracer.wait_until_reported(&lab);
     // The kernel is asked for those whose end was lost.
-    wait_until(|| tracer.said(Said::is_all_told));
-    let before = tracer.said(|said| said.whole);
+    wait_until(|| tracer.tally(Tally::is_all_reported));
+    let before = tracer.tally(|tally| tally.whole);
     paced(&lab, &tracer, 0..UNTOUCHED);
-    let after = tracer.said(|said| said.whole);
+    let after = tracer.tally(|tally| tally.whole);
     assert_eq!(after - before, u64::from(UNTOUCHED));
 
-    let said = tracer.stop();
-    let lost = said.lost("ring");
+    let tally = tracer.stop();
+    let lost = tally.lost("ring");
     eprintln!(
         "{} connections: {lost} of {} records lost, {} lines; {} told, {} of them whole; {:?}",
         2 * (EACH + UNTOUCHED),
-        said.summary()["emitted"],
-        said.lost("sink"),
-        said.timelines,
-        said.whole,
-        said.reasons,
+        tally.summary()["emitted"],
+        tally.lost("sink"),
+        tally.timelines,
+        tally.whole,
+        tally.reasons,
     );
-    assert_eq!(said.open, 0);
+    assert_eq!(tally.open, 0);
     assert!(lost > 0, "the ring was large enough");
-    assert!(said.whole < u64::from(2 * (EACH + UNTOUCHED)));
+    assert!(tally.whole < u64::from(2 * (EACH + UNTOUCHED)));
 }
 
 /// No faster than they are told.
@@ -54,7 +54,7 @@ fn paced(lab: &Lab, tracer: &Listened, numbers: Range<u32>) {
     const AT_ONCE: u32 = 4;
     for from in numbers.clone().step_by(AT_ONCE as usize) {
         churn(lab, &(from..numbers.end.min(from + AT_ONCE)), 1);
-        tracer.wait_until_told(lab);
+        tracer.wait_until_reported(lab);
     }
 }
 
@@ -101,7 +101,7 @@ fn a_ring_that_is_too_small() {
             .iter()
             .filter(|line| line["connection"] == timeline["connection"])
             .count();
-        let all = if is_told_from_listen_on() { 10 } else { 9 };
+        let all = if has_states_from_listen_on() { 10 } else { 9 };
         assert!(
             !whole || states == all,
             "{states} states of a complete {timeline:#}"

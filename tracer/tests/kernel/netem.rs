@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::{
-    lab::{Lab, Neighbour, Script, run, skip, tell},
+    lab::{Lab, Neighbour, Script, report_figures, run, skip},
     trace::{number, steps},
 };
 
@@ -19,8 +19,8 @@ fn is_missing(lab: &Lab) -> bool {
         run(lab.inside("tc").args(["qdisc", "del", "dev", "lo", "root"]));
         return false;
     }
-    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
-    assert!(said.contains("qdisc kind is unknown"), "{said}");
+    let stderr = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert!(stderr.contains("qdisc kind is unknown"), "{stderr}");
     skip("this kernel has no netem (CONFIG_NET_SCH_NETEM)");
     true
 }
@@ -41,8 +41,8 @@ fn make_known(lab: &Lab) {
 
 /// Segments that were sent again in a namespace, as the kernel counts them.
 fn retransmitted(mut nstat: Command) -> u64 {
-    let said = run(nstat.args(["-a", "-s", "-z", "TcpRetransSegs"]));
-    let line = said.lines().last().unwrap();
+    let stderr = run(nstat.args(["-a", "-s", "-z", "TcpRetransSegs"]));
+    let line = stderr.lines().last().unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -102,7 +102,7 @@ fn rtt_is_what_was_configured() {
     let configured = 2 * DELAY_MS * 1_000_000;
     for (phase, name) in [(0, "rtt_ns"), (1, "rtt_ns"), (1, "min_rtt_ns")] {
         let rtt_ns = number(&timeline["phases"][phase][name]);
-        tell(&format!(
+        report_figures(&format!(
             "{name} of phase {phase} {rtt_ns}, configured {configured}"
         ));
         assert!(
@@ -145,7 +145,7 @@ fn retransmissions_are_those_that_the_kernel_counts() {
         let (_, whole) = word.strip_prefix("retrans:")?.split_once('/')?;
         whole.parse::<u64>().ok()
     });
-    tell(&format!(
+    report_figures(&format!(
         "sent again: client {client}, server {of_server}, as nstat counts; ss before the FIN: {counted:?}"
     ));
     // The FIN follows.
@@ -201,10 +201,10 @@ c.close()
     let mut client = Script::start(lab.inside("python3"), &text);
     assert_eq!(server.line(), "accepted");
     shape(|program| lab.inside(program), "loss 100%");
-    client.tell("go");
+    client.send_line("go");
     assert_eq!(client.line(), "timed out");
     client.end();
-    server.tell("enough");
+    server.send_line("enough");
     server.end();
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
@@ -212,7 +212,7 @@ c.close()
     let again = number(&timeline["retransmits_by"]["client"]);
     assert!(again > 0);
     assert_eq!(again, retransmitted(lab.inside("nstat")));
-    tell(&format!(
+    report_figures(&format!(
         "sent again until the time-out: {again}, as nstat counts"
     ));
     assert_eq!(timeline["phases"][2]["how"], "error", "{timeline:#}");

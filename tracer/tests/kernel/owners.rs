@@ -144,7 +144,7 @@ fn truth(directory: &Path) -> Truth {
 
 /// Every end that is told otherwise than it was, or not at all.
 fn wrong(trace: &Trace, truth: &Truth) -> Vec<String> {
-    let mut told: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut reported: BTreeMap<Place, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for timeline in trace.timelines() {
         let client = &timeline["client"];
@@ -164,12 +164,12 @@ fn wrong(trace: &Trace, truth: &Truth) -> Vec<String> {
             if !expected.iter().any(is_it) {
                 wrong.push(describe(&place, expected, owner));
             }
-            *told.entry(place).or_default() += 1;
+            *reported.entry(place).or_default() += 1;
         }
     }
     let missing = truth
         .iter()
-        .filter(|(place, expected)| told.get(*place) != Some(&expected.len()));
+        .filter(|(place, expected)| reported.get(*place) != Some(&expected.len()));
     wrong.extend(missing.map(|(place, _)| format!("{place:?} was not told")));
     wrong
 }

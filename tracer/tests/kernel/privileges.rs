@@ -35,8 +35,8 @@ pub(crate) fn restricted(tracer: &Path, capabilities: &[&str], arguments: &str) 
 
 /// An upload is traced whole, and its owners are known; gives what the tracer said beside.
 fn check_traces(lab: &Lab, mut tracer: Command) -> String {
-    let said = lab.dir.path().join("said");
-    tracer.stderr(File::create(&said).unwrap());
+    let stderr_file = lab.dir.path().join("said");
+    tracer.stderr(File::create(&stderr_file).unwrap());
     let server = lab.server(&["--on-duplicate", "overwrite"]);
     let mut tracer = lab.tracer_by(tracer);
     lab.upload(&lab.file("cat.png", 100_000), &server.url("cat.png"));
@@ -55,7 +55,7 @@ fn check_traces(lab: &Lab, mut tracer: Command) -> String {
     assert_eq!(timeline["client"]["comm"], "curl");
     assert_eq!(timeline["server"]["comm"], "upload-server");
     server.stop();
-    fs::read_to_string(said).unwrap()
+    fs::read_to_string(stderr_file).unwrap()
 }
 
 #[test]
@@ -63,19 +63,19 @@ fn three_capabilities_suffice() {
     let lab = Lab::new();
     let tracer = lab.everybodys_tracer();
     let arguments = "-o ndjson --port 5000";
-    let said = check_traces(&lab, restricted(&tracer, &THREE, arguments));
+    let stderr_file = check_traces(&lab, restricted(&tracer, &THREE, arguments));
     let processes = "whose they are: processes that may not be looked into: ";
-    assert!(said.contains(processes), "{said}");
+    assert!(stderr_file.contains(processes), "{stderr_file}");
     // With a file's capabilities, /proc/self is not the process's own.
     run(Command::new("setcap")
         .arg(format!("{}=ep", THREE.join(",")))
         .arg(&tracer));
-    let said = check_traces(&lab, restricted(&tracer, &[], arguments));
-    assert!(said.contains(processes), "{said}");
+    let stderr_file = check_traces(&lab, restricted(&tracer, &[], arguments));
+    assert!(stderr_file.contains(processes), "{stderr_file}");
 }
 
 #[test]
-fn what_cannot_be_found_out_is_said() {
+fn unknown_sockets_are_reported() {
     let lab = Lab::new();
     let server = lab.server(&[]);
     let tracer = lab.everybodys_tracer();
@@ -90,12 +90,15 @@ fn what_cannot_be_found_out_is_said() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
         let accepted = "connections that the chosen processes accept may be missing: ";
-        let said = stderr
+        let stderr_file = stderr
             .lines()
             .find_map(|line| line.split_once(accepted))
-            .map_or("", |(_, said)| said);
-        assert_eq!(said.is_empty(), sentences.is_empty(), "{stderr}");
-        assert!(sentences.iter().all(|one| said.contains(one)), "{stderr}");
+            .map_or("", |(_, stderr_file)| stderr_file);
+        assert_eq!(stderr_file.is_empty(), sentences.is_empty(), "{stderr}");
+        assert!(
+            sentences.iter().all(|one| stderr_file.contains(one)),
+            "{stderr}"
+        );
     };
     let processes = "(it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)";
     let namespaces = "(it takes CAP_SYS_ADMIN)";
@@ -108,7 +111,7 @@ fn what_cannot_be_found_out_is_said() {
 }
 
 #[test]
-fn each_that_is_missing_is_named() {
+fn each_missing_capability_is_named() {
     let lab = Lab::new();
     let tracer = lab.everybodys_tracer();
     for missing in THREE {
@@ -188,7 +191,7 @@ fn check_keeps(lab: &Lab, arguments: &[&str], first: CapabilitySet, sinks: Capab
 }
 
 #[test]
-fn what_is_not_needed_any_more_is_let_go() {
+fn unneeded_capabilities_are_dropped() {
     let lab = Lab::new();
     let server = lab.server(&[]);
     let path = |name: &str| lab.dir.path().join(name).to_str().unwrap().to_owned();

@@ -26,7 +26,7 @@ fn replay_equals_live() {
 }
 
 #[test]
-fn damage_is_said() {
+fn damage_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.trace");
     let cases: [(&[u8], &str); 5] = [

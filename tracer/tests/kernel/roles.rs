@@ -36,10 +36,10 @@ c.close()
 }
 
 /// A connection to a port above its client's, over which nothing goes before the tracer is there.
-fn told(lab: &Lab, server: Script, mut client: Script, arguments: &[&str]) -> Trace {
+fn traced(lab: &Lab, server: Script, mut client: Script, arguments: &[&str]) -> Trace {
     assert_eq!(server.line(), "accepted");
     let mut tracer = lab.tracer_alone(&[&["-o", "ndjson"], arguments].concat());
-    client.tell("go on");
+    client.send_line("go on");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     client.end();
@@ -48,7 +48,7 @@ fn told(lab: &Lab, server: Script, mut client: Script, arguments: &[&str]) -> Tr
 }
 
 #[test]
-fn who_listens_is_the_server() {
+fn the_listening_end_is_the_server() {
     for (listens_at, address) in [
         ("127.0.0.1", "127.0.0.1"),
         ("0.0.0.0", "127.0.0.1"),
@@ -66,7 +66,7 @@ fn who_listens_is_the_server() {
         let server = Script::start(program, &server(listens_at, true));
         let client = Script::start(lab.inside("python3"), &client(address));
         let pids = [client.pid(), server.pid()].map(u64::from);
-        let trace = told(&lab, server, client, &["--port", "61001"]);
+        let trace = traced(&lab, server, client, &["--port", "61001"]);
         let timeline = trace.only_to(61001);
         assert_eq!(timeline["client"]["port"], 4104, "{listens_at} {address}");
         assert_eq!(timeline["client"]["pid"], pids[0]);
@@ -79,12 +79,12 @@ fn who_listens_is_the_server() {
 
 /// Of the two ends only the client's is here.
 #[test]
-fn who_connects_to_a_listener_of_this_machine_is_the_client() {
+fn the_end_that_connects_to_a_listener_is_the_client() {
     let lab = Lab::new();
     let server = Script::start(lab.inside("python3"), &server("127.0.0.1", true));
     let client = Script::start(lab.inside("python3"), &client("127.0.0.1"));
     let pid = client.pid().to_string();
-    let trace = told(&lab, server, client, &["--pid", &pid]);
+    let trace = traced(&lab, server, client, &["--pid", &pid]);
     let timeline = trace.only_to(61001);
     assert_eq!(timeline["client"]["pid"].to_string(), pid);
     assert_eq!(timeline["roles_from"], "listener");
@@ -92,23 +92,23 @@ fn who_connects_to_a_listener_of_this_machine_is_the_client() {
 
 /// Nobody listens any more: the ports are all there is, and it is said.
 #[test]
-fn a_guess_by_the_ports_says_so() {
+fn a_guess_by_the_ports_is_marked() {
     let lab = Lab::new();
     let server = Script::start(lab.inside("python3"), &server("127.0.0.1", false));
     let client = Script::start(lab.inside("python3"), &client("127.0.0.1"));
-    let trace = told(&lab, server, client, &["--port", "61001"]);
+    let trace = traced(&lab, server, client, &["--port", "61001"]);
     let timeline = trace.timelines()[0];
     assert_eq!(timeline["roles"], "inferred");
     assert_eq!(timeline["roles_from"], "ports");
 }
 
 #[test]
-fn a_birth_that_was_seen_tells() {
+fn an_observed_opening_decides_the_roles() {
     let lab = Lab::new();
     let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "61001"]);
     let server = Script::start(lab.inside("python3"), &server("127.0.0.1", true));
     let mut client = Script::start(lab.inside("python3"), &client("127.0.0.1"));
-    client.tell("go on");
+    client.send_line("go on");
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     client.end();

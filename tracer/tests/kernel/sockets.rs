@@ -360,7 +360,7 @@ fn a_namespace_that_is_mounted_nowhere_is_found_by_its_processes() {
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_counted() {
+fn inaccessible_namespaces_are_counted() {
     let lab = Lab::new();
     let _inside = within(&lab, || TcpListener::bind("127.0.0.1:0").unwrap());
     let others = Listening::start(Command::new("env"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    lab::{Lab, is_told_from_listen_on, run},
+    lab::{Lab, has_states_from_listen_on, run},
     trace::Trace,
 };
 
@@ -113,13 +113,13 @@ fn both_ends_equal_the_kernels_own_trace() {
         "CLOSE_WAIT→LAST_ACK",
         "LAST_ACK→CLOSE",
     ];
-    let first = usize::from(!is_told_from_listen_on());
+    let first = usize::from(!has_states_from_listen_on());
     assert_eq!(server_states, all[first..]);
     server.stop();
 }
 
 #[test]
-fn a_refused_connection_says_so() {
+fn a_refused_connection_has_its_reason() {
     let lab = Lab::new();
     let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "5999"]);
     let output = lab.curl(&["http://127.0.0.1:5999/"]);

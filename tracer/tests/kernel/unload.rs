@@ -17,7 +17,7 @@ use crate::{lab::Lab, loaded::Loaded};
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 
 #[test]
-fn by_a_signal() {
+fn a_signal_unloads_the_programs() {
     let lab = Lab::new();
     for (signal, code) in [
         (Signal::INT, Some(0)),
@@ -35,7 +35,7 @@ fn by_a_signal() {
 }
 
 #[test]
-fn by_a_closed_terminal() {
+fn a_closed_terminal_unloads_the_programs() {
     let lab = Lab::new();
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
@@ -57,13 +57,17 @@ fn by_a_closed_terminal() {
 const PANIC: &str = "TRACER_TEST_PANIC_ATTACHED";
 
 #[test]
-fn by_a_panic() {
+fn a_panic_unloads_the_programs() {
     if env::var_os(PANIC).is_some() {
         panic_attached();
     }
     let _lab = Lab::new();
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "unload::by_a_panic", "--nocapture"])
+        .args([
+            "--exact",
+            "unload::a_panic_unloads_the_programs",
+            "--nocapture",
+        ])
         .env(PANIC, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -94,7 +98,7 @@ fn panic_attached() -> ! {
 
 /// Who looks at stderr may go before the tracer does.
 #[test]
-fn nobody_who_reads_stderr_is_no_error() {
+fn a_closed_stderr_is_no_error() {
     let _lab = Lab::new();
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);

@@ -200,7 +200,7 @@ fn a_thousand_in_a_row_and_a_hundred_at_once() {
 
     let timelines = trace.timelines();
     assert_eq!(timelines.len(), in_a_row + at_once);
-    let timelines_told = timelines.len() as u64;
+    let timeline_count = timelines.len() as u64;
     let mut names = HashSet::new();
     for timeline in timelines {
         assert_eq!(timeline["uploads"].as_array().unwrap().len(), 1);
@@ -220,12 +220,12 @@ fn a_thousand_in_a_row_and_a_hundred_at_once() {
     }
     assert_eq!(trace.of("lost").len(), 0);
     assert_eq!(trace.summary()["lost"], 0);
-    assert_eq!(number(&trace.summary()["uploads"]), timelines_told);
+    assert_eq!(number(&trace.summary()["uploads"]), timeline_count);
     server.stop();
 }
 
 #[test]
-fn an_open_connection_is_told_at_the_end() {
+fn an_open_connection_is_reported_at_the_end() {
     let lab = Lab::new();
     let server = lab.server(&[]);
     let mut tracer = lab.tracer(&[]);

@@ -195,11 +195,11 @@ fn an_upload_in_parts_has_each_connections_timeline() {
 
 /// What a server that has gone is not told is counted, and lost to nobody else.
 #[test]
-fn what_cannot_be_handed_in_is_counted() {
+fn timelines_the_server_does_not_take_are_counted() {
     let lab = Lab::new();
     let server = lab.server(&[]);
-    let says = lab.dir.path().join("tracer.stderr");
-    let tracer = lab.tracer_saying(&says, &[]);
+    let stderr = lab.dir.path().join("tracer.stderr");
+    let tracer = lab.tracer_logging_to(&stderr, &[]);
     let mut client = KeepAlive::connect(&lab, &server);
     client.put("kept", b"hello");
     wait_until(|| handed_in(&lab, "1").is_some());
@@ -207,8 +207,8 @@ fn what_cannot_be_handed_in_is_counted() {
     drop(client);
     let trace = tracer.stop();
     assert_eq!(trace.only_upload()["uploads"][0]["id"], "1");
-    let says = fs::read_to_string(says).unwrap();
-    let last = says.lines().last().unwrap();
+    let stderr = fs::read_to_string(stderr).unwrap();
+    let last = stderr.lines().last().unwrap();
     assert_eq!(
         last,
         "tracer: 1 timelines could not be handed to the upload server"

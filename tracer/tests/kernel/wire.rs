@@ -291,7 +291,7 @@ s.close()",
 }
 
 #[test]
-fn an_upload_that_the_server_refuses_early() {
+fn an_upload_refused_before_its_body() {
     let lab = Lab::new();
     let server = lab.server(&["--max-size", "1000"]);
     let file = lab.file("file", 3_000_000);

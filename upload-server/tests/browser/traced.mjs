@@ -113,7 +113,7 @@ async function compare(page, { upload, timelines }) {
 }
 
 const scenarios = {
-  async tells_of_three(browser) {
+  async three_uploads_are_shown(browser) {
     const { context, page } = browser;
     await page.goto(url);
     await page.getByText("The tracer is attached").waitFor();
@@ -179,7 +179,7 @@ const scenarios = {
   },
 
   /** What the tracer did not see is shown as unknown, with the reason. */
-  async goes_on_with_another_tracer(browser) {
+  async another_tracer_takes_over(browser) {
     const { context, page } = browser;
     await page.goto(url);
     await page.getByText("The tracer is attached").waitFor();

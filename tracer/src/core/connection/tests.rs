@@ -36,7 +36,7 @@ fn acted(pid: u32, from: OwnerFrom) -> Owner {
 }
 
 #[test]
-fn holders_are_those_that_acted_with_what_they_did_first() {
+fn holders_keep_their_first_action() {
     let check =
         |acts: &[(u32, OwnerFrom)], owner: (u32, OwnerFrom), holders: &[(u32, OwnerFrom)]| {
             let mut view = view();
@@ -60,7 +60,7 @@ fn holders_are_those_that_acted_with_what_they_did_first() {
 }
 
 #[test]
-fn of_accept_queues_the_longest_counts_and_whether_one_had_room() {
+fn the_longest_accept_queue_is_kept() {
     let queue = |waiting, limit| AcceptQueue { waiting, limit };
     let mut connection = Connection::new(ConnectionId::new(1, None));
     let mut check = |seen, longest, always_full| {

@@ -33,11 +33,11 @@ pub struct View {
 }
 
 /// A socket may be inherited by any number of processes.
-const MOST_HOLDERS: usize = 16;
+const MAX_HOLDERS: usize = 16;
 /// A socket sends and receives a RST once; more are a broken peer's.
-const MOST_RESETS: usize = 8;
+const MAX_RESETS: usize = 8;
 /// `net.ipv4.tcp_syn_retries` and `net.ipv4.tcp_synack_retries` may be up to 127.
-const MOST_SYN_RETRANSMITS: usize = 127;
+const MAX_SYN_RETRANSMITS: usize = 127;
 
 impl View {
     /// A socket seen for the first time.
@@ -109,7 +109,7 @@ impl View {
             holders.push(owner);
         }
         let is_new = holders.iter().all(|known| known.task.pid != acted.task.pid);
-        if is_new && holders.len() < MOST_HOLDERS {
+        if is_new && holders.len() < MAX_HOLDERS {
             holders.push(acted.clone());
         }
         if is_better {
@@ -151,7 +151,7 @@ impl View {
         self.retransmits = self.retransmits.saturating_add(1);
         if state == State::SynSent {
             let again = &mut self.incidents_mut().syn_retransmits;
-            if again.len() < MOST_SYN_RETRANSMITS {
+            if again.len() < MAX_SYN_RETRANSMITS {
                 again.push(mono_ns);
             }
         }
@@ -159,7 +159,7 @@ impl View {
 
     pub(super) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
         let again = &mut self.incidents_mut().syn_ack_retransmits;
-        if again.len() < MOST_SYN_RETRANSMITS {
+        if again.len() < MAX_SYN_RETRANSMITS {
             again.push(mono_ns);
         }
     }
@@ -167,7 +167,7 @@ impl View {
     pub(crate) fn record_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
         if state == State::SynSent {
             let held_back = &mut self.incidents_mut().held_back_syns;
-            if held_back.len() < MOST_SYN_RETRANSMITS {
+            if held_back.len() < MAX_SYN_RETRANSMITS {
                 held_back.push(HeldBack { mono_ns, error });
             }
         }
@@ -175,7 +175,7 @@ impl View {
 
     pub(crate) fn record_reset(&mut self, reset: Reset) {
         let resets = &mut self.incidents_mut().resets;
-        if resets.len() < MOST_RESETS {
+        if resets.len() < MAX_RESETS {
             resets.push(reset);
         }
     }

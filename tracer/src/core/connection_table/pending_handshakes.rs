@@ -10,7 +10,7 @@ use super::pairing::Numbers;
 use crate::core::{address::Address, segment::Segment};
 
 /// A listener under attack hears without end; the oldest are dropped.
-const MOST: usize = 4096;
+const MAX_SEGMENTS: usize = 4096;
 
 /// A listener gives a handshake up after 63 s (`net.ipv4.tcp_synack_retries` is 5): what is older
 /// has become no connection, and is no loss.
@@ -46,7 +46,7 @@ struct Unclaimed {
 
 impl PendingHandshakes {
     pub(super) fn add_syn_ack(&mut self, client: Address, server: Address, mono_ns: u64) {
-        if self.syn_acks.len() == MOST
+        if self.syn_acks.len() == MAX_SEGMENTS
             && let Some((_, _, seen_ns)) = self.syn_acks.pop_front()
         {
             self.count_dropped(seen_ns, mono_ns);
@@ -56,7 +56,7 @@ impl PendingHandshakes {
 
     pub(super) fn add_segment(&mut self, segment: Box<Segment>) {
         let mono_ns = segment.mono_ns;
-        while self.held >= MOST {
+        while self.held >= MAX_SEGMENTS {
             self.drop_oldest(mono_ns);
         }
         let ends = ends(segment.source, segment.destination);
@@ -69,7 +69,7 @@ impl PendingHandshakes {
             .0
             .push_back(Unclaimed { number, segment });
         self.order.push_back((number, ends));
-        if self.order.len() > 2 * MOST {
+        if self.order.len() > 2 * MAX_SEGMENTS {
             self.forget_taken();
         }
     }

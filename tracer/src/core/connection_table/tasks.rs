@@ -8,7 +8,7 @@ use tracer_ebpf::record;
 use crate::core::connection::Task;
 
 /// With more, all are forgotten, and shared anew.
-const MOST: usize = 1024;
+const MAX_TASKS: usize = 1024;
 
 /// By process id.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Tasks {
         {
             return Arc::clone(known);
         }
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_TASKS {
             self.0.clear();
         }
         let task = Arc::new(task);

@@ -47,9 +47,9 @@ struct Frame {
 }
 
 /// With the peer on another machine nothing arrives here: the oldest are forgotten.
-const MOST_LEFT: usize = 256;
+const MAX_LEFT: usize = 256;
 /// On one machine, as many as may be in flight between two namespaces.
-const MOST_ARRIVING: usize = 1 << 14;
+const MAX_ARRIVING: usize = 1 << 14;
 /// A frame of which nothing has arrived by then is told as it left.
 const LOST_AFTER_NS: u64 = 200_000_000;
 
@@ -76,9 +76,9 @@ impl InFlight {
             *arrived = seen;
         } else {
             let most = if receiver_is_here {
-                MOST_ARRIVING
+                MAX_ARRIVING
             } else {
-                MOST_LEFT
+                MAX_LEFT
             };
             while self.left.len() >= most {
                 self.left.pop_front();

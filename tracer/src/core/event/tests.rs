@@ -39,7 +39,7 @@ fn a_change_of_state() {
 }
 
 #[test]
-fn what_is_no_record() {
+fn bytes_that_are_no_record() {
     let check = |bytes: &[u8], expected: Malformed| {
         assert_eq!(Event::decode(bytes), Err(expected));
     };

@@ -12,13 +12,13 @@ use super::stream::NewBytes;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Conversation {
     frames: Http2Frames,
-    client: Half,
-    server: Half,
+    client: Direction,
+    server: Direction,
 }
 
 /// One direction.
 #[derive(Clone, Debug, PartialEq)]
-enum Half {
+enum Direction {
     /// The client's preface is passing: bytes that are left of it.
     Preface(u64),
     /// In a frame's header: what was captured of it.
@@ -32,7 +32,7 @@ enum Half {
 const PREFACE_BYTES: u64 = 24;
 const HEADER_BYTES: usize = 9;
 
-impl Default for Half {
+impl Default for Direction {
     fn default() -> Self {
         Self::Header(Vec::new())
     }
@@ -42,7 +42,7 @@ impl Conversation {
     /// Frames, once the client's preface was recognised in `piece`.
     pub(super) fn new(new_bytes: &NewBytes<'_>) -> Self {
         let mut conversation = Self {
-            client: Half::Preface(PREFACE_BYTES.saturating_sub(new_bytes.offset)),
+            client: Direction::Preface(PREFACE_BYTES.saturating_sub(new_bytes.offset)),
             ..Self::default()
         };
         conversation.feed(new_bytes);
@@ -54,17 +54,17 @@ impl Conversation {
     }
 
     pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>) {
-        let (half, count) = match new_bytes.from {
+        let (direction, count) = match new_bytes.from {
             End::Client => (&mut self.client, &mut self.frames.client),
             End::Server => (&mut self.server, &mut self.frames.server),
         };
-        half.skip(new_bytes.gap, count);
-        half.take(new_bytes.bytes, count);
-        half.skip(new_bytes.rest, count);
+        direction.skip(new_bytes.gap, count);
+        direction.take(new_bytes.bytes, count);
+        direction.skip(new_bytes.rest, count);
     }
 }
 
-impl Half {
+impl Direction {
     fn take(&mut self, mut bytes: &[u8], count: &mut FrameCount) {
         while !bytes.is_empty() {
             match self {

@@ -84,15 +84,13 @@ fn text(from: End, text: &str) -> Turn {
 }
 
 /// What is malformed, as text.
-fn complaints(payload: &Payload) -> Vec<&'static str> {
-    let complaints = payload.malformed().iter();
-    complaints
-        .map(|malformed| malformed.defect.name())
-        .collect()
+fn defects(payload: &Payload) -> Vec<&'static str> {
+    let defects = payload.malformed().iter();
+    defects.map(|malformed| malformed.defect.name()).collect()
 }
 
 #[test]
-fn first_bytes_tell_the_protocol() {
+fn the_first_bytes_decide_the_protocol() {
     let check = |from: End, bytes: &[u8], expected: Protocol| {
         let mut payload = Payload::default();
         feed(&mut payload, 0, from, 0, bytes);

@@ -29,8 +29,8 @@ impl Pipeline {
         // The connections that these touch know it.
         let dropped = std::mem::take(&mut self.dropped);
         self.emit_loss(Hop::Table, dropped, before, out);
-        let early = self.table.take_dropped_segments();
-        self.emit_loss(Hop::Handshakes, early, before, out);
+        let dropped_segments = self.table.take_dropped_segments();
+        self.emit_loss(Hop::Handshakes, dropped_segments, before, out);
     }
 
     fn emit_loss(&mut self, hop: Hop, count: u64, before: Tick, out: &mut Vec<Output>) {

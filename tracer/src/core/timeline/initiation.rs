@@ -10,7 +10,7 @@ use super::{Origin, step};
 use crate::core::connection::{Connection, Transition, View};
 
 /// A larger shift counts as this (RFC 7323, section 2.3).
-const MOST_SHIFT: u8 = 14;
+const MAX_SHIFT: u8 = 14;
 
 mod errno {
     use rustix::io::Errno;
@@ -196,8 +196,8 @@ fn options(connection: &Connection) -> Option<AgreedOptions> {
     let mut views = connection.views();
     let (end, opened) = views.find_map(|(end, view)| Some((end, view.opened?)))?;
     let (own, peer) = (
-        opened.rcv_wscale.min(MOST_SHIFT),
-        opened.snd_wscale.min(MOST_SHIFT),
+        opened.rcv_wscale.min(MAX_SHIFT),
+        opened.snd_wscale.min(MAX_SHIFT),
     );
     let (client, server) = match end {
         End::Client => (own, peer),

@@ -120,7 +120,7 @@ async fn what_cannot_start_has_a_sentence_and_the_status_of_a_shell() {
 }
 
 #[test]
-fn the_user_is_told_by_sudo() {
+fn the_user_comes_from_sudo_variables() {
     fn check(uid: Option<&'static str>, gid: Option<&'static str>, expected: Result<bool, &str>) {
         let user = User::behind_sudo(|name| match name {
             "SUDO_UID" => uid.map(OsString::from),
@@ -207,7 +207,7 @@ fn its_stdout_stays_or_moves_to_stderr() {
 }
 
 #[test]
-fn it_is_not_told_of_the_sudo_that_it_does_not_run_under() {
+fn the_command_does_not_see_sudo_variables() {
     let script =
         "import os; print('is', os.getuid(), 'SUDO_UID' in os.environ, os.environ['HOME'])";
     let mut command = Command::new(env::current_exe().unwrap());

@@ -15,10 +15,12 @@ pub(super) async fn listening(is_command: bool) -> Vec<OpenSocket> {
     if is_command {
         return Vec::new();
     }
-    aside(sockets::listeners).await.unwrap_or_else(|error| {
-        debug!("which sockets listen is not known: {error:#}");
-        Vec::new()
-    })
+    on_own_thread(sockets::listeners)
+        .await
+        .unwrap_or_else(|error| {
+            debug!("which sockets listen is not known: {error:#}");
+            Vec::new()
+        })
 }
 
 /// The wanted sockets that were there before the tracer; a command has none yet.
@@ -26,7 +28,7 @@ pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<
     if is_command {
         return Vec::new();
     }
-    let found = aside(move || {
+    let found = on_own_thread(move || {
         let dump = sockets::dump()?;
         if let Some(left_out) = dump.left_out.describe() {
             message(&format!(
@@ -47,7 +49,9 @@ pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<
 
 /// Does something that takes a while on a thread of its own, which ends with it: one that is used
 /// again (`spawn_blocking`) would keep its capabilities.
-async fn aside<T: Send + 'static>(act: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn on_own_thread<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (to, done) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("sockets".to_owned())

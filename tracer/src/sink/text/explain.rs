@@ -17,7 +17,7 @@ use upload_protocol::{
 use super::Styles;
 
 /// What follows is much the same.
-const MOST_EXCHANGES: usize = 8;
+const MAX_EXCHANGES: usize = 8;
 
 /// The handshake.
 pub(super) fn initiation(
@@ -50,7 +50,7 @@ pub(super) fn maintenance(
     if let Some(sentence) = explain::rtt(phase) {
         write_sentence(out, &sentence)?;
     }
-    for exchange in phase.exchanges.iter().take(MOST_EXCHANGES) {
+    for exchange in phase.exchanges.iter().take(MAX_EXCHANGES) {
         write_sentence(out, &explain::exchange(exchange))?;
         write_source(out, styles, exchange, phase.protocol)?;
     }

@@ -15,7 +15,7 @@ use upload_protocol::{
     line::{Hop, LostLine, StateLine},
 };
 
-use super::{MOST_BYTES, MOST_LINES, Render, SinkThread, WhenBehind};
+use super::{MAX_BYTES, MAX_LINES, Render, SinkThread, WhenBehind};
 use crate::{
     core::{host::Clock, output::Output},
     sink::Ndjson,
@@ -117,7 +117,7 @@ fn neither_losses_nor_what_comes_last_are_dropped() {
         may,
         written: Arc::clone(&written),
     });
-    let most = usize::try_from(MOST_LINES).unwrap();
+    let most = usize::try_from(MAX_LINES).unwrap();
     thread.send(&vec![line(1); most], now());
     thread.send(&[state(1), line(2)], now());
     thread.send(&[line(3)], now());
@@ -147,7 +147,7 @@ fn nothing_is_rendered_that_will_be_dropped() {
         may,
         written: Arc::default(),
     };
-    let (mut thread, times) = start_padded(slow, MOST_BYTES / 16);
+    let (mut thread, times) = start_padded(slow, MAX_BYTES / 16);
     thread.send(&vec![state(1); 20], now());
     assert_eq!(times.get(), 16);
     thread.send(&[state(2), state(3)], now());

@@ -19,7 +19,7 @@ pub struct WebThread {
 }
 
 /// Outputs that may wait before more are dropped.
-const MOST_WAITING: usize = 1 << 16;
+const MAX_WAITING: usize = 1 << 16;
 
 impl WebThread {
     /// Starts the thread.
@@ -58,7 +58,7 @@ impl WebThread {
         }
         self.waiting -= self.taken.try_iter().sum::<usize>();
         let count = batch.len();
-        let has_room = is_last || self.waiting < MOST_WAITING;
+        let has_room = is_last || self.waiting < MAX_WAITING;
         let batches = self.batches.as_ref().filter(|_| has_room);
         match batches.map(|batches| batches.send(batch)) {
             Some(Ok(())) => self.waiting += count,

@@ -93,7 +93,7 @@ fn a_segment_overtaken_on_the_way() {
 }
 
 #[test]
-fn what_fills_a_hole_later_than_a_round_trip_was_sent_again() {
+fn a_hole_filled_after_a_round_trip_is_a_retransmission() {
     let server = |at, seq| (at, End::Server, false, ACK, seq, 1001, 100, 500);
     check(
         &[server(11 * MS, 7101), server(22 * MS, 7001)],
@@ -102,7 +102,7 @@ fn what_fills_a_hole_later_than_a_round_trip_was_sent_again() {
 }
 
 #[test]
-fn what_left_its_socket_out_of_order_was_sent_again() {
+fn out_of_order_leaving_its_socket_is_a_retransmission() {
     let client = |at, seq| (at, End::Client, true, ACK, seq, 7001, 100, 500);
     check(
         &[
@@ -115,7 +115,7 @@ fn what_left_its_socket_out_of_order_was_sent_again() {
 }
 
 #[test]
-fn what_duplicate_acks_asked_for() {
+fn a_retransmission_after_duplicate_acks_is_fast() {
     let client = |at, seq| (at, End::Client, true, ACK, seq, 7001, 100, 500);
     let server = |at, ack| (at, End::Server, false, ACK, 7001, ack, 0, 500);
     check(
@@ -143,7 +143,7 @@ fn what_duplicate_acks_asked_for() {
 }
 
 #[test]
-fn what_was_acknowledged_is_sent_again() {
+fn a_retransmission_of_acknowledged_bytes_is_spurious() {
     let client = |at| (at, End::Client, true, ACK, 1001, 7001, 100, 500);
     let server = (20 * MS, End::Server, false, ACK, 7001, 1101, 0, 500);
     check(
@@ -153,7 +153,7 @@ fn what_was_acknowledged_is_sent_again() {
 }
 
 #[test]
-fn a_full_receiver_and_who_asks_it() {
+fn zero_windows_and_keep_alives() {
     let full = (20 * MS, End::Server, false, ACK, 7001, 1101, 0, 0);
     check(
         &[

@@ -24,8 +24,8 @@ use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
-    client: Half,
-    server: Half,
+    client: Direction,
+    server: Direction,
     exchanges: Vec<HttpExchange>,
     /// How many began, those left out included.
     begun: usize,
@@ -40,8 +40,8 @@ pub(in crate::core::payload) struct Conversation {
 
 /// One direction.
 #[derive(Clone, Debug, PartialEq)]
-struct Half {
-    place: Place,
+struct Direction {
+    position: ParsePosition,
     /// The exchange that its current message belongs to, if any.
     exchange: Option<usize>,
     /// Whether some of the body has passed.
@@ -52,7 +52,7 @@ struct Half {
 
 /// Where in its messages a direction is.
 #[derive(Clone, Debug, PartialEq)]
-enum Place {
+enum ParsePosition {
     Head(Head),
     Body(Body),
     /// Where the next message begins is not known.
@@ -79,7 +79,7 @@ struct PendingResponse {
     connect: bool,
 }
 
-const MOST_EXCHANGES: usize = 1000;
+const MAX_EXCHANGES: usize = 1000;
 
 impl Conversation {
     /// A conversation that begins with `piece`.
@@ -89,8 +89,8 @@ impl Conversation {
             End::Server => (peer_silent, new_bytes.is_start),
         };
         Self {
-            client: Half::new(client),
-            server: Half::new(server),
+            client: Direction::new(client),
+            server: Direction::new(server),
             exchanges: Vec::new(),
             begun: 0,
             waiting: VecDeque::new(),
@@ -111,7 +111,7 @@ impl Conversation {
     }
 
     pub(in crate::core::payload) const fn left_out(&self) -> usize {
-        self.begun.saturating_sub(MOST_EXCHANGES)
+        self.begun.saturating_sub(MAX_EXCHANGES)
     }
 
     pub(in crate::core::payload) fn malformed(&self) -> &[Malformed] {
@@ -129,13 +129,13 @@ impl Conversation {
             return verdict;
         }
         self.skip(from, Some(mono_ns), new_bytes.rest);
-        if !self.confirmed && self.half(from).place == Place::Lost {
+        if !self.confirmed && self.direction(from).position == ParsePosition::Lost {
             return Verdict::Undecided;
         }
         Verdict::Ours
     }
 
-    const fn half(&mut self, from: End) -> &mut Half {
+    const fn direction(&mut self, from: End) -> &mut Direction {
         match from {
             End::Client => &mut self.client,
             End::Server => &mut self.server,
@@ -188,7 +188,7 @@ impl Conversation {
         {
             request.body_sent = true;
         }
-        self.half(from).next();
+        self.direction(from).next();
     }
 
     /// Finds the way again where a burst begins with a head.
@@ -198,15 +198,17 @@ impl Conversation {
             .waiting
             .iter()
             .any(|asked| Some(asked.exchange) == open);
-        let half = self.half(from);
-        let may = match (&half.place, from) {
-            (Place::Lost, _) | (Place::Body(Body::Open), End::Server) => turned,
-            (Place::Body(Body::Open), End::Client) => turned && answered,
-            (Place::Body(_), End::Client) => half.expects && !half.body_begun && answered,
+        let direction = self.direction(from);
+        let may = match (&direction.position, from) {
+            (ParsePosition::Lost, _) | (ParsePosition::Body(Body::Open), End::Server) => turned,
+            (ParsePosition::Body(Body::Open), End::Client) => turned && answered,
+            (ParsePosition::Body(_), End::Client) => {
+                direction.expects && !direction.body_begun && answered
+            }
             _ => false,
         };
         if may && looks_like_head(from, bytes) {
-            half.next();
+            direction.next();
         }
     }
 
@@ -219,10 +221,10 @@ impl Conversation {
             ..
         } = *new_bytes;
         while !bytes.is_empty() {
-            let half = self.half(from);
-            match &mut half.place {
-                Place::Lost | Place::Done => break,
-                Place::Body(body) => {
+            let direction = self.direction(from);
+            match &mut direction.position {
+                ParsePosition::Lost | ParsePosition::Done => break,
+                ParsePosition::Body(body) => {
                     let progress = body.take(&mut bytes);
                     self.body_passed(from, Some(mono_ns));
                     match progress {
@@ -237,7 +239,7 @@ impl Conversation {
                         }
                     }
                 }
-                Place::Head(head) => {
+                ParsePosition::Head(head) => {
                     let found = head.take(mono_ns, &mut bytes);
                     if from == End::Server
                         && let Some(response) = self.response()
@@ -265,13 +267,13 @@ impl Conversation {
     /// Takes a hole, in a segment sent at `mono_ns` or in one that was not seen.
     fn skip(&mut self, from: End, mono_ns: Option<u64>, mut hole: u64) {
         while hole > 0 {
-            match &mut self.half(from).place {
-                Place::Lost | Place::Done => return,
-                Place::Head(_) => {
+            match &mut self.direction(from).position {
+                ParsePosition::Lost | ParsePosition::Done => return,
+                ParsePosition::Head(_) => {
                     self.cut_head(from);
                     return;
                 }
-                Place::Body(body) => {
+                ParsePosition::Body(body) => {
                     let progress = body.skip(&mut hole);
                     self.body_passed(from, mono_ns);
                     match progress {
@@ -285,7 +287,7 @@ impl Conversation {
 
     /// Some of a body was sent.
     fn body_passed(&mut self, from: End, mono_ns: Option<u64>) {
-        let begun = std::mem::replace(&mut self.half(from).body_begun, true);
+        let begun = std::mem::replace(&mut self.direction(from).body_begun, true);
         let Some(mono_ns) = mono_ns else {
             return;
         };
@@ -307,13 +309,13 @@ impl Conversation {
     }
 }
 
-impl Half {
+impl Direction {
     fn new(from_start: bool) -> Self {
         Self {
-            place: if from_start {
-                Place::Head(Head::default())
+            position: if from_start {
+                ParsePosition::Head(Head::default())
             } else {
-                Place::Lost
+                ParsePosition::Lost
             },
             exchange: None,
             body_begun: false,
@@ -330,7 +332,7 @@ impl Half {
         self.body_begun = false;
         match body {
             Body::Length(0) => self.next(),
-            body => self.place = Place::Body(body),
+            body => self.position = ParsePosition::Body(body),
         }
     }
 }

@@ -54,9 +54,9 @@ pub(super) struct Fields {
     pub(super) expect_continue: bool,
 }
 
-const MOST_BYTES: usize = 16 * 1024;
-const MOST_FIELDS: usize = 64;
-const MOST_METHOD: usize = 32;
+const MAX_BYTES: usize = 16 * 1024;
+const MAX_FIELDS: usize = 64;
+const MAX_METHOD: usize = 32;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
@@ -77,7 +77,7 @@ impl Head {
             let empty_lines = bytes.iter().take_while(is_line_end).count();
             *bytes = bytes.split_at(empty_lines).1;
             self.start_ns = mono_ns;
-            self.bytes.reserve_exact(bytes.len().min(MOST_BYTES));
+            self.bytes.reserve_exact(bytes.len().min(MAX_BYTES));
         }
         while !bytes.is_empty() {
             let stop = bytes.iter().position(|byte| ends_text(*byte));
@@ -86,7 +86,7 @@ impl Head {
             self.bytes.extend_from_slice(part);
             let has_ended = part.ends_with(b"\n");
             let is_text = has_ended || stop.is_none();
-            if !is_text || self.bytes.len() > MOST_BYTES || self.lacks_method() {
+            if !is_text || self.bytes.len() > MAX_BYTES || self.lacks_method() {
                 return Found::NoHead;
             }
             if !has_ended {
@@ -114,7 +114,7 @@ impl Head {
     /// Whether it does not even begin with a word that may be a method, or a version.
     fn lacks_method(&self) -> bool {
         let lacks_blank = |first: &[u8]| !first.contains(&b' ');
-        !self.has_started() && self.bytes.get(..=MOST_METHOD).is_some_and(lacks_blank)
+        !self.has_started() && self.bytes.get(..=MAX_METHOD).is_some_and(lacks_blank)
     }
 
     /// Ends it after its last whole line.
@@ -172,7 +172,7 @@ impl Head {
     /// Reads its fields, once it has ended or was [cut off](Self::cut_off).
     pub(super) fn fields(&self) -> Result<Fields, Defect> {
         let lines = self.bytes.get(self.start_line..).unwrap_or_default();
-        let mut headers = [EMPTY_HEADER; MOST_FIELDS];
+        let mut headers = [EMPTY_HEADER; MAX_FIELDS];
         let headers = match httparse::parse_headers(lines, &mut headers) {
             Ok(httparse::Status::Complete((_, headers))) => headers,
             Ok(httparse::Status::Partial) => return Err(Defect::HttpHeadUnfinished),

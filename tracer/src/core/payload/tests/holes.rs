@@ -5,7 +5,7 @@ use upload_protocol::{
     timeline::{TlsMessage, TlsVersion},
 };
 
-use super::{captured, complaints, feed_head};
+use super::{captured, defects, feed_head};
 use crate::core::payload::{Payload, Tls};
 
 /// Hears a conversation of which each turn is one segment with its first `most` bytes captured.
@@ -49,11 +49,7 @@ fn any_hole_only_leaves_out() {
                     lines,
                     |turn, _| if turn == hole { captured } else { usize::MAX },
                 );
-                assert_eq!(
-                    complaints(&payload),
-                    Vec::<&str>::new(),
-                    "{hole} {captured}"
-                );
+                assert_eq!(defects(&payload), Vec::<&str>::new(), "{hole} {captured}");
                 let Some(tls) = payload.tls() else { continue };
                 for step in &tls.steps {
                     let first_data = step.name == TlsMessage::ApplicationData;
@@ -112,7 +108,7 @@ fn later_records_are_found_through_their_lengths() {
 }
 
 #[test]
-fn a_cut_hello_tells_what_stands_before() {
+fn a_truncated_hello_is_read_up_to_the_cut() {
     let payload = feed(include_str!("captured/tls13.hex"), |turn, _| {
         if turn == 0 { 130 } else { usize::MAX }
     });
@@ -121,5 +117,5 @@ fn a_cut_hello_tells_what_stands_before() {
     assert_eq!(tls.cipher_suites_offered, 4);
     assert!(tls.versions_offered.is_empty());
     assert_eq!(tls.version, Some(TlsVersion::TLS_1_3));
-    assert_eq!(complaints(&payload), Vec::<&str>::new());
+    assert_eq!(defects(&payload), Vec::<&str>::new());
 }

@@ -5,7 +5,7 @@ use upload_protocol::{
     timeline::Protocol,
 };
 
-use super::{complaints, feed_head, text};
+use super::{defects, feed_head, text};
 use crate::core::payload::{HttpExchange, Payload};
 
 /// Hears segments a nanosecond apart, from 1 on; `+n` after the text adds n bytes not captured.
@@ -55,7 +55,7 @@ fn line(exchange: &HttpExchange) -> String {
 fn check(segments: &[(End, &str, u32)], expected: &[&str]) {
     let payload = feed(segments);
     assert_eq!(payload.protocol(), Protocol::Http1);
-    assert_eq!(complaints(&payload), Vec::<&str>::new());
+    assert_eq!(defects(&payload), Vec::<&str>::new());
     let lines: Vec<String> = payload.exchanges().iter().map(line).collect();
     assert_eq!(lines, expected);
 }
@@ -218,7 +218,7 @@ fn after_lost_chunks_the_next_burst_begins_a_request() {
 }
 
 #[test]
-fn a_head_cut_by_a_hole_tells_what_stands_before() {
+fn a_head_is_read_up_to_the_hole() {
     check(
         &[
             (

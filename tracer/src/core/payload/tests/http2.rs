@@ -61,7 +61,7 @@ fn cuts_change_nothing() {
 }
 
 #[test]
-fn a_hole_is_said_unless_one_frame_holds_it() {
+fn a_hole_is_marked_unless_one_frame_holds_it() {
     let check = |captured: usize, more: bool, data: (u64, u64)| {
         let mut payload = Payload::default();
         let (from, bytes) = text(End::Client, PREFACE);

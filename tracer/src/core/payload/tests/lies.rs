@@ -5,7 +5,7 @@ use upload_protocol::{
     timeline::Protocol,
 };
 
-use super::{captured, complaints, feed, feed_head, feed_whole, text};
+use super::{captured, defects, feed, feed_head, feed_whole, text};
 use crate::core::payload::Payload;
 
 const HELLO: &str = include_str!("captured/tls13.hex");
@@ -23,7 +23,7 @@ fn hello_with(bytes: &[(usize, u8)]) -> Vec<super::Turn> {
 fn check(turns: &[super::Turn], expected: Protocol, malformed: &[&str]) {
     let payload = feed_whole(turns);
     assert_eq!(payload.protocol(), expected);
-    assert_eq!(complaints(&payload), malformed);
+    assert_eq!(defects(&payload), malformed);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::{AlertLevel, Protocol, TlsVersion};
 
-use super::{captured, complaints, feed_whole};
+use super::{captured, defects, feed_whole};
 use crate::core::payload::Tls;
 
 /// A line per step; `~` before what is inferred.
@@ -35,7 +35,7 @@ fn facts(tls: &Tls) -> String {
 fn check(lines: &str, expected_facts: &str, expected_steps: &[&str]) {
     let payload = feed_whole(&captured(lines));
     assert_eq!(payload.protocol(), Protocol::Tls);
-    assert_eq!(complaints(&payload), Vec::<&str>::new());
+    assert_eq!(defects(&payload), Vec::<&str>::new());
     let tls = payload.tls().cloned().unwrap_or_default();
     assert_eq!(facts(&tls), expected_facts);
     assert_eq!(steps(&tls), expected_steps);

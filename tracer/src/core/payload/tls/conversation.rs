@@ -19,8 +19,8 @@ use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
     tls: Tls,
-    client: Half,
-    server: Half,
+    client: Direction,
+    server: Direction,
     version: Option<TlsVersion>,
     session_id: Vec<u8>,
     early_data: bool,
@@ -33,7 +33,7 @@ pub(in crate::core::payload) struct Conversation {
 
 /// One direction.
 #[derive(Clone, Debug, PartialEq)]
-struct Half {
+struct Direction {
     records: Records,
     messages: Messages,
     content: Content,
@@ -56,7 +56,7 @@ enum Content {
     Alert(Vec<u8>, usize),
 }
 
-const MOST_ALERTS: usize = 16;
+const MAX_ALERTS: usize = 16;
 const ALERT_LENGTH: u16 = 2;
 
 impl Conversation {
@@ -69,8 +69,8 @@ impl Conversation {
         };
         Self {
             tls: Tls::default(),
-            client: Half::new(client),
-            server: Half::new(server),
+            client: Direction::new(client),
+            server: Direction::new(server),
             version: None,
             session_id: Vec::new(),
             early_data: false,
@@ -97,11 +97,11 @@ impl Conversation {
     pub(in crate::core::payload) fn feed(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
         let NewBytes { from, mono_ns, .. } = *new_bytes;
         self.skip(from, new_bytes.gap);
-        self.half(from).records.resume(new_bytes.bytes);
+        self.direction(from).records.resume(new_bytes.bytes);
         let mut bytes = new_bytes.bytes;
         loop {
             let most = self.longest(from);
-            let records = &mut self.half(from).records;
+            let records = &mut self.direction(from).records;
             let Some(event) = records.next(mono_ns, &mut bytes, most) else {
                 break;
             };
@@ -111,19 +111,19 @@ impl Conversation {
             self.take(mono_ns, from, event);
         }
         self.skip(from, new_bytes.rest);
-        if !self.confirmed && self.half(from).records == Records::Lost {
+        if !self.confirmed && self.direction(from).records == Records::Lost {
             return Verdict::Undecided;
         }
         Verdict::Ours
     }
 
     fn skip(&mut self, from: End, mut hole: u64) {
-        while let Some(event) = self.half(from).records.skip(&mut hole) {
+        while let Some(event) = self.direction(from).records.skip(&mut hole) {
             self.take(0, from, event);
         }
     }
 
-    const fn half(&mut self, from: End) -> &mut Half {
+    const fn direction(&mut self, from: End) -> &mut Direction {
         match from {
             End::Client => &mut self.client,
             End::Server => &mut self.server,
@@ -135,8 +135,8 @@ impl Conversation {
     }
 
     fn longest(&mut self, from: End) -> u16 {
-        let half = self.half(from);
-        let may_be_encrypted = half.changed_cipher || half.lost;
+        let direction = self.direction(from);
+        let may_be_encrypted = direction.changed_cipher || direction.lost;
         if may_be_encrypted && !self.is_1_3() {
             LONGEST_BEFORE_1_3
         } else {
@@ -165,22 +165,22 @@ impl Conversation {
         self.list(from, header);
         let is_1_3 = self.is_1_3();
         let version = self.version;
-        let half = self.half(from);
-        let finished = std::mem::take(&mut half.finished_next);
-        if header.content_type != 22 && half.messages.is_inside() {
+        let direction = self.direction(from);
+        let finished = std::mem::take(&mut direction.finished_next);
+        if header.content_type != 22 && direction.messages.is_inside() {
             self.malform(from, Defect::TlsMessageCutOff);
             return;
         }
-        half.content = Content::Opaque;
-        let encrypted = half.changed_cipher && !is_1_3;
+        direction.content = Content::Opaque;
+        let encrypted = direction.changed_cipher && !is_1_3;
         match header.content_type {
             20 if !encrypted => {
-                if header.length != 1 && !half.lost {
+                if header.length != 1 && !direction.lost {
                     self.malform(from, Defect::TlsChangeCipherSpecLength);
                     return;
                 }
-                half.changed_cipher = true;
-                half.finished_next = version.is_some() && !is_1_3;
+                direction.changed_cipher = true;
+                direction.finished_next = version.is_some() && !is_1_3;
                 self.step(TlsMessage::ChangeCipherSpec, header.mono_ns, from, false);
                 self.settle_resumption(from, true);
             }
@@ -191,8 +191,8 @@ impl Conversation {
             22 if encrypted => {}
             22 if header.length == 0 => self.malform(from, Defect::TlsHandshakeRecordEmpty),
             22 => {
-                half.content = Content::Handshake;
-                half.messages.begin_record(header.length);
+                direction.content = Content::Handshake;
+                direction.messages.begin_record(header.length);
             }
             23 => self.application_data(from, header),
             _ => {}
@@ -201,16 +201,16 @@ impl Conversation {
 
     fn alert(&mut self, from: End, header: Header, encrypted: bool) {
         let clear = header.length == ALERT_LENGTH;
-        if !clear && !encrypted && !self.half(from).lost {
+        if !clear && !encrypted && !self.direction(from).lost {
             self.malform(from, Defect::TlsAlertLength);
             return;
         }
         self.step(TlsMessage::Alert, header.mono_ns, from, false);
-        if self.tls.alerts.len() == MOST_ALERTS {
+        if self.tls.alerts.len() == MAX_ALERTS {
             return;
         }
         if clear {
-            self.half(from).content = Content::Alert(Vec::new(), self.tls.alerts.len());
+            self.direction(from).content = Content::Alert(Vec::new(), self.tls.alerts.len());
         }
         let description = if clear { "not captured" } else { "encrypted" };
         self.tls.alerts.push(TlsAlert {
@@ -242,20 +242,20 @@ impl Conversation {
                 None => false,
             },
             (Some(TlsVersion::TLS_1_3) | None, ..) => false,
-            (Some(_), ..) => self.half(from).changed_cipher,
+            (Some(_), ..) => self.direction(from).changed_cipher,
         };
-        if first && !std::mem::replace(&mut self.half(from).has_application_data, true) {
+        if first && !std::mem::replace(&mut self.direction(from).has_application_data, true) {
             self.step(TlsMessage::ApplicationData, mono_ns, from, self.is_1_3());
         }
     }
 
     /// A direction's next record is not known any more.
     fn lose(&mut self, from: End) {
-        let half = self.half(from);
-        half.lost = true;
-        half.content = Content::Opaque;
-        half.finished_next = false;
-        if let Some(cut) = half.messages.lose() {
+        let direction = self.direction(from);
+        direction.lost = true;
+        direction.content = Content::Opaque;
+        direction.finished_next = false;
+        if let Some(cut) = direction.messages.lose() {
             self.message(from, cut);
         }
         match (from, &mut self.flight) {
@@ -272,11 +272,11 @@ impl Conversation {
     fn malform(&mut self, from: End, defect: Defect) {
         record_malformed(&mut self.malformed, from, defect);
         self.lose(from);
-        self.half(from).records = Records::Stopped;
+        self.direction(from).records = Records::Stopped;
     }
 }
 
-impl Half {
+impl Direction {
     const fn new(from_start: bool) -> Self {
         Self {
             records: if from_start {

@@ -48,7 +48,7 @@ pub(super) enum Inferred {
 }
 
 /// A server's flight has five messages.
-const MOST_SERVER: usize = 16;
+const MAX_SERVER: usize = 16;
 
 impl Flight {
     /// The handshake that goes on after a ServerHello; `None` for a cipher suite not known.
@@ -71,7 +71,7 @@ impl Flight {
         if self.stage != Stage::Handshake {
             return;
         }
-        if self.server.len() < MOST_SERVER {
+        if self.server.len() < MAX_SERVER {
             self.server.push((mono_ns, length));
         } else {
             self.server_whole = false;
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_tell() {
+    fn record_lengths_identify_finished() {
         let server = |mono_ns| Some(Inferred::Finished(mono_ns));
         let flight = [32, 416, 96, 69];
         check(false, &flight, &[69], server(Some(4)));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_do_not_tell_is_left_out() {
+    fn an_ambiguous_finished_is_left_out() {
         let flight = [32, 416, 96, 69];
         check(true, &flight, &[69], None);
         check(false, &flight, &[19], None);

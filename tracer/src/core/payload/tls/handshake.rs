@@ -8,7 +8,7 @@ const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
 const HEADER: usize = 4;
 /// The most that is kept of a hello.
-const MOST_KEPT: usize = 8192;
+const MAX_KEPT: usize = 8192;
 
 /// A handshake message's beginning or its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,7 +187,7 @@ impl Hello {
         if self.cut {
             return;
         }
-        let room = MOST_KEPT - self.body.len().min(MOST_KEPT);
+        let room = MAX_KEPT - self.body.len().min(MAX_KEPT);
         self.body.extend(bytes.iter().take(room));
         self.cut = bytes.len() > room;
     }

@@ -2,7 +2,7 @@
 
 use upload_protocol::{End, timeline::Defect};
 
-use super::{Conversation, Place};
+use super::{Conversation, ParsePosition};
 use crate::core::payload::{
     Verdict,
     http::{body::Body, head::Fields},
@@ -13,7 +13,7 @@ impl Conversation {
     /// A head ended.
     pub(super) fn end_head(&mut self, from: End, mono_ns: u64, offset: u64) {
         let Some(fields) = self.read_fields(from) else {
-            self.half(from).place = Place::Lost;
+            self.direction(from).position = ParsePosition::Lost;
             return;
         };
         let announced = fields.body();
@@ -25,7 +25,7 @@ impl Conversation {
                     request.body_offset = Some(offset);
                 }
                 if connects {
-                    self.client.place = Place::Lost;
+                    self.client.position = ParsePosition::Lost;
                 } else {
                     self.client.begin(announced.unwrap_or(Body::Length(0)));
                 }
@@ -36,7 +36,7 @@ impl Conversation {
 
     /// The rest of a head lies in a hole, and with it where its body begins.
     pub(super) fn cut_head(&mut self, from: End) {
-        let Place::Head(head) = &mut self.half(from).place else {
+        let ParsePosition::Head(head) = &mut self.direction(from).position else {
             return;
         };
         let begins_like_http = head.begins_like_http(from);
@@ -44,7 +44,7 @@ impl Conversation {
         head.cut_off();
         self.confirmed |= begins_like_http;
         let fields = has_started.then(|| self.read_fields(from)).flatten();
-        self.half(from).place = Place::Lost;
+        self.direction(from).position = ParsePosition::Lost;
         let Some(fields) = fields else {
             return;
         };
@@ -57,8 +57,8 @@ impl Conversation {
             }
             End::Server => {
                 self.begin_response_body(Body::Open);
-                if matches!(self.server.place, Place::Head(_)) {
-                    self.server.place = Place::Lost;
+                if matches!(self.server.position, ParsePosition::Head(_)) {
+                    self.server.position = ParsePosition::Lost;
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Conversation {
 
     /// Reads the fields of the current head, and tells those of a request.
     fn read_fields(&mut self, from: End) -> Option<Fields> {
-        let Place::Head(head) = &self.half(from).place else {
+        let ParsePosition::Head(head) = &self.direction(from).position else {
             return None;
         };
         let fields = match head.fields() {
@@ -89,8 +89,8 @@ impl Conversation {
 
     /// What stands where a head should is none.
     pub(super) fn no_head(&mut self, from: End) -> Verdict {
-        let half = self.half(from);
-        let Place::Head(head) = &half.place else {
+        let direction = self.direction(from);
+        let ParsePosition::Head(head) = &direction.position else {
             return Verdict::Ours;
         };
         let start_line_is_one = head.has_started() && head.start_line(from).is_some();
@@ -100,7 +100,7 @@ impl Conversation {
             (false, End::Server) => Defect::HttpResponseMissing,
         };
         let begins_like_http = head.begins_like_http(from);
-        half.place = Place::Done;
+        direction.position = ParsePosition::Done;
         if !self.confirmed && !begins_like_http {
             return Verdict::NotOurs;
         }

@@ -2,18 +2,18 @@
 
 use upload_protocol::End;
 
-use super::{Conversation, MOST_EXCHANGES, PendingRequest, PendingResponse, Place};
+use super::{Conversation, MAX_EXCHANGES, ParsePosition, PendingRequest, PendingResponse};
 use crate::core::payload::{
     Verdict,
     http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
 };
 
-const MOST_WAITING: usize = 1000;
+const MAX_WAITING: usize = 1000;
 
 impl Conversation {
     /// A start line ended.
     pub(super) fn begin(&mut self, from: End, mono_ns: u64) -> Verdict {
-        let Place::Head(head) = &self.half(from).place else {
+        let ParsePosition::Head(head) = &self.direction(from).position else {
             return Verdict::Ours;
         };
         let start_ns = head.start_ns;
@@ -24,8 +24,8 @@ impl Conversation {
                 target,
                 version,
             }) => {
-                if self.waiting.len() == MOST_WAITING {
-                    self.client.place = Place::Done;
+                if self.waiting.len() == MAX_WAITING {
+                    self.client.position = ParsePosition::Done;
                     return Verdict::Ours;
                 }
                 let exchange = self.begun;
@@ -89,7 +89,7 @@ impl Conversation {
 
     fn open(&mut self, exchange: HttpExchange) {
         self.begun += 1;
-        if self.exchanges.len() < MOST_EXCHANGES {
+        if self.exchanges.len() < MAX_EXCHANGES {
             self.exchanges.push(exchange);
         }
     }
@@ -101,8 +101,8 @@ impl Conversation {
         };
         let tunnels = answer.connect && (200..300).contains(&answer.status);
         if answer.status == 101 || tunnels {
-            self.client.place = Place::Done;
-            self.server.place = Place::Done;
+            self.client.position = ParsePosition::Done;
+            self.server.position = ParsePosition::Done;
             // What follows is no longer the response's.
             self.server.exchange = None;
         } else if is_interim(answer.status) || answer.head || matches!(answer.status, 204 | 304) {

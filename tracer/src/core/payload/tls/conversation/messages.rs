@@ -19,10 +19,10 @@ const CERTIFICATE: u8 = 11;
 impl Conversation {
     /// Bytes of the current record.
     pub(super) fn content(&mut self, mono_ns: u64, from: End, mut bytes: &[u8]) {
-        match &mut self.half(from).content {
+        match &mut self.direction(from).content {
             Content::Opaque => {}
             Content::Handshake => {
-                while let Some(message) = self.half(from).messages.next(mono_ns, &mut bytes) {
+                while let Some(message) = self.direction(from).messages.next(mono_ns, &mut bytes) {
                     self.message(from, message);
                 }
             }
@@ -41,11 +41,11 @@ impl Conversation {
 
     /// Bytes of the current record that were not captured.
     pub(super) fn hole(&mut self, from: End, length: u64) {
-        let half = self.half(from);
-        if half.content != Content::Handshake {
+        let direction = self.direction(from);
+        if direction.content != Content::Handshake {
             return;
         }
-        if let Some(ended) = half.messages.skip(length) {
+        if let Some(ended) = direction.messages.skip(length) {
             self.message(from, ended);
         }
         if from == End::Server && self.server.messages == Messages::Adrift {

@@ -5,15 +5,15 @@ use upload_protocol::{End, timeline::TlsMessage};
 use super::Conversation;
 use crate::core::payload::tls::{TlsRecord, TlsStep, names, record::Header};
 
-const MOST_STEPS: usize = 64;
-const MOST_RECORDS: usize = 64;
+const MAX_STEPS: usize = 64;
+const MAX_RECORDS: usize = 64;
 
 impl Conversation {
     pub(super) fn list(&mut self, from: End, header: Header) {
         self.confirmed = true;
-        let half = self.half(from);
-        half.seen += 1;
-        if half.seen > MOST_RECORDS {
+        let direction = self.direction(from);
+        direction.seen += 1;
+        if direction.seen > MAX_RECORDS {
             self.tls.records_left_out += 1;
             return;
         }
@@ -30,7 +30,7 @@ impl Conversation {
     /// Adds a step where its time belongs.
     pub(super) fn step(&mut self, name: TlsMessage, mono_ns: u64, from: End, inferred: bool) {
         let steps = &mut self.tls.steps;
-        if steps.len() == MOST_STEPS {
+        if steps.len() == MAX_STEPS {
             return;
         }
         let after = steps.iter().rposition(|step| step.mono_ns <= mono_ns);
