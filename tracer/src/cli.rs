@@ -4,25 +4,25 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-/// Tells what TCP did for an upload: connection initiation, maintenance and termination, as the
-/// kernel saw them.
+/// Show what TCP did for an upload: how its connection was opened, used and closed
 ///
-/// Without a filter it traces the upload server that answers at the default control socket, or
-/// else every connection.
+/// Without a filter, trace the upload server that answers at the default control socket.
+/// If none answers, trace every connection.
 #[derive(Debug, Parser)]
 #[command(
+    verbatim_doc_comment,
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  tracer                                      the bundled upload server's uploads
-  tracer --port 443 --duration 60             every HTTPS connection, for a minute
-  tracer -- curl -T big.iso https://host/     whatever this command connects to
-  tracer --pid 4242 -o ndjson | jq .          one process, as NDJSON
-  tracer --comm rsync --port 22               rsync's connections to or from port 22
-  tracer --cgroup system.slice/ssh.service    a systemd unit, or a container
-  tracer doctor                               what works here, and what does not
-  tracer record upload.trace --port 5000      to look at later:
-  tracer replay upload.trace"
+  tracer                                      Trace the uploads to the bundled upload server
+  tracer --port 443 --duration 60             Trace every HTTPS connection for a minute
+  tracer -- curl -T big.iso https://host/     Trace the connections of this command
+  tracer --pid 4242 -o ndjson | jq .          Trace one process, as NDJSON
+  tracer --comm rsync --port 22               Trace rsync's connections to or from port 22
+  tracer --cgroup system.slice/ssh.service    Trace a systemd unit or a container
+  tracer doctor                               Check what works on this machine
+  tracer record upload.trace --port 5000      Record now,
+  tracer replay upload.trace                  and show it later"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -31,32 +31,31 @@ pub struct Cli {
     pub trace: TraceArgs,
     #[command(flatten)]
     pub output: OutputArgs,
-    /// More of what the tracer does, on stderr; twice: of what the eBPF programs do, too
+    /// Log more on stderr; `-vv` also logs the eBPF programs
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
 }
 
-/// What to do instead of showing live traffic.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Record what the kernel says into a file, while showing it
+    /// Trace live, and also record the kernel's events in a file
     Record(Box<RecordArgs>),
-    /// Tell whether this machine has what tracing takes, what is lost where it has not, and what to
-    /// do; and trace a connection on loopback to compare
+    /// Check that this machine can trace, and verify it with a loopback connection
+    ///
+    /// List what is unavailable, what will be unknown without it, and how to fix it.
     Doctor,
     /// Show a recording as it was shown live
     Replay {
-        /// The file to read
+        /// Recording to show
         file: PathBuf,
         #[command(flatten)]
         output: OutputArgs,
     },
 }
 
-/// What to record, and where to.
 #[derive(Args, Debug)]
 pub struct RecordArgs {
-    /// The file to write
+    /// File to record into
     pub file: PathBuf,
     #[command(flatten)]
     pub trace: TraceArgs,
@@ -64,70 +63,78 @@ pub struct RecordArgs {
     pub output: OutputArgs,
 }
 
-/// Which connections, and for how long.
 #[derive(Args, Debug)]
 pub struct TraceArgs {
-    /// Control socket of the upload server whose uploads to trace
+    /// Trace uploads to the server with this control socket
     #[arg(long, value_name = "SOCKET")]
     pub server: Option<PathBuf>,
-    /// Connections of this process; may be repeated. Of filters of one kind any may hold, of
-    /// different kinds all must
-    #[arg(long, value_name = "N")]
+    /// Trace the connections of this process
+    ///
+    /// Repeatable, as are the four filters below. Filters of the same kind are ORed, different
+    /// kinds are ANDed.
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
     pub pid: Vec<u32>,
-    /// Connections of processes with this name (what `ps -o comm` shows, 15 bytes at most); may be
-    /// repeated
+    /// Trace processes with this name, as `ps -o comm` shows it
     #[arg(long, value_name = "NAME")]
     pub comm: Vec<String>,
-    /// Connections of processes in this cgroup (v2) or beneath it: a systemd unit, a container; may
-    /// be repeated
+    /// Trace processes in this cgroup (v2) or below it
+    ///
+    /// A systemd unit and a container have a cgroup of their own.
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<PathBuf>,
-    /// Connections from or to this port; may be repeated
+    /// Trace connections from or to this port
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
-    /// The socket with this cookie (`ss -e` prints it as sk:, in hexadecimal); may be repeated
+    /// Trace the socket with this cookie
+    ///
+    /// `ss -e` prints it in hexadecimal, as `sk:`.
     #[arg(long, value_name = "N")]
     pub cookie: Vec<u64>,
-    /// Every connection
+    /// Trace every connection
     #[arg(long, conflicts_with_all = ["pid", "comm", "cgroup", "port", "cookie", "server", "run"])]
     pub all: bool,
-    /// Every segment, as a packet list shows them
+    /// Show every segment, as in a packet list
     #[arg(long)]
     pub segments: bool,
-    /// Every segment into a file for Wireshark
+    /// Write every segment into a file for Wireshark
     #[arg(long, value_name = "FILE")]
     pub pcapng: Option<PathBuf>,
-    /// End after so many seconds
+    /// Exit after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
-    /// End when the timelines of so many uploads were told
+    /// Exit after N upload timelines
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
-    /// Bytes of the kernel's ring buffer, rounded up to a power of two
+    /// Size of the kernel's ring buffer; a power of two
+    ///
+    /// Other sizes are rounded up.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub ring_size: u32,
-    /// Connections kept at once; of more, those are dropped that were idle for the longest time, and
-    /// counted (`lost`)
+    /// Track at most N connections at once
+    ///
+    /// Beyond that, drop the ones that were idle for longest, and count them (`lost`).
     #[arg(long, value_name = "N", default_value_t = 1 << 16, value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
-    /// Count each record in the kernel when it is made, some nanoseconds each: the summary says
-    /// `emitted`, which is what arrived and what was lost
+    /// Count every record in the kernel (a few ns each)
+    ///
+    /// The summary reports the total as `emitted`; it equals received plus lost.
     #[arg(long)]
     pub audit: bool,
-    /// Runs this command, and traces its connections and those of every process it starts. It runs
-    /// as the user who called sudo; the exit status is its own
+    /// Run this command, and trace it and the processes it starts
+    ///
+    /// It runs as the user who called sudo. The tracer exits with its exit status.
     #[arg(last = true, value_name = "COMMAND")]
     pub run: Vec<OsString>,
 }
 
 impl TraceArgs {
-    /// Whether something was said about which processes.
+    /// Whether a filter selects processes.
     #[must_use]
     pub const fn names_processes(&self) -> bool {
         !(self.pid.is_empty() && self.comm.is_empty() && self.cgroup.is_empty())
     }
 
-    /// Whether something was said about which connections.
+    /// Whether any filter, or a command, selects connections.
     #[must_use]
     pub const fn filters(&self) -> bool {
         self.names_processes()
@@ -135,28 +142,56 @@ impl TraceArgs {
     }
 }
 
-/// How to show it.
 #[derive(Args, Debug)]
 pub struct OutputArgs {
-    /// The form of the output on stdout
+    /// Format of the output on stdout
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
-    /// With each step of a timeline, what it means; in text also how it is known, and the tshark
-    /// display filter that shows the same segment
-    #[arg(long)]
+    /// Explain each step of a timeline
+    ///
+    /// In text, also print how the step is known, and the tshark display filter that shows
+    /// the same segment.
+    #[arg(long, verbatim_doc_comment)]
     pub explain: bool,
 }
 
-/// The forms of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Timelines for a person
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    const MAX_COLUMNS: usize = 100;
+
+    #[test]
+    fn every_help_fits_the_columns() {
+        let mut tracer = Cli::command();
+        tracer.build();
+        check(&mut tracer);
+        for subcommand in tracer.get_subcommands_mut() {
+            check(subcommand);
+        }
+    }
+
+    fn check(command: &mut clap::Command) {
+        for help in [command.render_help(), command.render_long_help()] {
+            for line in help.to_string().lines() {
+                let columns = line.chars().count();
+                assert!(columns <= MAX_COLUMNS, "{columns} columns: {line}");
+            }
+        }
+    }
 }
