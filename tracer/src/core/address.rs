@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// An IP address and a port. A [`SocketAddr`] is 32 bytes large, for what no record has; this is 18.
+/// An IP address and a port in 18 bytes. A [`SocketAddr`] takes 32, for fields that no record has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "SocketAddr", into = "SocketAddr")]
 pub struct Address {

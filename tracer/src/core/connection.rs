@@ -1,5 +1,5 @@
-//! One conversation: what each of its two sockets went through, as far as it was seen. Facts only;
-//! what they mean is the [`timeline`](upload_protocol::timeline)'s business.
+//! One connection: the observed facts about its two sockets. [`timeline`](upload_protocol::timeline)
+//! interprets them.
 
 mod closing;
 mod incidents;
@@ -20,44 +20,43 @@ use crate::core::dialogue::Dialogue;
 /// A TCP connection as this machine saw it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
-    /// What it is called in every output.
+    /// Its name in every output.
     pub id: ConnectionId,
     /// The client's socket, if it is on this machine.
     pub client: Option<Box<View>>,
     /// The server's socket, if it is on this machine.
     pub server: Option<Box<View>>,
-    /// Whether anything was seen to happen on it, rather than that it was there.
+    /// Whether an event was seen; else the connection is only known to exist.
     pub active: bool,
-    /// The listener's accept queue whenever a SYN came.
+    /// The listener's accept queue when SYNs came.
     pub accept_queue: Option<AcceptQueues>,
     /// How it is known which end is the client.
     pub roles_from: RolesFrom,
-    /// Its segments.
     pub dialogue: Dialogue,
-    /// Records lost while the connection was open, of whichever connection: an upper bound.
+    /// Records lost while it was open, of any connection: an upper bound.
     pub lost: u64,
-    /// Whether nothing is certain to have been lost.
+    /// Whether possibly nothing was lost.
     pub lost_at_most: bool,
-    /// Whether anything had been lost, or dropped, before it was first seen.
+    /// Whether records were lost, or connections dropped, before it was first seen.
     pub after_loss: bool,
-    /// Whether the machine was suspended meanwhile.
+    /// Whether the machine was suspended while it was open.
     pub suspended: bool,
-    /// When anything was last seen of it, CLOCK_MONOTONIC.
+    /// Time of its last event, CLOCK_MONOTONIC.
     pub last_ns: u64,
-    /// Why it is told without its end.
+    /// Why it is emitted without its end.
     pub unfinished: Option<Unfinished>,
 }
 
-/// Why a connection is told without its end.
+/// Why a connection is emitted without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// There were too many connections, and it had been idle for the longest time.
+    /// There were too many connections, and this was the idlest.
     Evicted,
-    /// Its sockets are gone; the record of that was lost.
+    /// Its sockets are gone, and the record of their end was lost.
     Gone,
 }
 
-/// A listener's accept queue whenever a SYN of one connection came.
+/// A listener's accept queue when the SYNs of one connection came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptQueues {
     /// The queue when the most connections waited.
@@ -67,7 +66,7 @@ pub struct AcceptQueues {
 }
 
 impl Connection {
-    /// A connection of which nothing is known but what it is called.
+    /// A connection of which only the name is known.
     #[must_use]
     pub fn new(id: ConnectionId) -> Self {
         Self {
@@ -87,20 +86,18 @@ impl Connection {
         }
     }
 
-    /// Counts lost records against it; `at_most` where it may have been fewer.
+    /// Counts lost records against it; `at_most`: there may have been fewer.
     pub(crate) const fn record_loss(&mut self, count: u64, at_most: bool) {
         self.lost_at_most = at_most && (self.lost == 0 || self.lost_at_most);
         self.lost = self.lost.saturating_add(count);
     }
 
-    /// Notes that the listener sent the SYN-ACK again.
     pub(crate) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
         if let Some(view) = self.client.as_mut().or(self.server.as_mut()) {
             view.record_syn_ack_retransmit(mono_ns);
         }
     }
 
-    /// Notes how full the accept queue was when a SYN came.
     pub(crate) fn record_accept_queue(&mut self, queue: AcceptQueue) {
         let known = self.accept_queue.get_or_insert(AcceptQueues {
             longest: queue,
@@ -112,7 +109,6 @@ impl Connection {
         known.always_full &= queue.is_full();
     }
 
-    /// The view of one end.
     #[must_use]
     pub fn view(&self, end: End) -> Option<&View> {
         match end {
@@ -135,14 +131,14 @@ impl Connection {
         }
     }
 
-    /// The ends that were seen, the client first.
+    /// The observed ends, the client first.
     pub fn views(&self) -> impl Iterator<Item = (End, &View)> {
         [End::Client, End::Server]
             .into_iter()
             .filter_map(|end| self.view(end).map(|view| (end, view)))
     }
 
-    /// When the first record of it was made, or when it was found.
+    /// Time of its first record, or when it was found.
     #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
         let first = |view: &View| view.transitions.first().map(|first| first.mono_ns);
@@ -151,7 +147,7 @@ impl Connection {
             .min()
     }
 
-    /// Whether every end that was seen is closed, and when the last of them was.
+    /// When the last observed end closed; `None` if one is open.
     #[must_use]
     pub fn closed_ns(&self) -> Option<u64> {
         let mut latest = None;

@@ -1,5 +1,5 @@
-//! All connections that are open or were closed a moment ago: finds the one that an event belongs
-//! to, and pairs the two ends of a conversation.
+//! All connections that are open or have just closed: finds the connection of an event, and pairs the
+//! two ends of a conversation.
 
 mod eviction;
 mod listeners;
@@ -30,7 +30,7 @@ use crate::core::{
 
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
-    /// Whether each segment is told.
+    /// Whether segments are outputs.
     segments: bool,
     connections: HashMap<Key, Box<Connection>>,
     sockets: HashMap<u64, Key>,
@@ -40,14 +40,14 @@ pub struct ConnectionTable {
     listeners: Listeners,
     pending: PendingHandshakes,
     tasks: Tasks,
-    /// Connections with segments that are not told yet, each once.
+    /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
     next: u64,
-    /// When the event that was last applied happened.
+    /// Time of the last applied event.
     now_ns: u64,
-    /// When anything was last lost.
+    /// When records were last lost.
     lost_ns: Option<u64>,
-    /// Whether a connection was ever told without its end.
+    /// Whether a connection ever left the table before its end: its later events look like a new one's.
     any_unfinished: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct ConnectionTable {
 pub struct Key(u64);
 
 impl ConnectionTable {
-    /// A table that tells each segment, or not.
+    /// `segments`: whether [`settle`](Self::settle) returns the segments.
     #[must_use]
     pub fn new(segments: bool) -> Self {
         Self {
@@ -65,8 +65,8 @@ impl ConnectionTable {
         }
     }
 
-    /// Applies an event; gives the connection it belongs to, and the end. `None` for an event of a
-    /// connection whose states are not traced, or not yet.
+    /// Applies an event. Returns its connection and the end; `None` if the event belongs to no known
+    /// connection, or not yet.
     pub fn apply(&mut self, event: Event<'_>) -> Option<(Key, End)> {
         let mono_ns = event.mono_ns;
         self.now_ns = mono_ns;
@@ -143,7 +143,6 @@ impl ConnectionTable {
         }
     }
 
-    /// The connection called `key`.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&Connection> {
         self.connections.get(&key).map(Box::as_ref)
@@ -155,7 +154,6 @@ impl ConnectionTable {
         self.sockets.get(&cookie).copied()
     }
 
-    /// Takes a connection out.
     pub fn remove(&mut self, key: Key) -> Option<Connection> {
         let connection = *self.connections.remove(&key)?;
         for (end, view) in connection.views() {
@@ -172,7 +170,6 @@ impl ConnectionTable {
         Some(connection)
     }
 
-    /// Whether there is no connection.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
@@ -186,9 +183,10 @@ impl ConnectionTable {
         keys
     }
 
-    /// The connection and end of a socket; a new connection where the socket is new and no other
-    /// end waits for it.
+    /// The connection and end of a socket. Opens a connection if the socket is new and no connection
+    /// waits for its other end.
     fn socket(&mut self, cookie: u64, addresses: Addresses, old: State, new: State) -> (Key, End) {
+        // A socket may connect again: the same cookie, another connection.
         let reborn = old == State::Close && new == State::SynSent;
         if !reborn
             && let Some(key) = self.find(cookie)
@@ -230,6 +228,7 @@ impl ConnectionTable {
             self.pairing.by_numbers(numbers)
         };
         let found = match (self.pairing.by_addresses(pair), end) {
+            // Only for a server: its client's SYN-ACK has arrived before its socket exists.
             (None, End::Server) => by_numbers(),
             (found, _) => found,
         };
@@ -243,7 +242,7 @@ impl ConnectionTable {
     fn open(&mut self, cookie: u64) -> Key {
         let key = Key(self.next);
         self.next += 1;
-        // The same socket may be connected once more.
+        // The name of a socket's later connections has a number: cookie.number.
         let is_known = self.sockets.contains_key(&cookie);
         let again = NonZeroU64::new(key.0).filter(|_| is_known);
         let mut connection = Connection::new(ConnectionId::new(cookie, again));
@@ -252,7 +251,7 @@ impl ConnectionTable {
         key
     }
 
-    /// `connect` chooses the local port after SYN_SENT: only now can the other end be found.
+    /// `connect` chooses the local port after SYN_SENT: only now can the other end be paired.
     fn complete_addresses(&mut self, key: Key, end: End, addresses: Addresses) {
         let Some(view) = self.view_mut(key, end) else {
             return;
@@ -266,7 +265,7 @@ impl ConnectionTable {
         self.file(key, pair);
     }
 
-    /// Makes a connection known by its addresses, and gives it what came before.
+    /// Indexes a connection by its addresses, and gives it the segments that came before its socket.
     fn file(&mut self, key: Key, pair: Pair) {
         self.tuples.insert((pair.client, pair.server), key);
         let syn_acks = self.pending.take_syn_acks(pair.client, pair.server);

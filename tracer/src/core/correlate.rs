@@ -13,25 +13,25 @@ use crate::core::{
     input::Feed,
 };
 
-/// What the upload server has said so far.
+/// The upload server's reports so far.
 #[derive(Debug, Default)]
 pub struct Correlator {
     server: Option<Server>,
-    /// Uploads by the cookie that carried them, until their connection's timeline is told.
+    /// Uploads by the cookie that carried them, until their connection is emitted.
     uploads: HashMap<u64, Vec<Upload>>,
-    /// Sockets that the server is done with, and since when.
+    /// Sockets that the server has closed, and when.
     ended: HashMap<u64, u64>,
-    /// Nothing before this is news: what a server still remembers from before the tracer.
+    /// Reports from before this are ignored: the server repeats uploads from before the tracer.
     since_ns: Option<u64>,
 }
 
 impl Correlator {
-    /// Records that end before `mono_ns` are the server's memory, not news.
+    /// Ignores reports of uploads that ended before `mono_ns`: they were before the tracer.
     pub fn begin(&mut self, mono_ns: u64) {
         self.since_ns.get_or_insert(mono_ns);
     }
 
-    /// Takes a piece of news in; gives the upload that it tells of, if it does.
+    /// Takes a line of the feed; returns its upload, if it reports a new one.
     pub fn ingest(&mut self, feed: Feed) -> Option<Upload> {
         match feed {
             Feed::Line(line) => match *line {
@@ -45,7 +45,7 @@ impl Correlator {
         None
     }
 
-    /// The uploads that a connection carried, so far; `None` where nobody reports them.
+    /// The uploads that a connection has carried; `None` if no server reports them.
     #[must_use]
     pub fn uploads(&self, connection: &Connection) -> Option<&[Upload]> {
         let known = connection
@@ -56,7 +56,7 @@ impl Correlator {
         known.or_else(|| self.serves(connection).then_some(&[]))
     }
 
-    /// Whether the server may still have something to say of a connection that TCP is done with.
+    /// Whether the server may still report on a closed connection.
     #[must_use]
     pub fn awaits(&self, connection: &Connection) -> bool {
         self.serves(connection)
@@ -66,7 +66,7 @@ impl Correlator {
                 .is_some_and(|view| !self.ended.contains_key(&view.cookie))
     }
 
-    /// Whether the server has said of a connection, or may, that it is its own.
+    /// Whether the connection is the server's, by its address.
     fn serves(&self, connection: &Connection) -> bool {
         let (Some(server), Some(view)) = (&self.server, &connection.server) else {
             return false;
@@ -79,7 +79,7 @@ impl Correlator {
             })
     }
 
-    /// The server's process owns the sockets that it reported on.
+    /// Names the server's process as the owner of a socket that it reported on.
     pub fn name_owner(&self, connection: &mut Connection) {
         let (Some(server), Some(view)) = (&self.server, &mut connection.server) else {
             return;
@@ -95,7 +95,7 @@ impl Correlator {
         }
     }
 
-    /// Forgets a connection that has been told.
+    /// Forgets a connection that was emitted.
     pub fn forget(&mut self, connection: &Connection) {
         if let Some(view) = &connection.server {
             self.ended.remove(&view.cookie);
@@ -137,7 +137,7 @@ impl Correlator {
     }
 }
 
-/// The last thing that the server saw of an upload.
+/// The time of the server's last event of an upload.
 #[must_use]
 pub fn last_seen(upload: &Upload) -> u64 {
     let times = &upload.times;

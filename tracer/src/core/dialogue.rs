@@ -1,5 +1,5 @@
-//! The segments of one connection in their order, each once: numbered from the initial sequence
-//! numbers, windows scaled, and compared with what came before as Wireshark's analysis does.
+//! The segments of one connection, in the order sent, each once: relative sequence numbers, scaled
+//! windows, and the analysis that Wireshark makes of a segment and those before it.
 
 mod analysis;
 mod in_flight;
@@ -22,35 +22,36 @@ use crate::core::{
 pub struct Dialogue {
     client: SequenceSpace,
     server: SequenceSpace,
-    /// None most of the time.
+    /// Boxed and mostly `None`: most of the time no segment of a connection is in flight.
     in_flight: Option<Box<InFlight>>,
     first_rtt: FirstRtt,
     /// Segments that open or close the connection.
     pub steps: Vec<Milestone>,
-    /// What the payload says.
     pub payload: Payload,
 }
 
-/// The first round-trip time, as Wireshark takes it: from the SYN to the third ACK.
+/// The first round-trip time, measured as Wireshark does: from the SYN to the third ACK.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum FirstRtt {
     /// No SYN was seen.
     #[default]
     Unknown,
-    /// A SYN was sent then.
+    /// When the SYN was sent.
     Since(u64),
     /// In nanoseconds.
     Known(u64),
 }
 
-/// A segment in its place, ready to be shown.
+/// A segment with relative numbers, ready to be shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelativeSegment {
     observed: Observed,
     position: Position,
 }
 
-/// What is kept of a segment that opens or closes the connection; numbers are relative.
+/// A segment that opens or closes the connection; numbers are relative.
+//
+// 32 bytes instead of the whole segment (176 and the packet): an open connection keeps at least three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Milestone {
     /// CLOCK_MONOTONIC.
@@ -60,25 +61,25 @@ pub struct Milestone {
     pub len: u32,
     pub flags: Flags,
     pub from: End,
-    /// Whether it was seen where it was sent; else where it arrived.
+    /// Whether it was seen leaving its sender; else arriving.
     pub seen_leaving: bool,
-    /// Whether its numbers were sent before.
+    /// Whether its sequence numbers were sent before.
     pub is_retransmission: bool,
 }
 
-/// A connection is opened and closed with a handful; more are retransmitted ones.
+/// A connection has about seven; more are retransmissions.
 const MAX_STEPS: usize = 64;
 /// SYN, SYN-ACK, ACK.
 const HANDSHAKE: usize = 3;
 
 impl Dialogue {
-    /// Takes a segment in as it was seen; [`settle`](Self::settle) puts it in its place.
+    /// Takes a segment as it was seen; [`settle`](Self::settle) puts it in order.
     pub fn observe(&mut self, from: End, receiver_is_here: bool, segment: Box<Segment>) {
         let in_flight = self.in_flight.get_or_insert_default();
         in_flight.observe(from, receiver_is_here, segment);
     }
 
-    /// Whether this is the arrival of a segment that was seen to leave: it is awaited no more.
+    /// Whether this is the arrival of a segment that was seen leaving. Forgets the departure.
     pub fn match_arrival<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
         let Some(in_flight) = &mut self.in_flight else {
             return false;
@@ -90,8 +91,7 @@ impl Dialogue {
         is_matched
     }
 
-    /// Goes through the segments that were seen before `before_ns`, in the order in which they were
-    /// sent. Gives each of them where they are `wanted`.
+    /// Processes the segments seen before `before_ns`, in the order sent. Returns them if `wanted`.
     pub fn settle(&mut self, before_ns: u64, wanted: bool) -> Vec<RelativeSegment> {
         let mut settled = Vec::new();
         let Some(in_flight) = &mut self.in_flight else {
@@ -110,7 +110,7 @@ impl Dialogue {
         settled
     }
 
-    /// Whether every segment is in its place.
+    /// Whether every segment was processed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.in_flight.as_ref().is_none_or(|found| found.is_empty())
@@ -139,7 +139,7 @@ impl Dialogue {
             is_retransmission: remarks.iter().any(|what| what.is_retransmission()),
         };
         if segment.len > 0 {
-            // The SYN takes number 0, the first byte is number 1.
+            // The SYN has sequence number 0, the first byte has 1.
             let offset = position.seq.wrapping_sub(1);
             let has_ack = segment.flags.has(Flags::ACK);
             self.payload.feed(&Chunk {
@@ -157,7 +157,7 @@ impl Dialogue {
             .any(|flag| segment.flags.has(flag));
         if (is_step || self.is_answer(&milestone)) && self.steps.len() < MAX_STEPS {
             if self.steps.is_empty() {
-                // Most have no more before they are closed.
+                // Most connections have no more until they are closed.
                 self.steps.reserve_exact(HANDSHAKE);
             }
             self.steps.push(milestone);
@@ -167,7 +167,7 @@ impl Dialogue {
 }
 
 impl RelativeSegment {
-    /// The segment on both clocks, under its connection's name, and its packet.
+    /// The segment as an output line, with its packet.
     #[must_use]
     pub fn traced(self, clock: Clock, connection: ConnectionId) -> TracedSegment {
         let Self { observed, position } = self;
@@ -207,7 +207,10 @@ impl FirstRtt {
     }
 }
 
-/// The place in a stream that has this number modulo 2^32 and is nearest to `about`.
+/// The stream offset that equals `number` modulo 2^32 and is nearest to `about`.
+//
+// Sequence numbers repeat every 2^32 bytes. The kernel side counts the bytes before each segment, which
+// tells offsets apart that have the same number.
 fn nearest(about: u64, number: u32) -> u64 {
     const MODULUS: u64 = 1 << 32;
     let candidates = (about / MODULUS).saturating_sub(1)..=about / MODULUS + 1;
@@ -222,8 +225,8 @@ fn nearest(about: u64, number: u32) -> u64 {
 }
 
 impl Dialogue {
-    /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32: the SYN takes one
-    /// number, and so does the FIN.
+    /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32. Subtracts the numbers
+    /// of SYN and FIN, which are no bytes: a client may close its direction before the answer comes.
     fn bytes_acknowledged(&self, segment: &Milestone) -> u32 {
         let ends_here = |step: &Milestone| {
             let next = step.seq.wrapping_add(step.len).wrapping_add(1);

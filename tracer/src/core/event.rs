@@ -1,4 +1,4 @@
-//! Kernel bytes to events: checks everything, interprets nothing.
+//! Decodes kernel records: checks everything, interprets nothing.
 
 mod addresses;
 
@@ -9,44 +9,39 @@ use zerocopy::FromBytes as _;
 pub use self::addresses::Addresses;
 use crate::core::segment::{NoSegment, Segment};
 
-/// Something that happened to a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     /// CLOCK_MONOTONIC in nanoseconds.
     pub mono_ns: u64,
     /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
-    /// Where the socket is bound and connected; absent for segments, which say it themselves, for
+    /// The socket's addresses; absent for segments, which have their own, for
     /// [`EventKind::Flow`] and for [`Holding::Release`].
     pub addresses: Option<Addresses>,
-    /// What happened.
     pub what: EventKind<'a>,
 }
 
-/// The kinds of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind<'a> {
     /// The socket changed state.
     State {
-        /// The state it left.
         old: State,
-        /// The state it entered.
         new: State,
-        /// Who did it, where a system call did.
+        /// The task, if a system call caused it.
         task: Option<record::Task>,
         /// The socket's counters at that moment.
         counters: record::Counters,
         /// `sk_err`, an errno; 0 for none.
         error: u32,
     },
-    /// A segment was sent again, or could not be.
+    /// A segment was retransmitted, or could not be.
     Retransmit {
         /// The state the socket is in.
         state: State,
-        /// Why it did not leave, an errno; 0 where it did.
+        /// Why it did not leave, an errno; 0 if it did.
         error: u32,
     },
-    /// The listener sent a SYN-ACK again.
+    /// The listener retransmitted a SYN-ACK.
     SynAckRetransmit,
     /// The socket sent a RST.
     ResetSent,
@@ -56,21 +51,21 @@ pub enum EventKind<'a> {
     Segment(Segment<&'a [u8]>),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
-    /// The socket has this error, an errno, to report to its process; 0 for an ICMP message, which
-    /// is no error of the socket's yet.
+    /// The socket reports this errno to its process; 0 for an ICMP message that is no error of the
+    /// socket yet.
     Error(u32),
-    /// A process acted on the socket; no task where the record names none.
+    /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
 }
 
-/// What a process did to a socket.
+/// A system call that shows which process has a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketCall {
     /// It read from it.
     Read,
     /// It sent on it.
     Send,
-    /// It let go of it, as the last that held it.
+    /// The last process that held the socket released it.
     Release,
 }
 
@@ -84,7 +79,6 @@ impl From<SocketCall> for OwnerFrom {
     }
 }
 
-/// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Fewer bytes than the header or the kind's record has, or more.
@@ -97,14 +91,11 @@ pub enum Malformed {
         /// How many there should be.
         expected: usize,
     },
-    /// No such kind.
     #[error("unknown record kind {0}")]
     Kind(u16),
-    /// No such TCP state.
     #[error("unknown TCP state {0}")]
     State(u8),
-    /// The packet is no segment.
-    #[error("a packet that is no segment: {0}")]
+    #[error("a packet that is no TCP segment: {0}")]
     Segment(#[from] NoSegment),
 }
 
@@ -213,7 +204,7 @@ fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed>
     })
 }
 
-/// Whoever acted, where the record names somebody.
+/// The record's task, if it names one.
 fn named(task: record::Task) -> Option<record::Task> {
     (task.pid != 0).then_some(task)
 }

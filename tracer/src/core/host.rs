@@ -1,4 +1,4 @@
-//! What is known of the machine and is no connection's own: its clocks, and the names of cgroups.
+//! Facts about the machine: the distance between its clocks, and the names of cgroups.
 
 use std::sync::Arc;
 
@@ -9,10 +9,9 @@ use crate::core::input::{CgroupName, Tick};
 
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// The distance between its clocks.
     pub clock: Clock,
     cgroups: HashMap<u64, Arc<str>>,
-    /// Those before. What is still seen was named once more since.
+    /// The previous generation. A cgroup still in use has been named again since.
     older_cgroups: HashMap<u64, Arc<str>>,
 }
 
@@ -42,7 +41,7 @@ impl Clock {
 }
 
 impl Host {
-    /// Takes in what a cgroup is called.
+    /// Records a cgroup's name.
     pub fn name_cgroup(&mut self, name: CgroupName) {
         if self.cgroups.len() >= CgroupName::MOST {
             self.older_cgroups = std::mem::take(&mut self.cgroups);
@@ -50,7 +49,7 @@ impl Host {
         self.cgroups.insert(name.id, name.path.into());
     }
 
-    /// A cgroup's path below the root, where it is known.
+    /// A cgroup's path below the root, if known.
     #[must_use]
     pub fn cgroup(&self, id: u64) -> Option<&Arc<str>> {
         let known = self.cgroups.get(&id);

@@ -1,4 +1,4 @@
-//! What the core makes of its inputs, on its way to every sink.
+//! The outputs of the core, which go to every sink.
 
 use upload_protocol::{
     Timeline,
@@ -10,16 +10,16 @@ use upload_protocol::{
 pub enum Output {
     /// A socket changed state.
     State(StateLine),
-    /// A segment passed; only where segments were asked for.
+    /// A segment passed; only if segments are traced.
     Segment(Box<TracedSegment>),
-    /// An upload came to its end.
+    /// An upload ended.
     Upload(Box<UploadLine>),
-    /// A connection came to its end, or the tracer did.
+    /// A connection ended, or the tracer did.
     Timeline(Box<Timeline>),
-    /// An upload came to its end and its connection stays open: its timeline so far. The final
-    /// timeline follows when the connection is closed.
+    /// The timeline so far of an open connection whose upload has ended. The final timeline follows
+    /// when the connection is closed.
     Progress(Box<Timeline>),
-    /// The same earlier and more often, for a sink that replaces what it showed before.
+    /// The same, earlier and more often, for a sink that replaces its previous timeline.
     Snapshot(Box<Timeline>),
     /// Records were lost.
     Lost(LostLine),
@@ -33,6 +33,6 @@ pub struct TracedSegment {
     pub line: SegmentLine,
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
-    /// As much of the packet as was captured.
+    /// The captured part of the packet.
     pub packet: Box<[u8]>,
 }

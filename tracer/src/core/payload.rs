@@ -1,5 +1,5 @@
-//! What TLS and HTTP said on a connection, from the captured heads of its payload. Nothing is
-//! decrypted, no body is kept, and what lay in a hole of the capture is left out.
+//! Parses TLS and HTTP from the captured heads of a connection's payload. Decrypts nothing, keeps no
+//! body, and leaves out what was not captured.
 
 mod http;
 mod http2;
@@ -33,15 +33,15 @@ pub struct Payload {
 pub struct Chunk<'a> {
     /// When the segment was sent, CLOCK_MONOTONIC.
     pub mono_ns: u64,
-    /// Who sent it.
+    /// The end that sent it.
     pub from: End,
-    /// Where it stands in its stream.
+    /// Its offset in the stream.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub len: u32,
-    /// As many of them as were captured.
+    /// The captured bytes.
     pub head: &'a [u8],
-    /// Where it is the first after some of the peer's: when the last of that passed.
+    /// For the first payload after some of the peer's: when the peer's last payload passed.
     pub turned_ns: Option<u64>,
     /// How many bytes of the peer's stream its sender had received in order, modulo 2^32.
     pub received: Option<u32>,
@@ -57,22 +57,22 @@ enum Parser {
     Other,
 }
 
-/// What a parser makes of a piece.
+/// A parser's verdict on new bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It is its protocol, or may yet be.
+    /// They are its protocol, or may become it.
     Ours,
-    /// It is not its protocol, and never was.
+    /// They are not its protocol, and never were.
     NotOurs,
-    /// A hole swallowed what would have told.
+    /// A hole hides the bytes that would decide.
     Undecided,
-    /// It announced HTTP/2.
+    /// They announce HTTP/2.
     Http2,
 }
 
 impl Payload {
-    /// Takes in what a segment carried. Bytes below an offset that was passed before are a
-    /// repetition.
+    /// Takes a segment's payload. Skips bytes below an offset that was passed before: they are
+    /// repeated.
     pub fn feed(&mut self, burst: &Chunk<'_>) {
         let from = burst.from;
         let (own, peer) = match from {
@@ -105,7 +105,7 @@ impl Payload {
         }
     }
 
-    /// What the payload is, as far as it is told yet.
+    /// The protocol, as far as it is known yet.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         match &self.parser {
@@ -117,7 +117,7 @@ impl Payload {
         }
     }
 
-    /// What TLS said, where it is TLS.
+    /// The TLS handshake, if it is TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&Tls> {
         match &self.parser {
@@ -135,7 +135,7 @@ impl Payload {
         }
     }
 
-    /// How many exchanges came after those.
+    /// How many exchanges followed those.
     #[must_use]
     pub fn exchanges_left_out(&self) -> usize {
         match &self.parser {
@@ -153,7 +153,7 @@ impl Payload {
         }
     }
 
-    /// What was malformed, each kind once per end.
+    /// The defects found, each kind once per end.
     #[must_use]
     pub fn malformed(&self) -> &[Malformed] {
         match &self.parser {
@@ -164,8 +164,8 @@ impl Payload {
     }
 }
 
-/// Picks the parser by the first byte; past a stream's start, only by what begins like a whole
-/// record or a whole start line.
+/// Picks the parser by the first byte. In the middle of a stream, only bytes that begin like a whole
+/// record or a whole start line decide.
 fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
     let tls = || Parser::Tls(Box::new(tls::Conversation::new(new_bytes, peer_silent)));
     let http = || Parser::Http(Box::new(http::Conversation::new(new_bytes, peer_silent)));
@@ -187,7 +187,7 @@ fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
     }
 }
 
-/// A server that answers something unseen may speak HTTP/2; else the first bytes tell.
+/// A server whose client was not seen may speak HTTP/2; otherwise the first bytes decide.
 fn neither(from: End, peer_silent: bool) -> Parser {
     if from == End::Client || peer_silent {
         Parser::Other

@@ -1,5 +1,5 @@
-//! The core: inputs in, outputs out, no clock and no I/O of its own. The same inputs give the same
-//! outputs, live or from a recording.
+//! Drives the core: takes inputs, returns outputs. The same inputs give the same outputs, live or from a
+//! recording.
 
 mod eviction;
 mod loss;
@@ -26,44 +26,44 @@ use crate::core::{
     timeline::timeline,
 };
 
-/// A RST may follow the change to CLOSE that it belongs to.
+/// How long to wait after CLOSE for the RST that caused it: its record may come later.
 const SETTLE_NS: u64 = 10_000_000;
-/// How long a closed connection waits for the server's word on it, and an upload for its connection.
+/// How long a closed connection waits for the server's report, and an upload for its connection.
 const PATIENCE_NS: u64 = 2_000_000_000;
-/// How long an upload's connection stays open before its timeline is told unfinished.
+/// How long after an upload a timeline so far is emitted, if the connection stays open.
 const PROGRESS_AFTER_NS: u64 = 300_000_000;
-/// The same for whoever replaces what was told before: once no upload has followed for the first of
-/// these, and after the second in any case.
+/// The same for snapshots: once no upload has followed for the first of these, and after the second in
+/// any case.
 const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
-/// When news of sockets that nobody knows is forgotten.
+/// How long feed lines about unknown sockets are kept.
 const FORGET_AFTER_NS: u64 = 60_000_000_000;
 
-/// The clocks are read one after another: less is no suspend.
+/// A smaller difference is no suspend: the clocks are read one after another.
 const SUSPENDED_AT_LEAST_NS: u64 = 10_000_000;
 
 #[derive(Debug, Default)]
 pub struct Pipeline {
-    /// Whether each segment is told.
+    /// Whether segments are outputs.
     segments: bool,
-    /// Whether no change of state is.
+    /// Whether changes of state are not.
     without_states: bool,
-    /// How many connections may be kept; any number where nothing was said.
+    /// How many connections to keep; `None` for no limit.
     room: Option<usize>,
     table: ConnectionTable,
-    /// Connections that were dropped since this was told last.
+    /// Connections dropped since the last report.
     dropped: u64,
     correlator: Correlator,
     host: Host,
     missing: Vec<Missing>,
     cost: Vec<ProgramCost>,
     tick: Tick,
-    /// Closed connections and when they were, until they are told.
+    /// Closed connections and when they closed, until they are emitted.
     closed: HashMap<Key, u64>,
-    /// Uploads that no line was written for yet.
+    /// Uploads without an output yet.
     fresh: Vec<Upload>,
-    /// Open connections with an upload to be told of, and from when.
+    /// Open connections with a new upload, and when to emit their timeline so far.
     progress: BTreeMap<Key, u64>,
-    /// The same for snapshots, where they are wanted, and when at the latest.
+    /// The same for snapshots, if wanted, and the latest time.
     snapshots: Option<BTreeMap<Key, (u64, u64)>>,
     malformed: u64,
     totals: Totals,
@@ -79,7 +79,7 @@ struct Totals {
 }
 
 impl Pipeline {
-    /// A pipeline that tells each segment, or not.
+    /// `segments`: whether segments are outputs.
     #[must_use]
     pub fn new(segments: bool) -> Self {
         Self {
@@ -89,14 +89,14 @@ impl Pipeline {
         }
     }
 
-    /// The same, for whom changes of state need not be told.
+    /// Leaves out changes of state.
     #[must_use]
     pub const fn without_states(mut self) -> Self {
         self.without_states = true;
         self
     }
 
-    /// Also gives snapshots of connections that stay open.
+    /// Also emits snapshots of connections that stay open.
     #[must_use]
     pub fn with_snapshots(mut self) -> Self {
         self.snapshots = Some(BTreeMap::new());
@@ -124,7 +124,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether connections are under way, or closed and not told yet.
+    /// Whether connections are open, or closed and not emitted yet.
     #[must_use]
     pub fn has_open(&self) -> bool {
         !self.table.is_empty()
@@ -169,7 +169,7 @@ impl Pipeline {
         }
     }
 
-    /// Segments in the order in which they were sent, whichever CPU saw them first.
+    /// Segments in the order sent, whichever CPU saw them.
     fn report_segments(&mut self, before_ns: u64, out: &mut Vec<Output>) {
         let settled = self.table.settle(before_ns);
         let mut lines: Vec<TracedSegment> = settled
@@ -274,7 +274,7 @@ impl Pipeline {
         }
     }
 
-    /// The timeline so far of a connection that is open.
+    /// The timeline so far of an open connection.
     fn so_far(&self, key: Key) -> Option<Box<Timeline>> {
         if self.closed.contains_key(&key) {
             return None;
@@ -351,7 +351,7 @@ impl Pipeline {
         }
     }
 
-    /// The uploads that nobody reported.
+    /// Uploads that no server reported.
     fn report_inferred(&mut self, timeline: &Timeline, out: &mut Vec<Output>) {
         for upload in &timeline.uploads {
             if upload.certainty != Certainty::Inferred {

@@ -1,13 +1,12 @@
-//! How much of the traffic a person asked for.
+//! How much of the traffic to show, as the command line asks.
 
-/// What was asked for, as far as the output depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// An upload server's uploads, rather than connections of all kinds.
+    /// Only connections that carried uploads are shown in full.
     pub uploads_only: bool,
     /// Every segment is shown.
     pub segments: bool,
-    /// Every segment is traced, for this or for another output.
+    /// Every segment is traced, to be shown or written to a file.
     pub every_segment: bool,
 }
 

@@ -7,14 +7,14 @@ use upload_protocol::{AcceptQueue, Flags, SegmentOptions};
 
 use crate::core::address::Address;
 
-/// A segment as it passed a socket: its packet's bytes borrowed from the record, or kept.
+/// A segment as it passed a socket, with its packet's bytes borrowed from the record, or owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment<Packet = Box<[u8]>> {
     /// When it passed, CLOCK_MONOTONIC.
     pub mono_ns: u64,
-    /// Whether it left the socket; else it reached it.
+    /// Whether it left the socket; else it arrived.
     pub leaving: bool,
-    /// Whether it stands for several on the wire (segmentation offload).
+    /// Whether it is sent as several segments (segmentation offload).
     pub merged: bool,
     pub source: Address,
     pub destination: Address,
@@ -32,21 +32,19 @@ pub struct Segment<Packet = Box<[u8]>> {
     pub options: SegmentOptions,
     /// Length of the packet from the IP header on.
     pub packet_len: u32,
-    /// As much of the packet as was captured, from the IP header on; or of its payload alone, where
-    /// that is all that was kept.
+    /// The captured part of the packet, from the IP header on; or of its payload, if only that is kept.
     pub packet: Packet,
     /// Where its payload starts.
     headers: usize,
     /// Payload that passed the socket in this direction before it, retransmitted bytes included.
     pub before_bytes: u64,
-    /// Where this is the first payload after some in the other direction: when the last of that
+    /// For the first payload after some in the other direction: when the last payload of that direction
     /// passed the socket.
     pub turned_ns: Option<u64>,
-    /// Where this is a SYN that reached a listener: its accept queue then.
+    /// For a SYN that reached a listener: its accept queue then.
     pub accept_queue: Option<AcceptQueue>,
 }
 
-/// Why bytes are not a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSegment {
     /// The bytes end before the header does.
@@ -55,10 +53,8 @@ pub enum NoSegment {
     /// A header says that it is shorter than it can be.
     #[error("{0} is too short to be one")]
     TooShort(&'static str),
-    /// Neither IPv4 nor IPv6.
     #[error("IP version {0}")]
     Version(u8),
-    /// Not TCP.
     #[error("IP protocol {0}")]
     Protocol(u8),
 }
@@ -68,8 +64,8 @@ const IP: &str = "the IP header";
 const TCP: &str = "the TCP header";
 
 impl<'a> Segment<&'a [u8]> {
-    /// Parses a packet's first bytes; `length` is the whole packet's. What the packet does not tell
-    /// (time, bytes before it, the accept queue) is left empty.
+    /// Parses a packet's first bytes; `length` is the whole packet's. Leaves empty what is not in the
+    /// packet (time, bytes before it, the accept queue).
     pub fn parse(
         packet: &'a [u8],
         length: u32,
@@ -113,7 +109,9 @@ impl<'a> Segment<&'a [u8]> {
         })
     }
 
-    /// The same, for as long as it is wanted: with its headers, or with its payload alone.
+    /// Copies the segment, with its headers or with its payload alone.
+    //
+    // Without --segments nobody reads the headers again. Most segments have no payload, so nothing is copied.
     #[must_use]
     pub fn keep(self, with_headers: bool) -> Box<Segment> {
         let (packet, headers) = if with_headers {
@@ -146,13 +144,13 @@ impl<'a> Segment<&'a [u8]> {
 }
 
 impl<Packet: AsRef<[u8]>> Segment<Packet> {
-    /// As much of the payload as was captured.
+    /// The captured part of the payload.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.packet.as_ref().get(self.headers..).unwrap_or_default()
     }
 
-    /// The sequence numbers that it takes: its payload, and one each for SYN and FIN.
+    /// The number of sequence numbers it takes: its payload, and one each for SYN and FIN.
     #[must_use]
     pub const fn sequence_length(&self) -> u32 {
         self.len + self.flags.has(Flags::SYN) as u32 + self.flags.has(Flags::FIN) as u32
@@ -265,7 +263,6 @@ fn add_option(options: &mut SegmentOptions, kind: u8, value: &[u8]) -> bool {
     true
 }
 
-/// Two words of four bytes each.
 fn sack_block(bytes: &[u8]) -> (u32, u32) {
     let word = |at: usize| {
         bytes[at..at + 4]

@@ -1,5 +1,5 @@
-//! What a connection's states and segments mean: builds its [`Timeline`] of three phases and their
-//! steps. Each number is observed, inferred or unknown, and each step names the event it is known by.
+//! Builds a connection's [`Timeline`] from its states and segments: three phases and their steps. Each
+//! number is observed, inferred or unknown, and each step names its evidence.
 
 mod container;
 mod endpoint;
@@ -22,7 +22,7 @@ use crate::core::{
     host::Host,
 };
 
-/// The beginning of a connection, from which a timeline's times count.
+/// The beginning of a connection: a timeline's times count from it.
 #[derive(Clone, Copy, Debug)]
 struct Origin(u64);
 
@@ -32,9 +32,8 @@ impl Origin {
     }
 }
 
-/// The timeline of a connection as it stands at `now_ns`, CLOCK_MONOTONIC, with the uploads that its
-/// server reported; without a server that reports, uploads are inferred. `None` for a connection of
-/// which nothing was seen.
+/// The timeline of a connection at `now_ns`, CLOCK_MONOTONIC, with the uploads that its server reported.
+/// Uploads are inferred if no server reports them. `None` if nothing was seen of the connection.
 #[must_use]
 pub fn timeline(
     connection: &Connection,
@@ -91,8 +90,7 @@ pub fn timeline(
     Some(timeline)
 }
 
-/// When anything was first known of a connection: its server may have reported on it before the
-/// tracer saw it.
+/// The earliest known time of a connection: its server may report times from before the tracer saw it.
 fn first_known(seen_ns: u64, uploads: &[Upload]) -> u64 {
     let reported = uploads.iter().flat_map(|upload| {
         let times = &upload.times;
@@ -131,13 +129,13 @@ fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<Incomp
     reasons
 }
 
-/// The kernel's count at the last change of state, or the number seen since, where that is higher.
+/// The larger of the kernel's count at the last change of state and the number of events seen.
 fn retransmits(view: &View) -> u64 {
     let counted = view.counted.total_retrans;
     u64::from(view.retransmits.max(counted))
 }
 
-/// The counters are those of the last change of state, and so unknown for a connection that is open.
+/// Unknown for an open connection: the counters are those of the last change of state.
 fn bytes(connection: &Connection, closed_ns: Option<u64>) -> Bytes {
     let is_closed = closed_ns.is_some();
     let from = |end| is_closed.then(|| payload(connection, end)).flatten();
@@ -147,9 +145,9 @@ fn bytes(connection: &Connection, closed_ns: Option<u64>) -> Bytes {
     }
 }
 
-/// Payload that `from` sent and the other end received in order: by the receiver's count where its
-/// socket was seen, else by the acknowledgments that the sender saw. The kernel counts SYN and FIN as
-/// bytes.
+/// Payload that `from` sent and the other end received in order: by the receiver's count if its socket
+/// was seen, else by the acknowledgments that the sender received. The kernel counts SYN and FIN as
+/// bytes; they are subtracted.
 fn payload(connection: &Connection, from: End) -> Option<u64> {
     let to = from.other();
     if let Some(receiver) = connection.view(to) {

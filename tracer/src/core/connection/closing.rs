@@ -1,4 +1,4 @@
-//! Facts about how a connection was closed, from its sockets' states and the RSTs that they saw.
+//! Facts about how a connection was closed, from its sockets' states and RSTs.
 
 use upload_protocol::{
     End, Flags,
@@ -43,11 +43,10 @@ impl Connection {
         self.views().any(|(_, view)| view.was_reset())
     }
 
-    /// Whether the socket of `end` received its peer's FIN, which takes one sequence number and which
-    /// the kernel's counters count as a byte.
+    /// Whether the socket of `end` received its peer's FIN, which the kernel's counters count as a byte.
     ///
-    /// CLOSE after FIN_WAIT2 alone is no proof: when no process holds the socket any more, the kernel
-    /// replaces it by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+    /// CLOSE after FIN_WAIT2 alone is no proof: once no process holds the socket, the kernel replaces it
+    /// by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`).
     #[must_use]
     pub fn received_fin(&self, end: End) -> bool {
         self.view(end).is_some_and(|view| {
@@ -57,8 +56,8 @@ impl Connection {
         })
     }
 
-    /// The transition to CLOSE in which the peer's FIN came, if it came in FIN_WAIT2: its segment was
-    /// seen before; without segments, the counter of received bytes has moved since.
+    /// The transition to CLOSE caused by the peer's FIN, if it came in FIN_WAIT2: its segment was seen
+    /// before; or, without segments, the counter of received bytes has moved since.
     #[must_use]
     pub fn fin_after_fin_wait2(&self, end: End) -> Option<&Transition> {
         let view = self.view(end)?;
@@ -77,7 +76,7 @@ impl Connection {
         (last.old == FinWait2 && last.new == Close && came && !view.was_reset()).then_some(last)
     }
 
-    /// The end whose FIN came first, by its own FIN_WAIT1 or by its peer's CLOSE_WAIT.
+    /// The end that closed first, by its own FIN_WAIT1 or by its peer's CLOSE_WAIT.
     #[must_use]
     pub fn first_closer(&self) -> Option<End> {
         let candidates = [End::Client, End::Server].into_iter().filter_map(|end| {
@@ -91,7 +90,7 @@ impl Connection {
         candidates.min_by_key(|(at, _)| *at).map(|(_, end)| end)
     }
 
-    /// Whether a socket was closed by an error after it had sent its FIN.
+    /// Whether an error closed a socket after it had sent its FIN.
     #[must_use]
     pub fn gave_up_closing(&self) -> bool {
         self.views().any(|(_, view)| {
@@ -102,8 +101,8 @@ impl Connection {
         })
     }
 
-    /// The end that an error of its own closed, such as a time-out, where no RST had come or gone: one
-    /// that comes later finds no socket.
+    /// The end that closed with an error of its own, such as a time-out, before any RST: a later RST
+    /// found no socket.
     #[must_use]
     pub fn gave_up_before_reset(&self) -> Option<End> {
         let reset_ns = self.first_reset().map_or(u64::MAX, |reset| reset.mono_ns);
@@ -118,7 +117,7 @@ impl Connection {
             .map(|(end, _, _)| end)
     }
 
-    /// Whether no process held a socket any more in FIN_WAIT2: the kernel replaced it by a TIME_WAIT
+    /// Whether the last process released a socket in FIN_WAIT2: the kernel replaced it by a TIME_WAIT
     /// entry, which no hook sees (`tcp_time_wait` with `TCP_FIN_WAIT2`).
     #[must_use]
     pub fn was_orphaned(&self) -> bool {
@@ -128,7 +127,7 @@ impl Connection {
         })
     }
 
-    /// Whether the socket of `end` counts more bytes after its FIN than the peer's FIN.
+    /// Whether the socket of `end` received data after its own FIN, not only the peer's FIN.
     #[must_use]
     pub fn received_after_fin(&self, end: End) -> bool {
         let view = self.view(end);
@@ -159,8 +158,8 @@ impl View {
         !self.incidents().resets.is_empty()
     }
 
-    /// Whether the peer acknowledged the socket's FIN. From LAST_ACK and CLOSING the kernel goes to
-    /// CLOSE then, or with an error when it has given up.
+    /// Whether the peer acknowledged the socket's FIN. The kernel then goes from LAST_ACK and CLOSING to
+    /// CLOSE, without an error unless it has given up.
     #[must_use]
     pub fn fin_was_acknowledged(&self) -> bool {
         self.entered(FinWait2).is_some()

@@ -1,29 +1,29 @@
-//! What few sockets have: kept apart, it takes no room in the others.
+//! Facts that few sockets have. Boxed, so that they take no room in the others.
 
 use super::Owner;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
-    /// Every process that acted on the socket, in the order in which they were seen to, each with
-    /// what it did first. Empty where that is the owner alone.
+    /// Every process that acted on the socket, in order, each with its first action. Empty if only the
+    /// owner did.
     pub holders: Vec<Owner>,
-    /// When the socket sent its SYN again.
+    /// When the socket retransmitted its SYN.
     pub syn_retransmits: Vec<u64>,
-    /// When it could not, and why.
+    /// When it could not retransmit its SYN, and why.
     pub held_back_syns: Vec<HeldBack>,
-    /// When the listener sent a SYN-ACK of the connection again.
+    /// When the listener retransmitted the SYN-ACK.
     pub syn_ack_retransmits: Vec<u64>,
     /// Each RST that it sent or received.
     pub resets: Vec<Reset>,
-    /// The first error that it had to report to its process, an errno.
+    /// The first error (errno) that the socket reported to its process.
     pub error: Option<u32>,
     /// Payload bytes that it sent again, by its last change of state.
     pub retransmitted_bytes: u64,
-    /// Whether it had an ICMP message to report while it was in SYN_SENT.
+    /// Whether an ICMP message came in SYN_SENT.
     pub icmp_in_syn_sent: bool,
 }
 
-/// A segment that this machine did not let out.
+/// A segment that did not leave this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldBack {
     /// When, CLOCK_MONOTONIC.

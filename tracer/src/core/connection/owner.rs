@@ -1,4 +1,4 @@
-//! Whose a socket is, and how that is known.
+//! The owner of a socket, and how it is known.
 
 use std::sync::Arc;
 
@@ -8,22 +8,17 @@ use upload_protocol::OwnerFrom;
 /// The process that a socket belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The process.
     pub task: Arc<Task>,
-    /// How the process was learned.
     pub from: OwnerFrom,
 }
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Process id.
     pub pid: u32,
-    /// User id.
     pub uid: u32,
-    /// The process's name.
     pub comm: Arc<str>,
-    /// Its cgroup's id in the v2 hierarchy; 0 where unknown.
+    /// Id of its cgroup (v2); 0 if unknown.
     pub cgroup: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What is kept of a connection, and what it takes.
+//! What is kept of a connection, and its size.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -7,8 +7,8 @@ use upload_protocol::{AcceptQueue, ConnectionId, OwnerFrom};
 use super::{Connection, Owner, Task, View};
 use crate::core::{address::Address, event::Addresses};
 
-/// A tracer may keep a hundred thousand connections, and most of the time most of them are idle:
-/// what each of them takes is most of what the tracer takes.
+/// A tracer may keep a hundred thousand connections, most of them idle: their size is most of the
+/// tracer's memory.
 #[test]
 fn a_connection_is_small() {
     assert_eq!(size_of::<View>(), 192);

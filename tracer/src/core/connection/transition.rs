@@ -1,4 +1,4 @@
-//! A socket's changes of state, and what is kept of its counters then.
+//! A socket's changes of state, and the counters kept from them.
 
 use tracer_ebpf::record::Counters;
 use upload_protocol::State;

@@ -1,4 +1,4 @@
-//! What one socket of a connection went through.
+//! The observed facts about one socket of a connection.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ pub struct View {
     /// The socket's cookie.
     pub cookie: u64,
     pub addresses: Addresses,
-    /// Whose it is, once that is known: the best known of the processes that acted on it.
+    /// The best candidate among the processes that acted on it; `None` if none did.
     pub owner: Option<Owner>,
-    /// When it was found to be there before the tracer, CLOCK_MONOTONIC.
+    /// When it was found, if it was opened before the tracer, CLOCK_MONOTONIC.
     pub found_ns: Option<u64>,
-    /// Each change of state, in order. Of an open socket there are two.
+    /// Each change of state, in order. An open socket has two.
     pub transitions: SmallVec<[Transition; 2]>,
-    /// What its counters said when it was ESTABLISHED first.
+    /// Its counters when it first became ESTABLISHED.
     pub opened: Option<Opened>,
-    /// What they said at its last change of state.
+    /// Its counters at the last change of state.
     pub counted: Counted,
     /// Segments retransmitted, SYNs included.
     pub retransmits: u32,
-    /// What few sockets have, where it has any of that.
+    /// Facts that few sockets have.
     incidents: Option<Box<Incidents>>,
-    /// What passed it, sent and received, once it is closed.
+    /// Payload that passed it, sent and received; known once it is closed.
     pub passed: Option<Box<[Passed; 2]>>,
 }
 
@@ -40,7 +40,6 @@ const MAX_RESETS: usize = 8;
 const MAX_SYN_RETRANSMITS: usize = 127;
 
 impl View {
-    /// A socket seen for the first time.
     #[must_use]
     pub fn new(cookie: u64, addresses: Addresses) -> Self {
         Self {
@@ -86,13 +85,12 @@ impl View {
             })
     }
 
-    /// What few sockets have.
     #[must_use]
     pub fn incidents(&self) -> &Incidents {
         self.incidents.as_deref().unwrap_or(Incidents::NOTHING)
     }
 
-    /// Notes whose socket it is, unless something better is known.
+    /// Records an acting process; it becomes the owner if no better candidate is known.
     pub fn learn_owner(&mut self, task: Arc<Task>, from: OwnerFrom) {
         let acted = Owner { task, from };
         let Some(owner) = &self.owner else {
@@ -117,7 +115,7 @@ impl View {
         }
     }
 
-    /// Notes a change of state at `mono_ns`, with the socket's counters and `sk_err`.
+    /// Records a change of state at `mono_ns`, with the socket's counters and `sk_err`.
     pub(crate) fn record_transition(
         &mut self,
         mono_ns: u64,
@@ -125,7 +123,7 @@ impl View {
         counters: &Counters,
         error: u32,
     ) {
-        // Before it is open there is nothing to count.
+        // Before the handshake the counters mean nothing.
         let counts = !matches!(new, State::SynSent | State::SynRecv);
         self.transitions.push(Transition {
             mono_ns,
@@ -180,7 +178,7 @@ impl View {
         }
     }
 
-    /// An error, an errno, or 0 for an ICMP message that is none yet.
+    /// Records an errno; 0 for an ICMP message that has not become an error.
     pub(crate) fn record_error(&mut self, error: u32) {
         let opening = self.last().is_some_and(|last| last.new == State::SynSent);
         let incidents = self.incidents_mut();

@@ -1,4 +1,4 @@
-//! Connections that the table is better off without.
+//! Finds connections to remove from the table before their end was seen.
 
 use std::collections::HashSet;
 
@@ -8,17 +8,16 @@ use crate::core::{
     input::Present,
 };
 
-/// A socket is not to be found at once when it begins to connect.
+/// sock_diag does not list a socket that has just begun to connect: do not take it for gone.
 const BEGINS_NS: u64 = 1_000_000_000;
 
 impl ConnectionTable {
-    /// How many connections there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.connections.len()
     }
 
-    /// So many connections of which nothing was seen for the longest time, the idlest first.
+    /// The `count` connections that were idle for longest, the idlest first.
     #[must_use]
     pub fn idlest(&self, count: usize) -> Vec<Key> {
         let mut all: Vec<(u64, Key)> = self
@@ -34,14 +33,14 @@ impl ConnectionTable {
         all.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Connections whose sockets were all gone already, and of which nothing was seen since.
+    /// Connections none of whose sockets was in `present`, and without an event since.
     #[must_use]
     pub fn absent(&self, present: &Present) -> Vec<Key> {
         let looked_at: HashSet<u32> = present.netns.iter().copied().collect();
         let cookies: HashSet<u64> = present.cookies.iter().copied().collect();
         let is_gone = |key: Key, view: &View| {
             let now = self.sockets.get(&view.cookie);
-            // A socket that was connected once more is another connection's.
+            // A socket that connected again belongs to another connection now.
             let is_its = now == Some(&key);
             let is_known = looked_at.contains(&view.addresses.netns);
             !is_its || is_known && !cookies.contains(&view.cookie)
@@ -59,7 +58,7 @@ impl ConnectionTable {
         absent
     }
 
-    /// The connection will be told without its end.
+    /// Marks a connection that leaves the table before its end.
     pub fn leave_unfinished(&mut self, key: Key, why: Unfinished) {
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.unfinished = Some(why);

@@ -1,4 +1,4 @@
-//! Where sockets listened before the tracer began: what was accepted there was accepted by a server.
+//! Sockets that listened before the tracer attached: a connection to their address has its server there.
 
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -15,15 +15,15 @@ impl Listeners {
         self.0.insert((listener.netns, listener.local));
     }
 
-    /// Which end a connected socket is; `None` where a socket listened at neither end or, which takes
-    /// a client that binds its port, at both.
+    /// Which end a connected socket is. `None` if a socket listened at neither end, or at both (a client
+    /// may bind its port).
     pub(super) fn end_of(&self, socket: Addresses) -> Option<End> {
         let Addresses {
             local,
             remote,
             netns,
         } = socket;
-        // Only then the peer is certainly within the same network namespace.
+        // Otherwise the peer may be in another network namespace, whose listeners are others.
         let is_peer_here = remote.ip().is_loopback() || remote.ip() == local.ip();
         let is_called = self.is_at(local, netns);
         let calls = is_peer_here && self.is_at(remote, netns);

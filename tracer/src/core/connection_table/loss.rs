@@ -1,10 +1,10 @@
-//! Which connections a loss touches, or a suspend.
+//! Marks the connections that a loss or a suspend affects.
 
 use super::{ConnectionTable, Key, pairing::Pair, pending_handshakes::STALE_NS};
 
 impl ConnectionTable {
-    /// Counts `count` lost records against every connection in the table; `at_most` where it may
-    /// have been fewer. It was noticed at `now_ns`.
+    /// Counts `count` lost records against every connection in the table: any of them may have lost
+    /// them. `at_most`: there may have been fewer. Noticed at `now_ns`.
     pub fn record_loss(&mut self, count: u64, at_most: bool, now_ns: u64) {
         self.lost_ns = Some(now_ns);
         for connection in self.connections.values_mut() {
@@ -12,13 +12,13 @@ impl ConnectionTable {
         }
     }
 
-    /// How many segments of handshakes were dropped since this was asked last.
+    /// Takes the number of handshake segments dropped since the last call.
     pub fn take_dropped_segments(&mut self) -> u64 {
         self.pending.take_dropped()
     }
 
-    /// Of a client elsewhere a SYN came, to the listener: where it is not known, and something was
-    /// lost not long ago, it is among that.
+    /// A connection from another machine began with a SYN to the listener. If that SYN is missing
+    /// shortly after a loss, it was probably lost: count it.
     pub(super) fn record_lost_syn(&mut self, key: Key, pair: &Pair) {
         let lost_ns = self.lost_ns.max(self.pending.dropped_ns());
         let is_recent = lost_ns.is_some_and(|at| self.now_ns.saturating_sub(at) < STALE_NS);
@@ -30,7 +30,6 @@ impl ConnectionTable {
         }
     }
 
-    /// The machine was suspended.
     pub fn record_suspend(&mut self) {
         for connection in self.connections.values_mut() {
             connection.suspended = true;

@@ -1,6 +1,6 @@
-//! Connections of which one end was seen, and how the other end finds them: by their addresses, or,
-//! where these differ because something on the way translates them (NAT), by the initial sequence
-//! numbers, which nothing on the way changes but a proxy.
+//! Pairs the two ends of a connection: by their addresses or, if NAT translates the addresses on the
+//! way, by the initial sequence numbers, which NAT keeps. A proxy changes them: its two sides are two
+//! connections.
 
 use foldhash::HashMap;
 use upload_protocol::{End, Flags};
@@ -11,13 +11,13 @@ use crate::core::{address::Address, event::Addresses, segment::Segment};
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     by_addresses: HashMap<Pair, Key>,
-    /// Connections of which the client was seen.
+    /// Connections whose client was seen.
     by_numbers: HashMap<Numbers, Key>,
     numbers: HashMap<Key, Numbers>,
 }
 
-/// The 4-tuple as both ends agree on it. Loopback addresses are valid within their network
-/// namespace only; others may be the same conversation seen from two.
+/// The 4-tuple, the same for both ends. The namespace is 0 except for loopback addresses, which mean
+/// another host in each namespace; other addresses may be one conversation between two namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
     pub(super) client: Address,
@@ -72,12 +72,11 @@ impl Numbers {
 }
 
 impl Pairing {
-    /// A connection waits for its other end.
     pub(super) fn await_peer(&mut self, pair: Pair, key: Key) {
         self.by_addresses.insert(pair, key);
     }
 
-    /// A connection's client received a SYN-ACK.
+    /// A connection's client received a SYN-ACK: its server may be found by these numbers.
     pub(super) fn await_numbers(&mut self, numbers: Numbers, key: Key) {
         self.by_numbers.insert(numbers, key);
         self.numbers.insert(key, numbers);
@@ -91,13 +90,11 @@ impl Pairing {
         self.by_numbers.get(&numbers).copied()
     }
 
-    /// The other end came.
     pub(super) fn paired(&mut self, key: Key, pair: &Pair) {
         self.by_addresses.remove(pair);
         self.forget_numbers(key);
     }
 
-    /// A connection is gone.
     pub(super) fn forget(&mut self, key: Key, pair: &Pair) {
         if self.by_addresses.get(pair) == Some(&key) {
             self.by_addresses.remove(pair);

@@ -1,5 +1,5 @@
-//! What is seen of a connection before it has a socket on this machine: the handshake runs under
-//! the listener. Bounded, because anybody may send a SYN; what is dropped before its time is counted.
+//! Segments of handshakes that have no socket yet: until the third ACK, a handshake runs under the
+//! listener. Bounded, because any host may send SYNs; segments dropped too early are counted.
 
 use std::collections::{VecDeque, vec_deque};
 
@@ -9,11 +9,11 @@ use upload_protocol::{End, Flags};
 use super::pairing::Numbers;
 use crate::core::{address::Address, segment::Segment};
 
-/// A listener under attack hears without end; the oldest are dropped.
+/// A SYN flood has no end: drop the oldest beyond this.
 const MAX_SEGMENTS: usize = 4096;
 
-/// A listener gives a handshake up after 63 s (`net.ipv4.tcp_synack_retries` is 5): what is older
-/// has become no connection, and is no loss.
+/// A listener gives a handshake up after 63 s (`net.ipv4.tcp_synack_retries` is 5): older segments
+/// belong to no connection, and dropping them is no loss.
 pub(super) const STALE_NS: u64 = 64_000_000_000;
 
 /// Two addresses, in an order that does not depend on who sends.
@@ -21,11 +21,11 @@ type Ends = (Address, Address);
 
 #[derive(Debug, Default)]
 pub(super) struct PendingHandshakes {
-    /// SYN-ACKs sent again: client, server, when.
+    /// Retransmitted SYN-ACKs: client, server, when.
     syn_acks: VecDeque<(Address, Address, u64)>,
     segments: HashMap<Ends, Handshake>,
-    /// The number of each segment and between whom it is, the oldest first; those taken stand here
-    /// for a while.
+    /// The number and addresses of each segment, the oldest first. Taken segments are removed later,
+    /// many at once.
     order: VecDeque<(u64, Ends)>,
     next: u64,
     held: usize,
@@ -33,7 +33,7 @@ pub(super) struct PendingHandshakes {
     dropped_ns: Option<u64>,
 }
 
-/// The segments between two addresses, in the order in which they were seen.
+/// The segments between two addresses, in the order seen.
 #[derive(Debug, Default)]
 pub(super) struct Handshake(VecDeque<Unclaimed>);
 
@@ -86,8 +86,8 @@ impl PendingHandshakes {
         taken
     }
 
-    /// The initial sequence numbers of a connection, from its third ACK: where addresses are
-    /// translated, the SYN-ACK is seen with the translated ones.
+    /// The initial sequence numbers of a connection, from its third ACK. Not from the SYN-ACK: behind
+    /// NAT that is seen with other addresses.
     pub(super) fn numbers(&self, client: Address, server: Address) -> Option<Numbers> {
         let handshake = self.segments.get(&ends(client, server))?;
         handshake.0.iter().find_map(|Unclaimed { segment, .. }| {
@@ -103,7 +103,7 @@ impl PendingHandshakes {
         taken
     }
 
-    /// Whether the client's SYN is known.
+    /// Whether the client's SYN was seen.
     pub(super) fn has_syn(&self, client: Address, server: Address) -> bool {
         let handshake = self.segments.get(&ends(client, server));
         handshake.is_some_and(|handshake| {
@@ -113,12 +113,12 @@ impl PendingHandshakes {
         })
     }
 
-    /// When one was last dropped.
+    /// When a segment was last dropped.
     pub(super) const fn dropped_ns(&self) -> Option<u64> {
         self.dropped_ns
     }
 
-    /// How many were dropped since this was asked last.
+    /// Takes the number of segments dropped since the last call.
     pub(super) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -138,7 +138,7 @@ impl PendingHandshakes {
             self.segments.remove(&ends);
         }
         self.held -= 1;
-        // A segment without it belongs to a connection that was told already, or its SYN was counted.
+        // Count a handshake once, by its SYN. Other segments belong to it, or to a finished connection.
         if oldest.segment.flags.has(Flags::SYN) {
             self.count_dropped(oldest.segment.mono_ns, now_ns);
         }

@@ -1,4 +1,4 @@
-//! Sockets that were there before the tracer.
+//! Sockets opened before the tracer attached.
 
 use upload_protocol::OwnerFrom;
 
@@ -6,7 +6,7 @@ use super::ConnectionTable;
 use crate::core::{connection::Task, input::OpenSocket};
 
 impl ConnectionTable {
-    /// Takes in a socket that was there before the tracer: a connection's, or one that listens.
+    /// Adds a socket opened before the tracer attached: a connection's, or a listener.
     pub fn add_open_socket(&mut self, socket: OpenSocket, mono_ns: u64) {
         if socket.is_listening() {
             self.listeners.insert(socket.addresses);

@@ -1,4 +1,4 @@
-//! Which end of a connection a socket is.
+//! Decides which end of a connection a socket is.
 
 use upload_protocol::{End, RolesFrom, State};
 
@@ -6,10 +6,10 @@ use super::{ConnectionTable, pairing::Pair};
 use crate::core::event::Addresses;
 
 impl ConnectionTable {
-    /// Which end a socket is: its birth tells. Of one that began before the tracer did, the other
-    /// end may have been told apart already; then who listens tells; and where that says nothing,
-    /// the port that is not an ephemeral one (`net.ipv4.ip_local_port_range` starts at 32768) is
-    /// taken for the server's.
+    /// Which end a socket is. Its first change of state shows it, if seen. For a socket opened before
+    /// the tracer attached: the role of its peer, if known; else the end at a listener's address is the
+    /// server; else the end with the lower port is, since clients use ephemeral ports
+    /// (`net.ipv4.ip_local_port_range` starts at 32768).
     pub(super) fn role(&self, addresses: Addresses, old: State, new: State) -> (End, RolesFrom) {
         match (old, new) {
             (State::Close | State::SynSent, _) | (_, State::SynSent) => {
@@ -34,7 +34,7 @@ impl ConnectionTable {
         (end, RolesFrom::Ports)
     }
 
-    /// What follows for a socket from the connection that waits for it.
+    /// The role that the connection waiting for this socket leaves to it.
     fn role_from_peer(&self, addresses: Addresses) -> Option<(End, RolesFrom)> {
         [End::Client, End::Server].into_iter().find_map(|end| {
             let key = self.other_end_of(&Pair::new(addresses, end), end)?;

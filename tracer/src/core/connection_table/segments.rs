@@ -1,4 +1,4 @@
-//! Segments on their way to their connection's dialogue.
+//! Finds a segment's connection, and passes it to the dialogue.
 
 use upload_protocol::End;
 
@@ -6,8 +6,7 @@ use super::{ConnectionTable, Key, pairing::Numbers};
 use crate::core::{dialogue::RelativeSegment, event::Addresses, segment::Segment};
 
 impl ConnectionTable {
-    /// Settles the segments that were seen before `before_ns`; gives them by connection where they are
-    /// to be shown.
+    /// Settles the segments seen before `before_ns`. Returns them by connection, if segments are shown.
     pub fn settle(&mut self, before_ns: u64) -> Vec<(Key, Vec<RelativeSegment>)> {
         let mut all = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
@@ -25,8 +24,8 @@ impl ConnectionTable {
         all
     }
 
-    /// A segment belongs to its socket's connection, or, while it runs under the listener's
-    /// cookie, to the one between its addresses.
+    /// A segment belongs to its socket's connection. During the handshake it has the listener's cookie:
+    /// then it belongs to the connection between its addresses.
     pub(super) fn segment(&mut self, cookie: u64, segment: Segment<&[u8]>) -> Option<(Key, End)> {
         let (key, from) = match self.sockets.get(&cookie).copied() {
             Some(key) => {
@@ -76,8 +75,8 @@ impl ConnectionTable {
         }
     }
 
-    /// What a segment reveals beside its own place: the listener's accept queue, and the initial
-    /// sequence numbers by which the other end is found behind NAT.
+    /// Records the listener's accept queue, and the initial sequence numbers, by which the other end is
+    /// found behind NAT.
     fn record_handshake_facts<Packet>(&mut self, key: Key, from: End, segment: &Segment<Packet>) {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
@@ -94,7 +93,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Whether this is the arrival of a segment that was seen to leave.
+    /// Whether this is the arrival of a segment that was seen leaving.
     fn match_arrival<Packet>(&mut self, key: Key, from: End, segment: &Segment<Packet>) -> bool {
         let connection = self.connections.get_mut(&key);
         !segment.leaving

@@ -1,4 +1,4 @@
-//! The tasks that acted last: a server's is the same for each of its connections, and kept once.
+//! Shares tasks between connections: a server's is the same for each of its connections.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tracer_ebpf::record;
 
 use crate::core::connection::Task;
 
-/// With more, all are forgotten, and shared anew.
+/// With more, all are forgotten, and sharing starts again.
 const MAX_TASKS: usize = 1024;
 
 /// By process id.
@@ -23,7 +23,7 @@ impl Tasks {
         }
     }
 
-    /// The same task as one that is kept already, or this one.
+    /// An equal task that is kept already, or this one.
     pub(super) fn share(&mut self, task: Task) -> Arc<Task> {
         if let Some(known) = self.0.get(&task.pid)
             && **known == task

@@ -1,6 +1,6 @@
-//! What a segment is in the light of those before it, as Wireshark's analysis names it (its User's
-//! Guide, "TCP Analysis"), but for one thing: what was seen to leave its socket is a retransmission
-//! for certain, and never merely out of order.
+//! Compares a segment with those before it, as Wireshark's analysis does (User's Guide, "TCP
+//! Analysis"), with one difference: a segment seen leaving its socket with old numbers is certainly a
+//! retransmission, never out of order.
 
 use std::num::NonZeroU16;
 
@@ -9,7 +9,7 @@ use upload_protocol::{Flags, segment::Analysis};
 use super::in_flight::Observed;
 use crate::core::segment::Segment;
 
-/// How far one end has come.
+/// How far one end's stream has advanced.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Progress {
     /// The sequence number after the highest seen, and when that was seen.
@@ -24,17 +24,17 @@ struct Acknowledged {
     mono_ns: u64,
     ack: u32,
     window: u16,
-    /// How often it was sent.
+    /// How often it was sent in a row.
     times: NonZeroU16,
 }
 
-/// A retransmission so soon after the duplicate acknowledgments is their doing.
+/// A retransmission within this time after duplicate acknowledgments is a fast one.
 const FAST_NS: u64 = 20_000_000;
-/// How far apart segments may be swapped, where the handshake's round-trip time is not known.
+/// How late a reordered segment may arrive, if the handshake's round-trip time is unknown.
 const REORDERED_NS: u64 = 3_000_000;
 
 impl Progress {
-    /// What `seen` is, and takes it in.
+    /// Analyses a segment, and advances past it.
     pub(super) fn analyse(
         &mut self,
         seen: &Observed,
@@ -73,7 +73,7 @@ impl Progress {
         remarks
     }
 
-    /// What a segment is whose numbers this end's peer had passed.
+    /// Classifies a segment from the peer whose numbers were sent before; `self` is the receiver.
     fn name_repetition(&self, seen: &Observed, may_be_reordered: bool) -> Analysis {
         let segment = &seen.segment;
         let end = segment.seq.wrapping_add(segment.sequence_length());

@@ -1,8 +1,9 @@
-//! One segment out of its two sightings: as it left its sender, and as it reached the receiver.
+//! Matches departures with arrivals: between two sockets of this machine, each segment is seen twice,
+//! as it leaves its sender and as it reaches its receiver.
 //!
-//! It counts as sent when it left. What a socket hands down as one frame may be cut up by the kernel
-//! or the network card; how, is seen where the pieces arrive, if that is on this machine. What a
-//! TIME_WAIT entry sends for a closed socket is seen only where it arrives.
+//! A segment's time is that of its departure. A socket may pass down one large frame that the kernel or
+//! the network card cuts up (segmentation offload); only the arrivals show how. A segment that a
+//! TIME_WAIT entry sends for a closed socket is seen only on arrival.
 
 use std::collections::VecDeque;
 
@@ -12,24 +13,24 @@ use crate::core::segment::Segment;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InFlight {
-    /// Observed, and not told yet.
+    /// Observed, and not taken yet.
     seen: Vec<Observed>,
-    /// Left whole, and not seen to arrive.
+    /// Marks of segments that left whole and have not arrived. Only marks: the segment itself is in
+    /// `seen`, or taken already, and most arrivals are compared and dropped without a copy.
     left: VecDeque<Mark>,
-    /// Left as a frame that may be cut up, and not yet seen to arrive in full.
+    /// Left as a frame that may be cut up, and has not arrived in full.
     frames: VecDeque<Frame>,
 }
 
-/// A segment that was seen, and the end that sent it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observed {
     pub(super) from: End,
-    /// Its position among the pieces of one frame, which left together.
+    /// Its offset in the frame, for pieces of one frame, which left at the same time.
     offset: u32,
     pub(super) segment: Box<Segment>,
 }
 
-/// What a segment is recognised by when it arrives.
+/// Identifies a segment when it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     from: End,
@@ -46,11 +47,11 @@ struct Frame {
     arrived: u32,
 }
 
-/// With the peer on another machine nothing arrives here: the oldest are forgotten.
+/// With the peer on another machine no arrival is seen: keep few, drop the oldest.
 const MAX_LEFT: usize = 256;
-/// On one machine, as many as may be in flight between two namespaces.
+/// With both ends here, as many as may be in flight between two namespaces.
 const MAX_ARRIVING: usize = 1 << 14;
-/// A frame of which nothing has arrived by then is told as it left.
+/// A frame of which nothing has arrived by then was lost on the way, and counts as it left.
 const LOST_AFTER_NS: u64 = 200_000_000;
 
 impl InFlight {
@@ -72,7 +73,7 @@ impl InFlight {
                 && known.mark() == seen.mark()
                 && known.mono_ns() >= seen.mono_ns()
         }) {
-            // It was seen to arrive before it was known whose it is.
+            // Its arrival was handled first: until then the connection of its sender was unknown.
             *arrived = seen;
         } else {
             let most = if receiver_is_here {
@@ -88,7 +89,7 @@ impl InFlight {
         }
     }
 
-    /// Whether this is the arrival of a segment that left whole: its departure is matched now.
+    /// Whether this is the arrival of a segment that left whole. Forgets the departure.
     pub(super) fn match_arrival<Packet>(&mut self, from: End, segment: &Segment<Packet>) -> bool {
         let mark = Mark::of(from, segment);
         let Some(at) = self.left.iter().position(|left| *left == mark) else {
@@ -98,7 +99,7 @@ impl InFlight {
         true
     }
 
-    /// What was seen before `before_ns`, in the order in which it was sent.
+    /// Takes the segments seen before `before_ns`, in the order sent.
     pub(super) fn take(&mut self, before_ns: u64) -> Vec<Observed> {
         while let Some(frame) = self.frames.front()
             && frame.whole.mono_ns().saturating_add(LOST_AFTER_NS) < before_ns
@@ -111,7 +112,7 @@ impl InFlight {
                     .filter(|_| lost),
             );
         }
-        // What left after a frame waits for its pieces.
+        // Segments that left after a frame wait for its pieces, so that the order stays right.
         let before_ns = self
             .frames
             .front()
@@ -126,12 +127,12 @@ impl InFlight {
         taken
     }
 
-    /// Whether something waits to be told.
+    /// Whether no segment waits to be taken.
     pub(super) fn is_empty(&self) -> bool {
         self.seen.is_empty() && self.frames.is_empty()
     }
 
-    /// Whether nothing waits, and nothing may arrive that is known already.
+    /// Whether no segment waits, and no arrival is expected: the connection can drop this.
     pub(super) fn is_over(&self) -> bool {
         self.is_empty() && self.left.is_empty()
     }

@@ -1,5 +1,5 @@
-//! What is known of the segments that one end sends: numbers them from the initial sequence number,
-//! and scales their windows.
+//! One end's sequence space: relative numbers, which count from the initial sequence number, and
+//! scaled windows.
 
 use upload_protocol::{Flags, segment::Analysis};
 
@@ -8,28 +8,28 @@ use crate::core::segment::Segment;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SequenceSpace {
-    /// The number that its relative sequence numbers count from.
+    /// The number that relative sequence numbers count from.
     base: Option<u32>,
-    /// The shift that it announced in its SYN.
+    /// The window scale that its SYN announced.
     scale: Option<u8>,
     /// Whether its SYN was seen, so that a missing scale means none.
     syn_seen: bool,
     progress: Progress,
 }
 
-/// Where a segment is in its connection, and what it is in the light of those before it.
+/// A segment's relative numbers and scaled window, and its analysis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) seq: u32,
     pub(super) ack: u32,
-    /// The number that acknowledgments, and SACK blocks, count from.
+    /// The number that acknowledgments and SACK blocks count from.
     pub(super) ack_base: u32,
     pub(super) window: u32,
     pub(super) analysis: Vec<Analysis>,
 }
 
 impl SequenceSpace {
-    /// Its SYN: relative numbers count from here.
+    /// Takes its SYN: relative numbers count from here.
     pub(super) fn begin(&mut self, segment: &Segment) {
         self.base = Some(segment.seq);
         self.scale = segment.options.window_scale;
@@ -44,7 +44,7 @@ impl SequenceSpace {
         rtt_ns: Option<u64>,
     ) -> Position {
         let segment = &seen.segment;
-        // Without a SYN seen, the first byte seen is number 1, as Wireshark has it.
+        // Without a SYN, the first byte seen gets number 1, as in Wireshark.
         let base = *self.base.get_or_insert(segment.seq.wrapping_sub(1));
         let has_ack = segment.flags.has(Flags::ACK);
         let ack = if has_ack {
@@ -62,7 +62,7 @@ impl SequenceSpace {
         }
     }
 
-    /// A SYN's own window is never scaled, and others only if both ends announced a scale
+    /// A SYN's own window is never scaled; others are only if both ends announced a scale
     /// (RFC 7323, section 2.2).
     fn scaled(&self, segment: &Segment, peer: &Self) -> u32 {
         let window = u32::from(segment.window);

@@ -7,7 +7,7 @@ use tracer_ebpf::record;
 
 use crate::core::address::Address;
 
-/// The two sides of a socket, and the network namespace in which they mean something.
+/// The two addresses of a socket, and the network namespace in which they are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Addresses {
     /// This end; port 0 before `connect` has chosen one.

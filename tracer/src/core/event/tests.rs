@@ -1,4 +1,4 @@
-//! Records that the programs would never send.
+//! Records that the programs never send.
 
 use std::net::SocketAddr;
 

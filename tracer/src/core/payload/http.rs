@@ -13,13 +13,13 @@ pub(super) use self::{conversation::Conversation, head::looks_like_head};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpExchange {
     pub request: Option<HttpRequest>,
-    /// When the server said `100 Continue` (RFC 9110, section 15.2.1).
+    /// When the server sent `100 Continue` (RFC 9110, section 15.2.1).
     pub continue_ns: Option<u64>,
     /// The final response.
     pub response: Option<HttpResponse>,
 }
 
-/// A request, told once its first line was seen.
+/// A request, known once its first line was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpRequest {
     /// The method (RFC 9110, section 9).
@@ -32,7 +32,7 @@ pub struct HttpRequest {
     pub content_length: Option<u64>,
     /// Whether the body comes in chunks (RFC 9112, section 7.1).
     pub chunked: bool,
-    /// Whether the client asked to be told to go on (RFC 9110, section 10.1.1).
+    /// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1).
     pub expect_continue: bool,
     /// When the segment with its first byte was sent.
     pub start_ns: u64,
@@ -40,30 +40,30 @@ pub struct HttpRequest {
     pub head_end_ns: Option<u64>,
     /// When the segment with the first byte of the body was sent.
     pub body_first_ns: Option<u64>,
-    /// When the last segment with some of the body was sent, so far as it was looked at; from the
-    /// server's next word on, when the last before that passed the socket that was seen. Unknown
-    /// where more than the body came until then, and where one ends was not looked at.
+    /// When the last seen segment of the body was sent. Once the server sends again, when the last
+    /// payload before that passed the socket. Unknown if that was more than the body, and the body's end
+    /// was not captured.
     pub body_last_ns: Option<u64>,
     /// Where in the client's stream the body begins.
     pub body_offset: Option<u64>,
-    /// Whether the client has sent all of the body, so far as it was looked at.
+    /// Whether the client was seen to send all of the body.
     pub body_sent: bool,
-    /// Whether the server had received the whole body of known length when it last spoke.
+    /// Whether the server had received the whole body of known length when it last sent.
     pub body_arrived: bool,
-    /// How many bytes of a body of known length had been acknowledged when the server last spoke;
-    /// absent where the acknowledgment number does not tell.
+    /// How many bytes of a body of known length were acknowledged when the server last sent; absent if
+    /// the acknowledgment number is ambiguous.
     pub body_acknowledged: Option<u64>,
 }
 
-/// A response, told once its first line was seen.
+/// A response, known once its first line was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HttpResponse {
     /// The status (RFC 9110, section 15).
     pub status: u16,
     /// When the segment with its first byte was sent.
     pub start_ns: u64,
-    /// When the last segment with some of it was sent, so far as it was looked at; from the client's
-    /// next word on, when the last before that passed the socket that was seen.
+    /// When the last seen segment of it was sent. Once the client sends again, when the last payload
+    /// before that passed the socket.
     pub last_ns: u64,
 }
 
@@ -71,10 +71,11 @@ pub struct HttpResponse {
 const LARGEST_WINDOW: u64 = 1 << 30;
 
 impl HttpRequest {
-    /// How much the client's stream, of which `received` bytes modulo 2^32 have arrived, goes on after
-    /// the end of the body; `None` where it has not come there. No more than a window is on its way,
-    /// which is 2^30 bytes at most (RFC 7323, section 2.3): of a body that was sent, or is not longer,
-    /// no more is missing than half of what 32 bits count.
+    /// How many bytes after the end of the body the server has received, where `received` is the length
+    /// of the client's stream modulo 2^32. `None` if the body has not arrived in full.
+    ///
+    /// At most a window of 2^30 bytes is in flight (RFC 7323, section 2.3). So if the body was sent, or is
+    /// shorter than that, fewer than 2^31 bytes are missing, and the difference modulo 2^32 is unambiguous.
     fn beyond(&self, received: u32) -> Option<u64> {
         let (length, offset) = self.content_length.zip(self.body_offset)?;
         let end = offset.wrapping_add(length);
@@ -83,9 +84,8 @@ impl HttpRequest {
         (beyond == 0 || is_near && beyond < 1 << 31).then_some(beyond)
     }
 
-    /// How much of a body of known length was acknowledged by this number of the client's stream. With
-    /// more behind the body, it says nothing of this body; nor, short of the end, of one longer than
-    /// half of what numbers count.
+    /// How much of a body of known length this number of the client's stream acknowledges. `None` if more
+    /// follows the body, or if the body is unfinished and longer than 2^31: the number is ambiguous.
     fn acknowledged_by(&self, received: u32) -> Option<u64> {
         let (length, offset) = self.content_length.zip(self.body_offset)?;
         let end = offset.wrapping_add(length);

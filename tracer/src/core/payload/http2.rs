@@ -1,5 +1,5 @@
 //! HTTP/2 in clear text with prior knowledge (RFC 9113, section 3.3): its frames are counted by type
-//! as far as their headers were captured. What they say is compressed, and is not read.
+//! as far as their headers were captured. Their fields are compressed, and are not read.
 
 use upload_protocol::{
     End,
@@ -19,13 +19,13 @@ pub(super) struct Conversation {
 /// One direction.
 #[derive(Clone, Debug, PartialEq)]
 enum Direction {
-    /// The client's preface is passing: bytes that are left of it.
+    /// In the client's preface: bytes left of it.
     Preface(u64),
-    /// In a frame's header: what was captured of it.
+    /// In a frame's header: the bytes captured so far.
     Header(Vec<u8>),
-    /// In a frame's payload: bytes that are left of it.
+    /// In a frame's payload: bytes left of it.
     Payload(u64),
-    /// Where the next frame begins is not known.
+    /// The start of the next frame is unknown.
     Lost,
 }
 

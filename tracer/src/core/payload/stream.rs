@@ -1,11 +1,11 @@
-//! One direction's byte stream: puts segments into their order by leaving out what was passed, and
-//! says where the holes are. It does not wait for what is missing.
+//! One direction's byte stream: skips bytes that were passed before, and marks the holes. It does not
+//! wait for missing segments.
 
 use upload_protocol::End;
 
 use super::Chunk;
 
-/// How far a direction was passed.
+/// How far a direction was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Stream {
     position: u64,
@@ -16,19 +16,19 @@ pub(super) struct Stream {
 pub(super) struct NewBytes<'a> {
     pub(super) mono_ns: u64,
     pub(super) from: End,
-    /// Where it stands in its stream.
+    /// Its offset in the stream.
     pub(super) offset: u64,
     /// See [`Chunk`].
     pub(super) turned_ns: Option<u64>,
     /// See [`Chunk`].
     pub(super) received: Option<u32>,
-    /// Whether it is the first of its stream.
+    /// Whether it starts the stream.
     pub(super) is_start: bool,
-    /// Bytes before it in segments that were not seen.
+    /// Length of the hole before it: bytes in segments that were not seen.
     pub(super) gap: u64,
     /// Its captured bytes.
     pub(super) bytes: &'a [u8],
-    /// Bytes of it after those.
+    /// Length of the hole after those.
     pub(super) rest: u64,
 }
 
@@ -38,7 +38,7 @@ impl Stream {
         self.position == 0
     }
 
-    /// What is new in a segment, if anything is.
+    /// The new bytes of a segment, if any.
     pub(super) fn take<'a>(&mut self, burst: &Chunk<'a>) -> Option<NewBytes<'a>> {
         let Chunk {
             offset, len, head, ..

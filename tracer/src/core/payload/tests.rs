@@ -1,4 +1,4 @@
-//! What the module tells of real and of lying bytes, cut in every way.
+//! Real and malformed bytes, cut into segments in every way.
 
 mod cuts;
 mod holes;
@@ -14,8 +14,8 @@ use super::{Chunk, Payload, Protocol};
 /// One end's bytes, all at once.
 type Turn = (End, Vec<u8>);
 
-/// A conversation of `openssl s_client` with `openssl s_server`, which a line per segment gives:
-/// who, the length, and the payload in hexadecimal; what is missing of it is encrypted, here zeroes.
+/// A conversation of `openssl s_client` with `openssl s_server`, a line per segment: sender, length, and
+/// payload in hexadecimal. The encrypted rest of the payload is left out, and zeroes here.
 fn captured(lines: &str) -> Vec<Turn> {
     lines.lines().filter_map(turn).collect()
 }
@@ -36,8 +36,8 @@ fn turn(line: &str) -> Option<Turn> {
     Some((from, bytes))
 }
 
-/// Hears a conversation; each turn comes in pieces that end where `cuts` says. The clock stands
-/// still, so that what is told does not depend on the cuts.
+/// Feeds a conversation; `cuts` says where each turn is split into segments. All have the same time, so
+/// that the result does not depend on the cuts.
 fn feed_cut(turns: &[Turn], mut cuts: impl FnMut(usize) -> Vec<usize>) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];
@@ -66,7 +66,7 @@ fn feed(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, bytes: &[u8
     feed_head(payload, mono_ns, from, offset, len, bytes);
 }
 
-/// Hears a segment of which `head` was captured.
+/// Feeds a segment of which `head` was captured.
 fn feed_head(payload: &mut Payload, mono_ns: u64, from: End, offset: u64, len: u32, head: &[u8]) {
     payload.feed(&Chunk {
         mono_ns,
@@ -83,7 +83,6 @@ fn text(from: End, text: &str) -> Turn {
     (from, text.as_bytes().to_vec())
 }
 
-/// What is malformed, as text.
 fn defects(payload: &Payload) -> Vec<&'static str> {
     let defects = payload.malformed().iter();
     defects.map(|malformed| malformed.defect.name()).collect()

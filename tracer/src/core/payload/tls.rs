@@ -1,4 +1,4 @@
-//! TLS as far as it is said in the clear: records, handshake messages, alerts (RFC 8446, RFC 5246).
+//! TLS in clear text: records, handshake messages, alerts (RFC 8446, RFC 5246).
 
 mod conversation;
 mod flight;
@@ -16,7 +16,7 @@ use upload_protocol::{
 
 pub(super) use self::{conversation::Conversation, record::looks_like_record};
 
-/// What TLS said on a connection.
+/// The observed TLS handshake of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// The handshake messages, in the order in which they were sent, and the first application data
@@ -54,9 +54,9 @@ pub struct Tls {
 
 /// A handshake message, ChangeCipherSpec, the first application data of an end, or an alert.
 ///
-/// Where it is encrypted, it is `inferred`: before TLS 1.3 Finished is the handshake record after a
-/// ChangeCipherSpec (RFC 5246, section 7.4.9); in TLS 1.3 the lengths of the records tell (RFC 8446,
-/// section 4.4.4). What they do not tell is left out.
+/// An encrypted message is `inferred`: before TLS 1.3, Finished is the handshake record after a
+/// ChangeCipherSpec (RFC 5246, section 7.4.9); in TLS 1.3 it is recognised by its record's length (RFC
+/// 8446, section 4.4.4). Ambiguous ones are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsStep {
     pub name: TlsMessage,
@@ -64,7 +64,7 @@ pub struct TlsStep {
     pub mono_ns: u64,
     /// Who sent it.
     pub from: End,
-    /// Whether it is encrypted and only follows from its record's place and length.
+    /// Whether it is encrypted, and inferred from its record's position and length.
     pub inferred: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct TlsRecord {
     /// The number of its type.
     pub content_type: u8,
     pub name: ContentType,
-    /// The version field, which says little: 0x0303 from TLS 1.2 on.
+    /// The version field; 0x0303 in TLS 1.2 and 1.3 alike.
     pub version: u16,
     /// Bytes after the header.
     pub length: u16,

@@ -3,12 +3,11 @@
 use super::Pipeline;
 use crate::core::{connection::Unfinished, input::Present, output::Output};
 
-/// Of a full table, one connection in so many is dropped at once: finding the idlest takes a look at
-/// all.
+/// A full table drops one connection in this many at once: finding the idlest takes a scan of all.
 const DROP_ONE_IN: usize = 16;
 
 impl Pipeline {
-    /// Drops what was idle for the longest time where there are too many connections.
+    /// Drops the connections that were idle for longest if there are too many.
     pub(super) fn make_room(&mut self, out: &mut Vec<Output>) {
         let Some(room) = self.room else { return };
         let excess = self.table.len().saturating_sub(room);
@@ -24,7 +23,7 @@ impl Pipeline {
         }
     }
 
-    /// Tells the connections whose CLOSE was lost.
+    /// Emits the connections whose CLOSE was lost.
     pub(super) fn emit_gone(&mut self, present: &Present, out: &mut Vec<Output>) {
         for key in self.table.absent(present) {
             if !self.closed.contains_key(&key) {

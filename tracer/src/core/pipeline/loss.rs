@@ -1,4 +1,4 @@
-//! What was lost: at which hop, how much, when, and which connections it touches.
+//! Reports losses: at which hop, how many, when; and marks the affected connections.
 
 use upload_protocol::line::{Hop, LostLine};
 
@@ -26,7 +26,7 @@ impl Pipeline {
                 self.emit_loss(hop, count, before, out);
             }
         }
-        // The connections that these touch know it.
+        // The evicted connections are marked already.
         let dropped = std::mem::take(&mut self.dropped);
         self.emit_loss(Hop::Table, dropped, before, out);
         let dropped_segments = self.table.take_dropped_segments();

@@ -1,4 +1,4 @@
-//! Numbers at the end of their range, as only a damaged recording has them; and what was lost.
+//! Extreme numbers, which only a damaged recording has; losses; eviction; clocks.
 
 use tracer_ebpf::record::{self, StateChange, state};
 use upload_protocol::{
@@ -103,7 +103,7 @@ fn requests_are_counted_from_1() {
     check(1, 1);
 }
 
-/// What a skipped run of a program would have told, nobody knows: it may have been nothing.
+/// A skipped run of a program may have made no record.
 #[test]
 fn skipped_runs_are_an_upper_bound() {
     let check = |ring: u64, recursion: u64, at_most: &[bool], whole: bool| {
@@ -155,8 +155,7 @@ fn syn(port: u16) -> Vec<u8> {
     [segment.as_bytes(), &packet].concat()
 }
 
-/// Handshakes without end: the oldest are dropped, counted, and missed by those that become
-/// connections after all.
+/// A SYN flood: the oldest handshakes are dropped and counted, and connections that miss theirs say so.
 #[test]
 fn too_many_handshakes() {
     const KEPT: u16 = 4096;
@@ -190,8 +189,7 @@ fn too_many_handshakes() {
     assert_eq!(touched, [(DROPPED - 1, 1), (DROPPED, 0)]);
 }
 
-/// A connection of which the beginning is missing may be older than the tracer; or else the
-/// beginning was lost.
+/// If the beginning of a connection is missing, it was before the tracer, or it was lost.
 #[test]
 fn a_beginning_that_may_be_lost() {
     let check = |lost: u64, expected: Incomplete| {
@@ -212,7 +210,7 @@ fn a_beginning_that_may_be_lost() {
     check(1, Incomplete::BeginUnseen);
 }
 
-/// Of too many connections, the idlest are told unfinished and counted; those that closed are not.
+/// Of too many connections, the idlest are emitted unfinished and counted; closed ones are not counted.
 #[test]
 fn too_many_connections() {
     const ROOM: u16 = 16;
@@ -262,7 +260,7 @@ fn too_many_connections() {
     assert_eq!(found.len(), usize::from(ROOM + MORE));
 }
 
-/// The connections that the pipeline has told when the kernel has named these sockets.
+/// The timelines that the pipeline emits once the kernel has listed these sockets.
 fn timelines_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
     let mut outputs = Vec::new();
     pipeline.advance(Input::Tick(tick(present.asked_ns, 1)), &mut outputs);
@@ -276,8 +274,8 @@ fn timelines_after(pipeline: &mut Pipeline, present: Present) -> Vec<Timeline> {
         .collect()
 }
 
-/// After a loss: what the kernel does not have any more has ended. What it does have has not, nor
-/// what just began, nor what is where the kernel was not asked.
+/// After a loss, connections without a socket have ended. Not those with one, those that have just
+/// begun, or those in a network namespace that was not listed.
 #[test]
 fn connections_whose_end_was_lost() {
     const GONE: u64 = 1;
@@ -309,8 +307,8 @@ fn connections_whose_end_was_lost() {
     assert_eq!(found[0].incomplete, why);
 }
 
-/// A socket that is connected once more keeps its cookie: after a loss, the connection before has
-/// ended although the socket is there.
+/// A socket that connects again keeps its cookie: after a loss, its previous connection has ended
+/// although the socket exists.
 #[test]
 fn a_cookie_that_is_used_again() {
     let mut pipeline = Pipeline::new(false);
@@ -333,7 +331,7 @@ fn a_cookie_that_is_used_again() {
     assert!(pipeline.has_open());
 }
 
-/// The wall clock may be set meanwhile: what happens from then on is told by the new time.
+/// If the wall clock is set, later events have the new time.
 #[test]
 fn a_wall_clock_that_is_set() {
     const HOUR_NS: i64 = 3_600_000_000_000;
@@ -359,7 +357,7 @@ fn a_wall_clock_that_is_set() {
     assert_eq!(found, [(1, 1), (2, 2 + hour), (3, 3 - hour)]);
 }
 
-/// A suspended machine's clock stands still: its time is in no duration.
+/// CLOCK_MONOTONIC stops while the machine is suspended: no duration includes that time.
 #[test]
 fn a_machine_that_was_suspended() {
     const SLEPT_NS: u64 = 5_000_000_000;
@@ -371,7 +369,7 @@ fn a_machine_that_was_suspended() {
             ..tick(mono_ns, 0)
         })
     };
-    // It was suspended before the tracer began: nobody's business.
+    // A suspend before the tracer began affects no timeline.
     pipeline.advance(asleep(1, SLEPT_NS), &mut outputs);
     for (cookie, suspended_ns) in [(1, SLEPT_NS), (2, 2 * SLEPT_NS), (3, 2 * SLEPT_NS)] {
         let mut opened = change(state::SYN_RECV, state::ESTABLISHED);

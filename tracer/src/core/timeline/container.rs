@@ -1,10 +1,9 @@
-//! Which container a cgroup is part of, by its path.
+//! Finds a cgroup's container, by its path.
 
 #[cfg(test)]
 mod tests;
 
-/// The id of the container that a cgroup belongs to, the innermost where they are nested: 64
-/// hexadecimal digits, alone (Docker and Kubernetes with the cgroupfs driver, containerd) or behind
+/// The id of a cgroup's container, the innermost one if nested: 64 hexadecimal digits, alone (Docker and Kubernetes with the cgroupfs driver, containerd) or behind
 /// the runtime's name (`docker-….scope`, `libpod-…`, `cri-containerd-…`, `crio-…`).
 pub(super) fn container_id(path: &str) -> Option<&str> {
     path.rsplit('/').find_map(|name| {

@@ -1,4 +1,4 @@
-//! One end of a connection: where it is, and whose.
+//! One end of a connection: its address and its owner.
 
 use std::{net::SocketAddr, sync::Arc};
 

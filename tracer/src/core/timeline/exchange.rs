@@ -1,5 +1,6 @@
-//! A request and its response: from the segments where these show both in the clear, else from the
-//! server's own clock readings. Uploads that the server reported are put to theirs.
+//! A request and its response. Times are from the segments if these show the whole exchange in clear
+//! text, which works with any server; else from the server's own clock readings. Names and sizes of
+//! files come from the server's reports.
 
 use tracer_ebpf::record::{EGRESS, INGRESS};
 use upload_protocol::{
@@ -14,7 +15,7 @@ use crate::core::{
     payload::{HttpExchange, HttpRequest},
 };
 
-/// The exchanges in their order, the uploads (the files of one form belong together) with theirs.
+/// The exchanges in order, each with its uploads (a form may carry several files).
 pub(super) fn exchanges(
     connection: &Connection,
     uploads: &[Upload],
@@ -62,14 +63,14 @@ pub(super) fn exchanges(
     exchanges
 }
 
-/// Whether a request that was seen is the one that these files came in.
+/// Whether a seen request is the one that carried these files.
 fn is_of(files: &[&Upload], http: &HttpExchange) -> bool {
     let both = files.first().zip(http.request.as_ref());
     both.is_some_and(|(file, seen)| seen.method == file.method && seen.target == file.target)
 }
 
-/// What the segments show, with what only the server knows; what the server tells where the segments
-/// do not show the whole of it.
+/// Combines both sources. If the segments show the whole exchange, their times and the server's names
+/// and sizes; else the server's times. Times are not mixed: the two clocks read different moments.
 fn together(by_segments: Exchange, by_server: Exchange) -> Exchange {
     let whole = by_segments.request.span.is_whole()
         && (by_server.body.bytes.unwrap_or(0) == 0 || by_segments.body.span.is_whole())
@@ -100,7 +101,10 @@ fn together(by_segments: Exchange, by_server: Exchange) -> Exchange {
     }
 }
 
-/// What passed on the whole connection, where the last exchange's ends are sought.
+/// The connection's traffic counters, used to find where the last exchange ends.
+//
+// Only the heads of bursts are captured. A burst's end is known when the other end sends next; after the
+// last exchange nothing does, so its end is the time of the last payload on the connection.
 #[derive(Debug, Default)]
 struct BodyTraffic {
     /// When each end's last payload passed.
@@ -128,8 +132,8 @@ impl BodyTraffic {
     }
 }
 
-/// An exchange from its segments. Where the other end spoke next, the last segment before that is
-/// known; else, in the last exchange, when the last payload passed.
+/// An exchange from its segments. The end of a body or response is the last segment before the other
+/// end sends next; in the last exchange, the last payload on the connection.
 fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Option<Exchange> {
     let request = http.request.as_ref()?;
     let response = http.response.as_ref();
@@ -138,18 +142,20 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
         acknowledged: request.body_acknowledged,
         ..body_shown(request, response_start, traffic, origin)
     };
-    // What follows is another protocol's.
+    // After CONNECT and 101, the bytes that follow belong to another protocol.
     let is_handed_over =
         request.method == "CONNECT" || response.is_some_and(|response| response.status == 101);
     let response_end = response.map(|response| {
         let server_last = traffic.server_last.filter(|_| !is_handed_over);
+        // The kernel counts a segment just before it stamps its record: without `max`, a response of one
+        // segment would end a microsecond before it begins.
         response.last_ns.max(server_last.unwrap_or_default())
     });
     let request_end = match request.body_first_ns {
         Some(_) => request.body_last_ns,
         None => request.head_end_ns,
     };
-    // Of a response to half a request nobody knows since when it was in the making.
+    // If the response came before the end of the request, the beginning of its wait is unknown.
     let wait_start = request_end.filter(|end| response_start.is_some_and(|start| *end <= start));
     Some(Exchange {
         request: Request {
@@ -193,7 +199,8 @@ fn body_shown(
     body(span, bytes)
 }
 
-/// How much of a body of known length arrived; `None` for chunks, whose own lines count as well.
+/// How much of a body of known length arrived; `None` for a chunked body, whose bytes include the chunk
+/// headers.
 fn body_bytes(request: &HttpRequest, traffic: &BodyTraffic) -> Option<u64> {
     let announced = request
         .content_length
@@ -201,7 +208,8 @@ fn body_bytes(request: &HttpRequest, traffic: &BodyTraffic) -> Option<u64> {
     if request.body_arrived {
         return Some(announced);
     }
-    // In the connection's last exchange, what came after the head is the body's.
+    // In the last exchange, all bytes after the head are the body's. Not the announced length: an upload
+    // that was refused or cut off has sent less.
     let after_head = traffic.client_bytes?.checked_sub(request.body_offset?)?;
     Some(after_head.min(announced))
 }
@@ -221,7 +229,7 @@ fn by_server_clock(files: &[&Upload], origin: Origin) -> Option<Exchange> {
     let bytes = files
         .iter()
         .fold(0_u64, |bytes, file| bytes.saturating_add(file.bytes));
-    // A response that was ready and never sent is none.
+    // A response that was never sent has no status, and is left out.
     let response_ns = last.status.and(last.times.response_ns);
     Some(Exchange {
         request: Request {
@@ -261,7 +269,7 @@ fn span(start: Option<u64>, end: Option<u64>, origin: Origin) -> Span {
     }
 }
 
-/// A span whose end is taken from the last payload of the connection.
+/// A span whose end is taken from the connection's last payload.
 fn inferred(span: Span) -> Span {
     Span {
         certainty: match span.certainty {

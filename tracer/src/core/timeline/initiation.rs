@@ -18,8 +18,8 @@ mod errno {
     pub(super) const TIMED_OUT: u32 = Errno::TIMEDOUT.raw_os_error().unsigned_abs();
     pub(super) const HOST_UNREACHABLE: u32 = Errno::HOSTUNREACH.raw_os_error().unsigned_abs();
     pub(super) const NET_UNREACHABLE: u32 = Errno::NETUNREACH.raw_os_error().unsigned_abs();
-    /// What the kernel makes of ICMP messages beside these: a filter on the way, or no such host,
-    /// network or protocol (`icmp_err_convert`, `tab_unreach`).
+    /// Other errors that the kernel makes of ICMP messages: a filter on the way, or no such host, network
+    /// or protocol (`icmp_err_convert`, `tab_unreach`).
     pub(super) const OF_ICMP: [u32; 4] = [
         Errno::ACCESS.raw_os_error().unsigned_abs(),
         Errno::HOSTDOWN.raw_os_error().unsigned_abs(),
@@ -89,7 +89,7 @@ fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     steps
 }
 
-/// The handshake's own segments; none where its beginning was not seen.
+/// The handshake's own segments; empty if its beginning was not seen.
 fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     let mut steps = Vec::new();
     for segment in &connection.dialogue.steps {
@@ -106,7 +106,7 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
             return steps;
         }
         let mut step = step::seen(name, segment, origin);
-        // Where both ends open at once, each sends its SYN once more as a SYN-ACK (RFC 9293, 3.5).
+        // If both ends open at once, each sends its SYN again as a SYN-ACK (RFC 9293, 3.5).
         step.retransmit &= steps
             .iter()
             .any(|before: &Step| (before.name, before.from) == (name, segment.from));
@@ -223,7 +223,7 @@ fn failure(connection: &Connection) -> Option<Failure> {
     let (view, end) = connection
         .views()
         .find_map(|(_, view)| view.entered(State::Close).map(|end| (view, end)))?;
-    // A process that asked for the error has cleared it before it closed the socket.
+    // The process may have read the error (SO_ERROR), which clears it, before it closed the socket.
     let error = match end.error {
         0 => view.incidents().error.unwrap_or(0),
         error => error,
@@ -236,7 +236,7 @@ fn failure(connection: &Connection) -> Option<Failure> {
     if error == 0 && view.incidents().icmp_in_syn_sent {
         return Some(Failure::Unreachable);
     }
-    // An ICMP message that nobody is at the port makes the same error as a RST.
+    // An ICMP port unreachable message sets the same error as a RST.
     let is_refusal = connection.first_reset().is_some() || connection.lost > 0;
     Some(match error {
         0 => Failure::GivenUp,

@@ -1,4 +1,4 @@
-//! One step of a phase, by what it is known.
+//! Builds the steps of a phase, each with its evidence.
 
 use upload_protocol::{
     End, Flags, State,
@@ -8,7 +8,7 @@ use upload_protocol::{
 use super::Origin;
 use crate::core::{connection::Transition, dialogue::Milestone};
 
-/// A step that follows from another event; unknown where that has no time.
+/// A step that follows from another event; unknown if that event has no time.
 pub(super) fn inferred(name: StepName, from: End, at_ns: Option<u64>, known_by: Evidence) -> Step {
     Step {
         name,
@@ -28,7 +28,7 @@ pub(super) fn inferred(name: StepName, from: End, at_ns: Option<u64>, known_by: 
     }
 }
 
-/// The segment itself, seen where it was sent or where it arrived.
+/// A step whose segment was seen, leaving or arriving.
 pub(super) fn seen(name: StepName, segment: &Milestone, origin: Origin) -> Step {
     let leaving = segment.seen_leaving;
     Step {
@@ -70,7 +70,6 @@ pub(super) const fn state_change(end: End, old: State, new: State) -> Evidence {
     Evidence::StateChange { end, old, new }
 }
 
-/// The same, of one that was seen.
 pub(super) const fn transition(end: End, seen: &Transition) -> Evidence {
     state_change(end, seen.old, seen.new)
 }

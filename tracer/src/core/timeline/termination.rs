@@ -63,7 +63,7 @@ pub(super) fn termination(
     }
 }
 
-/// The segments that closed the connection; none where no FIN and no RST was seen.
+/// The segments that closed the connection; empty if no FIN and no RST was seen.
 fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut fins: Vec<(End, u32)> = Vec::new();
@@ -78,7 +78,7 @@ fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
         let acknowledges = fins.iter().any(is_acknowledged) && is_new;
         let name = match segment.flags {
             flags if flags.has(Flags::SYN) => continue,
-            // Anybody can send a RST; the kernel's word that it counted is the socket's.
+            // Any host can forge a RST: it counts only if the socket took it.
             flags if flags.has(Flags::RST) && !is_reset => continue,
             flags if flags.has(Flags::RST) => StepName::Rst,
             flags if flags.has(Flags::FIN) && acknowledges => StepName::FinAck,
@@ -97,7 +97,7 @@ fn seen_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
     steps
 }
 
-/// The same from changes of state.
+/// The steps inferred from changes of state.
 fn inferred_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
     let fin_sender = connection.first_closer();
     let mut steps = fin_sender.map_or_else(Vec::new, |end| fin_steps(connection, end, origin));
@@ -114,7 +114,7 @@ fn inferred_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
     steps
 }
 
-/// The four steps of an orderly close that `first` began, as far as they went.
+/// The steps of an orderly close that `first` began, as far as it went.
 fn fin_steps(connection: &Connection, first: End, origin: Origin) -> Vec<Step> {
     let second = first.other();
     let seen = |end: End, found: fn(&View) -> Option<&Transition>| {
@@ -203,7 +203,7 @@ fn missing(connection: &Connection, steps: &[Step], is_closed: bool) -> Vec<Miss
     missing
 }
 
-/// How many ends have sent a FIN.
+/// The number of ends that sent a FIN.
 fn fins(steps: &[Step]) -> usize {
     [End::Client, End::Server]
         .into_iter()

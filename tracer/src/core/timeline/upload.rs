@@ -1,5 +1,5 @@
-//! The uploads that a connection carried and no server reported: inferred from HTTP where it is in
-//! the clear, and from the direction of the bytes where it is not.
+//! Infers uploads that no server reported: from HTTP in clear text, else from the direction of the
+//! bytes.
 
 use upload_protocol::{
     ConnectionId,
@@ -7,9 +7,9 @@ use upload_protocol::{
     upload::Outcome,
 };
 
-/// Less than this to the server may be anything: a TLS record's worth.
+/// With fewer bytes to the server it may be anything: about one TLS record.
 const LEAST_BYTES: u64 = 16 * 1024;
-/// An upload sends this many times what it gets back.
+/// An upload sends at least this many times the bytes that it receives.
 const LEAST_RATIO: u64 = 4;
 
 /// Infers the uploads, and names them in their exchanges.
@@ -48,7 +48,7 @@ fn by_volume(timeline: &Timeline) -> Option<UploadSummary> {
     })
 }
 
-/// A request that brings a body by one of the methods made for it (RFC 9110, section 9.3).
+/// A request with a body, and a method meant for one (RFC 9110, section 9.3).
 fn of_exchange(
     exchange: &Exchange,
     connection: ConnectionId,
@@ -75,7 +75,7 @@ fn of_exchange(
     })
 }
 
-/// How an upload ended, of which so many bytes were announced and so many came.
+/// How an upload ended, from its announced and its received bytes.
 fn outcome(
     status: Option<u16>,
     announced: Option<u64>,
@@ -97,7 +97,7 @@ fn outcome(
     }
 }
 
-/// The last segment of a target's path, as it stands there.
+/// The last segment of a target's path, still percent-encoded.
 fn last_segment(target: &str) -> Option<String> {
     let path = target.split(['?', '#']).next()?;
     let (_, name) = path.rsplit_once('/')?;
@@ -121,7 +121,7 @@ mod tests {
         check(Some(201), None, None, false, Some(Outcome::Complete));
         check(Some(413), Some(9), Some(0), false, Some(Outcome::TooLarge));
         check(None, Some(9), Some(8), false, Some(Outcome::Aborted));
-        // Nobody knows that it was cut.
+        // Without a length, a cut cannot be detected.
         check(None, Some(9), None, false, None);
         check(None, Some(9), None, true, Some(Outcome::Reset));
     }

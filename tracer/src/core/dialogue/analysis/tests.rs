@@ -1,4 +1,4 @@
-//! Conversations by hand, each segment with what Wireshark's User's Guide calls it.
+//! Hand-written conversations, each segment with the term of Wireshark's User's Guide.
 
 use upload_protocol::{End, Flags};
 

@@ -9,11 +9,11 @@ pub(super) enum Body {
     Length(u64),
     /// Chunks (RFC 9112, section 7.1).
     Chunked(Chunk),
-    /// No telling: up to the end of the connection, or of which the thread was lost.
+    /// Of unknown length: up to the end of the connection, or after a hole.
     Open,
 }
 
-/// Where in its chunks a body is.
+/// The position within a chunked body.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Chunk {
     /// In the line with its size.
@@ -22,7 +22,7 @@ pub(super) enum Chunk {
         digits: u8,
         extension: bool,
     },
-    /// In its bytes and the line end after them: how many are left.
+    /// In a chunk's data and the line end after it: bytes left.
     Content(u64),
     /// In the trailer section: bytes of the current line.
     Trailer(u32),
@@ -120,7 +120,7 @@ impl Chunk {
         Progress::GoesOn
     }
 
-    /// Takes a byte of the line with the size; false when it does not belong there.
+    /// Takes a byte of the line with the size; false if it is invalid there.
     fn size_byte(&mut self, byte: u8) -> bool {
         let Self::Size {
             size,
@@ -158,7 +158,7 @@ const fn ended(ended: bool) -> Progress {
     }
 }
 
-/// Drops from the front of `bytes` what is `left`.
+/// Drops up to `left` bytes from the front of `bytes`.
 fn skip(left: &mut u64, bytes: &mut &[u8]) {
     let most = usize::try_from(*left).unwrap_or(usize::MAX);
     let (front, rest) = bytes.split_at(most.min(bytes.len()));

@@ -1,9 +1,8 @@
-//! Both directions of HTTP/1.x: which request begins where, and which response is whose.
+//! Both directions of HTTP/1.x: where each message begins, and which response belongs to which request.
 //!
-//! A head is read where one is known to begin: at the start of a stream and where a body of known
-//! end has ended (RFC 9112, section 6.3). Where that lay in a hole, the next head is sought at the
-//! first segment of a burst, which is one that follows the peer's: a request moreover only once the
-//! one before was answered. After `101` or a `CONNECT` that succeeded nothing more is read.
+//! A head begins at the start of a stream, and after a body of known length (RFC 9112, section 6.3). If
+//! that place lies in a hole, the next head is sought at the first segment after the peer's; a request
+//! only once the previous one was answered. After `101` or a successful `CONNECT` nothing more is read.
 
 mod heads;
 mod pairing;
@@ -27,7 +26,7 @@ pub(in crate::core::payload) struct Conversation {
     client: Direction,
     server: Direction,
     exchanges: Vec<HttpExchange>,
-    /// How many began, those left out included.
+    /// How many exchanges began, including those left out.
     begun: usize,
     /// The requests without a response.
     waiting: VecDeque<PendingRequest>,
@@ -46,22 +45,22 @@ struct Direction {
     exchange: Option<usize>,
     /// Whether some of the body has passed.
     body_begun: bool,
-    /// Whether the client waits to be told to send the body.
+    /// Whether the client waits for `100 Continue`.
     expects: bool,
 }
 
-/// Where in its messages a direction is.
+/// The position of a direction within its messages.
 #[derive(Clone, Debug, PartialEq)]
 enum ParsePosition {
     Head(Head),
     Body(Body),
-    /// Where the next message begins is not known.
+    /// The start of the next message is unknown.
     Lost,
     /// No more messages are read.
     Done,
 }
 
-/// A request as far as its response depends on it.
+/// A request without a response yet, as far as its response depends on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct PendingRequest {
     exchange: usize,
@@ -70,11 +69,11 @@ struct PendingRequest {
     connect: bool,
 }
 
-/// A response as far as its body depends on it.
+/// A response whose head is being read, as far as its body depends on the request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct PendingResponse {
     status: u16,
-    /// Whether HEAD or CONNECT asked for it.
+    /// Whether it answers HEAD or CONNECT.
     head: bool,
     connect: bool,
 }
@@ -82,7 +81,7 @@ struct PendingResponse {
 const MAX_EXCHANGES: usize = 1000;
 
 impl Conversation {
-    /// A conversation that begins with `piece`.
+    /// A conversation that begins with `new_bytes`.
     pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
         let (client, server) = match new_bytes.from {
             End::Client => (new_bytes.is_start, peer_silent),
@@ -142,7 +141,7 @@ impl Conversation {
         }
     }
 
-    /// The other end speaks: what came before has an end.
+    /// The other end sends: the burst before has ended.
     fn record_turn(&mut self, new_bytes: &NewBytes<'_>) {
         match new_bytes.from {
             End::Server => {
@@ -163,7 +162,7 @@ impl Conversation {
         }
     }
 
-    /// The server has received so much of the client's stream.
+    /// Records how much of the client's stream the server has received.
     fn record_arrival(&mut self, received: u32) {
         let unanswered = self.waiting.iter().map(|asked| asked.exchange);
         for number in unanswered.chain(self.client.exchange) {
@@ -191,7 +190,7 @@ impl Conversation {
         self.direction(from).next();
     }
 
-    /// Finds the way again where a burst begins with a head.
+    /// Resumes reading if a burst begins with a head.
     fn resume(&mut self, from: End, turned: bool, bytes: &[u8]) {
         let open = self.client.exchange;
         let answered = !self

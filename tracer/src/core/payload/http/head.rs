@@ -19,7 +19,7 @@ pub(super) struct Head {
     line: usize,
 }
 
-/// What more bytes told of a head.
+/// The progress that new bytes made in a head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Found {
     /// Nothing yet.
@@ -28,7 +28,7 @@ pub(super) enum Found {
     StartLine,
     /// It is complete.
     End,
-    /// A byte that no head has, or too many.
+    /// A byte that no head has, or too many bytes.
     NoHead,
 }
 
@@ -111,19 +111,19 @@ impl Head {
         self.start_line > 0
     }
 
-    /// Whether it does not even begin with a word that may be a method, or a version.
+    /// Whether it does not begin with a word short enough for a method or a version.
     fn lacks_method(&self) -> bool {
         let lacks_blank = |first: &[u8]| !first.contains(&b' ');
         !self.has_started() && self.bytes.get(..=MAX_METHOD).is_some_and(lacks_blank)
     }
 
-    /// Ends it after its last whole line.
+    /// Truncates it after its last whole line.
     pub(super) fn cut_off(&mut self) {
         self.bytes.truncate(self.line);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// Whether it says that HTTP/2 follows (RFC 9113, section 3.4).
+    /// Whether it is the preface of HTTP/2 (RFC 9113, section 3.4).
     pub(super) fn is_preface(&self) -> bool {
         self.bytes == PREFACE
     }
@@ -146,7 +146,7 @@ impl Head {
 
     /// Reads its start line, once that has ended.
     pub(super) fn start_line(&self, from: End) -> Option<StartLine> {
-        // That no fields follow makes it `Status::Partial`, which is no error.
+        // Without fields httparse returns `Status::Partial`, which is no error.
         let line = self.bytes.get(..self.start_line)?;
         match from {
             End::Client => {
@@ -209,7 +209,7 @@ impl Fields {
         Ok(())
     }
 
-    /// The body that they announce (RFC 9112, section 6.3), if they say so.
+    /// The body that they announce, if any (RFC 9112, section 6.3).
     pub(super) const fn body(&self) -> Option<Body> {
         match (self.transfer_encoding, self.chunked, self.content_length) {
             (true, true, _) => Some(Body::chunked()),
@@ -220,8 +220,8 @@ impl Fields {
     }
 }
 
-/// Whether a byte is none of a line's: these are visible ones, blanks, and those of other alphabets
-/// (RFC 9110, section 5.5), and the CR before the LF that ends it.
+/// Whether a byte is not allowed in a line. Allowed are visible characters, blanks, bytes from 0x80 (RFC
+/// 9110, section 5.5), and the CR before LF.
 const fn ends_text(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r')
 }

@@ -1,4 +1,4 @@
-//! Where segments end changes nothing, and no bytes do harm.
+//! Segment boundaries do not change the result, and no bytes do harm.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use upload_protocol::End::{self, Client, Server};
@@ -41,7 +41,7 @@ fn handshakes_byte_by_byte() {
     }
 }
 
-/// All that is told; the streams' inner state may differ.
+/// All results; the parsers' inner state may differ.
 fn outcome_of(payload: &Payload) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         payload.protocol(),
@@ -126,7 +126,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     (select(starts), vec(any::<u8>(), 0..80)).prop_map(|(start, rest)| [start, &rest].concat())
 }
 
-/// Where the lengths of a turn's records stand.
+/// The offsets of the length fields of a turn's records.
 fn record_lengths(bytes: &[u8]) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! What is told of TLS when only the heads of bursts were captured.
+//! TLS of which only the heads of bursts were captured.
 
 use upload_protocol::{
     End::{self, Client, Server},
@@ -8,7 +8,7 @@ use upload_protocol::{
 use super::{captured, defects, feed_head};
 use crate::core::payload::{Payload, Tls};
 
-/// Hears a conversation of which each turn is one segment with its first `most` bytes captured.
+/// Feeds a conversation; each turn is one segment of which `most` bytes were captured.
 fn feed(lines: &str, most: impl Fn(usize, End) -> usize) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];

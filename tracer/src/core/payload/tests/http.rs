@@ -8,7 +8,7 @@ use upload_protocol::{
 use super::{defects, feed_head, text};
 use crate::core::payload::{HttpExchange, Payload};
 
-/// Hears segments a nanosecond apart, from 1 on; `+n` after the text adds n bytes not captured.
+/// Feeds segments a nanosecond apart, from 1 on: text, and the number of bytes after it not captured.
 fn feed(segments: &[(End, &str, u32)]) -> Payload {
     let mut payload = Payload::default();
     let mut sent = [0_u64; 2];

@@ -1,4 +1,4 @@
-//! Bytes that lie about what they are.
+//! Malformed TLS and HTTP.
 
 use upload_protocol::{
     End::{Client, Server},
@@ -126,7 +126,7 @@ fn http() {
     );
 }
 
-/// Only a recording can say that so much passed before.
+/// Only a damaged recording has offsets like these.
 #[test]
 fn at_the_end_of_all_numbers() {
     let mut payload = Payload::default();

@@ -1,11 +1,11 @@
-//! Handshakes that OpenSSL had, as tshark tells them too.
+//! Handshakes of OpenSSL; tshark shows the same.
 
 use upload_protocol::timeline::{AlertLevel, Protocol, TlsVersion};
 
 use super::{captured, defects, feed_whole};
 use crate::core::payload::Tls;
 
-/// A line per step; `~` before what is inferred.
+/// A line per step; `~` marks an inferred one.
 fn steps(tls: &Tls) -> Vec<String> {
     let line = |step: &crate::core::payload::TlsStep| {
         let who = if step.from == upload_protocol::End::Client {

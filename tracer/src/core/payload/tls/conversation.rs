@@ -1,4 +1,4 @@
-//! Both directions of TLS, and what one says about the other: which version, whether encrypted.
+//! Both directions of TLS. Each needs facts from the other: the version, and whether it is encrypted.
 
 mod messages;
 mod record_log;
@@ -25,7 +25,7 @@ pub(in crate::core::payload) struct Conversation {
     session_id: Vec<u8>,
     early_data: bool,
     flight: Option<Flight>,
-    /// Whether the server's next message tells if the session is resumed.
+    /// Whether the server's next message shows if the session is resumed.
     resumption_open: bool,
     malformed: Vec<Malformed>,
     confirmed: bool,
@@ -42,17 +42,17 @@ struct Direction {
     /// Whether a hole or a late start may hide a ChangeCipherSpec.
     lost: bool,
     changed_cipher: bool,
-    /// Whether the record after this one holds Finished, if it is a handshake record.
+    /// Whether the next record holds Finished, if it is a handshake record.
     finished_next: bool,
     has_application_data: bool,
 }
 
-/// What the bytes of the current record are.
+/// The content of the current record.
 #[derive(Clone, Debug, PartialEq)]
 enum Content {
     Opaque,
     Handshake,
-    /// An alert in the clear: what there is of it, and which alert of the list.
+    /// An alert in clear text: its bytes so far, and its index in the list.
     Alert(Vec<u8>, usize),
 }
 
@@ -60,8 +60,8 @@ const MAX_ALERTS: usize = 16;
 const ALERT_LENGTH: u16 = 2;
 
 impl Conversation {
-    /// A conversation that begins with `piece`; a direction of which something went by before is
-    /// read from where a segment begins with a record.
+    /// A conversation that begins with `new_bytes`. A direction that is joined late is read from the
+    /// first segment that begins with a record.
     pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
         let (client, server) = match new_bytes.from {
             End::Client => (new_bytes.is_start, peer_silent),
@@ -249,7 +249,7 @@ impl Conversation {
         }
     }
 
-    /// A direction's next record is not known any more.
+    /// The start of a direction's next record is lost.
     fn lose(&mut self, from: End) {
         let direction = self.direction(from);
         direction.lost = true;
@@ -268,7 +268,7 @@ impl Conversation {
         }
     }
 
-    /// Says what is malformed, and reads no more of that direction.
+    /// Records a defect, and stops reading that direction.
     fn malform(&mut self, from: End, defect: Defect) {
         record_malformed(&mut self.malformed, from, defect);
         self.lose(from);

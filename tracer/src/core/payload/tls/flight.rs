@@ -4,7 +4,7 @@
 //! An encrypted Finished that has a record of its own is exactly as long as its cipher suite makes
 //! it (4 bytes, the hash, the content type, the tag). So the **client's** is in the record of that
 //! length that is its first after the ServerHello, or its second after an empty Certificate, or its
-//! third after a Certificate and a CertificateVerify. Else it cannot be told: not with early data,
+//! third after a Certificate and a CertificateVerify. Otherwise it is ambiguous: with early data,
 //! padding, or messages that share a record.
 //!
 //! The **server's** was sent before the client's. So it is in its only record between the
@@ -15,7 +15,7 @@
 pub(super) struct Flight {
     sizes: Sizes,
     client: Vec<u16>,
-    /// When each was sent, and how long it is; empty once that does not matter.
+    /// Time and length of each; emptied once they are no longer needed.
     server: Vec<(u64, u16)>,
     /// Whether all of the server's were seen.
     server_whole: bool,
@@ -38,12 +38,10 @@ enum Stage {
     Undecided,
 }
 
-/// What a record of the client's is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Inferred {
-    /// It carries the client's Finished; the server's was sent then, if that can be told.
+    /// The client's Finished; and when the server's was sent, if unambiguous.
     Finished(Option<u64>),
-    /// It carries application data.
     ApplicationData,
 }
 
@@ -51,7 +49,7 @@ pub(super) enum Inferred {
 const MAX_SERVER: usize = 16;
 
 impl Flight {
-    /// The handshake that goes on after a ServerHello; `None` for a cipher suite not known.
+    /// The handshake after a ServerHello; `None` for an unknown cipher suite.
     pub(super) fn new(cipher_suite: u16, early_data: bool) -> Option<Self> {
         Some(Self {
             sizes: Sizes::of(cipher_suite)?,
@@ -170,7 +168,7 @@ mod tests {
 
     const AES_256: u16 = 0x1302;
 
-    /// Hears the server's records at 1, 2, …, then the client's; tells what the last of those is.
+    /// Feeds the server's records at 1, 2, …, then the client's; checks the result of the last.
     fn check(early_data: bool, server: &[u16], client: &[u16], expected: Option<Inferred>) {
         let mut flight = Flight::new(AES_256, early_data);
         let inferred = flight.as_mut().and_then(|flight| {

@@ -1,5 +1,5 @@
 //! Handshake messages of one direction, put together from records (RFC 8446, section 4 and 5.1).
-//! Only the two hellos are kept, of the others their length.
+//! Keeps the two hellos, and only the length of the others.
 
 use super::names;
 
@@ -7,7 +7,7 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
 const HEADER: usize = 4;
-/// The most that is kept of a hello.
+/// Bytes kept of a hello.
 const MAX_KEPT: usize = 8192;
 
 /// A handshake message's beginning or its end.
@@ -30,20 +30,20 @@ pub(super) struct Hello {
     pub(super) cut: bool,
 }
 
-/// Where in its messages a direction is.
+/// The position of a direction within its messages.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Messages {
     Header {
         bytes: Vec<u8>,
         mono_ns: u64,
-        /// The length of the record that it must fit into, where it is not sure that it is one.
+        /// After a hole: the length of the record that it must fit into to count as a message.
         doubtful: Option<u16>,
     },
     Body {
         left: u64,
         hello: Option<Hello>,
     },
-    /// Where the next begins is not known.
+    /// The start of the next is unknown.
     Adrift,
 }
 
@@ -151,7 +151,7 @@ impl Messages {
         ended
     }
 
-    /// The rest lies in a hole of unknown records.
+    /// The rest lies in a hole.
     pub(super) fn lose(&mut self) -> Option<Message> {
         let ended = match self {
             Self::Body { hello, .. } => hello.take(),
@@ -193,7 +193,7 @@ impl Hello {
     }
 }
 
-/// After a hole, a message may be taken for one if its kind is known and its record holds it.
+/// After a hole, bytes count as a message if its kind is known and it fits into its record.
 fn is_likely(kind: u8, length: u64, record: u16) -> bool {
     names::handshake_type(kind).is_some()
         && (kind == CERTIFICATE || length + HEADER as u64 <= u64::from(record))

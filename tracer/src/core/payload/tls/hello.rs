@@ -1,5 +1,5 @@
-//! What a ClientHello and a ServerHello say (RFC 8446, sections 4.1.2, 4.1.3 and 4.2). One that was
-//! cut off tells what stands before the cut.
+//! Reads a ClientHello and a ServerHello (RFC 8446, sections 4.1.2, 4.1.3 and 4.2). A truncated one is
+//! read up to the cut.
 
 use upload_protocol::timeline::TlsVersion;
 
@@ -94,7 +94,7 @@ impl ClientHello {
         extension.is_empty().then_some(())
     }
 
-    /// The versions offered, once that is certain, without those that stand for nothing.
+    /// The versions offered, once certain, without GREASE values (RFC 8701).
     pub(super) fn offered(&self) -> Vec<TlsVersion> {
         let legacy = [self.legacy_version];
         let versions = match self.versions.as_slice() {
@@ -143,7 +143,7 @@ impl ServerHello {
     }
 }
 
-/// Reads from the front; `None` where what is announced runs past the end.
+/// Reads from the front; `None` if an announced length runs past the end.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -165,13 +165,13 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes([self.u8()?, self.u8()?]))
     }
 
-    /// What follows a length of one byte.
+    /// A vector after a length of one byte.
     fn short_vector(&mut self) -> Option<Self> {
         let length = self.u8()?.into();
         self.take(length).map(Self)
     }
 
-    /// What follows a length of two bytes.
+    /// A vector after a length of two bytes.
     fn vector(&mut self) -> Option<Self> {
         let length = self.u16()?.into();
         self.take(length).map(Self)
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         Some(protocols)
     }
 
-    /// As text, what is not printable ASCII escaped.
+    /// As text, with all but printable ASCII escaped.
     fn text(&self) -> String {
         self.0.escape_ascii().to_string()
     }

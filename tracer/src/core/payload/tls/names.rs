@@ -44,7 +44,7 @@ pub(super) fn cipher_suite(number: u16) -> Cow<'static, str> {
     )
 }
 
-/// Whether a value stands for nothing, to keep peers tolerant (RFC 8701, section 2).
+/// Whether a value is GREASE: it has no meaning, and keeps peers tolerant (RFC 8701, section 2).
 pub(super) const fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }

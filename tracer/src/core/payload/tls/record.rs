@@ -1,5 +1,5 @@
-//! The record layer of one direction: record headers, and which bytes are whose content (RFC 8446,
-//! section 5.1). After a hole over a header it waits for a segment that begins with one.
+//! The record layer of one direction: record headers and contents (RFC 8446, section 5.1). After a hole
+//! over a header it waits for a segment that begins with one.
 
 use upload_protocol::timeline::ContentType;
 
@@ -24,7 +24,7 @@ pub(super) enum Event<'a> {
     Header(Header),
     /// Bytes of its content.
     Content(&'a [u8]),
-    /// So many bytes of its content that were not captured.
+    /// This many bytes of its content were not captured.
     Hole(u64),
     /// The next header lay in a hole.
     Lost,
@@ -34,16 +34,16 @@ pub(super) enum Event<'a> {
     TooLong(Header),
 }
 
-/// Where in its records a stream is.
+/// The position of a stream within its records.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Records {
-    /// In a header: what there is of it, and when it began.
+    /// In a header: its bytes so far, and when it began.
     Header(Vec<u8>, u64),
-    /// In a content: how much is left.
+    /// In a content: bytes left.
     Content(u64),
     /// After a hole.
     Lost,
-    /// After something malformed.
+    /// After a malformed record.
     Stopped,
 }
 
@@ -52,7 +52,7 @@ impl Records {
         Self::Header(Vec::new(), 0)
     }
 
-    /// Finds its way again where a segment begins with a record.
+    /// Resumes if a segment begins with a record.
     pub(super) fn resume(&mut self, segment: &[u8]) {
         if *self == Self::Lost && looks_like_record(segment) {
             *self = Self::new();
@@ -119,14 +119,13 @@ impl Records {
     }
 }
 
-/// Whether a segment begins with a record's header: in the stead of other bytes it would by chance
-/// in one of five million.
+/// Whether a segment begins with a record's header. One in five million random segments does.
 pub(in crate::core::payload) fn looks_like_record(segment: &[u8]) -> bool {
     matches!(*segment, [20..=23, 3, 1..=3, high, low, ..]
         if (1..=super::LONGEST).contains(&u16::from_be_bytes([high, low])))
 }
 
-/// Reads what there is of a header; `None` while it may yet become one.
+/// Reads a header; `None` if more bytes are needed.
 fn header_event(header: &[u8], mono_ns: u64, most: u16) -> Option<Event<'static>> {
     let known = header
         .first()

@@ -50,13 +50,13 @@ fn the_last_payload_of_the_connection_ends_the_last_response() {
 }
 
 #[test]
-fn a_response_to_half_a_request_was_not_waited_for() {
+fn half_a_request_has_no_wait() {
     let exchange = exchange(200, None, &BodyTraffic::default());
     assert_eq!(ends(exchange.wait), (None, Some(100)));
 }
 
 #[test]
-fn a_response_before_the_end_of_the_body_was_not_waited_for() {
+fn a_response_before_the_end_of_the_body_has_no_wait() {
     let exchange = exchange(20, Some((30, 120)), &BodyTraffic::default());
     assert_eq!(ends(exchange.wait), (None, Some(100)));
     assert_eq!(ends(exchange.body.span), (Some(30), Some(120)));

@@ -1,4 +1,4 @@
-//! What the kernel would never send, or seldom.
+//! Rare and impossible records.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::core::{
     event::Addresses,
 };
 
-/// A client that went to SYN_SENT, and from there to this.
+/// A client that went from SYN_SENT to `state`.
 fn went_to(state: State, counters: Counters, error: u32) -> Connection {
     let address = Address::from(SocketAddr::from(([10, 0, 0, 1], 5000)));
     let mut view = View::new(
@@ -35,7 +35,7 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
     connection
 }
 
-/// The socket's error is the same when an ICMP message says that nobody is at the port.
+/// An ICMP port unreachable message sets the same error.
 #[test]
 fn only_a_reset_refuses() {
     let error = rustix::io::Errno::CONNREFUSED.raw_os_error().unsigned_abs();

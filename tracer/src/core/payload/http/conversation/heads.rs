@@ -1,4 +1,4 @@
-//! How a head ends: at its blank line, in a hole, or as something else.
+//! The end of a head: its blank line, a hole, or a byte that no head has.
 
 use upload_protocol::{End, timeline::Defect};
 
@@ -34,7 +34,7 @@ impl Conversation {
         }
     }
 
-    /// The rest of a head lies in a hole, and with it where its body begins.
+    /// The rest of a head lies in a hole, and so does the start of its body.
     pub(super) fn cut_head(&mut self, from: End) {
         let ParsePosition::Head(head) = &mut self.direction(from).position else {
             return;
@@ -64,7 +64,7 @@ impl Conversation {
         }
     }
 
-    /// Reads the fields of the current head, and tells those of a request.
+    /// Reads the fields of the current head, and records those of a request.
     fn read_fields(&mut self, from: End) -> Option<Fields> {
         let ParsePosition::Head(head) = &self.direction(from).position else {
             return None;
@@ -87,7 +87,7 @@ impl Conversation {
         Some(fields)
     }
 
-    /// What stands where a head should is none.
+    /// The bytes at the start of a message are no head.
     pub(super) fn no_head(&mut self, from: End) -> Verdict {
         let direction = self.direction(from);
         let ParsePosition::Head(head) = &direction.position else {

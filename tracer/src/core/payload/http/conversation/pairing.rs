@@ -1,4 +1,4 @@
-//! Which response is whose: requests and final responses pair in order (RFC 9112, section 9.3.2).
+//! Pairs requests with final responses, in order (RFC 9112, section 9.3.2).
 
 use upload_protocol::End;
 
@@ -94,7 +94,7 @@ impl Conversation {
         }
     }
 
-    /// What follows a response's head, where its fields announce `body` (RFC 9112, section 6.3).
+    /// Begins the body after a response's head, whose fields announce `body` (RFC 9112, section 6.3).
     pub(super) fn begin_response_body(&mut self, body: Body) {
         let Some(answer) = self.answer.take() else {
             return;
@@ -103,7 +103,7 @@ impl Conversation {
         if answer.status == 101 || tunnels {
             self.client.position = ParsePosition::Done;
             self.server.position = ParsePosition::Done;
-            // What follows is no longer the response's.
+            // The bytes that follow belong to another protocol.
             self.server.exchange = None;
         } else if is_interim(answer.status) || answer.head || matches!(answer.status, 204 | 304) {
             self.server.next();

@@ -1,4 +1,4 @@
-//! What the contents of the records say: handshake messages and alerts in the clear.
+//! The contents of records: handshake messages and alerts in clear text.
 
 use upload_protocol::{
     End,
@@ -127,7 +127,7 @@ impl Conversation {
         }
     }
 
-    /// The server's first word after its ServerHello tells whether it resumes a session.
+    /// The server's first message after its ServerHello shows whether it resumes a session.
     pub(super) fn settle_resumption(&mut self, from: End, resumed: bool) {
         if from == End::Server && std::mem::take(&mut self.resumption_open) {
             self.tls.session_resumed = Some(resumed);

@@ -1,4 +1,4 @@
-//! Puts records and steps down, as many as there is room for.
+//! Lists records and steps, up to a limit.
 
 use upload_protocol::{End, timeline::TlsMessage};
 
@@ -27,7 +27,7 @@ impl Conversation {
         });
     }
 
-    /// Adds a step where its time belongs.
+    /// Inserts a step by its time.
     pub(super) fn step(&mut self, name: TlsMessage, mono_ns: u64, from: End, inferred: bool) {
         let steps = &mut self.tls.steps;
         if steps.len() == MAX_STEPS {
