@@ -1,6 +1,5 @@
-//! Where outputs go: one file per sink. Each is rendered where it is made and written on a thread of
-//! the sink's own. A sink that is too slow loses its own lines, counted and said, and holds up nobody
-//! else.
+//! Where outputs go: one file per sink. Outputs are rendered on the core's thread and written on a
+//! thread per sink. A slow sink drops its own lines, counts and reports them, and delays no other.
 
 mod losses;
 mod ndjson;
@@ -23,12 +22,12 @@ pub use self::{
 };
 use crate::core::output::Output;
 
-/// Shows outputs in its own way, as bytes.
+/// Renders outputs as bytes.
 pub trait Render {
-    /// Whether there is anything to see of such an output: nothing else can be lost.
+    /// Whether this sink shows such an output. Dropping another is no loss.
     fn shows(&self, output: &Output) -> bool;
 
-    /// Appends what an output looks like. It is also called for what is not shown, which may say
-    /// something of what is.
+    /// Appends an output as bytes. Also called for outputs that are not shown, since they may name the
+    /// owner or upload of shown ones.
     fn render(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! What a sink could not take, until there is room to say so.
+//! Counts the lines that a sink dropped, until there is room to report them.
 
 use upload_protocol::{
     Moment,
@@ -9,23 +9,23 @@ use crate::core::output::Output;
 
 #[derive(Default)]
 pub(super) struct Losses {
-    /// What is to be told as soon as there is room, a line for each hop.
+    /// To be reported as soon as there is room, a line per hop.
     held: Vec<LostLine>,
     total: u64,
 }
 
 impl Losses {
-    /// Lines that were lost here, told or not.
+    /// Lines lost in this sink, reported or not.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// Counts lines that nobody can be told of any more.
+    /// Counts lines whose loss cannot be reported any more.
     pub(super) const fn count(&mut self, lines: u64) {
         self.total += lines;
     }
 
-    /// Counts what is dropped now; what it says of other losses is told later.
+    /// Counts a dropped output. A dropped report of other losses is kept, and reported later.
     pub(super) fn record(&mut self, output: &Output, at: Moment) {
         if let Output::Lost(line) = output {
             self.hold(line.clone());
@@ -42,7 +42,7 @@ impl Losses {
         });
     }
 
-    /// What there is to tell, once.
+    /// Takes the losses to report.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Output> + use<> {
         std::mem::take(&mut self.held).into_iter().map(Output::Lost)
     }

@@ -1,4 +1,4 @@
-//! One JSON object a line. `schema.json` of the protocol describes them.
+//! One JSON object per line. `schema.json` of the protocol describes them.
 
 use std::{
     borrow::Cow,
@@ -11,14 +11,11 @@ use super::Render;
 use crate::core::output::Output;
 
 pub struct Ndjson {
-    /// Whether segments are shown.
     segments: bool,
-    /// Whether each step is explained.
     explain: bool,
 }
 
 impl Ndjson {
-    /// With or without segments. With `explain`, each step is explained.
     #[must_use]
     pub const fn new(segments: bool, explain: bool) -> Self {
         Self { segments, explain }
@@ -26,7 +23,7 @@ impl Ndjson {
 }
 
 impl Render for Ndjson {
-    /// A connection is told once, when it has ended: its progress is for who watches.
+    /// A connection has one line, when it has ended; its progress is for the terminal and the page.
     fn shows(&self, output: &Output) -> bool {
         match output {
             Output::Progress(_) | Output::Snapshot(_) => false,
@@ -57,7 +54,7 @@ impl Render for Ndjson {
     }
 }
 
-/// The line that an output is; `None` for timelines that are not final.
+/// An output as a line; `None` for timelines that are not final.
 fn line(output: &Output) -> Option<Line<'_>> {
     Some(match output {
         Output::State(line) => Line::State(Cow::Borrowed(line)),
@@ -70,7 +67,7 @@ fn line(output: &Output) -> Option<Line<'_>> {
     })
 }
 
-/// JSON is written in very small pieces, most of them one byte, which is cheaply told.
+/// serde_json writes very small pieces, most of them one byte; pushing a byte is cheaper than a copy.
 struct Pieces<'a>(&'a mut Vec<u8>);
 
 impl Write for Pieces<'_> {

@@ -1,6 +1,6 @@
-//! A file that the tracer writes. It belongs to whoever called `sudo`, and follows log rotation:
-//! where the file is moved away, a new one takes its place; where it is emptied (logrotate's
-//! `copytruncate`), it begins anew, without what was written since.
+//! A file that the tracer writes. It belongs to the user who called `sudo`, and follows log rotation:
+//! if the file is moved away, a new one is created; if it is emptied (logrotate's `copytruncate`), the
+//! output starts again with its header, and the bytes written since are discarded.
 
 use std::{
     env,
@@ -18,20 +18,20 @@ use tracing::warn;
 pub struct OutputFile {
     path: PathBuf,
     file: File,
-    /// Device and inode; `None` for what is no regular file and is never renewed.
+    /// Device and inode; `None` if it is not a regular file, which is never rotated.
     identity: Option<(u64, u64)>,
     written: u64,
     warned: bool,
 }
 
-/// Where outputs go that have a header.
+/// A destination of an output that starts with a header.
 pub trait Destination: Write + Send {
-    /// Whether what was written is gone from here since, so that the header is due again.
+    /// Follows a rotation. Returns whether the destination is empty again and needs the header.
     fn renew(&mut self) -> io::Result<bool>;
 }
 
 impl OutputFile {
-    /// Creates the file, or empties it. One that was not there belongs to the user who called `sudo`.
+    /// Creates the file, or empties it. A new file belongs to the user who called `sudo`.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = create(path)?;
         let identity = identity(&file.metadata()?);
@@ -44,7 +44,7 @@ impl OutputFile {
         })
     }
 
-    /// Whether the file at the path is another one, or none.
+    /// Whether the path now names another file, or none.
     fn was_moved(&self) -> io::Result<bool> {
         match std::fs::metadata(&self.path) {
             Ok(found) => Ok(identity(&found) != self.identity),
@@ -84,7 +84,7 @@ impl Write for OutputFile {
 }
 
 impl Destination for OutputFile {
-    /// What may not be followed is said once, and the old file is written on.
+    /// If the rotation cannot be followed, warns once and keeps writing to the old file.
     fn renew(&mut self) -> io::Result<bool> {
         if self.identity.is_none() {
             return Ok(false);
@@ -94,7 +94,7 @@ impl Destination for OutputFile {
             Err(error) => {
                 if !std::mem::replace(&mut self.warned, true) {
                     warn!(
-                        "{} was moved away and cannot be created anew, so that the old file is written on: {error}",
+                        "{} was moved away and cannot be created again, so the old file is still written: {error}",
                         self.path.display()
                     );
                 }
@@ -114,8 +114,8 @@ fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
     metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// Only a file that this made is given away: what was there keeps its owner. Appending, so that
-/// whoever empties the file leaves no hole at its begin.
+/// Changes the owner of a new file only. Opens it for appending, so that emptying it leaves no hole at
+/// its start.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true);
@@ -137,7 +137,7 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The ids in `SUDO_UID` and `SUDO_GID`, where we are root and may give files away.
+/// The ids in `SUDO_UID` and `SUDO_GID`; `None` if the tracer is not root and cannot chown.
 fn caller_of_sudo(
     variable: impl Fn(&'static str) -> Option<OsString>,
 ) -> Option<(u32, Option<u32>)> {

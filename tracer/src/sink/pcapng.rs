@@ -1,5 +1,5 @@
-//! Segments in a file that Wireshark opens: one interface per end, nanosecond times, as many bytes of
-//! each packet as were captured, and in its comment whose it is.
+//! Segments as pcapng, for Wireshark: one interface per end, times in nanoseconds, the captured bytes
+//! of each packet, and its connection, owners and uploads in a comment.
 
 use std::{
     borrow::Cow,
@@ -28,9 +28,9 @@ use crate::{
 };
 
 pub struct Pcapng {
-    /// Has the bytes only while an output is rendered.
+    /// Holds bytes only while an output is rendered.
     writer: PcapNgWriter<Vec<u8>>,
-    /// What is known of each open connection's owners and uploads.
+    /// Owners and uploads of each open connection.
     known: HashMap<ConnectionId, Known>,
 }
 
@@ -43,11 +43,11 @@ struct Known {
 
 /// `if_tsresol`: ten to the minus ninth of a second.
 const NANOSECONDS: u8 = 9;
-/// How often the destination is asked.
+/// How often to check for rotation.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Pcapng {
-    /// The sink, and what a file begins with: its header, and one interface per end.
+    /// The sink, and the start of each file: its header, and one interface per end.
     pub fn new() -> io::Result<(Self, Vec<u8>)> {
         let mut writer = PcapNgWriter::new(Vec::new()).map_err(into_io)?;
         for end in [End::Client, End::Server] {
@@ -149,11 +149,11 @@ impl Render for Pcapng {
     }
 }
 
-/// The file, which begins with the header, also where it begins anew.
+/// Writes to the destination, and the header first, again after each rotation.
 pub struct Capture {
     destination: Box<dyn Destination>,
     header: Vec<u8>,
-    /// When the destination was last asked whether it begins anew.
+    /// When rotation was last checked.
     asked: Instant,
 }
 

@@ -32,15 +32,12 @@ pub struct Text {
     /// Uploads shown while their connection was still open.
     shown: HashSet<String>,
     packets: PacketList,
-    /// What was asked for: with `uploads_only`, other connections take one line each, unless they
-    /// failed.
+    /// With `uploads_only`, other connections take one line each, unless they failed.
     scope: Scope,
-    /// Whether each step is explained.
     explain: bool,
 }
 
 impl Text {
-    /// In these styles. With `explain`, each step is explained.
     #[must_use]
     pub fn new(styles: Styles, scope: Scope, explain: bool) -> Self {
         Self {
@@ -189,7 +186,7 @@ fn write_upload_heading(
     write_whose(out, styles, timeline)
 }
 
-/// The heading's end: how long the connection lasted, and whose it is.
+/// The heading's end: how long the connection lasted, and its two ends.
 fn write_whose(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
     let dim = styles.dim;
     put(out, "  ");
@@ -319,7 +316,7 @@ fn write_summary(out: &mut Vec<u8>, styles: Styles, summary: &SummaryLine) -> io
     for Missing { what, lost } in &summary.missing {
         writeln!(
             out,
-            "{dim}  not on this kernel: {what}; unknown stays: {lost}{dim:#}"
+            "{dim}  {what} is unavailable on this kernel, so {lost} will be unknown{dim:#}"
         )?;
     }
     for program in &summary.programs {

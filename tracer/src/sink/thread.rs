@@ -1,5 +1,5 @@
-//! A sink: outputs are rendered by whoever made them, while they are still in the processor's cache,
-//! and a thread writes the bytes, which may block. What will be dropped is not rendered.
+//! A sink: the core's thread renders outputs, while they are still in the processor's cache, and the
+//! sink's thread writes the bytes, which may block. An output that will be dropped is not rendered.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -15,25 +15,25 @@ use upload_protocol::Moment;
 use super::{Render, losses::Losses};
 use crate::{core::output::Output, privileges};
 
-/// What happens to outputs when the sink is behind.
+/// What to do with outputs when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenBehind {
-    /// They are dropped and counted: live tracing does not wait.
+    /// Drop and count them: live tracing does not wait.
     Drop,
-    /// The caller waits: a recording can.
+    /// Wait: a recording can.
     Wait,
 }
 
 pub struct SinkThread {
     render: Box<dyn Render>,
-    /// What is rendered and not handed over yet.
+    /// Rendered, and not sent to the thread yet.
     chunk: Chunk,
     chunks: Option<mpsc::Sender<Chunk>>,
-    /// Each chunk comes back once it is written.
+    /// Chunks that the thread has written, to reuse their buffers.
     written: mpsc::Receiver<Chunk>,
     thread: thread::JoinHandle<io::Result<()>>,
     waiting: Waiting,
-    /// Buffers that came back, for the next chunks.
+    /// Buffers for the next chunks.
     spare: Vec<Vec<u8>>,
     /// Whether the destination is gone.
     broken: bool,
@@ -47,7 +47,7 @@ struct Chunk {
     lines: u64,
 }
 
-/// What was handed over and has not come back.
+/// Sent to the thread and not written yet.
 #[derive(Default)]
 struct Waiting {
     chunks: usize,
@@ -55,19 +55,18 @@ struct Waiting {
     lines: u64,
 }
 
-/// Bytes that are handed over at once; fewer where the thread has nothing to do.
+/// Bytes sent to the thread at once; fewer if the thread is idle.
 const CHUNK: usize = 64 * 1024;
-/// Lines that may wait before more are dropped.
+/// Lines that may wait; more are dropped.
 pub(super) const MAX_LINES: u64 = 1 << 16;
-/// Bytes that may, a line more or less.
+/// Bytes that may wait, give or take a line.
 pub(super) const MAX_BYTES: usize = 1 << 26;
-/// Buffers that are kept while nothing waits. Others are freed, as are those that one output made
-/// larger than all others.
+/// Buffers kept for reuse. More are freed, and so is one that a single large output has grown.
 const MAX_SPARE: usize = 4;
 const MAX_SPARE_BYTES: usize = 4 * CHUNK;
 
 impl SinkThread {
-    /// Starts the thread, which lets go of all capabilities but these.
+    /// Starts the thread, which drops all capabilities except `keeps`.
     pub fn start(
         render: Box<dyn Render>,
         mut destination: Box<dyn Write + Send>,
@@ -113,19 +112,19 @@ impl SinkThread {
         }
     }
 
-    /// What comes now comes at the end, and is not dropped, however far the sink is behind.
+    /// From now on no output is dropped, however far the sink is behind: these are the last.
     pub const fn wait_from_now_on(&mut self) {
         self.when_behind = WhenBehind::Wait;
     }
 
-    /// Whether the destination is gone; nothing more can be written.
+    /// Whether the destination is gone.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Waits until everything is written; gives the number of lines that were lost on somebody who
-    /// still reads.
+    /// Waits until everything is written. Returns the number of lines lost; 0 if the reader has closed
+    /// the pipe.
     pub fn finish(mut self) -> Result<u64> {
         self.wait_from_now_on();
         self.emit_loss();
@@ -140,7 +139,7 @@ impl SinkThread {
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
             Ok(Err(error)) if lost == 0 => Err(error).context("writing the output"),
             Ok(Err(error)) => {
-                Err(error).with_context(|| format!("writing the output, {lost} lines of it lost"))
+                Err(error).with_context(|| format!("writing the output; {lost} lines were lost"))
             }
             Err(_) => {
                 error!("the output's thread ended abnormally");
@@ -149,7 +148,7 @@ impl SinkThread {
         }
     }
 
-    /// Whether a line more may be rendered; where the caller can wait, waits for that.
+    /// Whether one more line may be rendered; if the caller can wait, waits for room.
     fn has_room(&mut self) -> bool {
         while self.is_behind() && self.when_behind == WhenBehind::Wait && !self.broken {
             self.wait_for_one();
@@ -173,7 +172,7 @@ impl SinkThread {
     fn render(&mut self, output: &Output) {
         let before = self.chunk.bytes.len();
         if let Err(error) = self.render.render(output, &mut self.chunk.bytes) {
-            error!("an output cannot be shown: {error}");
+            error!("cannot render an output: {error}");
             self.chunk.bytes.truncate(before);
             self.lost.count(1);
         }
@@ -201,7 +200,7 @@ impl SinkThread {
         }
     }
 
-    /// Takes back what is written by now.
+    /// Takes back the chunks written by now.
     fn take_back(&mut self) {
         loop {
             match self.written.try_recv() {
@@ -230,7 +229,7 @@ impl SinkThread {
         }
     }
 
-    /// The destination is gone, with all that was not written.
+    /// The destination is gone: counts the lines not written as lost.
     fn break_off(&mut self) {
         self.broken = true;
         let waiting = std::mem::take(&mut self.waiting);
@@ -239,7 +238,7 @@ impl SinkThread {
     }
 }
 
-/// Writes what comes, and flushes when nothing waits.
+/// Writes chunks, and flushes when none waits.
 fn write_all(
     destination: &mut dyn Write,
     chunks: &mpsc::Receiver<Chunk>,
@@ -257,7 +256,7 @@ fn write_all(
             }
         };
         destination.write_all(&chunk.bytes)?;
-        // Nobody waits for it any more where that fails.
+        // This fails only if the sink was dropped, which needs no buffer.
         let _ = written.send(chunk);
     }
 }

@@ -1,6 +1,7 @@
-//! Timelines for the upload server's page, through its control socket: each upload gets those of the
-//! connections that carried it, as they stand once it has ended and again when the connection has.
-//! What cannot be handed in is counted and not tried again: tracing goes on without the server.
+//! Sends timelines to the upload server's control socket, for its page. Each upload gets the timelines
+//! of the connections that carried it: a snapshot when the upload has ended, the final one when the
+//! connection has. A timeline that the server does not take is counted and not sent again: tracing
+//! goes on without the server.
 
 mod control;
 mod thread;
@@ -27,32 +28,32 @@ use self::control::Control;
 pub use self::thread::WebThread;
 use crate::core::output::Output;
 
-/// How long nothing is tried once the server did not answer.
+/// How long to send nothing after the server did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A timeline of more uploads than this is cut down to each of them: they would be kept as often as
-/// there are uploads, each time with all of them.
+/// A timeline with more uploads than this is reduced to one upload for each of them. Otherwise the
+/// server would keep, for each upload, a timeline with all of them.
 const MAX_WHOLE: usize = 16;
-/// What the server takes.
+/// The server's limit for a timeline.
 const MAX_BYTES: usize = 1024 * 1024;
-/// Timelines that an upload may still ask for which goes on with another connection.
+/// Timelines kept for uploads that continue on another connection.
 const MAX_REMEMBERED: usize = 256;
 
 pub struct Web {
     control: Control,
     /// Where the server listens.
     listen: Vec<SocketAddr>,
-    /// Uploads of open connections whose timelines were handed in as they stood.
+    /// Uploads of open connections for which a snapshot was sent.
     handed_in: HashMap<ConnectionId, HashSet<String>>,
-    /// What was told of connections that may turn out to have carried a part of an upload.
+    /// Timelines of connections that may turn out to have carried a part of an upload.
     remembered: VecDeque<(Cookie, Bytes)>,
-    /// Connections that have, and of which nothing was told yet.
+    /// Connections that carried a part of an upload, and have no timeline yet.
     awaited: VecDeque<(Cookie, String)>,
     pause_until: Option<Instant>,
     lost: u64,
 }
 
 impl Web {
-    /// Hands in at the control socket of a server that listens there.
+    /// Sends to this control socket, of a server that listens at `listen`.
     pub fn new(control: PathBuf, listen: Vec<SocketAddr>) -> io::Result<Self> {
         Ok(Self {
             control: Control::new(control)?,
@@ -65,7 +66,6 @@ impl Web {
         })
     }
 
-    /// Whether an output is for this sink.
     fn wants(output: &Output) -> bool {
         match output {
             Output::Timeline(_) | Output::Snapshot(_) => true,
@@ -106,7 +106,7 @@ impl Web {
         self.remember(timeline);
     }
 
-    /// An upload that went on with another connection has the timelines of the earlier ones, too.
+    /// An upload that continued on another connection also gets the timelines of the earlier ones.
     fn upload(&mut self, upload: &UploadLine) {
         for cookie in &upload.earlier {
             let known = self.remembered.iter().find(|(of, _)| of == cookie);
@@ -143,11 +143,11 @@ impl Web {
             Ok(status) if status.is_success() => {}
             // The server may have forgotten the upload.
             Ok(status) => {
-                debug!(upload, %status, "a timeline was not taken");
+                debug!(upload, %status, "the server refused a timeline");
                 self.lost += 1;
             }
             Err(error) => {
-                warn!("the upload server takes no timelines: {error:#}");
+                warn!("cannot send a timeline to the upload server: {error:#}");
                 self.lost += 1;
                 self.pause_until = Some(Instant::now() + PAUSE);
             }
@@ -196,14 +196,14 @@ fn reported(timeline: &Timeline) -> impl Iterator<Item = &str> {
         .map(|upload| upload.id.as_str())
 }
 
-/// The line that NDJSON has of it.
+/// The timeline as an NDJSON line.
 fn line(timeline: &Timeline) -> Option<Bytes> {
     let mut line = serde_json::to_vec(&explained_line(timeline)).ok()?;
     line.push(b'\n');
     Some(line.into())
 }
 
-/// What concerns one upload alone.
+/// The timeline reduced to one upload.
 fn of_upload(timeline: &Timeline, upload: &str) -> Timeline {
     let mut own = timeline.clone();
     own.uploads.retain(|listed| listed.id == upload);

@@ -9,7 +9,7 @@ use upload_protocol::units::duration;
 const WIDTH: usize = 36;
 /// A bar that is as wide as the axis.
 const BAR: &str = "████████████████████████████████████";
-/// What is too short for a cell.
+/// For spans shorter than a cell.
 const SLIVER: &str = "▏";
 /// Columns of the label, and of the duration.
 const LABEL: usize = 14;
@@ -42,13 +42,13 @@ impl Row {
         }
     }
 
-    /// From when to when, if that is known.
+    /// Start and end, if both are known.
     pub(super) const fn span(mut self, span: Option<(u64, u64)>) -> Self {
         self.span = span;
         self
     }
 
-    /// Writes the row on an axis that is `whole` nanoseconds long, and has `remark` write the rest.
+    /// Writes the row on an axis of `whole` nanoseconds; `remark` writes the rest of the line.
     pub(super) fn write(
         &self,
         out: &mut Vec<u8>,
@@ -81,17 +81,15 @@ impl Row {
     }
 }
 
-/// Appends a text as it is.
 pub(super) fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Appends blanks.
 fn blank(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, b' ');
 }
 
-/// Moves what was written since `at` to the right of so many columns.
+/// Right-aligns the text written since `at` in `columns` columns.
 fn align_right(out: &mut Vec<u8>, at: usize, columns: usize) {
     let is_character = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;
     let taken = out[at..].iter().filter(is_character).count();
@@ -112,7 +110,7 @@ fn bar(out: &mut Vec<u8>, span: (u64, u64), whole: u64) {
     blank(out, WIDTH - first - cells.max(1));
 }
 
-/// How many cells are before the bar, and how many in it.
+/// The number of cells before the bar, and in it.
 fn cells((start, end): (u64, u64), whole: u64) -> (usize, usize) {
     let cell = |at: u64| {
         let scaled = u128::from(at) * WIDTH as u128 / u128::from(whole.max(1));

@@ -1,4 +1,4 @@
-//! What each step means, how it is known, and the tshark display filter that shows the same segment.
+//! Explains each step: its meaning, how it is known, and the tshark filter for the same segment.
 
 use std::{
     fmt::Write as _,
@@ -16,10 +16,9 @@ use upload_protocol::{
 
 use super::Styles;
 
-/// What follows is much the same.
+/// Later exchanges look much the same.
 const MAX_EXCHANGES: usize = 8;
 
-/// The handshake.
 pub(super) fn initiation(
     out: &mut impl Write,
     styles: Styles,
@@ -36,7 +35,6 @@ pub(super) fn initiation(
     }
 }
 
-/// The open connection.
 pub(super) fn maintenance(
     out: &mut impl Write,
     styles: Styles,
@@ -68,7 +66,7 @@ fn write_tls(out: &mut impl Write, styles: Styles, handshake: &TlsHandshake) -> 
         write_sentence(out, &sentence)?;
         let known = match step.certainty {
             Certainty::Observed => "seen in the clear",
-            _ => "inferred: encrypted, told by its record's place and length",
+            _ => "inferred: encrypted, recognised by its record's position and length",
         };
         writeln!(out, "             {dim}{known}   tshark: {filter}{dim:#}")?;
     }
@@ -86,19 +84,18 @@ fn write_source(
     let (known, filter) = match (exchange.known_by, protocol) {
         (KnownBy::Segments, _) => ("seen in the clear, segment by segment", "http"),
         (KnownBy::Server, Protocol::Tls) => (
-            "encrypted on the wire: told by the upload server, by its own clock",
+            "encrypted on the wire: reported by the upload server, by its own clock",
             "tls.app_data",
         ),
         (KnownBy::Server, Protocol::Http2) => (
-            "compressed on the wire: told by the upload server, by its own clock",
+            "compressed on the wire: reported by the upload server, by its own clock",
             "http2",
         ),
-        (KnownBy::Server, _) => ("told by the upload server, by its own clock", "http"),
+        (KnownBy::Server, _) => ("reported by the upload server, by its own clock", "http"),
     };
     writeln!(out, "             {dim}{known}   tshark: {filter}{dim:#}")
 }
 
-/// The close.
 pub(super) fn termination(
     out: &mut impl Write,
     styles: Styles,
@@ -141,7 +138,7 @@ fn write_step(
         Certainty::Unknown => "not seen",
     };
     let tshark = match step.held_back {
-        Some(_) => "nothing, since it never came to the device".to_owned(),
+        Some(_) => "nothing, since it never reached the network device".to_owned(),
         None => filter(step, timeline),
     };
     writeln!(

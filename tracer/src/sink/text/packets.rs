@@ -1,4 +1,4 @@
-//! Segments in the words of a packet list.
+//! Segments as lines of a packet list.
 
 use std::{
     collections::HashMap,

@@ -20,7 +20,7 @@ use super::{
     separated::Separated,
 };
 
-/// What groups of remarks are set apart by.
+/// Separates groups of remarks.
 const APART: &str = "    ";
 
 pub(super) fn initiation(
@@ -49,7 +49,7 @@ pub(super) fn initiation(
     Ok(())
 }
 
-/// The handshake in a line, and what came of it.
+/// The handshake in one line, and its result.
 fn opening(
     out: &mut Vec<u8>,
     styles: Styles,
@@ -152,7 +152,7 @@ pub(super) fn maintenance(
     Ok(())
 }
 
-/// How much went each way, and how well.
+/// Bytes in each direction, and retransmits.
 fn carried(out: &mut Vec<u8>, phase: &Maintenance, timeline: &Timeline) -> io::Result<()> {
     if !timeline.open {
         let up = bytes_or_unknown(timeline.bytes.client_to_server);
@@ -310,7 +310,7 @@ pub(super) fn termination(
         })
 }
 
-/// The close in a line.
+/// The close in one line.
 pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timeline) {
     if timeline.open && phase.steps.is_empty() {
         put(out, "the connection is still open");
@@ -372,7 +372,7 @@ fn steps(out: &mut Vec<u8>, steps: &[Step]) {
 }
 
 fn failure_text(failure: Failure, steps: &[Step]) -> &'static str {
-    // Seen to leave the socket, and nothing said that it did not leave the machine.
+    // Seen to leave its socket, and not known to be held back by this machine.
     let left = |step: &Step| step.held_back.is_none() && step.certainty == Certainty::Observed;
     let none_left = !steps.iter().any(left);
     match failure {

@@ -1,4 +1,4 @@
-//! What there is of several things, set apart from each other.
+//! Writes a separator between items of which some may be missing.
 
 use super::chart::put;
 
@@ -15,7 +15,7 @@ impl Separated {
         }
     }
 
-    /// To be called before each of them is written.
+    /// Call this before writing each item.
     pub(super) fn next(&mut self, out: &mut Vec<u8>) {
         if !std::mem::take(&mut self.is_first) {
             put(out, self.by);

@@ -1,8 +1,8 @@
-//! How text stands out.
+//! Text styles.
 
 use anstyle::{AnsiColor, Style};
 
-/// By default nothing stands out.
+/// The default is plain text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Styles {
     pub(super) bold: Style,

@@ -1,4 +1,4 @@
-//! Requests to the control socket, one after the other on one connection.
+//! Requests to the control socket, one at a time on one connection.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio::{
 };
 use upload_protocol::client::{Bytes, ControlClient, StatusCode};
 
-/// A server that takes longer counts as gone.
+/// A server that does not answer within this time counts as gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Has a runtime of its own, since it is used on the sink's thread.
+/// Has its own runtime, since it runs on the sink's thread.
 pub(super) struct Control {
     path: PathBuf,
     runtime: Runtime,
@@ -38,7 +38,7 @@ impl Control {
             client,
         } = self;
         let handing = async {
-            // The server may have closed the connection since, or be another one.
+            // The server may have closed the connection or restarted since: connect again.
             if let Some(open) = client
                 && let Ok(status) = open.put_timeline(upload, timeline.clone()).await
             {

@@ -1,4 +1,4 @@
-//! The page's sink on a thread of its own: it asks and waits for answers.
+//! Runs the page's sink on its own thread, since it waits for the server's answers.
 
 use std::{sync::mpsc, thread};
 
@@ -10,19 +10,18 @@ use crate::{core::output::Output, privileges};
 
 pub struct WebThread {
     batches: Option<mpsc::Sender<Vec<Output>>>,
-    /// How many outputs each batch had that was taken.
+    /// The size of each batch that the thread has processed.
     taken: mpsc::Receiver<usize>,
-    /// Gives how many could not be brought to where they belong.
+    /// Returns how many timelines could not be sent.
     thread: thread::JoinHandle<u64>,
     waiting: usize,
     lost: u64,
 }
 
-/// Outputs that may wait before more are dropped.
+/// Outputs that may wait; more are dropped.
 const MAX_WAITING: usize = 1 << 16;
 
 impl WebThread {
-    /// Starts the thread.
     pub fn start(mut web: Web) -> Result<Self> {
         let (batches, to_take) = mpsc::channel::<Vec<Output>>();
         let (done, taken) = mpsc::channel();
@@ -34,7 +33,7 @@ impl WebThread {
                     for output in &batch {
                         web.take(output);
                     }
-                    // Nobody counts any more where that fails.
+                    // This fails only if the sink was dropped, which counts no more.
                     let _ = done.send(batch.len());
                 }
                 web.lost
@@ -49,8 +48,8 @@ impl WebThread {
         })
     }
 
-    /// Hands over what is for the page, or counts it as lost where too much waits; what comes last is
-    /// not dropped.
+    /// Queues the outputs for the page, or counts them as lost if the queue is full. The last outputs
+    /// are never dropped.
     pub fn send(&mut self, outputs: Vec<Output>, is_last: bool) {
         let batch: Vec<Output> = outputs.into_iter().filter(Web::wants).collect();
         if batch.is_empty() {
@@ -66,7 +65,7 @@ impl WebThread {
         }
     }
 
-    /// Waits until everything is handed in; gives the number of what could not be.
+    /// Waits until every timeline is sent; returns the number that could not be.
     #[must_use]
     pub fn finish(mut self) -> u64 {
         drop(self.batches.take());
