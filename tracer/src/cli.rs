@@ -144,7 +144,7 @@ impl TraceArgs {
 
 #[derive(Args, Debug)]
 pub struct OutputArgs {
-    /// Format of the output on stdout
+    /// Format on stdout
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// Explain each step of a timeline

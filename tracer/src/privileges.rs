@@ -1,7 +1,7 @@
-//! The tracer's capabilities(7): those that attaching needs, and the few that are kept after it.
+//! The tracer's capabilities(7): those that attaching needs, and the few that tracing keeps.
 //!
-//! They belong to a thread each, and a new thread has those of the one that started it: each thread
-//! that goes on when the tracer is attached lets go of its own.
+//! Capabilities belong to a thread, and a new thread inherits them from its creator. So once the
+//! tracer is attached, each remaining thread drops its own.
 
 use std::io;
 
@@ -11,37 +11,37 @@ use rustix::thread::{
 };
 use tracing::warn;
 
-/// Each capability that attaching needs, and its name.
+/// The capabilities that attaching needs.
 const TO_ATTACH: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::BPF, "CAP_BPF"),
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
 ];
 
-/// Those that looking into other users' processes and other network namespaces takes.
+/// To inspect other users' processes and other network namespaces.
 const FOR_OTHERS: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
     (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
 ];
 
-/// For a file that is rotated: its directory and its next owner may be another user's.
+/// To create a rotated output file again: its directory and owner may be another user's.
 pub const FOR_FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::CHOWN);
 
-/// For another user's upload server: its control socket is closed to others.
+/// To connect to another user's upload server, whose control socket has mode 0600.
 pub const FOR_CONTROL_SOCKET: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
 
-/// For signals to a command that runs as another user.
+/// To send signals to a command that runs as another user.
 pub const FOR_COMMAND: CapabilitySet = CapabilitySet::KILL;
 
-/// Until Linux 5.19 whoever reads a map that is open needs this where `unprivileged_bpf_disabled`
-/// is set (kernel commit c8644cd0efe7).
+/// Until Linux 5.19, reading an open map needs CAP_BPF if `unprivileged_bpf_disabled` is set (kernel
+/// commit c8644cd0efe7).
 const TO_READ_MAPS: CapabilitySet = CapabilitySet::BPF;
 
 /// The capabilities that attaching needs and the calling thread lacks, by name.
 #[must_use]
 pub fn lacking() -> Vec<&'static str> {
-    // It stands for all three (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`).
+    // CAP_SYS_ADMIN implies all three (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`).
     if effective().contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
     }
@@ -68,7 +68,7 @@ fn effective() -> CapabilitySet {
     capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
-/// What the thread that reads the kernel's records keeps, beside what its outputs need.
+/// Capabilities that the thread which reads the kernel's records keeps, besides those of its outputs.
 #[must_use]
 pub fn for_reading() -> CapabilitySet {
     match kernel_version() {
@@ -77,17 +77,17 @@ pub fn for_reading() -> CapabilitySet {
     }
 }
 
-/// The running kernel's version, such as (6, 12); `None` where it is no number.
+/// The running kernel's version, such as (6, 12); `None` if it is not numeric.
 #[must_use]
 pub fn kernel_version() -> Option<(u32, u32)> {
     version(rustix::system::uname().release().to_str().ok()?)
 }
 
-/// Lets go of all other capabilities of the calling thread, for good: what it executes gets none
-/// back either.
+/// Drops all other capabilities of the calling thread, for good: a program that it executes does not
+/// regain any.
 pub fn keep(kept: CapabilitySet) {
     if let Err(error) = keep_only(kept) {
-        warn!(%error, "capabilities that are not needed any more stay");
+        warn!(%error, "cannot drop capabilities that are no longer needed");
     }
 }
 

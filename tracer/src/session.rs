@@ -24,10 +24,9 @@ use crate::{
     source::recording::Recording,
 };
 
-/// How often a recording is written out, and asked whether its file was rotated away.
+/// How often a recording is flushed, and its file checked for rotation.
 const RENEW_EVERY_NS: u64 = 1_000_000_000;
 
-/// Traces live and shows what it sees.
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let plan = Plan::choose(arguments, output).await?;
     let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
@@ -37,7 +36,7 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
     Ok(status)
 }
 
-/// Traces live, shows what it sees, and records it into `file`.
+/// Traces live, and records the inputs into `file`.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let created = OutputFile::create(file).with_context(unwritable)?;
@@ -78,7 +77,6 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     Ok(status)
 }
 
-/// Shows a recording as it was shown live.
 pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let opened =
         File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
@@ -99,6 +97,6 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let _ = outputs.take(Input::Shutdown);
     outputs.finish()?;
     damage.map_or(Ok(()), |error| {
-        Err(error).with_context(|| format!("{} is not whole", file.display()))
+        Err(error).with_context(|| format!("{} is damaged or incomplete", file.display()))
     })
 }

@@ -1,6 +1,5 @@
-//! The command of `tracer -- COMMAND ARG…`: found, started as the user who called `sudo`, and
-//! waited for. It has the terminal, the environment and the signals that it would have without the
-//! tracer.
+//! The command of `tracer -- COMMAND ARG…`: found in PATH, started as the user who called `sudo`, and
+//! awaited. Its terminal, environment and signals are the same as without the tracer.
 
 mod look_up;
 mod signals;
@@ -29,37 +28,33 @@ pub use user::{NoUser, User};
 /// Where the command's stdout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdout {
-    /// Where the tracer's goes.
+    /// To the tracer's stdout.
     Inherit,
     /// To the tracer's stderr, so that only the tracer writes to its stdout.
     ToStderr,
 }
 
-/// Why there is no command to wait for.
+/// Why the command was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotStart {
-    /// There is no such program.
     #[error("the command {0} was not found: check its name, or give its path")]
     NotFound(String),
-    /// There is, but it cannot be executed.
     #[error("the command {program} cannot be executed: {reason}")]
     NotExecutable {
-        /// As it was asked for.
+        /// As given on the command line.
         program: String,
-        /// The kernel's answer.
         reason: io::Error,
     },
-    /// The user who called `sudo` cannot be told.
+    /// The user who called `sudo` is unknown.
     #[error(transparent)]
     User(#[from] NoUser),
-    /// The tracer cannot hear the signals to hand on.
-    #[error("the tracer cannot listen to signals: {0}")]
+    /// The tracer could not forward signals.
+    #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
 }
 
 impl CannotStart {
-    /// The exit status of a shell or of `env` for this: 127 or 126; 1 for what is the tracer's
-    /// own fault.
+    /// 127 and 126, as shells and `env` do; 1 if the tracer failed.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
@@ -70,7 +65,7 @@ impl CannotStart {
     }
 }
 
-/// A command that can be started, as far as that can be known before.
+/// A command whose program and user were found.
 #[derive(Debug)]
 pub struct Prepared {
     name: OsString,
@@ -80,13 +75,13 @@ pub struct Prepared {
     user: Option<User>,
 }
 
-/// Finds the program `argv[0]`, to be run as the user who called `sudo`, or else as who we are.
+/// Finds the program `argv[0]`, to run it as the user who called `sudo`, or else as the current user.
 pub fn prepare(argv: &[OsString], stdout: Stdout) -> Result<Prepared, CannotStart> {
     let user = User::behind_sudo(env::var_os)?;
     prepare_as(user, argv, stdout)
 }
 
-/// As [`prepare`], to be run as this user; as who we are where there is none.
+/// As [`prepare`], for this user; `None` is the current user.
 pub fn prepare_as(
     user: Option<User>,
     argv: &[OsString],
@@ -109,13 +104,13 @@ pub fn prepare_as(
 }
 
 impl Prepared {
-    /// The program, as it was asked for.
+    /// The program as given on the command line.
     #[must_use]
     pub fn name(&self) -> std::borrow::Cow<'_, str> {
         self.name.to_string_lossy()
     }
 
-    /// Starts the command, and from then on hears the signals to hand on to it.
+    /// Starts the command. From then on the tracer forwards its signals to it.
     pub fn start(self) -> Result<Running, CannotStart> {
         let signals = Signals::listen().map_err(CannotStart::Signals)?;
         let child = self
@@ -147,7 +142,7 @@ impl Prepared {
     }
 }
 
-/// A command under way. When this is dropped it goes on alone.
+/// A running command. It keeps running if this is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -155,13 +150,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Its process id; `None` once it was waited for.
+    /// The process id; `None` after the command was reaped.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Sends it a signal, unless it was waited for already.
+    /// Sends the command a signal, unless it was reaped.
     pub fn forward(&self, signal: Signal) -> io::Result<()> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
         match pid.and_then(Pid::from_raw) {
@@ -170,19 +165,19 @@ impl Running {
         }
     }
 
-    /// Waits for its end; meanwhile hands on SIGINT, SIGTERM and SIGHUP where they were sent to
-    /// the tracer. What the terminal sends (Ctrl-C), the command has had from there: the tracer
-    /// goes on until the command has made up its mind, however often that comes. May be dropped
-    /// and called again.
+    /// Waits for the command to end, and returns its exit status as a shell does: 128 + N for
+    /// signal N. Cancel-safe.
     ///
-    /// Gives the exit status as a shell does: 128 + N for the end by signal N.
+    /// Meanwhile forwards SIGINT, SIGTERM and SIGHUP that another process sent to the tracer. The
+    /// terminal sends Ctrl-C to the command itself, so that is not forwarded: the tracer keeps
+    /// tracing until the command ends.
     pub async fn wait(&mut self) -> io::Result<u8> {
         loop {
             tokio::select! {
                 status = self.child.wait() => return Ok(exit_code(status?)),
                 signal = self.signals.next() => {
                     if let Err(error) = self.forward(signal) {
-                        tracing::warn!(?signal, %error, "the command does not get a signal");
+                        tracing::warn!(?signal, %error, "cannot forward the signal to the command");
                     }
                 }
             }

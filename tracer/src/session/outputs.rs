@@ -1,5 +1,4 @@
-//! From inputs to what a person or a script sees: the pipeline, and the sinks on stdout and in
-//! files.
+//! The pipeline, and the sinks that show its outputs on stdout, in files and on the server's page.
 
 use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
 
@@ -29,9 +28,9 @@ use crate::{
 pub struct Outputs {
     pipeline: Pipeline,
     stdout: SinkThread,
-    /// Outputs beside the one on stdout.
+    /// Sinks other than stdout.
     files: Vec<SinkThread>,
-    /// The upload server's page.
+    /// Hands timelines to the upload server.
     web: Option<WebThread>,
     clock: Clock,
     now_ns: u64,
@@ -40,7 +39,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Opens the outputs, those that the live trace asks for too.
+    /// Opens stdout, and the files that a live trace asks for.
     pub fn open(
         output: &OutputArgs,
         scope: Scope,
@@ -84,10 +83,11 @@ impl Outputs {
         })
     }
 
-    /// Also hands the timelines of a server's uploads in to it.
+    /// Also hands timelines to the upload server.
     pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
         if let Some((control, listen)) = server {
-            let web = Web::new(control, listen).context("the output to the upload server")?;
+            let web = Web::new(control, listen)
+                .context("cannot start the output to the upload server")?;
             self.web = Some(WebThread::start(web)?);
             self.pipeline = self.pipeline.with_snapshots();
         }
@@ -144,12 +144,12 @@ impl Outputs {
     /// Waits until everything is written.
     pub fn finish(self) -> Result<()> {
         let sinks = std::iter::once(self.stdout).chain(self.files);
-        // One that failed keeps none from writing the rest.
+        // Finish every sink, even if one failed.
         let finished: Vec<Result<u64>> = sinks.map(SinkThread::finish).collect();
         let lost: u64 = finished.iter().flatten().sum();
         if lost > 0 {
             message(&format!(
-                "{lost} lines were lost because the output could not keep up"
+                "{lost} lines were lost: the output could not keep up"
             ));
         }
         let lost = self.web.map_or(0, WebThread::finish);
@@ -177,7 +177,7 @@ impl Outputs {
     }
 }
 
-/// Text on standard output has no colour unless that is a terminal or colour was asked for.
+/// Colours only on a terminal, or where the environment asks for them.
 fn styles() -> Styles {
     match AutoStream::choice(&io::stdout()) {
         ColorChoice::Never => Styles::default(),
@@ -185,8 +185,8 @@ fn styles() -> Styles {
     }
 }
 
-/// Whoever empties the file behind stdout (logrotate's `copytruncate`) finds what follows at its
-/// begin, and no hole before it.
+/// Makes a file behind stdout append-only, so that after logrotate's `copytruncate` the next line is
+/// written at the file's start, with no hole before it.
 fn append(stdout: impl AsFd) -> io::Result<()> {
     let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
     if fstat(&stdout).is_ok_and(|stat| is_file(stat.st_mode)) {

@@ -1,4 +1,4 @@
-//! What to trace: found out before anything is attached, then attached and followed to its end.
+//! A live trace: finds the server, the command and the filter, then attaches and runs to the end.
 
 mod selection;
 mod socket_scan;
@@ -42,16 +42,15 @@ use crate::{
     },
 };
 
-/// How long connections may outlive the command that they were traced for.
+/// How long to wait for connections to close after the traced command has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
 pub struct Plan {
     selection: Selection,
     feed: Option<(PathBuf, UploadFeed)>,
     command: Option<Prepared>,
-    /// Capabilities that are of use while tracing.
+    /// Capabilities that tracing still needs once attached.
     kept: CapabilitySet,
-    /// What is asked for.
     pub scope: Scope,
     what: String,
 }
@@ -102,16 +101,16 @@ impl Plan {
         Some((path.clone(), feed.server.listen.clone()))
     }
 
-    /// Whoever takes the inputs has a use for these capabilities.
+    /// Also keeps these capabilities while tracing.
     #[must_use]
     pub fn keeping(mut self, capabilities: CapabilitySet) -> Self {
         self.kept |= capabilities;
         self
     }
 
-    /// Attaches, says so, starts the command, and hands every input to `each` until it is time to
-    /// stop: when `each` breaks, or the command has ended and `each` has nothing left open. Gives
-    /// the exit status, the command's if there is one.
+    /// Attaches, starts the command, and passes every input to `each`. Stops when `each` has enough,
+    /// or when the command has ended and no connection is open. Returns the exit status, the
+    /// command's if there is one.
     pub async fn run(
         self,
         arguments: &TraceArgs,
@@ -130,14 +129,14 @@ impl Plan {
         let took = started.elapsed().as_millis();
         for Missing { what, lost } in probe.missing().iter().map(Missing::from) {
             message(&format!(
-                "not on this kernel: {what}; unknown stays: {lost}"
+                "{what} is unavailable on this kernel, so {lost} will be unknown"
             ));
         }
         message(&format!("tracing {} (attached in {took} ms)", self.what));
         give_memory_back();
         let (to, feed) = mpsc::channel(1024);
         if let Some((path, news)) = self.feed {
-            // With filters, the server's uploads may be none of the tracer's business.
+            // With filters, the tracer may not see the server's uploads: do not announce it.
             if arguments.server.is_some() || !arguments.filters() {
                 let path = path.clone();
                 tokio::spawn(async move { presence::announce(&path).await });
@@ -206,7 +205,7 @@ async fn find_feed(arguments: &TraceArgs) -> Result<Option<UploadFeed>> {
     match UploadFeed::connect(&path_of(arguments)).await {
         Ok(feed) => Ok(Some(feed)),
         Err(error) if arguments.server.is_some() => {
-            Err(error).context("start one with `upload-server`, or leave --server away")
+            Err(error).context("start one with `upload-server`, or omit --server")
         }
         Err(error) => {
             debug!(%error, "no upload server");
@@ -215,12 +214,12 @@ async fn find_feed(arguments: &TraceArgs) -> Result<Option<UploadFeed>> {
     }
 }
 
-/// Waits for the command's end, or until the time is up.
+/// Waits until the command has ended or the time is up.
 async fn until_ended(running: &mut Running, duration: Option<Duration>) {
     tokio::select! {
         ended = running.wait() => {
             if let Err(error) = ended {
-                warn!(%error, "the command cannot be waited for");
+                warn!(%error, "cannot wait for the command");
             }
         }
         () = time_is_up(duration) => {}
@@ -229,11 +228,11 @@ async fn until_ended(running: &mut Running, duration: Option<Duration>) {
 
 fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        debug!(%error, "nobody to tell that the tracer is ready");
+        debug!(%error, "cannot notify the service manager");
     }
 }
 
-/// Done on SIGINT, SIGTERM or SIGHUP, or when the time is up.
+/// Completes on SIGINT, SIGTERM or SIGHUP, or when the time is up.
 fn stop_signal(arguments: &TraceArgs) -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

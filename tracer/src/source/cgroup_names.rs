@@ -1,4 +1,4 @@
-//! The names of cgroups, found when a record first bears an id: later the cgroup may be gone.
+//! Looks up a cgroup's name when a record first has its id: later the cgroup may be gone.
 
 use std::mem::offset_of;
 
@@ -12,13 +12,12 @@ use crate::{
 };
 
 pub(super) struct CgroupLookup {
-    /// Nothing where there is no cgroup v2 hierarchy.
+    /// `None` without a cgroup v2 hierarchy.
     names: Option<CgroupNames>,
     looked_up: HashSet<u64>,
 }
 
 impl CgroupLookup {
-    /// Names of the hierarchy that is mounted.
     pub(super) fn new() -> Self {
         let root = cgroups::cgroup2_root().ok().flatten();
         let names = root.and_then(|root| {
@@ -32,12 +31,12 @@ impl CgroupLookup {
         }
     }
 
-    /// The name of the cgroup that a kernel record bears, if it is the first of it.
+    /// The name of the cgroup in a kernel record, if the cgroup is new.
     pub(super) fn of_record(&mut self, record: &[u8]) -> Option<Input<'static>> {
         self.of(cgroup(record)?)
     }
 
-    /// The name of a cgroup, if it was not asked for before.
+    /// The name of a cgroup, if it is new.
     pub(super) fn of(&mut self, id: u64) -> Option<Input<'static>> {
         if id == 0 || !self.looked_up.insert(id) {
             return None;
@@ -57,7 +56,6 @@ impl CgroupLookup {
     }
 }
 
-/// The cgroup in a record's task.
 fn cgroup(record: &[u8]) -> Option<u64> {
     let kind = u16::from_ne_bytes(*record.first_chunk()?);
     let task = match kind {

@@ -1,4 +1,4 @@
-//! The upload server's feed, over and over until the tracer ends.
+//! Follows the upload server's feed, and reconnects until the tracer ends.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use upload_protocol::{
 
 use crate::core::input::Feed;
 
-/// Passes every line on to `to`, reconnecting when the server restarts; ends when the receiver is gone.
+/// Sends every line to `to`, and reconnects when the server restarts. Ends when the receiver is dropped.
 pub async fn follow(feed: UploadFeed, path: &Path, to: mpsc::Sender<Feed>) {
     let mut connected = Some(feed);
     loop {
@@ -31,7 +31,7 @@ pub async fn follow(feed: UploadFeed, path: &Path, to: mpsc::Sender<Feed>) {
     }
 }
 
-/// Passes lines on until the server ends the feed; an error when the receiver is gone.
+/// Sends lines until the server ends the feed; an error if the receiver is dropped.
 async fn pass_on(mut feed: UploadFeed, to: &mpsc::Sender<Feed>) -> Result<()> {
     let introduction = FeedLine::Server(feed.server.clone());
     to.send(Feed::Line(Box::new(introduction))).await?;

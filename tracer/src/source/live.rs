@@ -1,4 +1,5 @@
-//! The live kernel, the live feed and the sockets that are open already, as one sequence of inputs.
+//! Merges the live kernel records, the server's feed and the sockets opened before into one sequence of
+//! inputs.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -15,25 +16,25 @@ use crate::{
     message,
 };
 
-/// At the end, the feed's news of what was just drained may still be under way.
+/// At the end, how long to wait for feed lines about the records just drained.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// What there is beside the kernel's records.
+/// The inputs besides the kernel's records.
 pub struct LiveInputs<Open, Stop> {
-    /// What the upload server says.
+    /// The upload server's feed.
     pub feed: mpsc::Receiver<Feed>,
     /// The sockets that listened before anything was attached.
     pub listening: Vec<OpenSocket>,
-    /// Whether the programs count the records that they make.
+    /// Whether the programs count their records.
     pub audit: bool,
-    /// Done with the sockets that are open already and wanted.
+    /// Resolves to the selected sockets that were open before.
     pub open: Open,
-    /// Done when it is time to end.
+    /// Completes when it is time to end.
     pub stop: Stop,
 }
 
-/// Hands every input to `each`, until that breaks or `stop` is done; then what still waits, and
-/// [`Input::Shutdown`]. The first input is a tick. Calls `ready` when nothing is missed any more.
+/// Passes every input to `each` until that breaks or `stop` completes; then the inputs still queued,
+/// and [`Input::Shutdown`]. The first input is a tick. Calls `ready` once no connection can be missed.
 pub async fn run(
     probe: Probe,
     beside: LiveInputs<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
@@ -89,7 +90,7 @@ pub async fn run(
                 None => feed_open = false,
             },
             present = source.liveness.answer() => {
-                // The end of what is gone may be among what waits.
+                // The CLOSE of a missing socket may still be in the ring: drain it first.
                 flow = source.drain()?;
                 let _ = (source.each)(Input::Present(Box::new(present)));
             }
@@ -99,7 +100,7 @@ pub async fn run(
             }
         }
     }
-    // From here on nothing is added: what waits then is all, and so is what was lost.
+    // Detached, the programs add no record: the ring's rest and the loss counters are final.
     source.probe.detach();
     let _ = source.drain()?;
     while let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await {
@@ -118,17 +119,17 @@ pub async fn run(
 struct Source<Each> {
     probe: Probe,
     names: CgroupLookup,
-    /// How long the ring buffer is left alone.
+    /// How long to wait before polling the ring buffer again.
     period: Duration,
-    /// The loss counters as they were last read.
+    /// The loss counters as last read.
     counted: Tick,
     liveness: Liveness,
     each: Each,
 }
 
 impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
-    /// Everything that waits, then a tick whose clocks were read before: what it vouches for has been
-    /// handed over.
+    /// Drains the ring, then passes on a tick. Its clocks are read before the drain, so that every
+    /// record up to the tick has been passed on.
     fn drain(&mut self) -> Result<ControlFlow<()>> {
         let now = clock::read();
         let (names, each) = (&mut self.names, &mut self.each);
@@ -142,7 +143,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         });
         self.period = poll_interval::after(self.period, found);
         if found > 0 {
-            // Nothing is lost where nothing is sent, or next to nothing: that is counted at the end.
+            // An empty ring loses nothing. A skipped program run without a record is counted at the end.
             self.count()?;
         }
         Ok((self.each)(Input::Tick(Tick {
@@ -153,7 +154,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         })))
     }
 
-    /// A tick with everything counted anew.
+    /// A tick with fresh loss counters.
     fn tick(&mut self) -> Result<ControlFlow<()>> {
         self.count()?;
         Ok((self.each)(Input::Tick(self.counted)))
@@ -178,13 +179,13 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         Ok(())
     }
 
-    /// Sockets that are open already. What the kernel has said of them since comes after.
+    /// Passes on the sockets that were open before, then the kernel's records about them.
     fn begin_with(&mut self, sockets: Vec<OpenSocket>) -> Result<ControlFlow<()>> {
         let cookies: Vec<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let taken = self.probe.remember(&cookies)?;
         if taken < cookies.len() {
             message(&format!(
-                "{} of {} sockets that were open already are not followed: there is no room for more",
+                "{} of {} sockets opened before the tracer are not traced: the map of sockets is full",
                 cookies.len() - taken,
                 cookies.len()
             ));

@@ -1,6 +1,6 @@
-//! After a loss, asks the kernel which sockets there are: the record of a connection's end may be
-//! among what was lost. In other network namespaces an attached tracer may not ask any more, for want
-//! of capabilities: what is gone there stays until there are too many connections.
+//! After a loss, asks the kernel which sockets exist: the lost record may have been a connection's end.
+//! An attached tracer has no capability to ask in other network namespaces: a connection whose end was
+//! lost there stays until it is evicted.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tracing::debug;
 
 use crate::{core::input::Present, kernel::sockets};
 
-/// A loss seldom comes alone.
+/// Losses come in bursts: ask once for several.
 const AFTER: Duration = Duration::from_secs(2);
-/// Where sockets are many, the kernel has to be asked for each.
+/// With many sockets, listing them is expensive.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
-/// More are no frame of a recording; what is full is the table then.
+/// More do not fit into a frame of a recording. The table evicts idle connections anyway.
 const MAX_COOKIES: usize = 1 << 20;
 
 pub(super) struct Liveness {
@@ -35,8 +35,8 @@ impl Liveness {
                             return;
                         }
                     }
-                    Ok(_) => debug!("too many sockets for a roll call"),
-                    Err(error) => debug!(error = format!("{error:#}"), "no roll call"),
+                    Ok(_) => debug!("too many sockets to list"),
+                    Err(error) => debug!(error = format!("{error:#}"), "cannot list sockets"),
                 }
                 sleep(AT_MOST_EVERY).await;
             }
@@ -44,7 +44,7 @@ impl Liveness {
         Self { ask, answers }
     }
 
-    /// Something was lost; the answer comes later.
+    /// Asks after a loss; [`answer`](Self::answer) resolves later.
     pub(super) fn ask(&self) {
         let _ = self.ask.try_send(());
     }

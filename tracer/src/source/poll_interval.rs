@@ -1,17 +1,17 @@
-//! How often the ring buffer is looked at, beside whenever it is half full: the more there is, the
-//! sooner again. Where nothing happens, little is spent on looking; where much does, short turns keep
-//! no processor from those who are traced for long, and find memory still in its caches.
+//! How often to poll the ring buffer, in addition to when it is half full: the higher the load, the
+//! shorter the interval. An idle machine spends little on polling. On a busy one, short turns do not
+//! keep the traced processes off the processor for long, and find the records still in its caches.
 
 use std::time::Duration;
 
-/// While next to nothing happens.
+/// On an idle machine.
 pub(super) const LONGEST: Duration = Duration::from_millis(20);
-/// However much happens. A turn has its own price, and the runtime's clock counts milliseconds.
+/// Under any load. Each turn has a fixed cost, and tokio's timers have a resolution of 1 ms.
 const SHORTEST: Duration = Duration::from_millis(2);
-/// Records of a turn that are worth its price.
+/// Enough records to be worth a turn's fixed cost.
 const WORTH_IT: u32 = 128;
 
-/// How long to wait after a turn that found so many records, before which so long was waited.
+/// The next interval, after a turn that waited `period` and found `found` records.
 pub(super) fn after(period: Duration, found: u32) -> Duration {
     let enough = period.saturating_mul(WORTH_IT);
     let next = enough.checked_div(found).unwrap_or(LONGEST);
@@ -22,7 +22,7 @@ pub(super) fn after(period: Duration, found: u32) -> Duration {
 mod tests {
     use super::*;
 
-    /// The period that a rate leads to, in records per second.
+    /// The interval after ten turns at this rate, in records per second.
     fn settled(per_second: u32) -> Duration {
         let turn = |period: Duration, _| {
             let found = f64::from(per_second) * period.as_secs_f64();
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_there_is_the_sooner_again() {
+    fn load_shortens_the_interval() {
         assert_eq!(settled(0), LONGEST);
         assert_eq!(settled(100), LONGEST);
         assert_eq!(settled(12_800), Duration::from_millis(10));
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn one_burst_is_soon_forgotten() {
+    fn a_burst_has_no_lasting_effect() {
         assert_eq!(after(LONGEST, u32::MAX), SHORTEST);
         assert_eq!(after(SHORTEST, 0), LONGEST);
         assert_eq!(after(SHORTEST, 1), LONGEST);

@@ -110,7 +110,7 @@ fn missing_parts_are_printed() {
     assert_eq!(output.status.code(), Some(7), "curl's, which is refused");
     let stderr = String::from_utf8(output.stderr).unwrap();
     let what = "cgroup v2 hierarchy (mounted)";
-    let sentence = format!("not on this kernel: {what}; unknown stays: segments");
+    let sentence = format!("{what} is unavailable on this kernel, so segments");
     assert!(stderr.contains(&sentence), "{stderr}");
 
     let lines = String::from_utf8(output.stdout).unwrap();
@@ -119,11 +119,11 @@ fn missing_parts_are_printed() {
     let failure = &trace.only_to(4001)["phases"][0]["failure"];
     assert_eq!(
         failure, "refused",
-        "the changes of state tell it all the same"
+        "the changes of state show it all the same"
     );
 }
 
-/// A recording says what was missing where it was made.
+/// A recording lists the parts that were missing where it was made.
 #[test]
 fn missing_parts_are_recorded() {
     let lab = Lab::new();

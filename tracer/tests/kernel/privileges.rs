@@ -89,14 +89,14 @@ fn unknown_sockets_are_reported() {
             .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
-        let accepted = "connections that the chosen processes accept may be missing: ";
-        let stderr_file = stderr
+        let accepted = "connections accepted by the chosen processes may be missing: ";
+        let left_out = stderr
             .lines()
             .find_map(|line| line.split_once(accepted))
-            .map_or("", |(_, stderr_file)| stderr_file);
-        assert_eq!(stderr_file.is_empty(), sentences.is_empty(), "{stderr}");
+            .map_or("", |(_, left_out)| left_out);
+        assert_eq!(left_out.is_empty(), sentences.is_empty(), "{stderr}");
         assert!(
-            sentences.iter().all(|one| stderr_file.contains(one)),
+            sentences.iter().all(|one| left_out.contains(one)),
             "{stderr}"
         );
     };

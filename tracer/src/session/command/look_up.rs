@@ -1,4 +1,4 @@
-//! Which file a shell would execute for a name.
+//! Finds the file that a shell would execute for a name.
 
 use std::{
     env,
@@ -27,7 +27,7 @@ pub(super) fn look_up(name: &OsStr, path: Option<&OsStr>) -> io::Result<PathBuf>
             false => &directory,
         };
         let candidate = directory.join(name);
-        // A directory of PATH that is closed to this user is passed over, as by a shell.
+        // Skip a directory that this user may not search, as a shell does.
         if !candidate.is_file() {
             continue;
         }

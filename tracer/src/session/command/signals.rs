@@ -1,4 +1,4 @@
-//! The signals that another process sent to the tracer, and that are meant for the command.
+//! Signals that another process sent to the tracer, to be forwarded to the command.
 
 use std::{io, thread};
 
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::privileges;
 
-/// Hears them until it is dropped.
+/// Catches the signals until it is dropped.
 #[derive(Debug)]
 pub(super) struct Signals {
     sent: mpsc::UnboundedReceiver<Signal>,
@@ -19,7 +19,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on they do not end the tracer.
+    /// From now on these signals do not end the tracer.
     pub(super) fn listen() -> io::Result<Self> {
         let mut signals = SignalsInfo::<WithRawSiginfo>::new([SIGHUP, SIGINT, SIGTERM])?;
         let listener = signals.handle();
@@ -43,7 +43,7 @@ impl Signals {
         Ok(Self { sent, listener })
     }
 
-    /// The next one; never, once there can be none.
+    /// The next signal; pending forever once the handler is closed.
     pub(super) async fn next(&mut self) -> Signal {
         match self.sent.recv().await {
             Some(signal) => signal,

@@ -1,4 +1,4 @@
-//! Another user than root to act as, with exactly the rights of that user.
+//! Acting as another user than root, with exactly the rights of that user.
 
 use std::{
     ffi::{CString, OsString},
@@ -16,34 +16,18 @@ use rustix::{
     },
 };
 
-/// Why the user who called `sudo` cannot be told.
+/// Why the user who called `sudo` is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum NoUser {
-    /// A variable of `sudo` does not hold a number.
-    #[error("{name}={value} is no id; unset SUDO_UID to run the command as root")]
-    NotAnId {
-        /// The variable.
-        name: &'static str,
-        /// What it holds.
-        value: String,
-    },
-    /// The user database does not have the user.
+    #[error("{name}={value} is not a valid id; unset SUDO_UID to run the command as root")]
+    NotAnId { name: &'static str, value: String },
     #[error("there is no user {uid} (SUDO_UID); unset SUDO_UID to run the command as root")]
-    Unknown {
-        /// The user id.
-        uid: u32,
-    },
-    /// The user database does not answer.
-    #[error("the groups of user {uid} cannot be found out: {reason}")]
-    Database {
-        /// The user id.
-        uid: u32,
-        /// The system's answer.
-        reason: io::Error,
-    },
+    Unknown { uid: u32 },
+    #[error("cannot look up user {uid} and their groups: {reason}")]
+    Database { uid: u32, reason: io::Error },
 }
 
-/// A user from the user database (passwd and group, or wherever NSS finds them).
+/// A user from the user database (passwd and group, or any other NSS source).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     uid: Uid,
@@ -55,8 +39,8 @@ pub struct User {
 }
 
 impl User {
-    /// The user who called `sudo`, as `SUDO_UID` and `SUDO_GID` say; `None` where that is root, or
-    /// where we are not root and cannot become anybody.
+    /// The user who called `sudo`, from `SUDO_UID` and `SUDO_GID`. `None` if that user is root, or if
+    /// the tracer is not root and cannot change its user.
     pub fn behind_sudo(
         variable: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Option<Self>, NoUser> {
@@ -100,7 +84,7 @@ impl User {
         })
     }
 
-    /// What `login` sets for this user, `PATH` and `MAIL` apart.
+    /// The variables that `login` sets for this user, except `PATH` and `MAIL`.
     pub(super) fn environment(&self) -> [(&'static str, OsString); 4] {
         [
             ("HOME", self.home.clone().into()),
@@ -110,8 +94,8 @@ impl User {
         ]
     }
 
-    /// Does something on a thread that has become this user for good; a process it starts is this
-    /// user's.
+    /// Runs `act` on a thread that becomes this user for good. A process that it starts runs as this
+    /// user.
     ///
     /// `Command::uid` and a closure before the exec would do without the thread, but the first
     /// cannot set the groups, and the second is `unsafe`. On Linux a user belongs to a thread
@@ -128,7 +112,7 @@ impl User {
         })
     }
 
-    /// The groups go first: later this thread may not change them any more.
+    /// Sets the groups first: afterwards this thread lacks the right to.
     fn become_it(&self) -> io::Result<()> {
         let Self { uid, gid, .. } = *self;
         set_thread_groups(&self.groups)?;
@@ -148,7 +132,7 @@ impl User {
     }
 }
 
-/// All ones means "leave it as it is" to setresuid(2), and is nobody's id.
+/// `u32::MAX` is no id: setresuid(2) takes it as "unchanged".
 fn parse_id(name: &'static str, value: &std::ffi::OsStr) -> Result<u32, NoUser> {
     value
         .to_str()

@@ -1,5 +1,4 @@
-//! The filter that the command line states, for the programs and for the sockets that are open
-//! already.
+//! The command line's filter, for the eBPF programs and for sockets that are already open.
 
 use std::{collections::HashSet, path::Path};
 
@@ -18,7 +17,7 @@ use crate::{
 };
 
 pub(super) struct Selection {
-    /// For the programs.
+    /// For the eBPF programs.
     pub(super) filter: Filter,
     /// Paths of the cgroups in the filter.
     cgroups: Vec<String>,
@@ -47,7 +46,7 @@ impl Selection {
         };
         if !arguments.cgroup.is_empty() {
             let Some(root) = cgroups::cgroup2_root()? else {
-                bail!("--cgroup needs a mounted cgroup v2 hierarchy, and there is none");
+                bail!("--cgroup needs a cgroup v2 hierarchy, and none is mounted");
             };
             let names = CgroupNames::new(root)?;
             for path in &arguments.cgroup {
@@ -62,7 +61,7 @@ impl Selection {
             let dump = sockets::dump()?;
             if let Some(left_out) = dump.left_out.describe() {
                 message(&format!(
-                    "connections that the chosen processes accept may be missing: {left_out}"
+                    "connections accepted by the chosen processes may be missing: {left_out}"
                 ));
             }
             selection.filter.listeners = dump
@@ -78,7 +77,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Those of the sockets that are wanted, and the other ends of these.
+    /// The sockets that match the filter, and their other ends.
     pub(super) fn of_sockets(&self, sockets: Vec<OpenSocket>) -> Vec<OpenSocket> {
         let ends: HashSet<_> = sockets
             .iter()
@@ -110,7 +109,7 @@ impl Selection {
         filter.cookies.contains(&socket.cookie) || !only_cookies && by_port && by_process
     }
 
-    /// Whether a process meets every condition on processes.
+    /// Whether a process matches every process filter.
     fn holds(&self, holder: &Holder) -> bool {
         let filter = &self.filter;
         let beneath = |path: &String| {
@@ -128,7 +127,7 @@ fn process_exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// A name as the kernel keeps it: cut off.
+/// Truncates a name as the kernel does.
 fn kept(comm: &str) -> String {
     String::from_utf8_lossy(&comm.as_bytes()[..comm.len().min(COMM_BYTES)]).into_owned()
 }

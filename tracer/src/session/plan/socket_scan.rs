@@ -1,4 +1,4 @@
-//! The sockets that are there before the tracer, and what could not be found out about them.
+//! Scans the sockets that existed before the tracer attached.
 
 use std::{collections::HashSet, thread};
 
@@ -9,8 +9,8 @@ use tracing::{debug, warn};
 use super::selection::Selection;
 use crate::{core::input::OpenSocket, kernel::sockets, message};
 
-/// The sockets that listen before anything is attached; of no use to a command, whose connections
-/// are seen to open.
+/// The listening sockets, before anything is attached. None for a command: the tracer sees each of
+/// its connections open, so it needs no listener to tell client from server.
 pub(super) async fn listening(is_command: bool) -> Vec<OpenSocket> {
     if is_command {
         return Vec::new();
@@ -18,12 +18,12 @@ pub(super) async fn listening(is_command: bool) -> Vec<OpenSocket> {
     on_own_thread(sockets::listeners)
         .await
         .unwrap_or_else(|error| {
-            debug!("which sockets listen is not known: {error:#}");
+            debug!("cannot list listening sockets: {error:#}");
             Vec::new()
         })
 }
 
-/// The wanted sockets that were there before the tracer; a command has none yet.
+/// The selected sockets that existed before the tracer attached; a command has none yet.
 pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<OpenSocket> {
     if is_command {
         return Vec::new();
@@ -32,23 +32,23 @@ pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<
         let dump = sockets::dump()?;
         if let Some(left_out) = dump.left_out.describe() {
             message(&format!(
-                "of connections that were open already some may be missing, or whose they are: {left_out}"
+                "connections opened before the tracer may be missing or have no owner: {left_out}"
             ));
         }
         let accepting: HashSet<(u32, u16)> = dump.listeners.iter().map(place).collect();
         let mut sockets = selection.of_sockets(dump.sockets);
-        // Who listens is the server, which tells of the other end, too.
+        // Sockets at a listener's address first: they are servers, which decides the role of their peers.
         sockets.sort_by_key(|socket| !accepting.contains(&place(socket)));
         Ok(sockets)
     });
     found.await.unwrap_or_else(|error| {
-        warn!("connections that were open already are missing: {error:#}");
+        warn!("connections opened before the tracer are missing: {error:#}");
         Vec::new()
     })
 }
 
-/// Does something that takes a while on a thread of its own, which ends with it: one that is used
-/// again (`spawn_blocking`) would keep its capabilities.
+/// Runs `act` on a thread that ends with it. A pooled thread (`spawn_blocking`) would live on with
+/// its capabilities.
 async fn on_own_thread<T: Send + 'static>(
     act: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -58,7 +58,7 @@ async fn on_own_thread<T: Send + 'static>(
         .spawn(move || to.send(act()))
         .context("starting a thread")?;
     let done = done.await.context("the thread panicked");
-    // All it has left to do is to end.
+    // The thread has sent its result, so this returns at once.
     let _ = thread.join();
     done?
 }
