@@ -1,4 +1,4 @@
-//! A tracer of so many connections that what it says is counted rather than kept.
+//! A tracer of so many connections that its output is counted, not kept.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,29 +21,29 @@ use crate::{
     trace::{number, steps},
 };
 
-/// A mark that is not told by then was lost.
+/// A mark that is not reported by then was lost.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// A traced process whose output is counted.
 pub(crate) struct Listened {
     process: Process,
     kernel: Kernel,
     tally: Arc<(Mutex<Tally>, Condvar)>,
-    /// Connections to it tell when everything before them was told.
+    /// The port of marks: once a mark is reported, so is everything before it.
     marked: u16,
     reader: JoinHandle<()>,
 }
 
-/// What it said.
+/// The counted output.
 #[derive(Default)]
 pub(crate) struct Tally {
     /// Timelines of [`churn`](crate::churn::churn)'s connections.
     pub(crate) timelines: u64,
-    /// Those that say that they are whole.
+    /// Those that are complete.
     pub(crate) whole: u64,
     /// Those that were still open.
     pub(crate) open: u64,
-    /// Of the others, why they are not.
+    /// Why the others are not.
     pub(crate) reasons: HashMap<String, u64>,
     /// Whole ones with something wrong.
     wrong: Vec<String>,
@@ -85,13 +85,13 @@ impl Listened {
         of(&self.tally.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until what happened so far was told.
+    /// Waits until everything so far was reported.
     pub(crate) fn wait_until_reported(&self, lab: &Lab) {
         within(lab, || {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.marked)).unwrap();
             wait_until(|| {
                 let mark = pair(&listener);
-                // Marks that were told too late for those who waited say nothing here.
+                // A mark that was reported too late for an earlier call means nothing here.
                 let port = mark.0.local_addr().unwrap().port();
                 let (tally, marked) = &*self.tally;
                 let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
-//! What a connection is called, whose its sockets are, and how its roles are known.
+//! A connection's name, and how its sockets' owners and its roles are known.
 
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A connection's name in every output: the cookie of the socket that was seen first; where that
-/// socket had been another connection's before, a dot and a number follow.
+/// A connection's name in every output: the cookie of the socket that was seen first. If that socket
+/// had another connection before, a dot and a number follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     cookie: u64,
@@ -13,7 +13,7 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// `again` tells the connections of one socket apart; `None` for its first.
+    /// `again` distinguishes the connections of one socket; `None` for its first.
     #[must_use]
     pub const fn new(cookie: u64, again: Option<NonZeroU64>) -> Self {
         Self { cookie, again }

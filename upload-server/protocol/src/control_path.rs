@@ -1,5 +1,5 @@
-//! Where the control socket is when nobody says otherwise. The server and whoever reads from it
-//! come to the same answer as long as they run as the same user.
+//! The default path of the control socket: the same for the server and its clients if they run as the
+//! same user.
 
 use std::{env, ffi::OsString, os::unix::fs::MetadataExt, path::PathBuf};
 

@@ -1,5 +1,5 @@
-//! What each step of a timeline means, in the field's words: pure functions of the timeline, so that
-//! the terminal, the NDJSON and the server's page say the same.
+//! Explains each step of a timeline, in the field's terms: pure functions of the timeline, so that the
+//! terminal, the NDJSON and the server's page agree.
 
 mod tls;
 
@@ -16,7 +16,7 @@ use crate::{
     units::{bytes, duration, plain, status_text},
 };
 
-/// The timeline as JSON, each step, exchange and phase that has a sentence with it as `explain`.
+/// The timeline as JSON, with the sentence of each step, exchange and phase as `explain`.
 #[must_use]
 pub fn with_explanations(timeline: &Timeline) -> Value {
     let mut value = serde_json::to_value(timeline).unwrap_or_default();
@@ -129,16 +129,16 @@ pub fn exchange(exchange: &Exchange) -> String {
         };
         let _ = write!(
             text,
-            " (request {} on this connection, which paid no handshake: {reason})",
+            " (request {} on this connection, which needed no handshake: {reason})",
             exchange.sequence
         );
     }
     if let Some(asked) = exchange.request.continue_ns {
         text.push_str(match exchange.body.span.start_ns {
             Some(body) if body < asked => {
-                ", and sends the body before the server has said 100 Continue"
+                ", and sends the body before the server sends 100 Continue"
             }
-            _ => ", and sends the body only when the server has said 100 Continue",
+            _ => ", and sends the body only after the server sends 100 Continue",
         });
     }
     if let Some(sum) = exchange.body.bytes.filter(|sum| *sum > 0) {
@@ -178,7 +178,7 @@ pub fn termination(phase: &Termination) -> Option<String> {
             end.name()
         )),
         (Some(Ending::Rst), _) => Some(
-            "After a RST nothing is acknowledged and nobody waits: both ends forget the connection at once, and data under way is lost.".to_owned(),
+            "After a RST nothing is acknowledged and nobody waits: both ends forget the connection at once, and data in flight is lost.".to_owned(),
         ),
         _ => None,
     }
@@ -232,17 +232,16 @@ pub fn initiation_step(step: &Step, phase: &Initiation, timeline: &Timeline) -> 
             ) + &largest_segment(step.from, phase, timeline)
         }
         StepName::Ack => format!(
-            "The {from} acknowledges the server's SYN: both know now that the other hears them, and the connection is open."
+            "The {from} acknowledges the server's SYN: each end now knows that the other receives its segments, and the connection is open."
         ),
         StepName::Rst => format!(
-            "The {from} refuses: no process listens on that port, or a filter answered in its name."
+            "The {from} refuses: no process listens on that port, or a filter answered in its place."
         ),
         _ => String::new(),
     }
 }
 
-/// What `from` announced as the largest segment that it takes, by what the other end's socket made
-/// of it.
+/// The largest segment that `from` takes, if the other end's socket was seen: its MSS is known there.
 fn largest_segment(from: End, phase: &Initiation, timeline: &Timeline) -> String {
     let seen_end = match &timeline.client.cookie {
         Some(_) => End::Client,
@@ -282,7 +281,7 @@ fn of_termination(step: &Step, fins: usize) -> String {
             format!("The {from} acknowledges the last FIN: both directions are closed.")
         }
         (StepName::Rst, _) => format!(
-            "The {from} breaks the connection off: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
+            "The {from} resets the connection: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
         ),
         _ => String::new(),
     }

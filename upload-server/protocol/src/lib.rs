@@ -1,14 +1,14 @@
-//! What the upload server and the tracer say to each other, and what the tracer writes for scripts.
+//! The contract between the upload server, the tracer and scripts that read the tracer's output.
 //!
-//! - [`upload`]: the server's feed, `GET /uploads` on its control socket, a [`upload::FeedLine`] a line.
-//! - [`mod@line`]: the tracer's NDJSON, a [`line::Line`] a line; `schema.json` beside `Cargo.toml`
+//! - [`upload`]: the server's feed, `GET /uploads` on its control socket, one [`upload::FeedLine`] per line.
+//! - [`mod@line`]: the tracer's NDJSON, one [`line::Line`] per line; `schema.json` beside `Cargo.toml`
 //!   describes the same for other languages.
-//! - [`timeline`]: one connection's story, which the tracer builds and hands in, and the server shows.
+//! - [`timeline`]: one connection's timeline, which the tracer builds and sends, and the server shows.
 //! - [`explain`] and [`units`]: the sentences and numbers that both show.
 //! - [`control_path`] and `client`: where the control socket is, and requests to it.
 //!
 //! Field names and values are promises to scripts: add, never rename. `null` is unknown, never 0. A
-//! reader passes over fields that it does not know, and takes a missing one for unknown.
+//! reader ignores fields that it does not know, and treats a missing one as unknown.
 
 #[cfg(feature = "client")]
 pub mod client;

@@ -1,4 +1,4 @@
-//! The lines of `tracer -o ndjson`, told apart by `type`.
+//! The lines of `tracer -o ndjson`, distinguished by `type`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -24,9 +24,9 @@ pub enum Line<'a> {
     State(Cow<'a, StateLine>),
     /// A segment passed; only with `--segments`.
     Segment(Cow<'a, SegmentLine>),
-    /// An upload came to its end.
+    /// An upload ended.
     Upload(Cow<'a, UploadLine>),
-    /// A connection came to its end, or the tracer did.
+    /// A connection ended, or the tracer did.
     Timeline(Cow<'a, Timeline>),
     /// Records were lost.
     Lost(Cow<'a, LostLine>),
@@ -50,7 +50,7 @@ pub struct StateLine {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadLine {
-    /// When the response had been sent, or else the last thing the server saw of the upload.
+    /// When the response had been sent, or else the server's last event of the upload.
     #[serde(flatten)]
     pub at: Moment,
     /// The server's name for the upload; for an inferred one, the connection's name and a number.
@@ -63,7 +63,7 @@ pub struct UploadLine {
     pub bytes: Option<u64>,
     /// Status of the response; `null` where none was sent.
     pub status: Option<u16>,
-    /// How it ended; `null` where that cannot be told.
+    /// How it ended; `null` where unknown.
     pub outcome: Option<Outcome>,
     /// Observed where the server reported the upload, else inferred.
     pub certainty: Certainty,
@@ -81,8 +81,8 @@ pub struct LostLine {
     #[serde(flatten)]
     pub at: Moment,
     pub count: u64,
-    /// Whether there may have been fewer, or none: skipped runs of a program are counted, and not
-    /// every run makes a record; and not every handshake becomes a connection.
+    /// Whether there may have been fewer, or none: not every skipped run of a program would have made
+    /// a record, and not every handshake becomes a connection.
     #[serde(default, skip_serializing_if = "is_false")]
     pub at_most: bool,
     pub hop: Hop,
@@ -104,9 +104,9 @@ pub enum Hop {
     Recursion,
     /// The bytes were no record.
     Decode,
-    /// There were too many connections: the idlest were dropped. Counts connections, not records.
+    /// Too many connections: the idlest were dropped. Counts connections, not records.
     Table,
-    /// Too many handshakes at once that had not become connections: segments of theirs were dropped.
+    /// Too many pending handshakes: segments of the oldest were dropped.
     #[serde(rename = "early")]
     Handshakes,
     /// A sink could not keep up.
@@ -125,11 +125,11 @@ impl Hop {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Ring => "the ring buffer had no room (a larger --ring-size helps)",
-            Self::Sockets => "too many sockets at once to note more than their states",
-            Self::Recursion => "the kernel does not nest a program in itself",
-            Self::Decode => "the bytes were no record",
+            Self::Sockets => "too many sockets at once: only their states were recorded",
+            Self::Recursion => "the kernel skipped programs that would have interrupted themselves",
+            Self::Decode => "the bytes were not a valid record",
             Self::Table => "too many connections at once (a larger --max-connections helps)",
-            Self::Handshakes => "too many handshakes at once that had not become connections",
+            Self::Handshakes => "too many pending handshakes at once",
             Self::Sink => "the output could not keep up",
         }
     }

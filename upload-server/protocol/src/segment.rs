@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConnectionId, End, Flags, Moment, SegmentOptions};
 
-/// One segment: as its sender's socket let it go, or else as it arrived. Numbers are relative to the
-/// initial sequence numbers.
+/// One segment, as it left its sender's socket or, if that was not seen, as it arrived. Numbers are
+/// relative to the initial sequence numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentLine {
     #[serde(flatten)]
@@ -26,10 +26,10 @@ pub struct SegmentLine {
     /// The ECN bits of the IP header (RFC 3168); absent for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ecn: u8,
-    /// What the segment is in the light of those before it; absent for an ordinary one.
+    /// Analysis of the segment and those before it; absent for an ordinary one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub analysis: Vec<Analysis>,
-    /// Whether the segment was seen where it was sent; else where it arrived.
+    /// Whether the segment was seen leaving its sender; else arriving.
     pub seen_leaving: bool,
 }
 
@@ -41,7 +41,7 @@ const fn is_zero(ecn: &u8) -> bool {
     *ecn == 0
 }
 
-/// What a segment is in the light of those before it, by the names of Wireshark's TCP analysis.
+/// Compares a segment with those before it, by the names of Wireshark's TCP analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Analysis {
@@ -59,7 +59,7 @@ pub enum Analysis {
     ZeroWindow,
     /// A window and an acknowledgment already sent.
     DuplicateAck,
-    /// Nothing but the number before the next: it asks whether the peer is there.
+    /// Its number is one before the next: it asks whether the peer is alive.
     KeepAlive,
 }
 

@@ -88,8 +88,8 @@ pub fn moment(at_ns: u64) -> impl Display {
     })
 }
 
-/// How long something took, where both ends are known. What one segment carries took no time that
-/// could be known.
+/// How long something took, if both ends are known. The duration of something in one segment cannot
+/// be known.
 #[must_use]
 pub fn took(start_ns: Option<u64>, end_ns: Option<u64>) -> Option<String> {
     let (start, end) = start_ns.zip(end_ns)?;
@@ -119,7 +119,7 @@ pub fn exact_bytes(count: u64) -> String {
     grouped + " B"
 }
 
-/// Foreign text without control characters: a process may be called anything.
+/// Untrusted text without control characters: a process may have any name.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);

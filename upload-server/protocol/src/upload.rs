@@ -1,4 +1,4 @@
-//! The lines of the control socket's `GET /uploads`: one JSON object each, told apart by `type`.
+//! The lines of the control socket's `GET /uploads`: one JSON object each, distinguished by `type`.
 //!
 //! Times are nanoseconds of CLOCK_MONOTONIC, taken in the server; what the server did not
 //! see is `null`. Over TLS they are those of the clear text: bytes are there when they have been
@@ -12,15 +12,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FeedLine {
-    /// The first line: who serves.
+    /// The first line: the serving process.
     Server(Server),
-    /// A part of an upload came to its end, well or badly; more may follow.
+    /// A part of an upload ended, complete or not; more may follow.
     Part(PartOfUpload),
-    /// An upload came to its end, well or badly.
+    /// An upload ended, complete or not.
     Upload(Upload),
     /// A connection was closed by the server or found closed: no upload of it will follow.
     Connection(ConnectionEnd),
-    /// What a later version of the server says; to be passed over.
+    /// A line of a later version of the server; ignore it.
     #[serde(other, skip_serializing)]
     Unknown,
 }
@@ -95,7 +95,7 @@ pub struct Upload {
     /// one request was the upload. Of very many, the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Part>,
-    /// When and what the server saw.
+    /// The server's events, with their times.
     #[serde(flatten)]
     pub times: Times,
 }
@@ -113,7 +113,7 @@ pub struct Part {
     pub offset: u64,
     /// Bytes of the file that arrived.
     pub bytes: u64,
-    /// When and what the server saw of it; of the response, only where it was the last part.
+    /// The server's events, with their times; those of the response only for the last part.
     #[serde(flatten)]
     pub times: Times,
 }
@@ -122,8 +122,8 @@ pub struct Part {
 /// follows when the upload ends, on whichever connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartOfUpload {
-    /// Names the upload as long as it is under way: the first digits of its address's last segment,
-    /// enough to tell uploads apart and too few to go on with one.
+    /// Names the upload until it ends: the first digits of its address's last segment. Enough to
+    /// distinguish uploads, too few to resume one.
     pub resumable: String,
     /// The name the file is to be stored under.
     pub name: Option<String>,
@@ -142,7 +142,7 @@ pub struct PartOfUpload {
     pub part: Part,
 }
 
-/// When the server saw what of an upload.
+/// The server's events of an upload, with their times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     /// `accept` returned the connection.

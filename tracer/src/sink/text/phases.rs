@@ -290,7 +290,7 @@ fn requested(out: &mut Vec<u8>, exchange: &Exchange) -> io::Result<()> {
         write!(out, "    100 Continue after {after}")?;
     }
     if exchange.sequence > 1 {
-        put(out, "    handshake paid by an earlier request");
+        put(out, "    no handshake: connection reused");
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub fn tls_step(message: TlsMessage, handshake: &TlsHandshake) -> (String, &'sta
             "tls.handshake.type==11",
         ),
         TlsMessage::ChangeCipherSpec if handshake.version == Some(TlsVersion::TLS_1_3) => (
-            "Says nothing in TLS 1.3: it is sent for middleboxes that expect it.".to_owned(),
+            "Has no meaning in TLS 1.3: it is sent for middleboxes that expect it.".to_owned(),
             "tls.record.content_type==20",
         ),
         TlsMessage::ChangeCipherSpec => (
@@ -65,11 +65,11 @@ pub fn tls_step(message: TlsMessage, handshake: &TlsHandshake) -> (String, &'sta
             "tls.record.content_type==20",
         ),
         TlsMessage::Alert => (
-            "This end says that it closes, or that something is wrong; where it is encrypted, nobody else reads which.".to_owned(),
+            "This end announces that it closes, or reports an error; if the alert is encrypted, only the peer can read which.".to_owned(),
             "tls.record.content_type==21",
         ),
         TlsMessage::Finished => (
-            "A checksum over the whole handshake, by which the other end sees that nobody changed it on the way.".to_owned(),
+            "A checksum over the whole handshake, by which the other end verifies that nobody changed it on the way.".to_owned(),
             "tls",
         ),
         TlsMessage::ApplicationData => (
