@@ -170,7 +170,7 @@ fn lines_are_lost_with_a_destination_that_fails() {
     let error = thread.finish().unwrap_err();
     assert_eq!(
         format!("{error:#}"),
-        "writing the output, 3 lines of it lost: No space left on device (os error 28)"
+        "writing the output; 3 lines were lost: No space left on device (os error 28)"
     );
 }
 
