@@ -141,12 +141,12 @@ fn the_user_comes_from_sudo_variables() {
     check(Some("0"), Some("0"), Ok(false));
     check(Some("1"), Some("1"), Ok(root));
     check(Some("1"), None, Ok(root));
-    check(Some("me"), None, Err("SUDO_UID=me is no id"));
-    check(Some("-1"), None, Err("SUDO_UID=-1 is no id"));
-    check(Some("4294967295"), None, Err("is no id"));
-    check(Some(""), None, Err("is no id"));
+    check(Some("me"), None, Err("SUDO_UID=me is not a valid id"));
+    check(Some("-1"), None, Err("SUDO_UID=-1 is not a valid id"));
+    check(Some("4294967295"), None, Err("is not a valid id"));
+    check(Some(""), None, Err("is not a valid id"));
     if root {
-        check(Some("1"), Some("x"), Err("SUDO_GID=x is no id"));
+        check(Some("1"), Some("x"), Err("SUDO_GID=x is not a valid id"));
         check(Some("4294967294"), None, Err("no user 4294967294"));
     }
 }
