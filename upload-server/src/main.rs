@@ -109,6 +109,15 @@ fn log_to_stderr() {
 
 #[cfg(test)]
 mod tests {
+    use xtask::documents::{check, commands};
+
+    use crate::options::Options;
+
+    #[test]
+    fn the_commands_in_the_documents_are_understood() {
+        check::<Options>(&commands("upload-server").unwrap()).unwrap();
+    }
+
     /// A number without a name may be another option's in another version.
     #[test]
     #[expect(

@@ -13,6 +13,7 @@ mod cgroups;
 mod churn;
 mod command;
 mod doctor;
+mod documents;
 mod endings;
 mod endless;
 mod errors;
