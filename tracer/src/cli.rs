@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, value_parser};
+
+use crate::sink::Format;
 
 /// Show what TCP did for an upload: how its connection was opened, used and closed
 ///
@@ -153,14 +155,6 @@ pub struct OutputArgs {
     /// the same segment.
     #[arg(long, verbatim_doc_comment)]
     pub explain: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Timelines for a person
-    Text,
-    /// One JSON object per line
-    Ndjson,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

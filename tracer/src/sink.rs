@@ -12,6 +12,8 @@ mod web;
 
 use std::io;
 
+use clap::ValueEnum;
+
 pub use self::{
     ndjson::Ndjson,
     pcapng::{Capture, Pcapng},
@@ -20,7 +22,33 @@ pub use self::{
     thread::{SinkThread, WhenBehind},
     web::{Web, WebThread},
 };
-use crate::core::output::Output;
+use crate::core::{output::Output, scope::Scope};
+
+/// The formats of stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Timelines for a person
+    Text,
+    /// One JSON object per line
+    Ndjson,
+}
+
+impl Format {
+    pub fn renderer(self, scope: Scope, explain: bool) -> Box<dyn Render> {
+        match self {
+            Self::Text => Box::new(Text::new(Styles::of_stdout(), scope, explain)),
+            Self::Ndjson => Box::new(Ndjson::new(scope.segments, explain)),
+        }
+    }
+
+    /// Whether programs read it: nothing else may be on stdout, and every change of state is a line.
+    pub const fn is_data(self) -> bool {
+        match self {
+            Self::Text => false,
+            Self::Ndjson => true,
+        }
+    }
+}
 
 /// Renders outputs as bytes.
 pub trait Render {

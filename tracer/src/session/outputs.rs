@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
 
-use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context as _, Result};
 use rustix::{
     fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
@@ -10,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    cli::{Format, OutputArgs, TraceArgs},
+    cli::{OutputArgs, TraceArgs},
     core::{
         host::Clock,
         input::{Flow, Input},
@@ -19,10 +18,7 @@ use crate::{
         scope::Scope,
     },
     message, privileges,
-    sink::{
-        Capture, Ndjson, Pcapng, Render, SinkThread, Styles, Text, Web, WebThread, WhenBehind,
-        output_file::OutputFile,
-    },
+    sink::{Capture, Pcapng, SinkThread, Web, WebThread, WhenBehind, output_file::OutputFile},
 };
 
 pub struct Outputs {
@@ -48,10 +44,7 @@ impl Outputs {
     ) -> Result<Self> {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         append(io::stdout()).context("stdout cannot be written")?;
-        let render: Box<dyn Render> = match output.format {
-            Format::Ndjson => Box::new(Ndjson::new(scope.segments, output.explain)),
-            Format::Text => Box::new(Text::new(styles(), scope, output.explain)),
-        };
+        let render = output.format.renderer(scope, output.explain);
         let nothing = CapabilitySet::empty();
         let stdout = SinkThread::start(render, Box::new(io::stdout()), nothing, when_behind)?;
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
@@ -68,7 +61,7 @@ impl Outputs {
             )?);
         }
         let mut pipeline = Pipeline::new(scope.every_segment);
-        if output.format == Format::Text && sinks.is_empty() {
+        if !output.format.is_data() && sinks.is_empty() {
             pipeline = pipeline.without_states();
         }
         Ok(Self {
@@ -97,22 +90,11 @@ impl Outputs {
     /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
     pub fn take(&mut self, input: Input<'_>) -> Flow {
         let is_last = matches!(input, Input::Shutdown);
-        let turn_ends = match &input {
-            Input::Tick(tick) => {
-                self.clock = Clock::at(tick);
-                self.now_ns = tick.mono_ns;
-                true
-            }
-            Input::Shutdown => true,
-            Input::Kernel(_)
-            | Input::Feed(_)
-            | Input::Socket(_)
-            | Input::Cgroup(_)
-            | Input::Missing(_)
-            | Input::Room(_)
-            | Input::Present(_)
-            | Input::Cost(_) => false,
-        };
+        if let Input::Tick(tick) = &input {
+            self.clock = Clock::at(tick);
+            self.now_ns = tick.mono_ns;
+        }
+        let turn_ends = is_last || matches!(input, Input::Tick(_));
         self.pipeline.advance(input, &mut self.outputs);
         if !turn_ends {
             return Flow::GoOn;
@@ -174,14 +156,6 @@ impl Outputs {
             }
         }
         *left == 0
-    }
-}
-
-/// Colours only on a terminal, or where the environment asks for them.
-fn styles() -> Styles {
-    match AutoStream::choice(&io::stdout()) {
-        ColorChoice::Never => Styles::default(),
-        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Styles::COLOURED,
     }
 }
 

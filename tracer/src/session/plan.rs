@@ -27,7 +27,7 @@ use self::{
     socket_scan::{listening, open_already},
 };
 use crate::{
-    cli::{Format, OutputArgs, TraceArgs},
+    cli::{OutputArgs, TraceArgs},
     core::{
         input::{Flow, Input, Missing},
         scope::Scope,
@@ -189,9 +189,10 @@ fn prepare(arguments: &TraceArgs, output: &OutputArgs) -> Result<Option<Prepared
     if arguments.run.is_empty() {
         return Ok(None);
     }
-    let stdout = match output.format {
-        Format::Text => Stdout::Inherit,
-        Format::Ndjson => Stdout::ToStderr,
+    let stdout = if output.format.is_data() {
+        Stdout::ToStderr
+    } else {
+        Stdout::Inherit
     };
     Ok(Some(command::prepare(&arguments.run, stdout)?))
 }

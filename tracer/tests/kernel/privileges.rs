@@ -64,7 +64,7 @@ fn three_capabilities_suffice() {
     let tracer = lab.everybodys_tracer();
     let arguments = "-o ndjson --port 5000";
     let stderr_file = check_traces(&lab, restricted(&tracer, &THREE, arguments));
-    let processes = "whose they are: processes that may not be looked into: ";
+    let processes = "have no owner: processes that may not be looked into: ";
     assert!(stderr_file.contains(processes), "{stderr_file}");
     // With a file's capabilities, /proc/self is not the process's own.
     run(Command::new("setcap")

@@ -87,12 +87,20 @@ fn mentions(source: &str) -> impl Iterator<Item = (usize, &str, &'static str)> {
         .enumerate()
         .take_while(|(_, line)| line.trim() != "#[cfg(test)]");
     code.flat_map(|(number, line)| {
-        words(line).filter_map(move |word| {
+        let mentioned = words(line).filter_map(move |word| {
             let (what, _) = FORBIDDEN.iter().find(|(_, words)| words.contains(&word))?;
             let allowed = ALLOWED.starts_with(word) && line.contains(ALLOWED);
             (!allowed).then_some((number + 1, word, *what))
-        })
+        });
+        mentioned.chain(leaves_core(line).then_some((number + 1, "crate", "another layer")))
     })
+}
+
+/// Whether a line's code has a path to a module of this crate outside the core.
+fn leaves_core(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let mut paths = code.split("crate::").skip(1);
+    paths.any(|path| !path.starts_with("core::"))
 }
 
 /// The words of a line's code: what is neither quoted nor a comment.
@@ -128,6 +136,9 @@ mod tests {
         check("println!(\"{x}\");", &[(1, "println")]);
         check("use tokio::sync::mpsc;", &[(1, "tokio")]);
         check("use rustix::time::ClockId;", &[(1, "rustix")]);
+        check("use crate::kernel::Probe;", &[(1, "crate")]);
+        check("use crate::{\n    core::event,\n};", &[(1, "crate")]);
+        check("let x = crate::message(a);", &[(1, "crate")]);
     }
 
     #[test]
@@ -136,6 +147,7 @@ mod tests {
         check("let text = \"read from fs\"; // Instant", &[]);
         check("use std::{net::{IpAddr, SocketAddr}, time::Duration};", &[]);
         check("use rustix::io::Errno;", &[]);
+        check("use crate::core::event::Event;", &[]);
         check(
             "fn a() {}\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}",
             &[],

@@ -1,5 +1,8 @@
 //! Text styles.
 
+use std::io;
+
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 /// The default is plain text.
@@ -23,4 +26,12 @@ impl Styles {
         maintenance: AnsiColor::Green.on_default(),
         termination: AnsiColor::Yellow.on_default(),
     };
+
+    /// Colours only on a terminal, or where the environment asks for them.
+    pub fn of_stdout() -> Self {
+        match AutoStream::choice(&io::stdout()) {
+            ColorChoice::Never => Self::default(),
+            ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Self::COLOURED,
+        }
+    }
 }
