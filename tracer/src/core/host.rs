@@ -43,7 +43,7 @@ impl Clock {
 impl Host {
     /// Records a cgroup's name.
     pub fn name_cgroup(&mut self, name: CgroupName) {
-        if self.cgroups.len() >= CgroupName::MOST {
+        if self.cgroups.len() >= CgroupName::MAX {
             self.older_cgroups = std::mem::take(&mut self.cgroups);
         }
         self.cgroups.insert(name.id, name.path.into());
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn names_of_cgroups_are_bounded() {
-        let most = u64::try_from(CgroupName::MOST).unwrap();
+        let most = u64::try_from(CgroupName::MAX).unwrap();
         let mut host = Host::default();
         for id in 0..3 * most {
             let path = format!("/{id}");
@@ -76,6 +76,6 @@ mod tests {
             host.cgroup(3 * most - 1).map(|path| &**path),
             Some("/49151")
         );
-        assert!(host.cgroups.len() + host.older_cgroups.len() <= 2 * CgroupName::MOST);
+        assert!(host.cgroups.len() + host.older_cgroups.len() <= 2 * CgroupName::MAX);
     }
 }

@@ -64,7 +64,7 @@ pub struct Missing {
 impl CgroupName {
     /// When so many were named, a cgroup that is still seen is named once more; others may be
     /// forgotten. Containers come and go without end.
-    pub const MOST: usize = 1 << 14;
+    pub const MAX: usize = 1 << 14;
 }
 
 /// What a program cost (`kernel.bpf_stats_enabled`).

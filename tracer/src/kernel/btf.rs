@@ -25,10 +25,10 @@ const TRACEPOINT: &str = "btf_trace_";
 /// Type 0 has no entry.
 const VOID: u32 = 0;
 /// A chain of typedefs and qualifiers is a few types long. BTF may hold a circle.
-const MOST_LINKS: usize = 32;
+const MAX_LINKS: usize = 32;
 /// `struct task_struct` has some 300 members, those of anonymous structs included. An anonymous
 /// struct may contain itself.
-const MOST_MEMBERS: usize = 1 << 14;
+const MAX_MEMBERS: usize = 1 << 14;
 
 /// `BTF_KIND_*` of the types that are looked at.
 mod kind {
@@ -173,7 +173,7 @@ impl<'a> Btf<'a> {
                 .take(composite.length)
             {
                 looked_at += 1;
-                if looked_at > MOST_MEMBERS {
+                if looked_at > MAX_MEMBERS {
                     return None;
                 }
                 let offset = word(member, 8)?;
@@ -206,7 +206,7 @@ impl<'a> Btf<'a> {
     pub fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let name = format!("{TRACEPOINT}{tracepoint}");
         let mut id = *self.typedefs.get(name.as_bytes())?;
-        for _ in 0..MOST_LINKS {
+        for _ in 0..MAX_LINKS {
             let found = self.get(id)?;
             match found.kind {
                 kind::TYPEDEF | kind::PTR => id = found.target,
@@ -219,7 +219,7 @@ impl<'a> Btf<'a> {
 
     /// The struct or union behind qualifiers, typedefs and arrays.
     fn composite(&self, mut id: u32) -> Option<Type<'a>> {
-        for _ in 0..MOST_LINKS {
+        for _ in 0..MAX_LINKS {
             let found = self.get(id)?;
             id = match found.kind {
                 kind::STRUCT | kind::UNION => return Some(found),

@@ -41,7 +41,7 @@ impl CgroupLookup {
         if id == 0 || !self.looked_up.insert(id) {
             return None;
         }
-        if self.looked_up.len() > CgroupName::MOST {
+        if self.looked_up.len() > CgroupName::MAX {
             self.looked_up.clear();
             self.looked_up.insert(id);
         }

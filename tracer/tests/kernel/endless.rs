@@ -57,17 +57,17 @@ fn paced(lab: &Lab, tracer: &Listened, numbers: Range<u32>) -> u64 {
 
 #[test]
 fn more_connections_than_may_be_kept() {
-    const MOST: usize = 64;
+    const MAX: usize = 64;
     const OPEN: usize = 300;
     let lab = Lab::new();
-    let tracer = Listened::start(&lab, &["--max-connections", &MOST.to_string()]);
+    let tracer = Listened::start(&lab, &["--max-connections", &MAX.to_string()]);
     let held: Vec<_> = within(&lab, || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port())).unwrap();
         (0..OPEN).map(|_| pair(&listener)).collect()
     });
     tracer.wait_until_reported(&lab);
     let dropped = tracer.tally(|tally| tally.timelines);
-    assert!(dropped >= (OPEN - MOST) as u64, "{dropped} dropped");
+    assert!(dropped >= (OPEN - MAX) as u64, "{dropped} dropped");
     drop(held);
     let tally = tracer.stop();
     assert_eq!(tally.whole, 0);

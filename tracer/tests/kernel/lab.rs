@@ -31,7 +31,6 @@ static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
-/// See the module.
 pub(crate) struct Lab {
     pub(crate) dir: tempfile::TempDir,
     namespace: String,

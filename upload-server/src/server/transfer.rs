@@ -25,7 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
 
 /// The most parts in the record of a file. Of more, the latest are recorded.
-const MOST_PARTS: usize = 256;
+const MAX_PARTS: usize = 256;
 
 /// The record of an upload in flight. Dropping it concludes the upload as failed, unless it was
 /// concluded before.
@@ -123,7 +123,7 @@ impl Transfer {
             times: record.times,
         });
         let mut parts = so_far.connections.clone();
-        if part.is_some() && parts.len() == MOST_PARTS {
+        if part.is_some() && parts.len() == MAX_PARTS {
             parts.remove(0);
         }
         parts.extend(part.clone());

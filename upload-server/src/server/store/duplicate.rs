@@ -3,7 +3,7 @@
 use crate::server::name::{MAX_BYTES, Name};
 
 /// How many names are tried for one file.
-const MOST: u32 = 10_000;
+const MAX: u32 = 10_000;
 
 /// What to do when a file of the same name exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum OnDuplicate {
 /// Other names for a file, the nearest first: `cat (1).png`, `cat (2).png`.
 pub(super) fn other_names(name: &Name) -> impl Iterator<Item = Name> {
     let (stem, extension) = split(name.as_str());
-    (1..=MOST).filter_map(move |number| {
+    (1..=MAX).filter_map(move |number| {
         let end = format!(" ({number}){extension}");
         let room = MAX_BYTES.checked_sub(end.len())?;
         let stem = &stem[..stem.floor_char_boundary(room)];

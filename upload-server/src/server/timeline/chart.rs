@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The table has the exchanges beyond these.
-const MOST_EXCHANGES: usize = 8;
+const MAX_EXCHANGES: usize = 8;
 
 /// A row of the chart.
 struct Row {
@@ -173,7 +173,7 @@ fn rows(timeline: &Shown, axis: &Axis) -> Vec<Row> {
         let handshake = part(label, "tls", taken);
         rows.extend(Some(handshake).filter(|row| is_within(row, axis)));
     }
-    let shown = timeline.own_or_all().take(MOST_EXCHANGES);
+    let shown = timeline.own_or_all().take(MAX_EXCHANGES);
     rows.extend(shown.flat_map(exchange_rows));
     rows.push(termination(timeline));
     rows
@@ -295,8 +295,8 @@ fn exchange_rows(exchange: &Exchange) -> Vec<Row> {
 
 /// A target may be of any length.
 fn short(target: &str) -> String {
-    const MOST: usize = 40;
-    match target.char_indices().nth(MOST) {
+    const MAX: usize = 40;
+    match target.char_indices().nth(MAX) {
         None => target.to_owned(),
         Some((end, _)) => format!("{}…", target.get(..end).unwrap_or_default()),
     }

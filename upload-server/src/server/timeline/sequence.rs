@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The table has the exchanges beyond these.
-const MOST_EXCHANGES: usize = 8;
+const MAX_EXCHANGES: usize = 8;
 
 /// An entry of the diagram.
 struct Entry {
@@ -175,7 +175,7 @@ fn maintenance(timeline: &Shown) -> Vec<Entry> {
     };
     let handshake = phase.tls.iter().flat_map(of_handshake);
     let mut entries: Vec<Entry> = handshake.collect();
-    let shown = timeline.own_or_all().take(MOST_EXCHANGES);
+    let shown = timeline.own_or_all().take(MAX_EXCHANGES);
     entries.extend(shown.flat_map(of_exchange));
     // Times by the server's clock may lie between those of the segments.
     entries.sort_by_key(|entry| entry.at_ns.unwrap_or(u64::MAX));

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The JSON has the exchanges beyond these.
-const MOST_EXCHANGES: usize = 100;
+const MAX_EXCHANGES: usize = 100;
 
 /// A column's heading, and whether it has numbers.
 type Column = (&'static str, bool);
@@ -163,14 +163,14 @@ pub(super) fn exchanges(timeline: &Shown) -> Markup {
         ("Status", true),
     ];
     let exchanges = timeline.exchanges();
-    let shown = exchanges.iter().take(MOST_EXCHANGES);
+    let shown = exchanges.iter().take(MAX_EXCHANGES);
     let rows: Vec<Row> = shown
         .map(|exchange| exchange_row(exchange, timeline.is_own(exchange)))
         .collect();
     let left_out = timeline
         .maintenance()
         .map_or(0, |phase| phase.exchanges_left_out);
-    let left_out = left_out + exchanges.len().saturating_sub(MOST_EXCHANGES);
+    let left_out = left_out + exchanges.len().saturating_sub(MAX_EXCHANGES);
     html! {
         @if !rows.is_empty() { (table("Requests", &columns, &rows)) }
         @if left_out > 0 {
