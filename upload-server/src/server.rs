@@ -27,6 +27,7 @@ mod page;
 mod publisher;
 mod put;
 mod routes;
+mod show_metrics;
 mod store;
 mod timeline;
 mod transfer;
@@ -110,7 +111,7 @@ pub async fn run(
     let app = App::start(&config, addresses?)?;
     let control = ControlServer::spawn(control, Arc::clone(&app.journal));
     let connections = config.limits.connections_that_fit();
-    let acceptor = Acceptor::new(app.http_server(&config), connections);
+    let acceptor = Acceptor::new(app.http_server(routes::router(&app), &config), connections);
     for listener in listeners {
         acceptor.spawn(listener);
     }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
     journal::Journal,
     limits::admission::Admission,
     net::http::HttpServer,
-    routes,
     store::Store,
     tus::Tus,
     upload_log::{UploadLog, this_server},
@@ -70,10 +70,10 @@ impl App {
         })
     }
 
-    /// The server for the connections of these routes.
-    pub(crate) fn http_server(&self, config: &Config) -> HttpServer {
+    /// The server for the connections to these routes.
+    pub(crate) fn http_server(&self, router: Router, config: &Config) -> HttpServer {
         HttpServer {
-            router: routes::router(self),
+            router,
             tls: config.tls.as_ref().map(|tls| tls.acceptor(config.http2)),
             http2: config.http2,
             head: config.limits.head,

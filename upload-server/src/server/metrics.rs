@@ -1,13 +1,9 @@
-//! The server's metrics, and `GET /metrics`, which serves them for Prometheus (OpenMetrics text).
+//! The server's metrics, for Prometheus.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use axum::{
-    Extension,
-    extract::State,
-    http::{Method, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-};
+use crate::record::{Outcome, Upload};
+use axum::http::Method;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -18,12 +14,6 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tracing::error;
-
-use super::{error::Error, journal::Journal, net::connection::RequestContext};
-use crate::record::{Outcome, Upload};
-
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(crate) struct Metrics {
     registry: Registry,
@@ -154,21 +144,11 @@ impl Metrics {
             self.request_duration.clone(),
         );
     }
-}
 
-/// Serves the metrics to clients with the token; without one, to this machine alone.
-pub(crate) async fn show(
-    State((journal, with_token)): State<(Arc<Journal>, bool)>,
-    Extension(context): Extension<RequestContext>,
-) -> Result<Response, Error> {
-    if !with_token && !context.connection.client.ip().is_loopback() {
-        return Err(Error::NotFound);
+    /// Appends all metrics as OpenMetrics text.
+    pub(crate) fn write(&self, text: &mut String) -> fmt::Result {
+        encode(text, &self.registry)
     }
-    let mut text = String::new();
-    if let Err(error) = encode(&mut text, &journal.metrics.registry) {
-        error!(%error, "cannot write the metrics");
-    }
-    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
 /// From a millisecond to more than an hour.

@@ -9,6 +9,7 @@ pub(crate) mod http;
 mod http1;
 mod http2;
 mod request;
+mod serve;
 mod socket;
 mod timed_stream;
 pub(crate) mod tls;

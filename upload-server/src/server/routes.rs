@@ -15,10 +15,11 @@ use super::{
     files, form,
     intake::Intake,
     limits::admission::admit,
-    metrics,
     page::{self, Page},
     publisher::{self, EventsRoute},
-    put, timeline,
+    put,
+    show_metrics::show_metrics,
+    timeline,
 };
 
 /// The routes of the upload listeners, behind the guard.
@@ -35,7 +36,7 @@ pub(crate) fn router(app: &App) -> Router {
     let with_token = guard.access.token.is_some();
     let gate = from_fn_with_state(admission.clone(), admit);
     let put = || put(put::put).layer(gate.clone());
-    let metrics = get(metrics::show).with_state((Arc::clone(journal), with_token));
+    let metrics = get(show_metrics).with_state((Arc::clone(journal), with_token));
     let events = get(publisher::events).with_state(EventsRoute {
         publisher: Arc::clone(&journal.publisher),
         uploads: offer.listing,

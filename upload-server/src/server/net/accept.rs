@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 use super::{
     connection_limit::{ConnectionSlots, Slot},
     http::HttpServer,
+    serve,
 };
 use crate::server::clock;
 
@@ -101,7 +102,7 @@ impl Acceptor {
         let (socket, connection) = http.open(stream, client, accepted_ns, slot)?;
         self.http
             .tasks
-            .spawn(async move { http.serve(socket, connection).await });
+            .spawn(async move { serve::serve(&http, socket, connection).await });
         Ok(())
     }
 }

@@ -1,5 +1,4 @@
-//! One connection from its first byte to its close: TLS where it is enabled, then the version of HTTP
-//! that the client speaks, and the requests handed to the routes.
+//! What all connections of the server share: the routes, TLS, timeouts, and the end.
 //!
 //! `axum::serve` has no timeout for a request's head. hyper-util's automatic choice of the version has no
 //! timeout for the first bytes, and does not return the stream, from which the rest has to be drained.
@@ -7,36 +6,29 @@
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    BoxError, Router,
+    Router,
     http::{Request, Response, header},
 };
-use hyper::{body::Incoming, service::Service, service::service_fn};
-use rustix::net::sockopt::{set_tcp_user_timeout, socket_cookie};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use rustix::net::sockopt::{set_tcp_user_timeout, socket_cookie};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use super::{
     connection::{Accepted, Connection},
     connection_limit::Slot,
-    http1, http2,
     request::{self, ResponseBody},
     socket::Socket,
-    timed_stream::TimedStream,
-    tls,
 };
 use crate::{
     record::Cookie,
     server::{error::Error, journal::Journal},
 };
-
-/// The first bytes of a client that speaks HTTP/2 without having negotiated it (RFC 9113, 3.4).
-const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves connections.
 #[derive(Clone)]
@@ -59,18 +51,6 @@ pub(crate) struct HttpServer {
     pub(crate) journal: Arc<Journal>,
 }
 
-/// The version of HTTP on a connection.
-enum Version {
-    Http1,
-    Http2,
-}
-
-/// How a client began on a connection that expects TLS.
-enum Opened {
-    Secure(Box<TlsStream<Socket>>),
-    Clear(Socket),
-}
-
 impl HttpServer {
     /// The same for a connection without a slot: it answers 503 and closes.
     pub(crate) fn refusing(&self) -> Self {
@@ -78,7 +58,7 @@ impl HttpServer {
     }
 
     /// The same, but it gives one answer to every request and closes the connection.
-    fn answering(&self, error: fn() -> Error) -> Self {
+    pub(super) fn answering(&self, error: fn() -> Error) -> Self {
         let answer = async move || ([(header::CONNECTION, "close")], error());
         Self {
             router: Router::new().fallback(answer),
@@ -108,20 +88,6 @@ impl HttpServer {
         let journal = Arc::clone(&self.journal);
         let connection = Arc::new(Connection::new(accepted, slot, journal));
         Ok((Socket::new(stream, Arc::clone(&connection)), connection))
-    }
-
-    /// Serves requests until the client closes. Once the server is to stop, it serves those in
-    /// flight alone.
-    pub(crate) async fn serve(&self, socket: Socket, connection: Arc<Connection>) {
-        let cookie = connection.cookie;
-        tokio::select! {
-            served = self.serve_to_the_end(socket, Arc::clone(&connection)) => {
-                if let Err(error) = served {
-                    debug!(%cookie, %error, "connection broke");
-                }
-            }
-            () = self.abandoned(&connection) => (),
-        }
     }
 
     /// Completes when everything on this connection is to be dropped. Sets the connection's mark
@@ -160,83 +126,11 @@ impl HttpServer {
         })
     }
 
-    async fn serve_to_the_end(
-        &self,
-        socket: Socket,
-        connection: Arc<Connection>,
-    ) -> Result<(), BoxError> {
-        match &self.tls {
-            Some(acceptor) => self.serve_secure(acceptor, socket, connection).await,
-            None => self.serve_clear(socket, connection).await,
-        }
-    }
-
-    async fn serve_clear(
-        &self,
-        socket: Socket,
-        connection: Arc<Connection>,
-    ) -> Result<(), BoxError> {
-        let mut stream = TimedStream::new(socket, Arc::clone(&connection));
-        let begins_http2 = self.http2 && self.in_time(stream.begins_with(HTTP_2_PREFACE)).await?;
-        let version = if begins_http2 {
-            Version::Http2
-        } else {
-            Version::Http1
-        };
-        self.speak(version, stream, connection).await
-    }
-
-    async fn serve_secure(
-        &self,
-        acceptor: &TlsAcceptor,
-        socket: Socket,
-        connection: Arc<Connection>,
-    ) -> Result<(), BoxError> {
-        let opened = self.in_time(async {
-            // TLS begins with the number of a record's type, clear text with a method's name.
-            match socket.first_byte().await? {
-                Some(first) if first.is_ascii_alphabetic() => Ok(Opened::Clear(socket)),
-                _ => Ok(Opened::Secure(Box::new(acceptor.accept(socket).await?))),
-            }
-        });
-        match opened.await {
-            Ok(Opened::Secure(stream)) => {
-                let version = match stream.get_ref().1.alpn_protocol() {
-                    Some(tls::HTTP_2) => Version::Http2,
-                    _ => Version::Http1,
-                };
-                let stream = TimedStream::new(*stream, Arc::clone(&connection));
-                self.speak(version, stream, connection).await
-            }
-            Ok(Opened::Clear(socket)) => {
-                let stream = TimedStream::new(socket, Arc::clone(&connection));
-                let server = self.answering(|| Error::ClearText);
-                server.speak(Version::Http1, stream, connection).await
-            }
-            Err(error) => {
-                self.journal.metrics.handshakes_failed.inc();
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn speak<S>(
-        &self,
-        version: Version,
-        stream: TimedStream<S>,
-        connection: Arc<Connection>,
-    ) -> Result<(), BoxError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        match version {
-            Version::Http1 => Ok(http1::serve(self, stream, connection).await?),
-            Version::Http2 => Ok(http2::serve(self, stream, connection).await?),
-        }
-    }
-
     /// Before HTTP begins, a client has as long as for a request's head; after the stop, no time.
-    async fn in_time<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(super) async fn in_time<T>(
+        &self,
+        opening: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
         tokio::select! {
             opened = timeout(self.head, opening) => opened?,
             () = self.stop.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
