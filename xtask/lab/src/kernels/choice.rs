@@ -16,7 +16,7 @@ const CI: [&str; 17] = [
     "handed_over::",
     "sockets::each_end_has_its_cookie_its_addresses_and_its_holder",
     "netem::",
-    "endings::a_socket_let_go_before_the_fin_came",
+    "endings::a_socket_released_before_the_fin_came",
     "failures::nobody_answers",
     "failures::the_server_does_not_accept",
     "filters::a_command_and_its_descendants_and_nothing_else",
