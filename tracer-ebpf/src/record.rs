@@ -244,7 +244,7 @@ wire! {
 wire! {
     /// Something else that happened to a socket; the header's kind names it.
     pub struct SocketEvent[104] {
-        /// One of the kinds from [`RETRANSMIT`] to [`ERROR`].
+        /// A kind that has no record of its own.
         pub header: Header,
         /// The socket's addresses.
         pub addresses: Addresses,

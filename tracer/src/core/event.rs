@@ -169,9 +169,6 @@ impl<'a> Event<'a> {
     }
 
     fn from_socket_event(kind: u16, bytes: &[u8]) -> Result<Self, Malformed> {
-        if !(record::RETRANSMIT..=record::ERROR).contains(&kind) {
-            return Err(Malformed::Kind(kind));
-        }
         let record: SocketEvent = read(kind, bytes)?;
         let what = match kind {
             record::RETRANSMIT => EventKind::Retransmit {
