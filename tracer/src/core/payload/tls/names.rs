@@ -36,6 +36,8 @@ pub(super) const fn handshake_type(number: u8) -> Option<TlsMessage> {
     })
 }
 
+// tls-parser has IANA's registry of cipher suites and keeps it up to date. Its parser is not used: it
+// wants whole records, and a capture has heads of bursts and holes.
 /// A cipher suite, by IANA's name or in hexadecimal.
 pub(super) fn cipher_suite(number: u16) -> Cow<'static, str> {
     TlsCipherSuite::from_id(number).map_or_else(
