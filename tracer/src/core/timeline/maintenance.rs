@@ -60,11 +60,12 @@ pub(super) fn maintenance(
     }
 }
 
-/// A count of each socket that changed state.
+/// A count of each socket that is closed: the counters are those of the last change of state, and so
+/// unknown while a socket is open.
 fn per_end(connection: &Connection, count: impl Fn(&View) -> Option<u64>) -> PerEnd {
     let of = |end| {
-        let view = connection.view(end)?;
-        view.last().and_then(|_| count(view))
+        let closed = connection.view(end).filter(|view| view.is_closed());
+        closed.and_then(&count)
     };
     PerEnd {
         client: of(End::Client),

@@ -35,10 +35,10 @@ pub struct Maintenance {
     pub rtt_ns: Option<u64>,
     /// The smallest, likewise.
     pub min_rtt_ns: Option<u64>,
-    /// How many segments each end might have in flight at its last change of state (`snd_cwnd`): at
-    /// ESTABLISHED, the initial window.
+    /// How many segments each end might have in flight when it closed (`snd_cwnd`); `null` while it is
+    /// open.
     pub congestion_window: PerEnd,
-    /// Payload bytes that each end sent again (`tcpi_bytes_retrans`).
+    /// Payload bytes that each end had sent again when it closed (`tcpi_bytes_retrans`); likewise.
     pub retransmitted_bytes: PerEnd,
 }
 

@@ -49,3 +49,20 @@ fn a_client_that_closes_before_the_server_is_established() {
     assert_eq!(maintenance.start_ns, Some(30));
     assert_eq!(maintenance.end_ns, Some(30));
 }
+
+/// The counters of an open socket are those of its ESTABLISHED: 0 bytes sent again would be a guess.
+#[test]
+fn counts_of_an_open_socket_are_unknown() {
+    use State::{Close, Established, SynSent};
+    let mut connection = Connection::new(ConnectionId::new(1, None));
+    let opening = [(0, Close, SynSent), (10, SynSent, Established)];
+    connection.client = Some(view(1, &opening));
+    let retransmitted = |connection: &Connection| {
+        let phase = maintenance(connection, &[], Bytes::default(), Origin(0));
+        phase.retransmitted_bytes.client
+    };
+    assert_eq!(retransmitted(&connection), None);
+    let closing = (20, Established, Close);
+    connection.client = Some(view(1, &[opening[0], opening[1], closing]));
+    assert_eq!(retransmitted(&connection), Some(0));
+}
