@@ -3,7 +3,7 @@
 //! Conditions of one kind are alternatives; where several kinds are set, one of each must match. A
 //! socket named by its cookie is traced in any case. No bit set: every connection.
 
-use crate::record::Passed;
+use crate::{head::LineEnds, record::Passed};
 
 /// Either port of the connection must be in the map `PORTS`.
 pub const BY_PORT: u32 = 1 << 0;
@@ -47,14 +47,39 @@ pub struct Remembered {
     pub holder: u32,
     /// The direction of the last payload, and [`NEITHER`] before the first.
     pub last_payload: u32,
-    /// How much more payload of the present burst is captured, by direction.
-    pub head_left: [u32; 2],
+    /// What is captured of the present burst, by direction.
+    pub bursts: [Burst; 2],
     /// Non-zero once a segment without SYN has left. The client's first is the third ACK.
     pub opened: u32,
     /// How many more segments belong to the termination; counts down from the first FIN.
     pub closing_left: u32,
     /// By direction.
     pub passed: [Passed; 2],
+}
+
+/// What is still captured of a burst: payload that one end sends before the other does.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// The line ends at the end of what was captured of the HTTP head that it begins with.
+    pub line_ends: LineEnds,
+    /// How much payload passed the socket before its present segment.
+    pub before_bytes: u64,
+    /// How much more payload is captured, whatever it is.
+    pub left: u32,
+    /// How much more of the head is; 0 where it begins with none, or that has ended.
+    pub head_left: u32,
+    /// Not 0 if its present segment is its first.
+    pub is_first: u32,
+    /// Where the payload of that segment starts in the packet.
+    pub headers: u32,
+    /// How much of that payload precedes the head.
+    pub preamble: u32,
+    /// How much of it is captured.
+    pub captured: u32,
+    /// How much of that is in the present record.
+    pub piece: u32,
+    pub padding: u32,
 }
 
 /// `Remembered::last_payload` before any payload.
@@ -64,10 +89,25 @@ impl Remembered {
     pub const NEW: Self = Self {
         holder: 0,
         last_payload: NEITHER,
-        head_left: [0; 2],
+        bursts: [Burst::NONE; 2],
         opened: 0,
         closing_left: 0,
         passed: [Passed::NONE; 2],
+    };
+}
+
+impl Burst {
+    pub const NONE: Self = Self {
+        line_ends: LineEnds::NONE,
+        before_bytes: 0,
+        left: 0,
+        head_left: 0,
+        is_first: 0,
+        headers: 0,
+        preamble: 0,
+        captured: 0,
+        piece: 0,
+        padding: 0,
     };
 }
 

@@ -36,6 +36,8 @@ pub const ERROR: u16 = 9;
 pub const SEGMENT: u16 = 10;
 /// `Header::kind` of a [`Flow`]: totals of a socket's segments.
 pub const FLOW: u16 = 11;
+/// `Header::kind` of a [`MoreBytes`], followed by the bytes. It follows its [`Segment`].
+pub const MORE_BYTES: u16 = 12;
 
 /// Index into the map `LOST`: records that the ring buffer had no room for.
 pub const LOST_RECORDS: u32 = 0;
@@ -51,6 +53,11 @@ pub const INGRESS: u8 = 1;
 /// up to 100), a short request head, a longer one, or the first flight of a TLS handshake. One CPU
 /// writes a record and another reads it, so a smaller record is a cheaper one.
 pub const CAPTURES: [usize; 5] = [64, 128, 384, 1024, 2176];
+
+/// Room for the bytes of each [`MoreBytes`] of one segment, in order: an HTTP head that is longer than
+/// what its [`Segment`] has of it. Each is about as long as everything before it, so that little more
+/// than twice the head is captured. Together they have room for the longest head.
+pub const MORE_CAPTURES: [usize; 5] = [2048, 4096, 8192, 16384, 34816];
 
 /// `TCP_ESTABLISHED` and its like, from `include/net/tcp_states.h`: part of the kernel's ABI.
 pub mod state {
@@ -218,6 +225,25 @@ wire! {
         pub accept_queue: u32,
         /// The queue's limit (`sk_max_ack_backlog`). While the queue is longer, SYNs are dropped.
         pub accept_queue_limit: u32,
+    }
+}
+
+wire! {
+    /// More of the payload of a [`Segment`] than that has room for. The bytes follow. The record has
+    /// room for one of [`MORE_CAPTURES`].
+    pub struct MoreBytes[48] {
+        /// Kind [`MORE_BYTES`].
+        pub header: Header,
+        /// The segment's `before_bytes`, which identifies it.
+        pub before_bytes: u64,
+        /// Where in the segment's payload they begin.
+        pub offset: u32,
+        /// How many follow.
+        pub captured: u32,
+        /// The segment's direction.
+        pub direction: u8,
+        /// Zero.
+        pub padding: [u8; 7],
     }
 }
 

@@ -203,7 +203,7 @@ pub(crate) fn expect_number(seq: u32) {
 
 /// A SYN with this sequence number and these addresses reaches a listener. If a traced client sent it,
 /// the connection with these addresses is traced, too.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
     let Some(sent) = NUMBERS.get_ptr(seq) else {
         return;
@@ -217,7 +217,7 @@ pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
 
 /// Whether to trace a connection that has no socket yet, to a listener in the network namespace
 /// `netns`. `addresses` come without it.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
     let by = FILTER_BY.load();
     let by_owner = by & (BY_PROCESS | BY_COOKIE) != 0;
@@ -231,7 +231,7 @@ pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
 }
 
 /// A traced client's SYN leaves. If the server's end is on this machine, it is traced, too.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn expect_peer_of(own: &Addresses) {
     if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
         let peer = Addresses {

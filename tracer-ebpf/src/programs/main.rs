@@ -26,6 +26,7 @@
 mod addresses;
 mod error;
 mod filter;
+mod head;
 mod holder;
 mod kernel;
 mod memory;

@@ -5,6 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use tracer_ebpf::record::{Addresses, INGRESS};
 
+use crate::memory::opaque;
+
 const IPPROTO_TCP: u8 = 6;
 const IPV4_HEADER: u32 = 20;
 const IPV6_HEADER: u32 = 40;
@@ -18,7 +20,7 @@ pub(crate) const ACK: u8 = 0x10;
 /// A TCP segment within its packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
-    skb: *mut __sk_buff,
+    pub(crate) skb: *mut __sk_buff,
     is_ipv6: bool,
     /// Where the TCP header starts.
     tcp: u32,
@@ -76,28 +78,37 @@ impl Packet {
     }
 
     /// The addresses as the socket sees them, without the network namespace.
+    //
+    // The helper writes into the result: copies would take much of the stack.
     #[inline(always)]
     pub(crate) fn addresses(self, direction: u8) -> Option<Addresses> {
-        let (source, destination) = if self.is_ipv6 {
-            (load(self.skb, 8)?, load(self.skb, 24)?)
-        } else {
-            (mapped(load(self.skb, 12)?), mapped(load(self.skb, 16)?))
-        };
         let [source_port, destination_port]: [[u8; 2]; 2] = load(self.skb, self.tcp)?;
         let source_port = u16::from_be_bytes(source_port);
         let destination_port = u16::from_be_bytes(destination_port);
-        let (local, remote, local_port, remote_port) = if direction == INGRESS {
-            (destination, source, destination_port, source_port)
-        } else {
-            (source, destination, source_port, destination_port)
-        };
-        Some(Addresses {
-            local,
-            remote,
-            local_port,
-            remote_port,
+        let mut addresses = Addresses {
+            local: MAPPED,
+            remote: MAPPED,
+            local_port: source_port,
+            remote_port: destination_port,
             netns: 0,
-        })
+        };
+        let (mut source, mut destination) = (&raw mut addresses.local, &raw mut addresses.remote);
+        if direction == INGRESS {
+            (source, destination) = (destination, source);
+            addresses.local_port = destination_port;
+            addresses.remote_port = source_port;
+        }
+        // SAFETY: each address has 16 bytes, of which IPv4 takes the last four.
+        let are_loaded = unsafe {
+            if self.is_ipv6 {
+                load_into(self.skb, 8, source.cast(), 16)
+                    && load_into(self.skb, 24, destination.cast(), 16)
+            } else {
+                load_into(self.skb, 12, source.cast::<u8>().add(12), 4)
+                    && load_into(self.skb, 16, destination.cast::<u8>().add(12), 4)
+            }
+        };
+        if are_loaded { Some(addresses) } else { None }
     }
 
     #[inline(always)]
@@ -112,40 +123,38 @@ impl Packet {
     /// `into` must be valid for writes of `ROOM` bytes.
     #[inline(always)]
     pub(crate) unsafe fn copy<const ROOM: usize>(self, into: *mut u8, length: u64) -> bool {
-        // `length < 20` rather than `length == 0`: before Linux 6.2 the verifier learns nothing from
-        // a comparison with `!=`.
-        let length = opaque(length);
-        if length < u64::from(TCP_HEADER) {
-            return false;
-        }
-        let length = opaque(length);
-        if length > ROOM as u64 {
-            return false;
-        }
-        let length = opaque(length);
         // SAFETY: as the caller promises.
-        let result =
-            unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, into.cast::<c_void>(), length as u32) };
-        result == 0
+        length >= u64::from(TCP_HEADER) && unsafe { copy::<ROOM>(self.skb, 0, into, length) }
     }
 }
 
-/// Hides `value` from LLVM. Otherwise LLVM may move a bounds check into the caller or merge two
-/// checks. The verifier tracks each register on its own, and then rejects the access.
-#[cfg(target_arch = "bpf")]
+/// Copies `length` bytes of a packet from `start` on to `into`. False where the packet is shorter, or
+/// `length` is 0.
+///
+/// # Safety
+/// `into` must be valid for writes of `ROOM` bytes.
 #[inline(always)]
-fn opaque(mut value: u64) -> u64 {
-    // SAFETY: the instruction moves a register into itself.
-    unsafe {
-        core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack));
+pub(crate) unsafe fn copy<const ROOM: usize>(
+    skb: *mut __sk_buff,
+    start: u32,
+    into: *mut u8,
+    length: u64,
+) -> bool {
+    // `length < 1` rather than `length == 0`: before Linux 6.2 the verifier learns nothing from a
+    // comparison with `!=`.
+    let length = opaque(length);
+    if length < 1 {
+        return false;
     }
-    value
-}
-
-/// For the lints, which check the programs as built for the host.
-#[cfg(not(target_arch = "bpf"))]
-const fn opaque(value: u64) -> u64 {
-    value
+    let length = opaque(length);
+    if length > ROOM as u64 {
+        return false;
+    }
+    let length = opaque(length);
+    // SAFETY: as the caller promises.
+    let result =
+        unsafe { bpf_skb_load_bytes(skb.cast(), start, into.cast::<c_void>(), length as u32) };
+    result == 0
 }
 
 /// The start of the headers.
@@ -203,19 +212,14 @@ impl Start {
     }
 }
 
-/// `::ffff:a.b.c.d`
-#[inline(always)]
-const fn mapped(ipv4: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = ipv4;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-}
+/// `::ffff:0.0.0.0`
+const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Byte arrays: any bytes make one.
 trait Bytes: Copy {}
 impl Bytes for u8 {}
 impl Bytes for [u8; 2] {}
 impl Bytes for [u8; 4] {}
-impl Bytes for [u8; 16] {}
 impl Bytes for [[u8; 2]; 2] {}
 
 #[inline(always)]
@@ -223,16 +227,23 @@ fn load<T: Bytes>(skb: *mut __sk_buff, offset: u32) -> Option<T> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: the helper fills all of `value` or fails; any bytes are a `T`.
     unsafe {
-        let result = bpf_skb_load_bytes(
-            skb.cast(),
+        if load_into(
+            skb,
             offset,
             value.as_mut_ptr().cast(),
             size_of::<T>() as u32,
-        );
-        if result == 0 {
+        ) {
             Some(value.assume_init())
         } else {
             None
         }
     }
+}
+
+/// # Safety
+/// `into` must be valid for writes of `length` bytes.
+#[inline(always)]
+unsafe fn load_into(skb: *mut __sk_buff, offset: u32, into: *mut u8, length: u32) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { bpf_skb_load_bytes(skb.cast(), offset, into.cast(), length) == 0 }
 }

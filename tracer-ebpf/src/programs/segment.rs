@@ -1,19 +1,19 @@
 //! `cgroup_skb` at the root cgroup (Linux 4.10): each packet that leaves or reaches a socket of this
 //! machine, once per socket, however many network devices it passes.
 
-use core::ptr::addr_of_mut;
+use core::ptr::{addr_of_mut, null_mut};
 
 use aya_ebpf::{
     Global, bindings::__sk_buff, helpers::generated::bpf_ktime_get_ns, macros::cgroup_skb,
     programs::SkBuffContext,
 };
 use tracer_ebpf::{
-    filter::{NEITHER, Remembered},
+    filter::{Burst, NEITHER, Remembered},
     record::{CAPTURES, EGRESS, INGRESS, Passed, SEGMENT, Segment, state},
 };
 
 use crate::{
-    filter,
+    filter, head,
     packet::{ACK, FIN, Packet, RST, SYN},
     ring,
     sock::{OfPacket, Sock as _},
@@ -35,8 +35,9 @@ const LATER_BURST: u32 = 1024;
 const CLOSING_SEGMENTS: u32 = 8;
 /// Room for the headers of any segment.
 const HEADERS: usize = CAPTURES[1];
-/// How much payload of one segment is captured: the largest record has room for it and the headers.
-const MAX_HEAD: u64 = 2048;
+/// How much payload of one segment is captured with its headers: the largest record has room for both.
+/// More is captured of an HTTP head alone, in records of its own.
+const MAX_PAYLOAD: u64 = 2048;
 /// The packet is always let through.
 const PASS: i32 = 1;
 
@@ -56,6 +57,10 @@ struct Extra {
     turned_ns: u64,
     accept_queue: u32,
     accept_queue_limit: u32,
+    /// The burst that its payload begins, or whose head goes on in it; else null.
+    burst: *mut Burst,
+    /// Whether it begins that burst.
+    begins_burst: bool,
 }
 
 impl Extra {
@@ -65,6 +70,8 @@ impl Extra {
         turned_ns: 0,
         accept_queue: 0,
         accept_queue_limit: 0,
+        burst: null_mut(),
+        begins_burst: false,
     };
 }
 
@@ -89,14 +96,11 @@ fn observe(skb: *mut __sk_buff, direction: u8) {
         if let Some(packet) = Packet::parse(skb) {
             observe_known(packet, direction, sock, remembered);
         }
-    } else if filter::may_admit_handshake() && is_listener(skb) {
-        // SAFETY: the program's context.
-        let listener = unsafe { Socket::of_packet(skb) };
-        if let Some(listener) = listener
-            && let Some(packet) = Packet::parse(skb)
-        {
-            observe_handshake(packet, direction, listener, sock);
-        }
+    } else if filter::may_admit_handshake()
+        && is_listener(skb)
+        && is_handshake_wanted(skb, direction)
+    {
+        send_handshake(skb, direction);
     }
 }
 
@@ -110,24 +114,49 @@ fn is_listener(skb: *mut __sk_buff) -> bool {
     }
 }
 
-#[inline(always)]
-fn observe_handshake(packet: Packet, direction: u8, listener: Socket, sock: OfPacket) {
-    let Some(addresses) = packet.addresses(direction) else {
-        return;
+/// Whether a listener's packet belongs to a traced connection. Not inlined: the addresses take much of
+/// the stack.
+#[inline(never)]
+fn is_handshake_wanted(skb: *mut __sk_buff, direction: u8) -> bool {
+    // SAFETY: the program's context.
+    let Some(listener) = (unsafe { Socket::of_packet(skb) }) else {
+        return false;
     };
-    let is_syn = direction == INGRESS && packet.flags & (SYN | ACK) == SYN;
-    if is_syn && let Some(seq) = packet.seq() {
+    let Some(packet) = Packet::parse(skb) else {
+        return false;
+    };
+    let Some(addresses) = packet.addresses(direction) else {
+        return false;
+    };
+    if is_syn(packet, direction)
+        && let Some(seq) = packet.seq()
+    {
         filter::match_number(seq, &addresses);
     }
-    if !filter::admits_handshake(&addresses, listener.netns()) {
+    filter::admits_handshake(&addresses, listener.netns())
+}
+
+/// Sends a listener's packet. Not inlined, likewise.
+#[inline(never)]
+fn send_handshake(skb: *mut __sk_buff, direction: u8) {
+    let Some(packet) = Packet::parse(skb) else {
         return;
-    }
+    };
     let mut extra = Extra::NONE;
-    if is_syn {
-        (extra.accept_queue, extra.accept_queue_limit) = listener.accept_queue();
+    if is_syn(packet, direction) {
+        // SAFETY: the program's context.
+        if let Some(listener) = unsafe { Socket::of_packet(skb) } {
+            (extra.accept_queue, extra.accept_queue_limit) = listener.accept_queue();
+        }
     }
     let wanted = u64::from(packet.headers);
-    send_headers(packet, direction, sock.cookie(), wanted, extra);
+    send_headers(packet, direction, OfPacket(skb).cookie(), wanted, extra);
+}
+
+/// Whether the packet is a SYN that reaches a listener.
+#[inline(always)]
+const fn is_syn(packet: Packet, direction: u8) -> bool {
+    direction == INGRESS && packet.flags & (SYN | ACK) == SYN
 }
 
 #[inline(always)]
@@ -139,25 +168,33 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
         let passed = addr_of_mut!((*remembered).passed)
             .cast::<Passed>()
             .add(direction as usize);
+        let burst = addr_of_mut!((*remembered).bursts)
+            .cast::<Burst>()
+            .add(direction as usize);
         let before_bytes = (*passed).bytes;
         let counted_ns = count(passed, payload);
-        let turned_ns = turned_ns(remembered, direction, payload, before_bytes == 0);
+        let begins_burst = payload > 0 && (*remembered).last_payload != u32::from(direction);
+        let turned_ns = if begins_burst {
+            begin_burst(remembered, direction, burst, before_bytes == 0)
+        } else {
+            0
+        };
         let extra = Extra {
             counted_ns,
             before_bytes,
             turned_ns,
+            burst: if begins_burst || (*burst).head_left > 0 {
+                burst
+            } else {
+                null_mut()
+            },
+            begins_burst,
             ..Extra::NONE
         };
-        (head_bytes(remembered, direction, payload), extra)
+        (head_bytes(burst, payload), extra)
     };
-    if packet.flags & SYN != 0
-        && direction == EGRESS
-        && let Some(addresses) = packet.addresses(direction)
-    {
-        filter::expect_peer_of(&addresses);
-        if let Some(seq) = packet.seq() {
-            filter::expect_number(seq);
-        }
+    if packet.flags & SYN != 0 && direction == EGRESS {
+        expect_peer(packet.skb);
     }
     // SAFETY: as above.
     let is_step = unsafe { is_step(packet, direction, remembered) };
@@ -172,6 +209,19 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             }
         }
         send(packet, direction, sock.cookie(), wanted, extra);
+    }
+}
+
+/// A traced socket's SYN leaves. Not inlined: the addresses take much of the stack.
+#[inline(never)]
+fn expect_peer(skb: *mut __sk_buff) {
+    if let Some(packet) = Packet::parse(skb)
+        && let Some(addresses) = packet.addresses(EGRESS)
+    {
+        filter::expect_peer_of(&addresses);
+        if let Some(seq) = packet.seq() {
+            filter::expect_number(seq);
+        }
     }
 }
 
@@ -219,30 +269,24 @@ unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
     }
 }
 
-/// Where payload changes its direction: begins a burst, of which the first bytes are captured, and
-/// returns when the last payload of the other direction passed. Else 0.
+/// Begins a burst, of which the first bytes are captured. Returns when the last payload of the other
+/// direction passed, or 0 before any.
 ///
 /// # Safety
-/// `remembered` must be valid.
+/// `remembered` and `burst` must be valid.
 #[inline(always)]
-unsafe fn turned_ns(
+unsafe fn begin_burst(
     remembered: *mut Remembered,
     direction: u8,
-    payload: u32,
+    burst: *mut Burst,
     is_first: bool,
 ) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         let before = (*remembered).last_payload;
-        if payload == 0 || before == u32::from(direction) {
-            return 0;
-        }
         (*remembered).last_payload = u32::from(direction);
-        let left = if is_first { FIRST_BURST } else { LATER_BURST };
-        addr_of_mut!((*remembered).head_left)
-            .cast::<u32>()
-            .add(direction as usize)
-            .write(left);
+        (*burst).left = if is_first { FIRST_BURST } else { LATER_BURST };
+        (*burst).head_left = 0;
         if before == NEITHER {
             return 0;
         }
@@ -253,28 +297,24 @@ unsafe fn turned_ns(
     }
 }
 
-/// How much of the payload to capture: the first bytes of each burst.
+/// How much of the payload to capture with the headers: the first bytes of each burst, and a head that
+/// has not ended.
 ///
 /// # Safety
-/// `remembered` must be valid.
+/// `burst` must be valid.
 #[inline(always)]
-unsafe fn head_bytes(remembered: *mut Remembered, direction: u8, payload: u32) -> u64 {
+unsafe fn head_bytes(burst: *mut Burst, payload: u32) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
-        let left = addr_of_mut!((*remembered).head_left)
-            .cast::<u32>()
-            .add(direction as usize);
         let payload = u64::from(payload);
-        let available = u64::from(*left);
-        let mut head = if payload < available {
-            payload
-        } else {
-            available
-        };
-        if head > MAX_HEAD {
-            head = MAX_HEAD;
+        let left = u64::from((*burst).left);
+        let head_left = u64::from((*burst).head_left);
+        let most = if left > head_left { left } else { head_left };
+        let mut head = if payload < most { payload } else { most };
+        if head > MAX_PAYLOAD {
+            head = MAX_PAYLOAD;
         }
-        *left = (available - head) as u32;
+        (*burst).left = if head < left { (left - head) as u32 } else { 0 };
         head
     }
 }
@@ -340,8 +380,22 @@ fn send_in<const ROOM: usize>(
         addr_of_mut!((*segment).turned_ns).write(extra.turned_ns);
         addr_of_mut!((*segment).accept_queue).write(extra.accept_queue);
         addr_of_mut!((*segment).accept_queue_limit).write(extra.accept_queue_limit);
-        if !packet.copy::<ROOM>(addr_of_mut!((*record).bytes).cast(), captured) {
+        let bytes = addr_of_mut!((*record).bytes).cast();
+        if !extra.burst.is_null() {
+            head::pad::<ROOM>(bytes, captured);
+        }
+        if !packet.copy::<ROOM>(bytes, captured) {
             addr_of_mut!((*segment).captured).write(0);
+        } else if !extra.burst.is_null() && captured > u64::from(packet.headers) {
+            let burst = extra.burst;
+            (*burst).is_first = u32::from(extra.begins_burst);
+            (*burst).headers = packet.headers;
+            (*burst).preamble = 0;
+            (*burst).captured = (captured - u64::from(packet.headers)) as u32;
+            (*burst).before_bytes = extra.before_bytes;
+            // This record is submitted after those with the rest of the head, so that the tracer gets
+            // all or nothing.
+            head::follow::<ROOM>(packet.skb, bytes, burst, direction);
         }
     }
     ring::send(entry);

@@ -10,7 +10,7 @@ mod view;
 use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
-    incidents::{HeldBack, Incidents, Reset},
+    incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset},
     owner::{Owner, Task},
     transition::{Counted, Opened, Transition},
     view::View,
@@ -45,6 +45,8 @@ pub struct Connection {
     pub last_ns: u64,
     /// Why it is emitted without its end.
     pub unfinished: Option<Unfinished>,
+    /// How many of its requests were reported, if they carried uploads, before its end.
+    pub requests_reported: u32,
 }
 
 /// Why a connection is emitted without its end.
@@ -83,6 +85,7 @@ impl Connection {
             suspended: false,
             last_ns: 0,
             unfinished: None,
+            requests_reported: 0,
         }
     }
 

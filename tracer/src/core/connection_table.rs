@@ -42,6 +42,8 @@ pub struct ConnectionTable {
     tasks: Tasks,
     /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
+    /// Connections with exchanges that are over and were not taken yet.
+    finished: Vec<Key>,
     next: u64,
     /// Time of the last applied event.
     now_ns: u64,
@@ -118,6 +120,7 @@ impl ConnectionTable {
                 None
             }
             EventKind::Segment(segment) => self.segment(cookie, segment),
+            EventKind::MoreBytes(more) => self.more_bytes(cookie, more),
             EventKind::Flow(passed) => {
                 self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
             }

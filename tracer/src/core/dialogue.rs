@@ -12,9 +12,10 @@ use self::{
     sequence_space::{Position, SequenceSpace},
 };
 use crate::core::{
+    event::MoreBytes,
     host::Clock,
     output::TracedSegment,
-    payload::{Chunk, Payload},
+    payload::{Chunk, Payload, nearest},
     segment::Segment,
 };
 
@@ -27,6 +28,8 @@ pub struct Dialogue {
     first_rtt: FirstRtt,
     /// Segments that open or close the connection.
     pub steps: Vec<Milestone>,
+    /// How many of these came after the first 64.
+    pub steps_left_out: u32,
     pub payload: Payload,
 }
 
@@ -77,6 +80,14 @@ impl Dialogue {
     pub fn observe(&mut self, from: End, receiver_is_here: bool, segment: Box<Segment>) {
         let in_flight = self.in_flight.get_or_insert_default();
         in_flight.observe(from, receiver_is_here, segment);
+    }
+
+    /// Adds more of the payload of a segment that was [observed](Self::observe) and is not settled. The
+    /// programs send both at once.
+    pub fn add_bytes(&mut self, from: End, more: MoreBytes<'_>) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.add_bytes(from, more);
+        }
     }
 
     /// Whether this is the arrival of a segment that was seen leaving. Forgets the departure.
@@ -155,12 +166,16 @@ impl Dialogue {
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
             .any(|flag| segment.flags.has(flag));
-        if (is_step || self.is_answer(&milestone)) && self.steps.len() < MAX_STEPS {
+        if is_step || self.is_answer(&milestone) {
             if self.steps.is_empty() {
                 // Most connections have no more until they are closed.
                 self.steps.reserve_exact(HANDSHAKE);
             }
-            self.steps.push(milestone);
+            if self.steps.len() < MAX_STEPS {
+                self.steps.push(milestone);
+            } else {
+                self.steps_left_out = self.steps_left_out.saturating_add(1);
+            }
         }
         position
     }
@@ -205,23 +220,6 @@ impl FirstRtt {
             Self::Unknown | Self::Since(_) => None,
         }
     }
-}
-
-/// The stream offset that equals `number` modulo 2^32 and is nearest to `about`.
-//
-// Sequence numbers repeat every 2^32 bytes. The kernel side counts the bytes before each segment, which
-// tells offsets apart that have the same number.
-fn nearest(about: u64, number: u32) -> u64 {
-    const MODULUS: u64 = 1 << 32;
-    let candidates = (about / MODULUS).saturating_sub(1)..=about / MODULUS + 1;
-    candidates
-        .map(|times| {
-            times
-                .saturating_mul(MODULUS)
-                .saturating_add(u64::from(number))
-        })
-        .min_by_key(|place| place.abs_diff(about))
-        .unwrap_or_default()
 }
 
 impl Dialogue {

@@ -4,7 +4,6 @@ mod addresses;
 
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use upload_protocol::{AcceptQueue, OwnerFrom, State};
-use zerocopy::FromBytes as _;
 
 pub use self::addresses::Addresses;
 use crate::core::segment::{NoSegment, Segment};
@@ -49,6 +48,8 @@ pub enum EventKind<'a> {
     ResetReceived,
     /// A segment passed the socket.
     Segment(Segment<&'a [u8]>),
+    /// More of a segment's payload.
+    MoreBytes(MoreBytes<'a>),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
     /// The socket reports this errno to its process; 0 for an ICMP message that is no error of the
@@ -56,6 +57,18 @@ pub enum EventKind<'a> {
     Error(u32),
     /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
+}
+
+/// More of a segment's payload than its own record has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoreBytes<'a> {
+    /// Whether the segment left the socket; else it arrived.
+    pub leaving: bool,
+    /// Payload that passed the socket in this direction before the segment, which identifies it.
+    pub before_bytes: u64,
+    /// Where in the segment's payload they begin.
+    pub offset: u32,
+    pub bytes: &'a [u8],
 }
 
 /// A system call that shows which process has a socket.
@@ -102,15 +115,11 @@ pub enum Malformed {
 impl<'a> Event<'a> {
     /// Decodes one record.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (header, _) =
-            record::Header::read_from_prefix(bytes).map_err(|_| Malformed::Length {
-                kind: 0,
-                found: bytes.len(),
-                expected: size_of::<record::Header>(),
-            })?;
+        let (header, _): (record::Header, _) = read_prefix(0, bytes)?;
         match header.kind {
             record::STATE_CHANGE => Self::from_state_change(&read(header.kind, bytes)?),
             record::SEGMENT => Self::from_segment(bytes),
+            record::MORE_BYTES => Self::from_more_bytes(bytes),
             record::FLOW => {
                 let flow: record::Flow = read(header.kind, bytes)?;
                 Ok(Self {
@@ -140,18 +149,8 @@ impl<'a> Event<'a> {
     }
 
     fn from_segment(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (record, packet) =
-            record::Segment::read_from_prefix(bytes).map_err(|_| Malformed::Length {
-                kind: record::SEGMENT,
-                found: bytes.len(),
-                expected: size_of::<record::Segment>(),
-            })?;
-        let captured = usize::try_from(record.captured).unwrap_or(usize::MAX);
-        let packet = packet.get(..captured).ok_or(Malformed::Length {
-            kind: record::SEGMENT,
-            found: packet.len(),
-            expected: captured,
-        })?;
+        let (record, packet): (record::Segment, _) = read_prefix(record::SEGMENT, bytes)?;
+        let packet = captured(record::SEGMENT, packet, record.captured)?;
         let leaving = record.direction == record::EGRESS;
         let merged = record.gso_segs > 1;
         let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
@@ -165,6 +164,22 @@ impl<'a> Event<'a> {
             cookie: record.header.cookie,
             addresses: None,
             what: EventKind::Segment(segment),
+        })
+    }
+
+    fn from_more_bytes(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let kind = record::MORE_BYTES;
+        let (record, rest): (record::MoreBytes, _) = read_prefix(kind, bytes)?;
+        Ok(Self {
+            mono_ns: record.header.mono_ns,
+            cookie: record.header.cookie,
+            addresses: None,
+            what: EventKind::MoreBytes(MoreBytes {
+                leaving: record.direction == record::EGRESS,
+                before_bytes: record.before_bytes,
+                offset: record.offset,
+                bytes: captured(kind, rest, record.captured)?,
+            }),
         })
     }
 
@@ -198,6 +213,25 @@ fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed>
         kind,
         found: bytes.len(),
         expected: size_of::<T>(),
+    })
+}
+
+/// A record and the bytes that follow it.
+fn read_prefix<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<(T, &[u8]), Malformed> {
+    T::read_from_prefix(bytes).map_err(|_| Malformed::Length {
+        kind,
+        found: bytes.len(),
+        expected: size_of::<T>(),
+    })
+}
+
+/// The captured ones of the bytes that follow a record.
+fn captured(kind: u16, bytes: &[u8], length: u32) -> Result<&[u8], Malformed> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    bytes.get(..length).ok_or(Malformed::Length {
+        kind,
+        found: bytes.len(),
+        expected: length,
     })
 }
 

@@ -3,6 +3,8 @@
 
 mod http;
 mod http2;
+mod omissions;
+mod proxy;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -13,18 +15,26 @@ use upload_protocol::{
     timeline::{Defect, Http2Frames, Malformed, Protocol},
 };
 
-use self::stream::{NewBytes, Stream};
+pub(in crate::core) use self::stream::nearest;
 #[cfg(test)]
 pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 pub use self::{
-    http::{HttpExchange, HttpRequest},
+    http::{Finished, HttpExchange, HttpRequest},
     tls::Tls,
+};
+use self::{
+    proxy::{HeldBack, ProxyHeader, Taken},
+    stream::{NewBytes, Stream},
 };
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Payload {
     client: Stream,
     server: Stream,
+    /// How many of the client's bytes the server had acknowledged when it last sent.
+    acknowledged: u64,
+    /// Whether the server has answered since that was last asked.
+    answered: bool,
     parser: Parser,
 }
 
@@ -51,6 +61,8 @@ pub struct Chunk<'a> {
 enum Parser {
     #[default]
     Unknown,
+    /// What a proxy sends first.
+    Proxy(Box<ProxyHeader>),
     Tls(Box<tls::Conversation>),
     Http(Box<http::Conversation>),
     Http2(Box<http2::Conversation>),
@@ -74,33 +86,79 @@ impl Payload {
     /// Takes a segment's payload. Skips bytes below an offset that was passed before: they are
     /// repeated.
     pub fn feed(&mut self, burst: &Chunk<'_>) {
-        let from = burst.from;
-        let (own, peer) = match from {
-            End::Client => (&mut self.client, &self.server),
-            End::Server => (&mut self.server, &self.client),
+        let (own, peer) = match burst.from {
+            End::Client => (&mut self.client, &mut self.server),
+            End::Server => (&mut self.server, &mut self.client),
         };
+        if let Some(received) = burst.received.filter(|_| burst.from == End::Server) {
+            let known = self.acknowledged.max(peer.position());
+            self.acknowledged = self.acknowledged.max(nearest(known, received));
+            self.answered |= burst.turned_ns.is_some();
+        }
         let peer_silent = peer.is_silent();
-        let Some(new_bytes) = own.take(burst) else {
+        let Some(mut new_bytes) = own.take(burst) else {
             return;
         };
+        if burst.from == End::Client {
+            if self.parser == Parser::Unknown && ProxyHeader::may_begin(&new_bytes) {
+                self.parser = Parser::Proxy(Box::default());
+            }
+            if let Parser::Proxy(header) = &mut self.parser {
+                let taken = header.take(&mut new_bytes);
+                if taken == Taken::All {
+                    return;
+                }
+                self.parser = Parser::Unknown;
+                if let Taken::None(held_back) = taken {
+                    self.replay(&held_back, &new_bytes, peer_silent);
+                }
+            }
+        }
+        self.parse(&new_bytes, peer_silent);
+    }
+
+    /// Parses bytes that were held back: they are no header of a proxy.
+    fn replay(&mut self, held_back: &HeldBack, next: &NewBytes<'_>, peer_silent: bool) {
+        let HeldBack { bytes, mono_ns } = held_back;
+        if bytes.is_empty() {
+            return;
+        }
+        self.parse(
+            &NewBytes {
+                mono_ns: *mono_ns,
+                offset: next.offset.saturating_sub(bytes.len() as u64),
+                is_start: true,
+                gap: 0,
+                rest: 0,
+                turned_ns: None,
+                received: None,
+                from: next.from,
+                bytes,
+            },
+            peer_silent,
+        );
+    }
+
+    fn parse(&mut self, new_bytes: &NewBytes<'_>, peer_silent: bool) {
+        let from = new_bytes.from;
         if self.parser == Parser::Unknown {
-            self.parser = open(&new_bytes, peer_silent);
+            self.parser = open(new_bytes, peer_silent);
         }
         let verdict = match &mut self.parser {
-            Parser::Tls(conversation) => conversation.feed(&new_bytes),
-            Parser::Http(conversation) => conversation.feed(&new_bytes),
+            Parser::Tls(conversation) => conversation.feed(new_bytes),
+            Parser::Http(conversation) => conversation.feed(new_bytes),
             Parser::Http2(conversation) => {
-                conversation.feed(&new_bytes);
+                conversation.feed(new_bytes);
                 return;
             }
-            Parser::Unknown | Parser::Other => return,
+            Parser::Unknown | Parser::Proxy(_) | Parser::Other => return,
         };
         match verdict {
             Verdict::Ours => {}
             Verdict::NotOurs => self.parser = neither(from, peer_silent),
             Verdict::Undecided => self.parser = Parser::Unknown,
             Verdict::Http2 => {
-                self.parser = Parser::Http2(Box::new(http2::Conversation::new(&new_bytes)));
+                self.parser = Parser::Http2(Box::new(http2::Conversation::new(new_bytes)));
             }
         }
     }
@@ -111,7 +169,9 @@ impl Payload {
         match &self.parser {
             Parser::Tls(conversation) if conversation.is_confirmed() => Protocol::Tls,
             Parser::Http(conversation) if conversation.is_confirmed() => Protocol::Http1,
-            Parser::Tls(_) | Parser::Http(_) | Parser::Unknown => Protocol::Unknown,
+            Parser::Tls(_) | Parser::Http(_) | Parser::Proxy(_) | Parser::Unknown => {
+                Protocol::Unknown
+            }
             Parser::Http2(_) => Protocol::Http2,
             Parser::Other => Protocol::Other,
         }
@@ -144,6 +204,46 @@ impl Payload {
         }
     }
 
+    /// Whether an exchange is over that was not [taken](Self::take_finished) yet.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        match &self.parser {
+            Parser::Http(conversation) => conversation.has_finished(),
+            _ => false,
+        }
+    }
+
+    /// Takes the exchanges that are over, in order, each once; `all`: the others, too.
+    pub fn take_finished(&mut self, all: bool) -> Vec<Finished> {
+        match &mut self.parser {
+            Parser::Http(conversation) => conversation.take_finished(all),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes whether the server has answered since the last call.
+    pub fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// How many bytes each end has sent at least, the client's first: as far as they were captured or
+    /// acknowledged.
+    #[must_use]
+    pub fn lengths(&self) -> (u64, u64) {
+        let client = self.acknowledged.max(self.client.position());
+        (client, self.server.position())
+    }
+
+    /// Where in the two streams, the client's first, bytes begin that are not read: another protocol's
+    /// after `101` or `CONNECT`, or what follows something that is no HTTP.
+    #[must_use]
+    pub fn unread_from(&self) -> Option<(u64, u64)> {
+        match &self.parser {
+            Parser::Http(conversation) => conversation.unread_from(),
+            _ => None,
+        }
+    }
+
     /// The frames of HTTP/2 in clear text.
     #[must_use]
     pub fn http2_frames(&self) -> Option<&Http2Frames> {
@@ -159,7 +259,7 @@ impl Payload {
         match &self.parser {
             Parser::Tls(conversation) => conversation.malformed(),
             Parser::Http(conversation) => conversation.malformed(),
-            Parser::Unknown | Parser::Http2(_) | Parser::Other => &[],
+            Parser::Unknown | Parser::Proxy(_) | Parser::Http2(_) | Parser::Other => &[],
         }
     }
 }
@@ -175,7 +275,7 @@ fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
     if new_bytes.is_start {
         match first {
             0x15 | 0x16 => tls(),
-            byte if byte.is_ascii_alphanumeric() => http(),
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'\r' | b'\n') => http(),
             _ => neither(new_bytes.from, peer_silent),
         }
     } else if tls::looks_like_record(new_bytes.bytes) {
@@ -196,11 +296,13 @@ fn neither(from: End, peer_silent: bool) -> Parser {
     }
 }
 
+/// There are fewer kinds of defects.
+const MAX_MALFORMED: usize = 64;
+
 /// Adds a defect to the list, each once.
 fn record_malformed(list: &mut Vec<Malformed>, from: End, defect: Defect) {
-    const MAX: usize = 32;
     let malformed = Malformed { from, defect };
-    if list.len() < MAX && !list.contains(&malformed) {
+    if list.len() < MAX_MALFORMED && !list.contains(&malformed) {
         list.push(malformed);
     }
 }

@@ -2,6 +2,7 @@
 //! recording.
 
 mod eviction;
+mod inferred;
 mod loss;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -76,6 +77,8 @@ struct Totals {
     events: u64,
     lost: u64,
     lost_at_most: bool,
+    /// Connections of which something was left out.
+    left_out: u64,
 }
 
 impl Pipeline {
@@ -204,6 +207,7 @@ impl Pipeline {
         self.report_lost(before, out);
         self.report_segments(tick.mono_ns, out);
         self.report_uploads(PATIENCE_NS, out);
+        self.report_finished(out);
         self.report_progress(out);
         self.report_snapshots(out);
         self.report_closed(out);
@@ -315,6 +319,7 @@ impl Pipeline {
             emitted: self.tick.emitted,
             lost: self.totals.lost,
             lost_at_most: self.totals.lost_at_most,
+            left_out: self.totals.left_out,
             missing: std::mem::take(&mut self.missing)
                 .into_iter()
                 .map(|missing| line::Missing {
@@ -344,32 +349,14 @@ impl Pipeline {
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
         let timeline = timeline(&connection, uploads, &self.host, self.tick.mono_ns);
+        let is_inferred = uploads.is_none();
         self.correlator.forget(&connection);
         if let Some(timeline) = timeline {
-            self.report_inferred(&timeline, out);
-            out.push(Output::Timeline(Box::new(timeline)));
-        }
-    }
-
-    /// Uploads that no server reported.
-    fn report_inferred(&mut self, timeline: &Timeline, out: &mut Vec<Output>) {
-        for upload in &timeline.uploads {
-            if upload.certainty != Certainty::Inferred {
-                continue;
+            if is_inferred {
+                self.report_inferred(&timeline, &mut connection, out);
             }
-            self.totals.uploads += 1;
-            out.push(Output::Upload(Box::new(UploadLine {
-                at: self.host.clock.moment(self.tick.mono_ns),
-                connection: Some(timeline.connection),
-                id: upload.id.clone(),
-                name: upload.name.clone(),
-                bytes: upload.bytes,
-                status: upload.status,
-                outcome: upload.outcome,
-                certainty: upload.certainty,
-                error: None,
-                earlier: Vec::new(),
-            })));
+            self.totals.left_out += u64::from(!timeline.left_out.is_empty());
+            out.push(Output::Timeline(Box::new(timeline)));
         }
     }
 }

@@ -143,6 +143,17 @@ impl<'a> Segment<&'a [u8]> {
     }
 }
 
+impl Segment {
+    /// Adds bytes to the captured part of the payload, if they follow it.
+    pub fn add_bytes(&mut self, offset: u32, bytes: &[u8]) {
+        if usize::try_from(offset) == Ok(self.payload().len()) {
+            let mut packet = std::mem::take(&mut self.packet).into_vec();
+            packet.extend_from_slice(bytes);
+            self.packet = packet.into();
+        }
+    }
+}
+
 impl<Packet: AsRef<[u8]>> Segment<Packet> {
     /// The captured part of the payload.
     #[must_use]

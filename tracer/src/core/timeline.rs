@@ -6,6 +6,7 @@ mod endpoint;
 mod exchange;
 mod initiation;
 mod maintenance;
+mod omissions;
 mod step;
 mod termination;
 mod tls;
@@ -17,6 +18,7 @@ use upload_protocol::{
     upload::Upload,
 };
 
+pub use self::upload::{has_upload, of_finished};
 use crate::core::{
     connection::{Connection, Unfinished, View},
     host::Host,
@@ -56,7 +58,11 @@ pub fn timeline(
         let termination = termination::termination(connection, closed_ns, origin);
         phases.push(Phase::Termination(termination));
     }
-    let incomplete = why_incomplete(connection, closed_ns);
+    let left_out = omissions::omissions(connection);
+    let mut incomplete = why_incomplete(connection, closed_ns);
+    if !left_out.is_empty() {
+        incomplete.push(Incomplete::LeftOut);
+    }
     let is_gone = connection.unfinished == Some(Unfinished::Gone);
     let is_open = closed_ns.is_none() && !is_gone;
     let mut timeline = Timeline {
@@ -81,11 +87,12 @@ pub fn timeline(
         lost_at_most: connection.lost_at_most,
         complete: incomplete.is_empty(),
         incomplete,
+        left_out,
         open: is_open,
         open_for_ns: is_open.then(|| origin.since(now_ns)),
     };
     if reported.is_none() {
-        upload::infer(&mut timeline);
+        upload::infer(&mut timeline, &connection.dialogue.payload);
     }
     Some(timeline)
 }

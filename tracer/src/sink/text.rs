@@ -8,7 +8,7 @@ mod separated;
 mod styles;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt::{self, Display},
     io::{self, Write as _},
     net::SocketAddr,
@@ -27,10 +27,13 @@ use self::{chart::put, packets::PacketList, separated::Separated};
 use super::Render;
 use crate::core::{output::Output, scope::Scope};
 
+/// Uploads by their id, with their size.
+type Shown = HashMap<String, Option<u64>>;
+
 pub struct Text {
     styles: Styles,
-    /// Uploads shown while their connection was still open.
-    shown: HashSet<String>,
+    /// Uploads shown while their connection was still open, and with how many bytes.
+    shown: Shown,
     packets: PacketList,
     /// With `uploads_only`, other connections take one line each, unless they failed.
     scope: Scope,
@@ -42,7 +45,7 @@ impl Text {
     pub fn new(styles: Styles, scope: Scope, explain: bool) -> Self {
         Self {
             styles,
-            shown: HashSet::new(),
+            shown: Shown::new(),
             packets: PacketList::default(),
             scope,
             explain,
@@ -55,9 +58,13 @@ impl Text {
             && timeline
                 .uploads
                 .iter()
-                .all(|upload| self.shown.contains(&upload.id));
-        if shown_before && !timeline.open {
-            return write_ending(out, styles, timeline);
+                .all(|upload| self.shown.get(&upload.id) == Some(&upload.bytes));
+        if shown_before {
+            return if timeline.open {
+                Ok(())
+            } else {
+                write_ending(out, styles, timeline)
+            };
         }
         let failed = timeline
             .initiation()
@@ -66,7 +73,7 @@ impl Text {
             return write_brief(out, styles, timeline);
         }
         for upload in &timeline.uploads {
-            if !self.shown.contains(&upload.id) {
+            if self.shown.get(&upload.id) != Some(&upload.bytes) {
                 write_upload_heading(out, styles, upload, timeline)?;
             }
         }
@@ -107,10 +114,11 @@ impl Text {
         }
         let bad = styles.bad;
         for reason in &timeline.incomplete {
-            if *reason != Incomplete::StillOpen {
+            if !matches!(reason, Incomplete::StillOpen | Incomplete::LeftOut) {
                 writeln!(out, "  {bad}incomplete{bad:#}   {reason}")?;
             }
         }
+        write_left_out(out, styles, timeline)?;
         writeln!(out)
     }
 
@@ -119,7 +127,7 @@ impl Text {
             if ended {
                 self.shown.remove(&upload.id);
             } else {
-                self.shown.insert(upload.id.clone());
+                self.shown.insert(upload.id.clone(), upload.bytes);
             }
         }
     }
@@ -214,6 +222,23 @@ fn write_took(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
     }
 }
 
+fn write_left_out(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
+    if timeline.left_out.is_empty() {
+        return Ok(());
+    }
+    let bad = styles.bad;
+    let mut list = Separated::by(", ");
+    write!(out, "  {bad}left out{bad:#}     ")?;
+    for omission in &timeline.left_out {
+        list.next(out);
+        match omission.count {
+            Some(count) => write!(out, "{count} {}", omission.what)?,
+            None => write!(out, "{}", omission.what)?,
+        }
+    }
+    writeln!(out)
+}
+
 /// Processes that used a socket beside its owner.
 fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
     for (end, endpoint) in [("client", &timeline.client), ("server", &timeline.server)] {
@@ -306,13 +331,18 @@ fn write_summary(out: &mut Vec<u8>, styles: Styles, summary: &SummaryLine) -> io
         lost if summary.lost_at_most => format!("{bad}up to {lost} lost{bad:#}"),
         lost => format!("{bad}{lost} lost{bad:#}"),
     };
-    writeln!(
+    write!(
         out,
-        "{dim}{}, {}, {}, {lost}{dim:#}",
+        "{dim}{}, {}, {}, {lost}",
         counted(summary.connections, "connection"),
         counted(summary.uploads, "upload"),
         counted(summary.events, "event")
     )?;
+    if summary.left_out > 0 {
+        let connections = counted(summary.left_out, "connection");
+        write!(out, ", {bad}something left out of {connections}{bad:#}")?;
+    }
+    writeln!(out, "{dim:#}")?;
     for Missing { what, lost } in &summary.missing {
         writeln!(
             out,

@@ -23,6 +23,7 @@ mod failures;
 mod files;
 mod filters;
 mod handed_over;
+mod heads;
 mod lab;
 mod listened;
 mod loaded;

@@ -155,6 +155,9 @@ pub struct SummaryLine {
     /// Whether there may have been fewer: see [`LostLine::at_most`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub lost_at_most: bool,
+    /// Connections of which something was left out: see [`Timeline::left_out`]; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// What the kernel lacks; absent where it lacks nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
@@ -180,4 +183,12 @@ pub struct ProgramLine {
     pub runs: u64,
     /// How long a run took, on average, in nanoseconds.
     pub ns_per_run: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -6,6 +6,7 @@ mod exchange;
 mod http2;
 mod initiation;
 mod maintenance;
+mod omission;
 mod step;
 mod termination;
 mod tls;
@@ -19,6 +20,7 @@ pub use self::{
     http2::{FrameCount, Frames, Http2Frames},
     initiation::{AgreedOptions, Failure, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},
+    omission::{LeftOut, Omission},
     step::{Certainty, Evidence, Step, StepName},
     termination::{Ending, MissingClose, Termination},
     tls::{
@@ -66,11 +68,14 @@ pub struct Timeline {
     /// Whether there may have been fewer, or none.
     #[serde(skip_serializing_if = "is_false")]
     pub lost_at_most: bool,
-    /// Whether everything that there was to see of it was seen.
+    /// Whether everything that there was to see of it was seen, and nothing left out.
     pub complete: bool,
     /// Why not, where it was not.
     #[serde(deserialize_with = "known_only")]
     pub incomplete: Vec<Incomplete>,
+    /// What was not kept, or not read to its end; absent where nothing was left out.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
+    pub left_out: Vec<Omission>,
     /// Whether the connection was still open when this was written.
     pub open: bool,
     /// How long it had been seen to be open, where it was.
@@ -90,6 +95,8 @@ names! {
         Suspended = "the machine was suspended meanwhile, and its clock stood still",
         MayHaveLostRecords = "records may have been lost while it was open",
         LostRecords = "records were lost while it was open",
+        /// [`Timeline::left_out`] lists it.
+        LeftOut = "something was left out",
     }
 }
 

@@ -17,9 +17,9 @@ use upload_protocol::{
     timeline::{
         AgreedOptions, AlertLevel, Body, Bytes, Certainty, ContentType, Defect, Ending, Endpoint,
         Evidence, Exchange, Failure, FrameCount, Frames, Http2Frames, Incomplete, Initiation,
-        KnownBy, Maintenance, Malformed, MissingClose, PerEnd, Phase, Process, Protocol, Request,
-        Response, Span, Step, StepName, Termination, Timeline, TlsAlert, TlsHandshake, TlsMessage,
-        TlsRecord, TlsStep, TlsVersion, UploadSummary, WindowScale,
+        KnownBy, LeftOut, Maintenance, Malformed, MissingClose, Omission, PerEnd, Phase, Process,
+        Protocol, Request, Response, Span, Step, StepName, Termination, Timeline, TlsAlert,
+        TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, UploadSummary, WindowScale,
     },
     upload::Outcome,
 };
@@ -98,6 +98,7 @@ fn lines() -> Vec<Line<'static>> {
             emitted: Some(2),
             lost: 1,
             lost_at_most: true,
+            left_out: 1,
             missing: vec![Missing {
                 what: "a part".to_owned(),
                 lost: "a count".to_owned(),
@@ -167,6 +168,10 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         lost_at_most: true,
         complete: false,
         incomplete: Incomplete::ALL.to_vec(),
+        left_out: vec![
+            Omission::counted(LeftOut::Requests, 2),
+            Omission::uncounted(LeftOut::Frames),
+        ],
         open: true,
         open_for_ns: Some(3),
     }

@@ -21,6 +21,17 @@ pub struct Incidents {
     pub retransmitted_bytes: u64,
     /// Whether an ICMP message came in SYN_SENT.
     pub icmp_in_syn_sent: bool,
+    /// What came after those that are kept.
+    pub left_out: IncidentsLeftOut,
+}
+
+/// How many incidents were not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IncidentsLeftOut {
+    pub holders: u64,
+    pub resets: u64,
+    /// SYNs and SYN-ACKs that were, or could not be, sent again.
+    pub syns: u64,
 }
 
 /// A segment that did not leave this machine.
@@ -51,5 +62,10 @@ impl Incidents {
         error: None,
         retransmitted_bytes: 0,
         icmp_in_syn_sent: false,
+        left_out: IncidentsLeftOut {
+            holders: 0,
+            resets: 0,
+            syns: 0,
+        },
     };
 }

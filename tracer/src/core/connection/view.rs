@@ -102,13 +102,18 @@ impl View {
             return;
         }
         let owner = owner.clone();
-        let holders = &mut self.incidents_mut().holders;
+        let incidents = self.incidents_mut();
+        let holders = &mut incidents.holders;
         if holders.is_empty() {
             holders.push(owner);
         }
         let is_new = holders.iter().all(|known| known.task.pid != acted.task.pid);
-        if is_new && holders.len() < MAX_HOLDERS {
-            holders.push(acted.clone());
+        if is_new {
+            if holders.len() < MAX_HOLDERS {
+                holders.push(acted.clone());
+            } else {
+                incidents.left_out.holders += 1;
+            }
         }
         if is_better {
             self.owner = Some(acted);
@@ -148,33 +153,41 @@ impl View {
     pub(crate) fn record_retransmit(&mut self, mono_ns: u64, state: State) {
         self.retransmits = self.retransmits.saturating_add(1);
         if state == State::SynSent {
-            let again = &mut self.incidents_mut().syn_retransmits;
-            if again.len() < MAX_SYN_RETRANSMITS {
-                again.push(mono_ns);
+            let incidents = self.incidents_mut();
+            if incidents.syn_retransmits.len() < MAX_SYN_RETRANSMITS {
+                incidents.syn_retransmits.push(mono_ns);
+            } else {
+                incidents.left_out.syns += 1;
             }
         }
     }
 
     pub(super) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
-        let again = &mut self.incidents_mut().syn_ack_retransmits;
-        if again.len() < MAX_SYN_RETRANSMITS {
-            again.push(mono_ns);
+        let incidents = self.incidents_mut();
+        if incidents.syn_ack_retransmits.len() < MAX_SYN_RETRANSMITS {
+            incidents.syn_ack_retransmits.push(mono_ns);
+        } else {
+            incidents.left_out.syns += 1;
         }
     }
 
     pub(crate) fn record_held_back(&mut self, mono_ns: u64, state: State, error: u32) {
         if state == State::SynSent {
-            let held_back = &mut self.incidents_mut().held_back_syns;
-            if held_back.len() < MAX_SYN_RETRANSMITS {
-                held_back.push(HeldBack { mono_ns, error });
+            let incidents = self.incidents_mut();
+            if incidents.held_back_syns.len() < MAX_SYN_RETRANSMITS {
+                incidents.held_back_syns.push(HeldBack { mono_ns, error });
+            } else {
+                incidents.left_out.syns += 1;
             }
         }
     }
 
     pub(crate) fn record_reset(&mut self, reset: Reset) {
-        let resets = &mut self.incidents_mut().resets;
-        if resets.len() < MAX_RESETS {
-            resets.push(reset);
+        let incidents = self.incidents_mut();
+        if incidents.resets.len() < MAX_RESETS {
+            incidents.resets.push(reset);
+        } else {
+            incidents.left_out.resets += 1;
         }
     }
 

@@ -3,7 +3,13 @@
 use upload_protocol::End;
 
 use super::{ConnectionTable, Key, pairing::Numbers};
-use crate::core::{dialogue::RelativeSegment, event::Addresses, segment::Segment};
+use crate::core::{
+    connection::Connection,
+    dialogue::RelativeSegment,
+    event::{Addresses, MoreBytes},
+    segment::Segment,
+    timeline::has_upload,
+};
 
 impl ConnectionTable {
     /// Settles the segments seen before `before_ns`. Returns them by connection, if segments are shown.
@@ -17,11 +23,24 @@ impl ConnectionTable {
             if !settled.is_empty() {
                 all.push((key, settled));
             }
+            let payload = &mut connection.dialogue.payload;
+            if payload.has_finished() || payload.take_answered() && has_upload(payload) {
+                self.finished.push(key);
+            }
             if !connection.dialogue.is_settled() {
                 self.unsettled.push(key);
             }
         }
         all
+    }
+
+    /// Takes the connections with exchanges that are over, in the order settled.
+    pub fn take_finished(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.finished)
+    }
+
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
+        self.connections.get_mut(&key).map(Box::as_mut)
     }
 
     /// A segment belongs to its socket's connection. During the handshake it has the listener's cookie:
@@ -64,6 +83,16 @@ impl ConnectionTable {
         if !self.match_arrival(key, from, &segment) {
             self.observe(key, from, segment.keep(self.segments));
         }
+        Some((key, from))
+    }
+
+    /// Adds more of the payload of a segment that was seen just before.
+    pub(super) fn more_bytes(&mut self, cookie: u64, more: MoreBytes<'_>) -> Option<(Key, End)> {
+        let key = self.find(cookie)?;
+        let connection = self.connections.get_mut(&key)?;
+        let end = connection.end_of(cookie)?;
+        let from = if more.leaving { end } else { end.other() };
+        connection.dialogue.add_bytes(from, more);
         Some((key, from))
     }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use upload_protocol::{End, Flags};
 
-use crate::core::segment::Segment;
+use crate::core::{event::MoreBytes, segment::Segment};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct InFlight {
@@ -86,6 +86,18 @@ impl InFlight {
             }
             self.left.push_back(seen.mark());
             self.seen.push(seen);
+        }
+    }
+
+    /// Adds more of the payload of a segment. If the segment was seen twice, its sender's record has
+    /// added the same bytes before.
+    pub(super) fn add_bytes(&mut self, from: End, more: MoreBytes<'_>) {
+        let frames = self.frames.iter_mut().map(|frame| &mut frame.whole);
+        let mut known = self.seen.iter_mut().chain(frames).rev();
+        if let Some(seen) = known.find(|seen| {
+            seen.from == from && seen.segment.before_bytes == more.before_bytes && seen.offset == 0
+        }) {
+            seen.segment.add_bytes(more.offset, more.bytes);
         }
     }
 

@@ -2,10 +2,12 @@
 
 mod body;
 mod conversation;
+mod exchanges;
 mod head;
 
 use std::borrow::Cow;
 
+pub use self::exchanges::Finished;
 pub(super) use self::{conversation::Conversation, head::looks_like_head};
 
 /// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing
@@ -44,6 +46,8 @@ pub struct HttpRequest {
     /// payload before that passed the socket. Unknown if that was more than the body, and the body's end
     /// was not captured.
     pub body_last_ns: Option<u64>,
+    /// Whether the end of the head was not read: it lay in a hole, or the head was too long.
+    pub head_cut: bool,
     /// Where in the client's stream the body begins.
     pub body_offset: Option<u64>,
     /// Whether the client was seen to send all of the body.

@@ -38,6 +38,11 @@ impl Stream {
         self.position == 0
     }
 
+    /// How far it was read.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The new bytes of a segment, if any.
     pub(super) fn take<'a>(&mut self, burst: &Chunk<'a>) -> Option<NewBytes<'a>> {
         let Chunk {
@@ -67,4 +72,30 @@ impl Stream {
         self.position = end;
         Some(new_bytes)
     }
+}
+
+impl NewBytes<'_> {
+    /// Leaves out its first `count` bytes, which are no part of what follows.
+    pub(super) fn skip(&mut self, count: usize) {
+        let (skipped, rest) = self.bytes.split_at(count.min(self.bytes.len()));
+        self.offset += skipped.len() as u64;
+        self.bytes = rest;
+    }
+}
+
+/// The stream offset that equals `number` modulo 2^32 and is nearest to `about`.
+//
+// Sequence numbers repeat every 2^32 bytes. The kernel side counts the bytes before each segment, which
+// tells offsets apart that have the same number.
+pub(in crate::core) fn nearest(about: u64, number: u32) -> u64 {
+    const MODULUS: u64 = 1 << 32;
+    let candidates = (about / MODULUS).saturating_sub(1)..=about / MODULUS + 1;
+    candidates
+        .map(|times| {
+            times
+                .saturating_mul(MODULUS)
+                .saturating_add(u64::from(number))
+        })
+        .min_by_key(|place| place.abs_diff(about))
+        .unwrap_or_default()
 }

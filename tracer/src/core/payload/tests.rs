@@ -5,6 +5,8 @@ mod holes;
 mod http;
 mod http2;
 mod lies;
+mod omissions;
+mod proxy;
 mod tls;
 
 use upload_protocol::End;
@@ -100,7 +102,23 @@ fn the_first_bytes_decide_the_protocol() {
     check(client, b"", Protocol::Unknown);
     check(client, b"G", Protocol::Unknown);
     check(client, b"GET / HTTP/1.1\r\n", Protocol::Http1);
-    check(client, b"\r\nGET / HTTP/1.0\n", Protocol::Other);
+    check(client, b"\r\nGET / HTTP/1.0\n", Protocol::Http1);
+    check(client, b"\n\x01\x02", Protocol::Other);
+    check(
+        client,
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+        Protocol::Unknown,
+    );
+    check(
+        client,
+        b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n",
+        Protocol::Http1,
+    );
+    check(
+        client,
+        b"PROXY UNKNOWN\r\n\x16\x03\x01\x00\x05",
+        Protocol::Tls,
+    );
     check(client, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Protocol::Http2);
     check(client, b"PRI * HTTP/2.0", Protocol::Unknown);
     check(client, b"OPTIONS rtsp://x/ RTSP/1.0\r\n", Protocol::Other);

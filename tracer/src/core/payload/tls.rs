@@ -27,6 +27,12 @@ pub struct Tls {
     pub records: Vec<TlsRecord>,
     /// How many came after those.
     pub records_left_out: u64,
+    /// How many steps came after the first 64.
+    pub steps_left_out: u64,
+    /// How many alerts came after the first 16.
+    pub alerts_left_out: u64,
+    /// How many hellos were not read to their end.
+    pub hellos_cut: u64,
     /// The host that the client asked for (RFC 6066, section 3), what is not printable ASCII escaped.
     pub server_name: Option<String>,
     /// The application protocols that the client offered (RFC 7301).

@@ -179,6 +179,11 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
     })
 }
 
+/// An exchange whose connection is not over: without what its last payload shows.
+pub(super) fn alone(http: &HttpExchange) -> Option<Exchange> {
+    by_segments(http, &BodyTraffic::default(), Origin(0))
+}
+
 fn body_shown(
     request: &HttpRequest,
     response_start: Option<u64>,

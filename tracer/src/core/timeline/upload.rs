@@ -7,52 +7,133 @@ use upload_protocol::{
     upload::Outcome,
 };
 
+use super::exchange;
+use crate::core::payload::{Finished, Payload};
+
 /// With fewer bytes to the server it may be anything: about one TLS record.
 const LEAST_BYTES: u64 = 16 * 1024;
 /// An upload sends at least this many times the bytes that it receives.
 const LEAST_RATIO: u64 = 4;
 
 /// Infers the uploads, and names them in their exchanges.
-pub(super) fn infer(timeline: &mut Timeline) {
+pub(super) fn infer(timeline: &mut Timeline, payload: &Payload) {
     let was_reset = timeline
         .termination()
         .is_some_and(|phase| phase.ending == Some(Ending::Rst));
     let connection = timeline.connection;
+    let volume = Volume::of(timeline, payload);
     let Some(maintenance) = timeline.maintenance_mut() else {
         return;
     };
+    let heads_cut = heads_cut(payload);
     let mut found = Vec::new();
     for exchange in &mut maintenance.exchanges {
-        if let Some(upload) = of_exchange(exchange, connection, was_reset) {
+        let head_cut = heads_cut.contains(&exchange.sequence);
+        if let Some(upload) = of_exchange(exchange, connection, was_reset, head_cut) {
             exchange.upload = Some(upload.id.clone());
             found.push(upload);
         }
     }
-    if maintenance.exchanges.is_empty() {
-        found.extend(by_volume(timeline));
+    let last = maintenance.exchanges.last_mut();
+    match (payload.unread_from(), last) {
+        (None, None) => found.extend(volume.upload(connection, 1)),
+        // Another protocol after `101` or `CONNECT`, or something that is no HTTP.
+        (Some(from), Some(last)) => {
+            let number = last.sequence + u32::from(last.upload.is_some());
+            if let Some(upload) = volume.since(from).upload(connection, number) {
+                last.upload.get_or_insert_with(|| upload.id.clone());
+                found.push(upload);
+            }
+        }
+        (None, Some(_)) | (Some(_), None) => {}
     }
     timeline.uploads = found;
 }
 
-/// Much to the server, and little back.
-fn by_volume(timeline: &Timeline) -> Option<UploadSummary> {
-    let up = timeline.bytes.client_to_server?;
-    let down = timeline.bytes.server_to_client?;
-    (up >= LEAST_BYTES && up >= down.saturating_mul(LEAST_RATIO)).then(|| UploadSummary {
-        id: format!("{}/1", timeline.connection),
-        name: None,
-        bytes: Some(up),
-        status: None,
-        outcome: None,
-        certainty: Certainty::Inferred,
-    })
+/// The upload of an exchange on a connection that is still open, or that has more exchanges than are
+/// kept.
+#[must_use]
+pub fn of_finished(finished: &Finished, connection: ConnectionId) -> Option<UploadSummary> {
+    let request = finished.exchange.request.as_ref()?;
+    let mut exchange = exchange::alone(&finished.exchange)?;
+    exchange.sequence = finished.sequence;
+    of_exchange(&exchange, connection, false, request.head_cut)
 }
 
-/// A request with a body, and a method meant for one (RFC 9110, section 9.3).
+/// Whether the bytes that were sent so far, and that are not read as HTTP, are an upload.
+#[must_use]
+pub fn has_upload(payload: &Payload) -> bool {
+    let (up, down) = payload.lengths();
+    let volume = Volume { up, down };
+    match payload.unread_from() {
+        Some(from) => volume.since(from).is_upload(),
+        None => payload.exchanges().is_empty() && volume.is_upload(),
+    }
+}
+
+/// The numbers of the requests whose heads were not read to their end.
+fn heads_cut(payload: &Payload) -> Vec<u32> {
+    let requests = payload
+        .exchanges()
+        .iter()
+        .filter_map(|http| http.request.as_ref());
+    (1..)
+        .zip(requests)
+        .filter(|(_, request)| request.head_cut)
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Payload in each direction.
+#[derive(Clone, Copy, Debug)]
+struct Volume {
+    up: u64,
+    down: u64,
+}
+
+impl Volume {
+    /// By the kernel's counters, which are known once the connection is closed; before, as far as
+    /// segments show it.
+    fn of(timeline: &Timeline, payload: &Payload) -> Self {
+        let (client, server) = payload.lengths();
+        let bytes = timeline.bytes;
+        Self {
+            up: bytes.client_to_server.unwrap_or(client),
+            down: bytes.server_to_client.unwrap_or(server),
+        }
+    }
+
+    const fn since(self, (up, down): (u64, u64)) -> Self {
+        Self {
+            up: self.up.saturating_sub(up),
+            down: self.down.saturating_sub(down),
+        }
+    }
+
+    /// Much to the server, and little back.
+    const fn is_upload(self) -> bool {
+        self.up >= LEAST_BYTES && self.up >= self.down.saturating_mul(LEAST_RATIO)
+    }
+
+    fn upload(self, connection: ConnectionId, number: u32) -> Option<UploadSummary> {
+        self.is_upload().then(|| UploadSummary {
+            id: format!("{connection}/{number}"),
+            name: None,
+            bytes: Some(self.up),
+            status: None,
+            outcome: None,
+            certainty: Certainty::Inferred,
+        })
+    }
+}
+
+/// A request with a body, and a method meant for one (RFC 9110, section 9.3). If its head was not read to
+/// the end, that may have announced the body.
 fn of_exchange(
     exchange: &Exchange,
     connection: ConnectionId,
     was_reset: bool,
+    head_cut: bool,
 ) -> Option<UploadSummary> {
     let request = &exchange.request;
     if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
@@ -60,9 +141,11 @@ fn of_exchange(
     }
     let announced = request.content_length;
     let bytes = exchange.body.bytes;
-    if announced.unwrap_or(0) == 0 && exchange.body.span.start_ns.is_none() {
+    if announced.unwrap_or(0) == 0 && exchange.body.span.start_ns.is_none() && !head_cut {
         return None;
     }
+    // Whether all of it came is unknown if its length is.
+    let is_counted = announced.is_some() || !head_cut;
     Some(UploadSummary {
         id: format!("{connection}/{}", exchange.sequence),
         name: (request.method == "PUT")
@@ -70,7 +153,8 @@ fn of_exchange(
             .flatten(),
         bytes,
         status: exchange.response.status,
-        outcome: outcome(exchange.response.status, announced, bytes, was_reset),
+        outcome: outcome(exchange.response.status, announced, bytes, was_reset)
+            .filter(|outcome| is_counted || *outcome != Outcome::Complete),
         certainty: Certainty::Inferred,
     })
 }

@@ -1,7 +1,7 @@
 //! The three phases as rows of the chart.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io::{self, Write as _},
 };
 
@@ -122,7 +122,7 @@ pub(super) fn maintenance(
     styles: Styles,
     phase: &Maintenance,
     timeline: &Timeline,
-    shown: &HashSet<String>,
+    shown: &HashMap<String, Option<u64>>,
     whole: u64,
 ) -> io::Result<()> {
     let end = phase.end_ns.or(timeline.open_for_ns);
@@ -144,7 +144,7 @@ pub(super) fn maintenance(
         let is_shown = exchange
             .upload
             .as_ref()
-            .is_some_and(|id| shown.contains(id));
+            .is_some_and(|id| shown.contains_key(id));
         if !is_shown {
             write_exchange(out, exchange, timeline, whole)?;
         }

@@ -175,14 +175,21 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
         @if timeline.open {
             p.warning.open {
                 "So far: the connection is still open"
-                @for reason in timeline.incomplete.iter().filter(|reason| **reason != Incomplete::StillOpen) {
+                @for reason in timeline.incomplete.iter().filter(|reason| !matches!(reason, Incomplete::StillOpen | Incomplete::LeftOut)) {
                     ", and " (reason.name())
                 }
                 "."
             }
         } @else {
-            @for reason in &timeline.incomplete {
+            @for reason in timeline.incomplete.iter().filter(|reason| **reason != Incomplete::LeftOut) {
                 p.warning { "Incomplete: " (reason.name()) "." }
+            }
+        }
+        @for omission in &timeline.left_out {
+            p.warning {
+                "Left out: "
+                @if let Some(count) = omission.count { (count) " " }
+                (omission.what) "."
             }
         }
         @if timeline.lost > 0 {

@@ -15,8 +15,9 @@ use upload_protocol::{
 };
 
 use super::{
-    HttpExchange,
+    Finished, HttpExchange,
     body::{Body, Progress},
+    exchanges::Exchanges,
     head::{Found, Head, looks_like_head},
 };
 use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
@@ -25,9 +26,13 @@ use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
 pub(in crate::core::payload) struct Conversation {
     client: Direction,
     server: Direction,
-    exchanges: Vec<HttpExchange>,
-    /// How many exchanges began, including those left out.
-    begun: usize,
+    exchanges: Exchanges,
+    /// How many heads were not read to their end.
+    heads_cut: u64,
+    /// Where in the two streams bytes begin that are not read.
+    unread_from: Option<(u64, u64)>,
+    /// Whether requests were not read, because too many had no response yet.
+    requests_unread: bool,
     /// The requests without a response.
     waiting: VecDeque<PendingRequest>,
     /// The response whose head is being read.
@@ -78,8 +83,6 @@ struct PendingResponse {
     connect: bool,
 }
 
-const MAX_EXCHANGES: usize = 1000;
-
 impl Conversation {
     /// A conversation that begins with `new_bytes`.
     pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
@@ -90,8 +93,10 @@ impl Conversation {
         Self {
             client: Direction::new(client),
             server: Direction::new(server),
-            exchanges: Vec::new(),
-            begun: 0,
+            exchanges: Exchanges::default(),
+            heads_cut: 0,
+            unread_from: None,
+            requests_unread: false,
             waiting: VecDeque::new(),
             answer: None,
             last_from: None,
@@ -106,11 +111,31 @@ impl Conversation {
     }
 
     pub(in crate::core::payload) fn exchanges(&self) -> &[HttpExchange] {
-        &self.exchanges
+        self.exchanges.kept()
     }
 
     pub(in crate::core::payload) const fn left_out(&self) -> usize {
-        self.begun.saturating_sub(MAX_EXCHANGES)
+        self.exchanges.left_out()
+    }
+
+    pub(in crate::core::payload) const fn heads_cut(&self) -> u64 {
+        self.heads_cut
+    }
+
+    pub(in crate::core::payload) const fn requests_unread(&self) -> bool {
+        self.requests_unread
+    }
+
+    pub(in crate::core::payload) const fn unread_from(&self) -> Option<(u64, u64)> {
+        self.unread_from
+    }
+
+    pub(in crate::core::payload) fn has_finished(&self) -> bool {
+        self.exchanges.has_finished()
+    }
+
+    pub(in crate::core::payload) fn take_finished(&mut self, all: bool) -> Vec<Finished> {
+        self.exchanges.take_finished(all)
     }
 
     pub(in crate::core::payload) fn malformed(&self) -> &[Malformed] {
@@ -255,7 +280,13 @@ impl Conversation {
                             let passed = (new_bytes.bytes.len() - bytes.len()) as u64;
                             self.end_head(from, mono_ns, new_bytes.offset.saturating_add(passed));
                         }
-                        Found::NoHead => return self.no_head(from),
+                        Found::TooLong => self.cut_head(from),
+                        Found::NoHead => {
+                            if from == End::Client {
+                                self.unread_from.get_or_insert((new_bytes.offset, 0));
+                            }
+                            return self.no_head(from);
+                        }
                     }
                 }
             }

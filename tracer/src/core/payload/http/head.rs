@@ -1,22 +1,27 @@
 //! The head of a request or a response: its start line and its fields (RFC 9112, sections 2 to 5).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
-use httparse::{EMPTY_HEADER, Request, Response};
+use httparse::{EMPTY_HEADER, Request, Response, Status};
 use upload_protocol::{End, timeline::Defect};
 
 use super::body::Body;
 
-/// Bytes of a head that has not ended.
+/// A head that has not ended. Keeps its start line, its present line, and the fields that matter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Head {
-    bytes: Vec<u8>,
-    /// When the first was sent.
+    /// When its first byte was sent.
     pub(super) start_ns: u64,
-    /// Length of the start line; 0 as long as that has not ended.
-    start_line: usize,
-    /// Where the current line begins.
-    line: usize,
+    /// Empty as long as it has not ended.
+    start_line: Vec<u8>,
+    /// The bytes of the present line.
+    line: Vec<u8>,
+    /// The fields of the lines before it.
+    pub(super) fields: Fields,
+    /// The first defect among those lines.
+    pub(super) defect: Option<Defect>,
+    /// How many bytes were taken.
+    length: usize,
 }
 
 /// The progress that new bytes made in a head.
@@ -28,7 +33,9 @@ pub(super) enum Found {
     StartLine,
     /// It is complete.
     End,
-    /// A byte that no head has, or too many bytes.
+    /// It is longer than [`MAX_BYTES`].
+    TooLong,
+    /// A byte that no head has.
     NoHead,
 }
 
@@ -48,14 +55,16 @@ pub(super) enum StartLine {
 /// The fields that matter here.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Fields {
+    /// Whether the length of the body is ambiguous: no server accepts that.
+    pub(super) is_ambiguous: bool,
     pub(super) content_length: Option<u64>,
     pub(super) transfer_encoding: bool,
     pub(super) chunked: bool,
     pub(super) expect_continue: bool,
 }
 
-const MAX_BYTES: usize = 16 * 1024;
-const MAX_FIELDS: usize = 64;
+/// As many as servers take, and as the programs capture.
+const MAX_BYTES: usize = tracer_ebpf::head::MAX_HEAD as usize;
 const MAX_METHOD: usize = 32;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 const METHODS: [&str; 9] = [
@@ -72,71 +81,75 @@ pub(in crate::core::payload) fn looks_like_head(from: End, segment: &[u8]) -> bo
 impl Head {
     /// Takes its bytes from the front of `bytes`, up to the next thing found.
     pub(super) fn take(&mut self, mono_ns: u64, bytes: &mut &[u8]) -> Found {
-        if self.bytes.is_empty() {
+        if self.length == 0 {
             let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
             let empty_lines = bytes.iter().take_while(is_line_end).count();
             *bytes = bytes.split_at(empty_lines).1;
             self.start_ns = mono_ns;
-            self.bytes.reserve_exact(bytes.len().min(MAX_BYTES));
         }
         while !bytes.is_empty() {
             let stop = bytes.iter().position(|byte| ends_text(*byte));
             let (part, rest) = bytes.split_at(stop.map_or(bytes.len(), |at| at + 1));
             *bytes = rest;
-            self.bytes.extend_from_slice(part);
+            self.length += part.len();
+            if self.length > MAX_BYTES {
+                return Found::TooLong;
+            }
+            self.line.extend_from_slice(part);
             let has_ended = part.ends_with(b"\n");
             let is_text = has_ended || stop.is_none();
-            if !is_text || self.bytes.len() > MAX_BYTES || self.lacks_method() {
+            if !is_text || self.lacks_method() {
                 return Found::NoHead;
             }
             if !has_ended {
                 break;
             }
-            let line = self.bytes.get(self.line..).unwrap_or_default();
-            let is_last = matches!(line, b"\n" | b"\r\n");
-            self.line = self.bytes.len();
             if !self.has_started() {
-                self.start_line = self.line;
+                self.start_line = mem::take(&mut self.line);
                 return Found::StartLine;
             }
-            if is_last {
+            if matches!(&self.line[..], b"\n" | b"\r\n") {
                 return Found::End;
             }
+            self.take_field();
         }
         Found::More
     }
 
+    /// Reads the field in the present line, which has ended.
+    fn take_field(&mut self) {
+        if let Err(defect) = self.fields.read_line(&mut self.line) {
+            self.defect.get_or_insert(defect);
+        }
+        self.line.clear();
+    }
+
     /// Whether its start line has ended.
     pub(super) const fn has_started(&self) -> bool {
-        self.start_line > 0
+        !self.start_line.is_empty()
     }
 
     /// Whether it does not begin with a word short enough for a method or a version.
     fn lacks_method(&self) -> bool {
         let lacks_blank = |first: &[u8]| !first.contains(&b' ');
-        !self.has_started() && self.bytes.get(..=MAX_METHOD).is_some_and(lacks_blank)
-    }
-
-    /// Truncates it after its last whole line.
-    pub(super) fn cut_off(&mut self) {
-        self.bytes.truncate(self.line);
-        self.bytes.extend_from_slice(b"\r\n");
+        !self.has_started() && self.line.get(..=MAX_METHOD).is_some_and(lacks_blank)
     }
 
     /// Whether it is the preface of HTTP/2 (RFC 9113, section 3.4).
     pub(super) fn is_preface(&self) -> bool {
-        self.bytes == PREFACE
+        self.start_line == PREFACE
     }
 
     /// Whether it began like HTTP/1.x, whatever follows.
     pub(super) fn begins_like_http(&self, from: End) -> bool {
-        let line = self.bytes.as_slice();
+        let line = if self.has_started() {
+            &self.start_line
+        } else {
+            &self.line
+        };
         match from {
             End::Server => line.starts_with(b"HTTP/1."),
-            End::Client if self.has_started() => {
-                let line = line.get(..self.start_line).unwrap_or(line);
-                line.windows(7).any(|part| part == b" HTTP/1")
-            }
+            End::Client if self.has_started() => line.windows(7).any(|part| part == b" HTTP/1"),
             End::Client => METHODS.iter().any(|method| {
                 let rest = line.strip_prefix(method.as_bytes());
                 rest.is_some_and(|rest| rest.starts_with(b" "))
@@ -147,7 +160,7 @@ impl Head {
     /// Reads its start line, once that has ended.
     pub(super) fn start_line(&self, from: End) -> Option<StartLine> {
         // Without fields httparse returns `Status::Partial`, which is no error.
-        let line = self.bytes.get(..self.start_line)?;
+        let line = &self.start_line;
         match from {
             End::Client => {
                 let mut request = Request::new(&mut []);
@@ -168,32 +181,29 @@ impl Head {
             }
         }
     }
-
-    /// Reads its fields, once it has ended or was [cut off](Self::cut_off).
-    pub(super) fn fields(&self) -> Result<Fields, Defect> {
-        let lines = self.bytes.get(self.start_line..).unwrap_or_default();
-        let mut headers = [EMPTY_HEADER; MAX_FIELDS];
-        let headers = match httparse::parse_headers(lines, &mut headers) {
-            Ok(httparse::Status::Complete((_, headers))) => headers,
-            Ok(httparse::Status::Partial) => return Err(Defect::HttpHeadUnfinished),
-            Err(httparse::Error::TooManyHeaders) => return Err(Defect::HttpFieldsTooMany),
-            Err(_) => return Err(Defect::HttpFieldMalformed),
-        };
-        let mut fields = Fields::default();
-        for header in headers {
-            fields.read(header.name, header.value)?;
-        }
-        Ok(fields)
-    }
 }
 
 impl Fields {
+    /// Reads a line that has ended.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<(), Defect> {
+        // httparse takes a whole section: this field and a blank line.
+        line.extend_from_slice(b"\r\n");
+        let mut headers = [EMPTY_HEADER];
+        match httparse::parse_headers(line, &mut headers) {
+            Ok(Status::Complete((_, [header]))) => self.read(header.name, header.value),
+            _ => Err(Defect::HttpFieldMalformed),
+        }
+    }
+
     fn read(&mut self, name: &str, value: &[u8]) -> Result<(), Defect> {
         if name.eq_ignore_ascii_case("content-length") {
             for number in value.split(|byte| *byte == b',') {
-                let length =
-                    decimal(number.trim_ascii()).ok_or(Defect::HttpContentLengthNotANumber)?;
+                let Some(length) = decimal(number.trim_ascii()) else {
+                    self.is_ambiguous = true;
+                    return Err(Defect::HttpContentLengthNotANumber);
+                };
                 if self.content_length.is_some_and(|known| known != length) {
+                    self.is_ambiguous = true;
                     return Err(Defect::HttpContentLengthsDiffer);
                 }
                 self.content_length = Some(length);

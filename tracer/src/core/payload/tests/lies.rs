@@ -108,12 +108,7 @@ fn http() {
         "two different Content-Lengths",
     );
     check_fields("no field", "a line of an HTTP head that is no field");
-    check_fields(&"A: b\r\n".repeat(65), "more than 64 HTTP fields");
     check_fields("\u{1}", "an HTTP head that is not text, or too long");
-    check_fields(
-        &format!("A: {}", "b".repeat(17_000)),
-        "an HTTP head that is not text, or too long",
-    );
     let request = text(Client, "GET / HTTP/1.1\r\n\r\n");
     check(
         &[request, text(Server, "bye\n")],

@@ -207,6 +207,7 @@ impl Conversation {
         }
         self.step(TlsMessage::Alert, header.mono_ns, from, false);
         if self.tls.alerts.len() == MAX_ALERTS {
+            self.tls.alerts_left_out += 1;
             return;
         }
         if clear {

@@ -30,19 +30,28 @@ impl Conversation {
                     self.client.begin(announced.unwrap_or(Body::Length(0)));
                 }
             }
-            End::Server => self.begin_response_body(announced.unwrap_or(Body::Open)),
+            End::Server => {
+                let answered = self.server.exchange;
+                self.begin_response_body(announced.unwrap_or(Body::Open));
+                if self.server.position == ParsePosition::Done {
+                    let exchange = answered.and_then(|number| self.exchanges.get_mut(number));
+                    let request = exchange.and_then(|exchange| exchange.request.as_ref());
+                    let client = request.and_then(|request| request.body_offset);
+                    self.unread_from = Some((client.unwrap_or_default(), offset));
+                }
+            }
         }
     }
 
-    /// The rest of a head lies in a hole, and so does the start of its body.
+    /// The rest of a head is not read, and neither is the start of its body: it lies in a hole, or the
+    /// head is too long.
     pub(super) fn cut_head(&mut self, from: End) {
-        let ParsePosition::Head(head) = &mut self.direction(from).position else {
+        let ParsePosition::Head(head) = &self.direction(from).position else {
             return;
         };
-        let begins_like_http = head.begins_like_http(from);
         let has_started = head.has_started();
-        head.cut_off();
-        self.confirmed |= begins_like_http;
+        self.confirmed |= head.begins_like_http(from);
+        self.heads_cut += u64::from(self.confirmed);
         let fields = has_started.then(|| self.read_fields(from)).flatten();
         self.direction(from).position = ParsePosition::Lost;
         let Some(fields) = fields else {
@@ -50,9 +59,14 @@ impl Conversation {
         };
         match from {
             End::Client => {
-                if !matches!(fields.body(), None | Some(Body::Length(0))) {
-                    self.client.begin(Body::Open);
-                    self.client.body_begun = true;
+                if let Some(request) = self.request() {
+                    request.head_cut = true;
+                }
+                // What was not read may announce a body.
+                self.client.begin(Body::Open);
+                self.client.body_begun = true;
+                if matches!(fields.body(), Some(Body::Length(0))) {
+                    self.client.position = ParsePosition::Lost;
                 }
             }
             End::Server => {
@@ -64,18 +78,19 @@ impl Conversation {
         }
     }
 
-    /// Reads the fields of the current head, and records those of a request.
+    /// Takes the fields of the current head, and records those of a request. `None` if they leave open
+    /// where its body ends.
     fn read_fields(&mut self, from: End) -> Option<Fields> {
         let ParsePosition::Head(head) = &self.direction(from).position else {
             return None;
         };
-        let fields = match head.fields() {
-            Ok(fields) => fields,
-            Err(defect) => {
-                record_malformed(&mut self.malformed, from, defect);
-                return None;
-            }
-        };
+        let fields = head.fields;
+        if let Some(defect) = head.defect {
+            record_malformed(&mut self.malformed, from, defect);
+        }
+        if fields.is_ambiguous {
+            return None;
+        }
         if from == End::Client {
             self.client.expects = fields.expect_continue;
             if let Some(request) = self.request() {

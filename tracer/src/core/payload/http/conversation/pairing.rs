@@ -2,7 +2,7 @@
 
 use upload_protocol::End;
 
-use super::{Conversation, MAX_EXCHANGES, ParsePosition, PendingRequest, PendingResponse};
+use super::{Conversation, ParsePosition, PendingRequest, PendingResponse};
 use crate::core::payload::{
     Verdict,
     http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
@@ -26,16 +26,17 @@ impl Conversation {
             }) => {
                 if self.waiting.len() == MAX_WAITING {
                     self.client.position = ParsePosition::Done;
+                    self.requests_unread = true;
                     return Verdict::Ours;
                 }
-                let exchange = self.begun;
+                let exchange = self.exchanges.begun();
                 self.waiting.push_back(PendingRequest {
                     exchange,
                     head: method == "HEAD",
                     connect: method == "CONNECT",
                 });
                 self.client.exchange = Some(exchange);
-                self.open(HttpExchange {
+                self.exchanges.open(HttpExchange {
                     request: Some(HttpRequest {
                         method,
                         target,
@@ -71,11 +72,11 @@ impl Conversation {
             head: asked.is_some_and(|asked| asked.head),
             connect: asked.is_some_and(|asked| asked.connect),
         });
-        let exchange = asked.map_or(self.begun, |asked| asked.exchange);
+        let exchange = asked.map_or(self.exchanges.begun(), |asked| asked.exchange);
         if !interim {
             self.server.exchange = Some(exchange);
             if asked.is_none() {
-                self.open(HttpExchange::default());
+                self.exchanges.open(HttpExchange::default());
             }
         }
         match self.exchanges.get_mut(exchange) {
@@ -84,13 +85,6 @@ impl Conversation {
             }
             Some(exchange) if !interim => exchange.response = Some(response),
             _ => {}
-        }
-    }
-
-    fn open(&mut self, exchange: HttpExchange) {
-        self.begun += 1;
-        if self.exchanges.len() < MAX_EXCHANGES {
-            self.exchanges.push(exchange);
         }
     }
 

@@ -58,8 +58,14 @@ impl Conversation {
             Message::Hello(hello) if hello.from_client != (from == End::Client) => {
                 self.malform(from, Defect::TlsHelloOfPeer);
             }
-            Message::Hello(hello) if hello.from_client => self.client_hello(&hello),
-            Message::Hello(hello) => self.server_hello(&hello),
+            Message::Hello(hello) => {
+                self.tls.hellos_cut += u64::from(hello.cut);
+                if hello.from_client {
+                    self.client_hello(&hello);
+                } else {
+                    self.server_hello(&hello);
+                }
+            }
             Message::Begins {
                 kind,
                 length,

@@ -31,6 +31,7 @@ impl Conversation {
     pub(super) fn step(&mut self, name: TlsMessage, mono_ns: u64, from: End, inferred: bool) {
         let steps = &mut self.tls.steps;
         if steps.len() == MAX_STEPS {
+            self.tls.steps_left_out += 1;
             return;
         }
         let after = steps.iter().rposition(|step| step.mono_ns <= mono_ns);

@@ -1,0 +1,45 @@
+//! What was left out of a connection's payload.
+
+use upload_protocol::timeline::{LeftOut, Omission};
+
+use super::{MAX_MALFORMED, Parser, Payload};
+
+impl Payload {
+    /// Each kind of thing that was not kept, or not read to its end.
+    #[must_use]
+    pub fn omissions(&self) -> Vec<Omission> {
+        let mut omissions = Vec::new();
+        let mut add = |what, count: u64| {
+            if count > 0 {
+                omissions.push(Omission::counted(what, count));
+            }
+        };
+        match &self.parser {
+            Parser::Http(conversation) => {
+                add(LeftOut::Requests, conversation.left_out() as u64);
+                add(LeftOut::Heads, conversation.heads_cut());
+                if conversation.requests_unread() {
+                    omissions.push(Omission::uncounted(LeftOut::RequestsUnanswered));
+                }
+            }
+            Parser::Tls(conversation) => {
+                let tls = conversation.tls();
+                add(LeftOut::TlsRecords, tls.records_left_out);
+                add(LeftOut::TlsSteps, tls.steps_left_out);
+                add(LeftOut::TlsAlerts, tls.alerts_left_out);
+                add(LeftOut::TlsHellos, tls.hellos_cut);
+            }
+            Parser::Http2(conversation) => {
+                let frames = conversation.frames();
+                if frames.client.more || frames.server.more {
+                    omissions.push(Omission::uncounted(LeftOut::Frames));
+                }
+            }
+            Parser::Unknown | Parser::Proxy(_) | Parser::Other => {}
+        }
+        if self.malformed().len() == MAX_MALFORMED {
+            omissions.push(Omission::uncounted(LeftOut::Defects));
+        }
+        omissions
+    }
+}
