@@ -24,6 +24,7 @@ mod files;
 mod filters;
 mod handed_over;
 mod heads;
+mod kept_open;
 mod lab;
 mod listened;
 mod loaded;
