@@ -15,7 +15,7 @@ use upload_protocol::{
     timeline::{Defect, Http2Frames, Malformed, Protocol},
 };
 
-pub(in crate::core) use self::stream::nearest;
+pub(crate) use self::stream::nearest;
 #[cfg(test)]
 pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 pub use self::{

@@ -87,7 +87,7 @@ impl NewBytes<'_> {
 //
 // Sequence numbers repeat every 2^32 bytes. The kernel side counts the bytes before each segment, which
 // tells offsets apart that have the same number.
-pub(in crate::core) fn nearest(about: u64, number: u32) -> u64 {
+pub(crate) fn nearest(about: u64, number: u32) -> u64 {
     const MODULUS: u64 = 1 << 32;
     let candidates = (about / MODULUS).saturating_sub(1)..=about / MODULUS + 1;
     candidates
