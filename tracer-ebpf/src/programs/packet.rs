@@ -140,17 +140,13 @@ pub(crate) unsafe fn copy<const ROOM: usize>(
     into: *mut u8,
     length: u64,
 ) -> bool {
-    // `length < 1` rather than `length == 0`: before Linux 6.2 the verifier learns nothing from a
-    // comparison with `!=`.
-    let length = opaque(length);
-    if length < 1 {
+    // One comparison for both bounds: before Linux 6.2 the verifier learns nothing from one with 0, which
+    // is what LLVM makes of `length < 1`.
+    let last = opaque(length.wrapping_sub(1));
+    if last >= ROOM as u64 {
         return false;
     }
-    let length = opaque(length);
-    if length > ROOM as u64 {
-        return false;
-    }
-    let length = opaque(length);
+    let length = opaque(last) + 1;
     // SAFETY: as the caller promises.
     let result =
         unsafe { bpf_skb_load_bytes(skb.cast(), start, into.cast::<c_void>(), length as u32) };
