@@ -1,6 +1,7 @@
 //! `cargo xtask VERB`: one file per verb. CI calls the same verbs.
 
 mod check;
+mod clients;
 mod endless;
 mod fuzz;
 mod integrity;
@@ -33,6 +34,8 @@ enum Verb {
     Integrity(integrity::Arguments),
     /// Check that a million connections do not grow the tracer's memory: some minutes
     Endless(endless::Arguments),
+    /// Check that each upload of two dozen clients is told: some minutes
+    Clients,
     /// Measure what tracing costs and how fast the upload server is, side by side with their peers
     Bench(lab::Arguments),
     /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
@@ -61,6 +64,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Test(arguments) => test::test(&arguments),
         Verb::Integrity(arguments) => integrity::integrity(&arguments),
         Verb::Endless(arguments) => endless::endless(&arguments),
+        Verb::Clients => clients::clients(),
         Verb::Bench(arguments) => match lab::run("bench", &arguments)? {},
         Verb::Kernels(arguments) => match lab::run("kernels", &arguments)? {},
         Verb::Check => check::check(),

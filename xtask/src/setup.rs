@@ -23,6 +23,20 @@ const NODE_PACKAGES: [(&str, &str, &str); 3] = [
     ("axe-core", "4.14.1", "checks accessibility"),
 ];
 
+/// Python packages of the upload clients and of their servers, installed into [`CLIENTS_PYTHON`].
+const CLIENT_PACKAGES: [&str; 8] = [
+    "aiohttp==3.14.5",
+    "boto3==1.44.8",
+    "flask==3.1.3",
+    "flask-cors==6.0.5",
+    "moto[s3]==5.2.5",
+    "pyftpdlib==2.2.0",
+    "requests==2.34.2",
+    "websockets==17.4",
+];
+/// The virtual environment, in cargo's target directory.
+const CLIENTS_PYTHON: &str = "clients-python";
+
 /// What building needs: for the eBPF programs, rust-src on the nightly toolchain, and a bpf-linker
 /// that matches the nightly's LLVM.
 pub fn for_build() -> Result<()> {
@@ -62,7 +76,59 @@ pub fn for_tests() -> Result<()> {
     ])?;
     NODE_PACKAGES
         .iter()
-        .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
+        .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))?;
+    for_clients();
+    Ok(())
+}
+
+/// The clients that people upload with, and their servers. The tests name a client that is missing.
+fn for_clients() {
+    let programs = packages(&[
+        ("git", "git"),
+        ("microsocks", "microsocks"),
+        ("nginx", "nginx-light"),
+        ("rclone", "rclone"),
+        ("rsync", "rsync"),
+        ("ssh", "openssh-client"),
+        ("sshd", "openssh-server"),
+        ("tinyproxy", "tinyproxy"),
+        ("wget", "wget"),
+    ]);
+    if let Err(error) = programs {
+        log(&format!("not every client could be installed: {error:#}"));
+    }
+    if let Err(error) = client_packages() {
+        log(&format!(
+            "no client in Python could be installed: {error:#}"
+        ));
+    }
+}
+
+fn client_packages() -> Result<()> {
+    let directory = target_dir().join(CLIENTS_PYTHON);
+    let wanted = CLIENT_PACKAGES.join("\n");
+    let installed = directory.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    log("Python packages are missing: the tests upload with them");
+    let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
+    if create().is_err() {
+        // Debian's Python comes without pip.
+        install(&["python3-venv"])?;
+        create()?;
+    }
+    run(Command::new(directory.join("bin/python"))
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(CLIENT_PACKAGES))?;
+    fs::write(installed, wanted)?;
+    Ok(())
 }
 
 /// What `cargo xtask kernels` needs.

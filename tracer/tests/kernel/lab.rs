@@ -244,9 +244,15 @@ pub(crate) struct Script {
 
 impl Script {
     /// Starts `program` (`nsenter … python3`) on this text.
-    pub(crate) fn start(mut program: Command, text: &str) -> Self {
+    pub(crate) fn start(program: Command, text: &str) -> Self {
+        Self::start_with(program, text, &[])
+    }
+
+    /// The same with arguments.
+    pub(crate) fn start_with(mut program: Command, text: &str, arguments: &[&str]) -> Self {
         let mut child = program
             .args(["-u", "-c", text])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -11,6 +11,7 @@
 mod browser;
 mod cgroups;
 mod churn;
+mod clients;
 mod command;
 mod doctor;
 mod documents;
