@@ -90,6 +90,17 @@ impl Connection {
         candidates.min_by_key(|(at, _)| *at).map(|(_, end)| end)
     }
 
+    /// The same where it is certain. If the FINs crossed, each end closed first by its own states: one
+    /// end alone cannot know.
+    #[must_use]
+    pub fn closed_first(&self) -> Option<End> {
+        let is_alone = self.client.is_none() || self.server.is_none();
+        let crossed = self
+            .views()
+            .any(|(_, view)| view.entered(Closing).is_some());
+        self.first_closer().filter(|_| !(is_alone && crossed))
+    }
+
     /// Whether an error closed a socket after it had sent its FIN.
     #[must_use]
     pub fn gave_up_closing(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use upload_protocol::{AcceptQueue, ConnectionId, OwnerFrom};
+use tracer_ebpf::record::Counters;
+use upload_protocol::{AcceptQueue, ConnectionId, End, OwnerFrom, State};
+use zerocopy::FromZeros as _;
 
 use super::{Connection, Owner, Task, View};
 use crate::core::{address::Address, event::Addresses};
@@ -57,6 +59,33 @@ fn holders_keep_their_first_action() {
         (2, connect),
         &[(1, send), (2, connect), (3, send)],
     );
+}
+
+/// Each end is in FIN_WAIT1 when the other's FIN comes.
+#[test]
+fn who_closed_first_of_two_crossing_fins_takes_both_ends() {
+    let closing = |at: u64| {
+        let mut view = view();
+        let states = [
+            State::Established,
+            State::FinWait1,
+            State::Closing,
+            State::Close,
+        ];
+        for (states, mono_ns) in states.windows(2).zip(at..) {
+            view.record_transition(mono_ns, (states[0], states[1]), &Counters::new_zeroed(), 0);
+        }
+        Some(Box::new(view))
+    };
+    let check = |client, server, expected| {
+        let mut connection = Connection::new(ConnectionId::new(1, None));
+        (connection.client, connection.server) = (client, server);
+        assert_eq!(connection.closed_first(), expected);
+    };
+    check(closing(10), closing(11), Some(End::Client));
+    check(closing(11), closing(10), Some(End::Server));
+    check(closing(10), None, None);
+    check(None, closing(10), None);
 }
 
 #[test]

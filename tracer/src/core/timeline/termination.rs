@@ -22,7 +22,7 @@ pub(super) fn termination(
     let is_closed = closed_ns.is_some();
     let gave_up = connection.gave_up_before_reset();
     let closed_first = connection
-        .first_closer()
+        .closed_first()
         .or(gave_up)
         .or(reset.map(|step| step.from));
     let start = connection

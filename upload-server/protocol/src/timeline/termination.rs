@@ -21,7 +21,7 @@ pub struct Termination {
     /// How it ended; `null` while it has not.
     #[serde(rename = "how")]
     pub ending: Option<Ending>,
-    /// The end that closed first, or sent the RST.
+    /// The end that closed first, or sent the RST. `null` if the FINs crossed and one end alone was seen.
     pub closed_first: Option<End>,
     /// Whether the end that closed first went on receiving data: a half-closed connection.
     pub half_close: bool,
