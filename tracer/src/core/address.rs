@@ -30,6 +30,12 @@ impl Address {
     pub const fn port(self) -> u16 {
         self.port
     }
+
+    /// Another port of the same IP address.
+    #[must_use]
+    pub const fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
 }
 
 impl From<SocketAddr> for Address {

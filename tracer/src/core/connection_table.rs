@@ -10,6 +10,7 @@ mod preexisting;
 mod roles;
 mod segments;
 mod tasks;
+mod transfers;
 
 use std::num::NonZeroU64;
 
@@ -21,11 +22,13 @@ use self::{
     pairing::{Pair, Pairing},
     pending_handshakes::PendingHandshakes,
     tasks::Tasks,
+    transfers::Transfers,
 };
 use crate::core::{
     address::Address,
     connection::{Connection, Reset, View},
     event::{Addresses, Event, EventKind},
+    payload::Transfer,
 };
 
 #[derive(Debug, Default)]
@@ -40,6 +43,7 @@ pub struct ConnectionTable {
     listeners: Listeners,
     pending: PendingHandshakes,
     tasks: Tasks,
+    transfers: Transfers,
     /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
     /// Connections with exchanges that are over and were not taken yet.
@@ -171,6 +175,22 @@ impl ConnectionTable {
             }
         }
         Some(connection)
+    }
+
+    /// Takes from a control connection of FTP which data connections it announced.
+    pub fn learn_transfers(&mut self, connection: &mut Connection) {
+        self.transfers.learn(connection);
+    }
+
+    /// What a data connection of FTP serves.
+    #[must_use]
+    pub fn transfer_of(&self, connection: &Connection) -> Option<&Transfer> {
+        self.transfers.of(connection)
+    }
+
+    /// The same, for good: the announcement is this connection's.
+    pub fn claim_transfer(&mut self, connection: &Connection) -> Option<Transfer> {
+        self.transfers.claim(connection)
     }
 
     #[must_use]

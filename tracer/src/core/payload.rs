@@ -1,6 +1,7 @@
-//! Parses TLS and HTTP from the captured heads of a connection's payload. Decrypts nothing, keeps no
+//! Parses TLS, HTTP and FTP from the captured heads of a connection's payload. Decrypts nothing, keeps no
 //! body, and leaves out what was not captured.
 
+mod ftp;
 mod http;
 mod http2;
 mod omissions;
@@ -16,12 +17,13 @@ use upload_protocol::{
 };
 
 pub(crate) use self::stream::nearest;
-#[cfg(test)]
-pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 pub use self::{
+    ftp::{Command, Transfer},
     http::{Finished, HttpExchange, HttpRequest},
     tls::Tls,
 };
+#[cfg(test)]
+pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 use self::{
     proxy::{HeldBack, ProxyHeader, Taken},
     stream::{NewBytes, Stream},
@@ -66,6 +68,7 @@ enum Parser {
     Tls(Box<tls::Conversation>),
     Http(Box<http::Conversation>),
     Http2(Box<http2::Conversation>),
+    Ftp(Box<ftp::Conversation>),
     Other,
 }
 
@@ -151,6 +154,10 @@ impl Payload {
                 conversation.feed(new_bytes);
                 return;
             }
+            Parser::Ftp(conversation) => {
+                conversation.feed(new_bytes);
+                return;
+            }
             Parser::Unknown | Parser::Proxy(_) | Parser::Other => return,
         };
         match verdict {
@@ -173,7 +180,7 @@ impl Payload {
                 Protocol::Unknown
             }
             Parser::Http2(_) => Protocol::Http2,
-            Parser::Other => Protocol::Other,
+            Parser::Ftp(_) | Parser::Other => Protocol::Other,
         }
     }
 
@@ -253,13 +260,25 @@ impl Payload {
         }
     }
 
+    /// The data connections that FTP announced, as far as there is news of them.
+    pub fn take_transfers(&mut self) -> Vec<Transfer> {
+        match &mut self.parser {
+            Parser::Ftp(conversation) => conversation.take_changed(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The defects found, each kind once per end.
     #[must_use]
     pub fn malformed(&self) -> &[Malformed] {
         match &self.parser {
             Parser::Tls(conversation) => conversation.malformed(),
             Parser::Http(conversation) => conversation.malformed(),
-            Parser::Unknown | Parser::Proxy(_) | Parser::Http2(_) | Parser::Other => &[],
+            Parser::Unknown
+            | Parser::Proxy(_)
+            | Parser::Http2(_)
+            | Parser::Ftp(_)
+            | Parser::Other => &[],
         }
     }
 }
@@ -272,8 +291,10 @@ fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
     let Some(first) = new_bytes.bytes.first() else {
         return Parser::Unknown;
     };
+    let ftp = || Parser::Ftp(Box::new(ftp::Conversation::new(new_bytes.is_start)));
     if new_bytes.is_start {
         match first {
+            _ if peer_silent && ftp::looks_like_greeting(new_bytes.from, new_bytes.bytes) => ftp(),
             0x15 | 0x16 => tls(),
             byte if byte.is_ascii_alphanumeric() || matches!(byte, b'\r' | b'\n') => http(),
             _ => neither(new_bytes.from, peer_silent),
@@ -282,6 +303,8 @@ fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
         tls()
     } else if http::looks_like_head(new_bytes.from, new_bytes.bytes) {
         http()
+    } else if ftp::looks_like_command(new_bytes.from, new_bytes.bytes) {
+        ftp()
     } else {
         Parser::Unknown
     }

@@ -286,13 +286,23 @@ impl Pipeline {
         let mut connection = self.table.get(key)?.clone();
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
-        timeline(&connection, uploads, &self.host, self.tick.mono_ns).map(Box::new)
+        let transfer = self.table.transfer_of(&connection);
+        let known = (uploads, transfer);
+        timeline(&connection, known, &self.host, self.tick.mono_ns).map(Box::new)
     }
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
         let now_ns = self.tick.mono_ns;
         let (table, correlator) = (&self.table, &self.correlator);
-        let is_awaited = |key| table.get(key).is_some_and(|found| correlator.awaits(found));
+        // The reply to a transfer follows its data connection.
+        let awaits_reply = |found| {
+            let transfer = table.transfer_of(found);
+            transfer.is_some_and(|transfer| transfer.command.is_some() && transfer.reply.is_none())
+        };
+        let is_awaited = |key| {
+            let found = table.get(key);
+            found.is_some_and(|found| correlator.awaits(found) || awaits_reply(found))
+        };
         let is_due = |key: &Key, closed_ns: &mut u64| {
             let is_past = |patience_ns| closed_ns.saturating_add(patience_ns) <= now_ns;
             is_past(PATIENCE_NS) || is_past(SETTLE_NS) && !is_awaited(*key)
@@ -346,9 +356,12 @@ impl Pipeline {
         let last = connection.dialogue.settle(u64::MAX, self.segments);
         let last = self.segment_lines(&connection, last);
         out.extend(segments(last));
+        self.table.learn_transfers(&mut connection);
+        let transfer = self.table.claim_transfer(&connection);
         self.correlator.name_owner(&mut connection);
         let uploads = self.correlator.uploads(&connection);
-        let timeline = timeline(&connection, uploads, &self.host, self.tick.mono_ns);
+        let known = (uploads, transfer.as_ref());
+        let timeline = timeline(&connection, known, &self.host, self.tick.mono_ns);
         let is_inferred = uploads.is_none();
         self.correlator.forget(&connection);
         if let Some(timeline) = timeline {

@@ -10,6 +10,7 @@ mod omissions;
 mod step;
 mod termination;
 mod tls;
+mod transfer;
 mod upload;
 
 use upload_protocol::{
@@ -22,6 +23,7 @@ pub use self::upload::{has_upload, of_finished};
 use crate::core::{
     connection::{Connection, Unfinished, View},
     host::Host,
+    payload::Transfer,
 };
 
 /// The beginning of a connection: a timeline's times count from it.
@@ -35,11 +37,11 @@ impl Origin {
 }
 
 /// The timeline of a connection at `now_ns`, CLOCK_MONOTONIC, with the uploads that its server reported.
-/// Uploads are inferred if no server reports them. `None` if nothing was seen of the connection.
+/// Uploads are inferred if no server reports them; what the connection serves for FTP decides it. `None` if nothing was seen of the connection.
 #[must_use]
 pub fn timeline(
     connection: &Connection,
-    reported: Option<&[Upload]>,
+    (reported, transfer): (Option<&[Upload]>, Option<&Transfer>),
     host: &Host,
     now_ns: u64,
 ) -> Option<Timeline> {
@@ -92,7 +94,7 @@ pub fn timeline(
         open_for_ns: is_open.then(|| origin.since(now_ns)),
     };
     if reported.is_none() {
-        upload::infer(&mut timeline, &connection.dialogue.payload);
+        upload::infer(&mut timeline, &connection.dialogue.payload, transfer);
     }
     Some(timeline)
 }

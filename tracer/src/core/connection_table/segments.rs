@@ -20,6 +20,7 @@ impl ConnectionTable {
                 continue;
             };
             let settled = connection.dialogue.settle(before_ns, self.segments);
+            self.transfers.learn(connection);
             if !settled.is_empty() {
                 all.push((key, settled));
             }

@@ -35,7 +35,7 @@ impl Payload {
                     omissions.push(Omission::uncounted(LeftOut::Frames));
                 }
             }
-            Parser::Unknown | Parser::Proxy(_) | Parser::Other => {}
+            Parser::Unknown | Parser::Proxy(_) | Parser::Ftp(_) | Parser::Other => {}
         }
         if self.malformed().len() == MAX_MALFORMED {
             omissions.push(Omission::uncounted(LeftOut::Defects));

@@ -1,6 +1,7 @@
 //! Real and malformed bytes, cut into segments in every way.
 
 mod cuts;
+mod ftp;
 mod holes;
 mod http;
 mod http2;

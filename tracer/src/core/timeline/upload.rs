@@ -1,5 +1,5 @@
-//! Infers uploads that no server reported: from HTTP in clear text, else from the direction of the
-//! bytes.
+//! Infers uploads that no server reported: from HTTP and FTP in clear text, else from the direction of
+//! the bytes.
 
 use upload_protocol::{
     ConnectionId,
@@ -7,24 +7,35 @@ use upload_protocol::{
     upload::Outcome,
 };
 
-use super::exchange;
-use crate::core::payload::{Finished, Payload};
+use super::{exchange, transfer};
+use crate::core::payload::{Finished, Payload, Transfer};
 
 /// With fewer bytes to the server it may be anything: about one TLS record.
 const LEAST_BYTES: u64 = 16 * 1024;
 /// An upload sends at least this many times the bytes that it receives.
 const LEAST_RATIO: u64 = 4;
 
+/// Where an FTP server opens data connections from in active mode (RFC 959, section 3.2).
+const FTP_DATA_PORT: u16 = 20;
+
 /// Infers the uploads, and names them in their exchanges.
-pub(super) fn infer(timeline: &mut Timeline, payload: &Payload) {
+pub(super) fn infer(timeline: &mut Timeline, payload: &Payload, transfer: Option<&Transfer>) {
     let was_reset = timeline
         .termination()
         .is_some_and(|phase| phase.ending == Some(Ending::Rst));
     let connection = timeline.connection;
     let volume = Volume::of(timeline, payload);
+    let client_port = timeline.client.port;
     let Some(maintenance) = timeline.maintenance_mut() else {
         return;
     };
+    let served = transfer.and_then(|transfer| {
+        transfer::uploads(transfer, connection, (volume.up, volume.down), was_reset)
+    });
+    if let Some(uploads) = served {
+        timeline.uploads = uploads;
+        return;
+    }
     let heads_cut = heads_cut(payload);
     let mut found = Vec::new();
     for exchange in &mut maintenance.exchanges {
@@ -36,7 +47,7 @@ pub(super) fn infer(timeline: &mut Timeline, payload: &Payload) {
     }
     let last = maintenance.exchanges.last_mut();
     match (payload.unread_from(), last) {
-        (None, None) => found.extend(volume.upload(connection, 1)),
+        (None, None) => found.extend(volume.of_file(client_port).upload(connection, 1)),
         // Another protocol after `101` or `CONNECT`, or something that is no HTTP.
         (Some(from), Some(last)) => {
             let number = last.sequence + u32::from(last.upload.is_some());
@@ -100,6 +111,17 @@ impl Volume {
         Self {
             up: bytes.client_to_server.unwrap_or(client),
             down: bytes.server_to_client.unwrap_or(server),
+        }
+    }
+
+    /// What a server of FTP gets over a connection that it opened itself, from a port of its own.
+    const fn of_file(self, from_port: u16) -> Self {
+        match from_port {
+            FTP_DATA_PORT => Self {
+                up: self.down,
+                down: self.up,
+            },
+            _ => self,
         }
     }
 
