@@ -21,10 +21,14 @@ def serve(end):
             data += more
             if data.startswith(b'\r\n\r\n\0\r\nQUIT\n'): data = data[28:]
         head, _, data = data.partition(b'\r\n\r\n')
-        left = int(head.rpartition(b'Content-Length: ')[2]) - len(data)
+        if b'100-continue' in head: end.sendall(b'HTTP/1.1 100 Continue\r\n\r\n')
+        length = int(head.rpartition(b'Content-Length: ')[2])
+        body, data = data[:length], data[length:]
+        left = length - len(body)
         while left > 0: left -= len(end.recv(min(left, 1 << 16)))
-        data = b''
-        end.sendall(b'HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n')
+        cookies = int(head.rpartition(b'X-Cookies: ')[2].split(b'\r')[0] or 0) if b'X-Cookies' in head else 0
+        fields = b''.join(b'Set-Cookie: ' + b'c' * 3000 + b'\r\n' for _ in range(cookies))
+        end.sendall(b'HTTP/1.1 201 Created\r\n' + fields + b'Content-Length: 0\r\n\r\n')
 print('ready')
 while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 ";
@@ -226,4 +230,66 @@ for name, before in ('line', b'\r\n'), ('v1', b'PROXY TCP4 192.0.2.1 192.0.2.2 1
     expected.sort_unstable();
     assert_eq!(names, expected);
     assert_complete(&trace);
+}
+
+/// Answers with many cookies: the next request is found, and the status of each.
+#[test]
+fn an_answer_with_a_long_head() {
+    let words = r"
+end = connect()
+for cookies in 1, 7, 20, 1:
+    name = b'c%d' % cookies
+    end.sendall(b'PUT /%s HTTP/1.1\r\nHost: h\r\nX-Cookies: %d\r\nContent-Length: 20000\r\n\r\n' % (name, cookies) + b'x' * 20000)
+    answer = b''
+    while b'\r\n\r\n' not in answer: answer += end.recv(1 << 16)
+end.close()
+";
+    for is_apart in [false, true] {
+        let trace = requested(words, is_apart, 1);
+        let expected: Vec<(String, u64, u64)> = [1, 7, 20, 1]
+            .iter()
+            .map(|cookies| (format!("c{cookies}"), 20_000, 201))
+            .collect();
+        assert_eq!(uploads(&trace), expected);
+        assert_complete(&trace);
+    }
+}
+
+/// The body comes in a burst of its own, after `100 Continue`; it is text that looks like a head.
+#[test]
+fn a_long_head_that_waits_for_100_continue() {
+    let words = r"
+end = connect()
+for number in range(3):
+    text = head('e%d' % number, 12000, 30000).replace(b'Host: h', b'Expect: 100-continue')
+    end.sendall(text)
+    assert b' 100 ' in end.recv(999)
+    end.sendall((b'PUT /no HTTP/1.1\r\nNo: head\r\n' * 2000)[:30000])
+    assert b' 201 ' in end.recv(999)
+end.close()
+";
+    for is_apart in [false, true] {
+        let trace = requested(words, is_apart, 1);
+        let expected: Vec<(String, u64, u64)> = (0..3)
+            .map(|number| (format!("e{number}"), 30_000, 201))
+            .collect();
+        assert_eq!(uploads(&trace), expected);
+        assert_complete(&trace);
+    }
+}
+
+/// The second request lies deep in the burst of the first: it is not read, and that is listed.
+#[test]
+fn a_request_behind_another_is_left_out() {
+    let words = r"
+end = connect()
+end.sendall(head('first', 150, 60000) + b'x' * 60000 + head('behind', 150, 10) + b'x' * 10)
+answers = b''
+while answers.count(b' 201 ') < 2: answers += end.recv(999)
+end.close()
+";
+    let trace = requested(words, false, 1);
+    let timeline = trace.timelines()[0];
+    assert_eq!(timeline["complete"], false);
+    assert_eq!(timeline["left_out"][0]["count"], 1, "{timeline:#}");
 }
