@@ -37,6 +37,7 @@ macro_rules! members {
             COMMON_NET "sock_common" "skc_net.net" "the network namespace of each end";
             NET_INUM "net" "ns.inum" "the network namespace of each end";
             SOCK_ERROR "sock" "sk_err" "why a connection failed, where only its socket shows it";
+            COMMON_FLAGS "sock_common" "skc_flags" "whether a process held a socket when a time-out closed it";
             SOCK_ACCEPT_QUEUE "sock" "sk_ack_backlog" "how full the accept queue was";
             SOCK_ACCEPT_QUEUE_LIMIT "sock" "sk_max_ack_backlog" "how full the accept queue was";
             TASK_PID "task_struct" "pid" CHILDREN;
@@ -44,6 +45,10 @@ macro_rules! members {
             TASK_GROUP_LEADER "task_struct" "group_leader" "the names of processes";
             TASK_COMM "task_struct" "comm" "the names of processes";
             TCP_SPORT "tcp_sock" "inet_conn.icsk_inet.inet_sport" "the local port of a closed socket";
+            TCP_RETRANSMITS "tcp_sock" "inet_conn.icsk_retransmits" TIMER;
+            TCP_PROBES_OUT "tcp_sock" "inet_conn.icsk_probes_out" TIMER;
+            TCP_USER_TIMEOUT "tcp_sock" "inet_conn.icsk_user_timeout" TIMER;
+            TCP_SND_WND "tcp_sock" "snd_wnd" TIMER;
             TCP_BYTES_RETRANS "tcp_sock" "bytes_retrans" "how many bytes were retransmitted";
             TCP_BYTES_ACKED "tcp_sock" "bytes_acked" "how many bytes were acknowledged";
             TCP_BYTES_RECEIVED "tcp_sock" "bytes_received" "how many bytes were received";
@@ -64,6 +69,7 @@ macro_rules! members {
 /// Addresses, ports and states, which every kernel has.
 const EVERYTHING: &str = "most of what the tracer reports";
 const CHILDREN: &str = "which connections belong to children of a traced process";
+const TIMER: &str = "which time-out closed a connection";
 const OPTIONS: &str = "TCP options, where the handshake was not seen";
 
 macro_rules! table {

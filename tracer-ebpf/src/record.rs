@@ -16,7 +16,8 @@ pub const RETRANSMIT: u16 = 2;
 /// `Header::kind` of a [`SocketEvent`]: a SYN-ACK was retransmitted (`tcp_retransmit_synack`).
 /// The cookie is the listener's; only the addresses name the connection.
 pub const RETRANSMIT_SYN_ACK: u16 = 3;
-/// `Header::kind` of a [`SocketEvent`]: the socket sent a RST (`tcp_send_reset`).
+/// `Header::kind` of a [`SocketEvent`]: the socket sent a RST (`tcp_send_reset`). `error` is why: one
+/// more than the place in [`RESET_REASONS`], or 0 where the kernel gives no reason.
 pub const RESET_SENT: u16 = 4;
 /// `Header::kind` of a [`SocketEvent`]: the socket received a RST (`tcp_receive_reset`).
 pub const RESET_RECEIVED: u16 = 5;
@@ -74,6 +75,55 @@ pub mod state {
     pub const LISTEN: u8 = 10;
     pub const CLOSING: u8 = 11;
     pub const NEW_SYN_RECV: u8 = 12;
+}
+
+/// Why a socket sends a RST: the names of `enum sk_rst_reason` (Linux 6.10) without `SK_RST_REASON_`.
+/// The kernel's numbers differ from version to version, so records have places in this list. Only
+/// append to it: recordings hold the places.
+pub const RESET_REASONS: &[&str] = &[
+    "NO_SOCKET",
+    "TCP_INVALID_ACK_SEQUENCE",
+    "TCP_RFC7323_PAWS",
+    "TCP_TOO_OLD_ACK",
+    "TCP_ACK_UNSENT_DATA",
+    "TCP_FLAGS",
+    "TCP_OLD_ACK",
+    "TCP_ABORT_ON_DATA",
+    "TCP_TIMEWAIT_SOCKET",
+    "INVALID_SYN",
+    "TCP_ABORT_ON_CLOSE",
+    "TCP_ABORT_ON_LINGER",
+    "TCP_ABORT_ON_MEMORY",
+    "TCP_STATE",
+    "TCP_KEEPALIVE_TIMEOUT",
+    "TCP_DISCONNECT_WITH_DATA",
+    "MPTCP_RST_EUNSPEC",
+    "MPTCP_RST_EMPTCP",
+    "MPTCP_RST_ERESOURCE",
+    "MPTCP_RST_EPROHIBIT",
+    "MPTCP_RST_EWQ2BIG",
+    "MPTCP_RST_EBADPERF",
+    "MPTCP_RST_EMIDDLEBOX",
+];
+/// How many numbers of the kernel the programs translate. Linux 6.18 has 26.
+pub const MAX_RESET_REASONS: usize = 64;
+
+/// Bits of `StateChange::closing`: what stood at the socket when it entered CLOSE.
+pub mod closing {
+    /// The other bits mean something. Records of earlier tracers have 0.
+    pub const KNOWN: u16 = 1;
+    /// Segments were retransmitted since the peer last acknowledged something new
+    /// (`icsk_retransmits`).
+    pub const RETRANSMITTING: u16 = 1 << 1;
+    /// Probes were sent since the peer last answered (`icsk_probes_out`): of its window, or to keep
+    /// the connection alive.
+    pub const PROBING: u16 = 1 << 2;
+    /// The peer's last window was 0 (`snd_wnd`).
+    pub const ZERO_WINDOW: u16 = 1 << 3;
+    /// The process had set `TCP_USER_TIMEOUT` (`icsk_user_timeout`).
+    pub const USER_TIMEOUT: u16 = 1 << 4;
+    /// No process held the socket any more (`SOCK_DEAD`).
+    pub const ORPHAN: u16 = 1 << 5;
 }
 
 macro_rules! wire {
@@ -192,8 +242,8 @@ wire! {
         pub old: u8,
         /// The state it enters.
         pub new: u8,
-        /// Zero.
-        pub padding: u16,
+        /// On the way to CLOSE bits of [`closing`]; else 0.
+        pub closing: u16,
         /// `sk_err`: the error number that the next call on the socket returns; 0 for none.
         pub error: u32,
     }
@@ -281,7 +331,7 @@ wire! {
         /// Zero.
         pub padding: [u8; 3],
         /// The error number, for [`ERROR`], and for a [`RETRANSMIT`] that failed (Linux 6.17 and
-        /// later); else 0.
+        /// later); the reason of a [`RESET_SENT`] (Linux 6.10 and later); else 0.
         pub error: u32,
     }
 }

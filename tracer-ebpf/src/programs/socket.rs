@@ -5,15 +5,16 @@ use core::{ffi::c_void, ptr::addr_of_mut};
 use aya_ebpf::{
     bindings::__sk_buff, helpers::generated::bpf_skc_to_tcp_sock, programs::BtfTracePointContext,
 };
-use tracer_ebpf::record::{Addresses, Counters};
+use tracer_ebpf::record::{Addresses, Counters, closing};
 
 use crate::{
     addresses,
     kernel::{
-        COMMON_STATE, Pointer, SOCK_ACCEPT_QUEUE, SOCK_ACCEPT_QUEUE_LIMIT, SOCK_COMMON, SOCK_ERROR,
-        TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_MIN_RTT, TCP_MSS_CLAMP,
-        TCP_RCV_WSCALE, TCP_SACK_OK, TCP_SND_CWND, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT,
-        TCP_TOTAL_RETRANS, TCP_TSTAMP_OK, TCP_WSCALE_OK,
+        COMMON_FLAGS, COMMON_STATE, Pointer, SOCK_ACCEPT_QUEUE, SOCK_ACCEPT_QUEUE_LIMIT,
+        SOCK_COMMON, SOCK_ERROR, TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS,
+        TCP_MIN_RTT, TCP_MSS_CLAMP, TCP_PROBES_OUT, TCP_RCV_WSCALE, TCP_RETRANSMITS, TCP_SACK_OK,
+        TCP_SND_CWND, TCP_SND_WND, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT, TCP_TOTAL_RETRANS,
+        TCP_TSTAMP_OK, TCP_USER_TIMEOUT, TCP_WSCALE_OK,
     },
     sock::Traced,
 };
@@ -123,6 +124,30 @@ impl Socket {
             addresses::write(self.common(), into);
             addr_of_mut!((*into).local_port).write(self.local_port());
         }
+    }
+
+    /// The bits of [`closing`].
+    #[inline(always)]
+    pub(crate) fn closing(self) -> u16 {
+        /// The first of `enum sock_flags`.
+        const SOCK_DEAD: u64 = 1;
+        let mut bits = closing::KNOWN;
+        if self.tcp.load::<u8>(&TCP_RETRANSMITS) != 0 {
+            bits |= closing::RETRANSMITTING;
+        }
+        if self.tcp.load::<u8>(&TCP_PROBES_OUT) != 0 {
+            bits |= closing::PROBING;
+        }
+        if self.tcp.load::<u32>(&TCP_SND_WND) == 0 {
+            bits |= closing::ZERO_WINDOW;
+        }
+        if self.tcp.load::<u32>(&TCP_USER_TIMEOUT) != 0 {
+            bits |= closing::USER_TIMEOUT;
+        }
+        if self.common().load::<u64>(&COMMON_FLAGS) & SOCK_DEAD != 0 {
+            bits |= closing::ORPHAN;
+        }
+        bits
     }
 
     #[inline(always)]

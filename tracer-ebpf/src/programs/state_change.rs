@@ -107,7 +107,12 @@ fn send(socket: Socket, old: u8, new: u8) {
         }
         addr_of_mut!((*record).old).write(old);
         addr_of_mut!((*record).new).write(new);
-        addr_of_mut!((*record).padding).write(0);
+        let closing = if new == state::CLOSE {
+            socket.closing()
+        } else {
+            0
+        };
+        addr_of_mut!((*record).closing).write(closing);
         addr_of_mut!((*record).error).write(socket.error());
     }
     ring::send(entry);

@@ -1,5 +1,5 @@
-//! A reader for BTF, the kernel's type information: structs with their members, and the prototypes
-//! of tracepoints. It reads the one file of the running kernel: no modules, no split BTF, native
+//! A reader for BTF, the kernel's type information: structs with their members, enums, and the
+//! prototypes of tracepoints. It reads the one file of the running kernel: no modules, no split BTF, native
 //! byte order. Format: `Documentation/bpf/btf.rst` in the kernel's source.
 
 use std::{fs, io::ErrorKind, ops::Range};
@@ -20,6 +20,8 @@ const HEADER_BYTES: usize = 24;
 const TYPE_BYTES: usize = 12;
 /// `struct btf_member`.
 const MEMBER_BYTES: usize = 12;
+/// `struct btf_enum`.
+const ENUMERATOR_BYTES: usize = 8;
 /// Each tracepoint has a typedef of its prototype, named so.
 const TRACEPOINT: &str = "btf_trace_";
 /// Type 0 has no entry.
@@ -36,6 +38,7 @@ mod kind {
     pub(super) const ARRAY: u8 = 3;
     pub(super) const STRUCT: u8 = 4;
     pub(super) const UNION: u8 = 5;
+    pub(super) const ENUM: u8 = 6;
     pub(super) const TYPEDEF: u8 = 8;
     pub(super) const VOLATILE: u8 = 9;
     pub(super) const CONST: u8 = 10;
@@ -69,6 +72,7 @@ pub struct Btf<'a> {
     /// By name.
     structs: HashMap<&'a [u8], u32>,
     typedefs: HashMap<&'a [u8], u32>,
+    enums: HashMap<&'a [u8], u32>,
 }
 
 /// A member of a struct, or of an anonymous struct or union within it.
@@ -126,6 +130,7 @@ impl<'a> Btf<'a> {
             starts: Vec::with_capacity(types.len() / 24),
             structs: HashMap::new(),
             typedefs: HashMap::new(),
+            enums: HashMap::new(),
         };
         let mut start = 0;
         while start < types.len() {
@@ -142,6 +147,7 @@ impl<'a> Btf<'a> {
             let names = match found.kind {
                 kind::STRUCT => Some(&mut btf.structs),
                 kind::TYPEDEF => Some(&mut btf.typedefs),
+                kind::ENUM => Some(&mut btf.enums),
                 _ => None,
             };
             if let Some(names) = names {
@@ -199,6 +205,18 @@ impl<'a> Btf<'a> {
             }
         }
         None
+    }
+
+    /// The names of `enum name` with their values, which take up to 32 bits.
+    pub fn enumerators(&self, name: &str) -> Option<impl Iterator<Item = (&'a [u8], u32)>> {
+        let found = self.get(*self.enums.get(name.as_bytes())?)?;
+        let entries = found.rest.chunks_exact(ENUMERATOR_BYTES);
+        let strings = self.strings;
+        Some(
+            entries.take(found.length).filter_map(move |entry| {
+                Some((name_at(strings, word(entry, 0)?), word(entry, 4)?))
+            }),
+        )
     }
 
     /// How many arguments a tracepoint hands to its programs. The prototype behind

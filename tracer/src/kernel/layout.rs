@@ -1,6 +1,9 @@
 //! Where the running kernel keeps the struct members that the programs read, from its BTF.
 
-use tracer_ebpf::member::{MEMBERS, Member, Place};
+use tracer_ebpf::{
+    member::{MEMBERS, Member, Place},
+    record::{MAX_RESET_REASONS, RESET_REASONS},
+};
 
 use super::{Missing, btf::Btf};
 
@@ -9,6 +12,8 @@ pub(super) struct Layout {
     places: Vec<(&'static Member, Place)>,
     /// Whether `tcp_retransmit_skb` has the argument that marks failed attempts.
     pub(super) retransmit_has_error: bool,
+    /// For each number of the reasons for a RST, its record's; `None` where `tcp_send_reset` has none.
+    pub(super) reset_reasons: Option<[u8; MAX_RESET_REASONS]>,
 }
 
 impl Layout {
@@ -21,6 +26,7 @@ impl Layout {
         Self {
             places,
             retransmit_has_error: btf.tracepoint_arguments("tcp_retransmit_skb") == Some(3),
+            reset_reasons: reset_reasons(btf),
         }
     }
 
@@ -38,6 +44,9 @@ impl Layout {
         if !self.retransmit_has_error {
             missing.push(Missing::RetransmitError);
         }
+        if self.reset_reasons.is_none() {
+            missing.push(Missing::ResetReason);
+        }
         missing
     }
 
@@ -48,6 +57,26 @@ impl Layout {
             .filter(|(_, place)| place.exists())
             .count()
     }
+}
+
+/// A number that has no name here is 0, that is unknown.
+fn reset_reasons(btf: &Btf<'_>) -> Option<[u8; MAX_RESET_REASONS]> {
+    if btf.tracepoint_arguments("tcp_send_reset") != Some(3) {
+        return None;
+    }
+    let mut reasons = [0; MAX_RESET_REASONS];
+    for (name, number) in btf.enumerators("sk_rst_reason")? {
+        let place = name.strip_prefix(b"SK_RST_REASON_").and_then(|name| {
+            RESET_REASONS
+                .iter()
+                .position(|known| known.as_bytes() == name)
+        });
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if let (Some(place), Some(reason)) = (place, reasons.get_mut(number)) {
+            *reason = u8::try_from(place + 1).unwrap_or(0);
+        }
+    }
+    Some(reasons)
 }
 
 /// Follows a dotted path and adds the offsets up.

@@ -21,6 +21,8 @@ pub enum Missing {
     /// The third argument of `tcp_retransmit_skb`. Before it (Linux 6.17, commit ad892e912b84), the
     /// tracepoint is called only for segments that left.
     RetransmitError,
+    /// The third argument of `tcp_send_reset`.
+    ResetReason,
     /// No cgroup v2 hierarchy is mounted.
     Cgroup2,
 }
@@ -40,6 +42,9 @@ impl Missing {
             Self::RetransmitError => {
                 "argument err of tracepoint tcp_retransmit_skb (Linux 6.17)".to_owned()
             }
+            Self::ResetReason => {
+                "argument reason of tracepoint tcp_send_reset (Linux 6.10)".to_owned()
+            }
             Self::Cgroup2 => "cgroup v2 hierarchy (mounted)".to_owned(),
         }
     }
@@ -51,6 +56,7 @@ impl Missing {
             Self::Hook(hook) | Self::Program { hook, .. } => hook.loses,
             Self::Member(member) => member.loses,
             Self::RetransmitError => "which retransmissions this machine failed to send",
+            Self::ResetReason => "why a socket of this machine sent a RST",
             Self::Cgroup2 => CGROUP_LOSES,
         }
     }

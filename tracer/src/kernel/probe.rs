@@ -12,6 +12,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::io::unix::AsyncFd;
+use tracer_ebpf::record::MAX_RESET_REASONS;
 use tracing::{debug, warn};
 
 use super::{
@@ -178,6 +179,8 @@ fn load(
     let every_segment = u8::from(every_segment);
     let audit = u8::from(audit);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
+    let reset_has_reason = u8::from(layout.reset_reasons.is_some());
+    let reset_reasons = layout.reset_reasons.unwrap_or([0; MAX_RESET_REASONS]);
     let globals: Vec<(&str, u32)> = layout.globals().collect();
     let mut loader = EbpfLoader::new();
     loader
@@ -189,6 +192,8 @@ fn load(
         .override_global("AUDIT", &audit, true)
         .override_global("EVERY_SEGMENT", &every_segment, true)
         .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
+        .override_global("RESET_HAS_REASON", &reset_has_reason, true)
+        .override_global("RESET_REASONS", &reset_reasons, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (name, value) in &globals {
         loader.override_global(name, value, true);

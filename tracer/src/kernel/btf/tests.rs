@@ -207,3 +207,16 @@ fn references_that_lead_nowhere() {
     bytes[name..name + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
     assert_eq!(Btf::parse(&bytes).unwrap().struct_named("sock"), None);
 }
+
+#[test]
+fn values_of_an_enum() {
+    const ENUM: u32 = 6;
+    let mut made = Made::new();
+    let entries = [made.name("NONE"), 0, made.name("SOME"), 7];
+    made.add("reason", ENUM, 2, 4, &entries);
+    let bytes = made.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    let found: Vec<(&[u8], u32)> = btf.enumerators("reason").unwrap().collect();
+    assert_eq!(found, [(&b"NONE"[..], 0), (b"SOME", 7)]);
+    assert!(btf.enumerators("other").is_none());
+}
