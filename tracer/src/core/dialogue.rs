@@ -150,8 +150,9 @@ impl Dialogue {
             is_retransmission: remarks.iter().any(|what| what.is_retransmission()),
         };
         if segment.len > 0 {
-            // The SYN has sequence number 0, the first byte has 1.
-            let offset = position.seq.wrapping_sub(1);
+            // The SYN has sequence number 0, the first byte has 1, also that of a SYN with payload.
+            let is_syn = segment.flags.has(Flags::SYN);
+            let offset = position.seq.wrapping_sub(u32::from(!is_syn));
             let has_ack = segment.flags.has(Flags::ACK);
             self.payload.feed(&Chunk {
                 mono_ns: segment.mono_ns,
