@@ -129,7 +129,7 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::State { old, new, .. } => format!("state-{old}-{new}"),
             EventKind::Retransmit { .. } => "retransmit".to_owned(),
             EventKind::SynAckRetransmit => "syn-ack-retransmit".to_owned(),
-            EventKind::ResetSent => "reset-sent".to_owned(),
+            EventKind::ResetSent(_) => "reset-sent".to_owned(),
             EventKind::ResetReceived => "reset-received".to_owned(),
             EventKind::Flow(_) => "flow".to_owned(),
             EventKind::MoreBytes(_) => "more-bytes".to_owned(),

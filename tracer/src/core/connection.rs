@@ -1,6 +1,7 @@
 //! One connection: the observed facts about its two sockets. [`timeline`](upload_protocol::timeline)
 //! interprets them.
 
+mod cause;
 mod closing;
 mod incidents;
 mod owner;
@@ -10,9 +11,10 @@ mod view;
 use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
+    cause::Ended,
     incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset},
     owner::{Owner, Task},
-    transition::{Counted, Opened, Transition},
+    transition::{Closing, Counted, Opened, Transition},
     view::View,
 };
 use crate::core::dialogue::Dialogue;
@@ -141,13 +143,15 @@ impl Connection {
             .filter_map(|end| self.view(end).map(|view| (end, view)))
     }
 
-    /// Time of its first record, or when it was found.
+    /// Time of its first record, or when it was found. A server's socket comes after its SYN.
     #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
         let first = |view: &View| view.transitions.first().map(|first| first.mono_ns);
-        self.views()
-            .filter_map(|(_, view)| view.found_ns.or_else(|| first(view)))
-            .min()
+        let views = self
+            .views()
+            .filter_map(|(_, view)| view.found_ns.or_else(|| first(view)));
+        let segment = self.dialogue.steps.first().map(|first| first.mono_ns);
+        Some(views.min()?.min(segment.unwrap_or(u64::MAX)))
     }
 
     /// When the last observed end closed; `None` if one is open.

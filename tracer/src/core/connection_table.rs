@@ -26,7 +26,7 @@ use self::{
 };
 use crate::core::{
     address::Address,
-    connection::{Connection, Reset, View},
+    connection::{Closing, Connection, Reset, View},
     event::{Addresses, Event, EventKind},
     payload::Transfer,
 };
@@ -93,6 +93,7 @@ impl ConnectionTable {
                 task,
                 counters,
                 error,
+                closing,
             } => {
                 let addresses = event.addresses?;
                 let task = task.map(|task| self.tasks.of_record(&task));
@@ -111,6 +112,7 @@ impl ConnectionTable {
                     view.learn_owner(task, learned);
                 }
                 view.record_transition(mono_ns, (old, new), &counters, error);
+                view.record_closing(Closing(closing));
                 Some((key, end))
             }
             EventKind::SynAckRetransmit => {
@@ -134,10 +136,20 @@ impl ConnectionTable {
                     error => view.record_held_back(mono_ns, state, error),
                 })
             }
-            EventKind::ResetSent | EventKind::ResetReceived => {
-                let sent = event.what == EventKind::ResetSent;
-                self.with_view(cookie, |view| view.record_reset(Reset { mono_ns, sent }))
-            }
+            EventKind::ResetSent(reason) => self.with_view(cookie, |view| {
+                view.record_reset(Reset {
+                    mono_ns,
+                    sent: true,
+                    reason,
+                });
+            }),
+            EventKind::ResetReceived => self.with_view(cookie, |view| {
+                view.record_reset(Reset {
+                    mono_ns,
+                    sent: false,
+                    reason: None,
+                });
+            }),
             EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
             EventKind::Held(how, task) => {
                 let task = task.map(|task| self.tasks.of_record(&task));

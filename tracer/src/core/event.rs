@@ -3,7 +3,7 @@
 mod addresses;
 
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
-use upload_protocol::{AcceptQueue, OwnerFrom, State};
+use upload_protocol::{AcceptQueue, OwnerFrom, State, timeline::ResetReason};
 
 pub use self::addresses::Addresses;
 use crate::core::segment::{NoSegment, Segment};
@@ -32,6 +32,8 @@ pub enum EventKind<'a> {
         counters: record::Counters,
         /// `sk_err`, an errno; 0 for none.
         error: u32,
+        /// Bits of [`record::closing`].
+        closing: u16,
     },
     /// A segment was retransmitted, or could not be.
     Retransmit {
@@ -42,8 +44,8 @@ pub enum EventKind<'a> {
     },
     /// The listener retransmitted a SYN-ACK.
     SynAckRetransmit,
-    /// The socket sent a RST.
-    ResetSent,
+    /// The socket sent a RST, if known why.
+    ResetSent(Option<ResetReason>),
     /// The socket received a RST.
     ResetReceived,
     /// A segment passed the socket.
@@ -144,6 +146,7 @@ impl<'a> Event<'a> {
                 task: named(record.task),
                 counters: record.counters,
                 error: record.error,
+                closing: record.closing,
             },
         })
     }
@@ -191,7 +194,7 @@ impl<'a> Event<'a> {
                 error: record.error,
             },
             record::RETRANSMIT_SYN_ACK => EventKind::SynAckRetransmit,
-            record::RESET_SENT => EventKind::ResetSent,
+            record::RESET_SENT => EventKind::ResetSent(reset_reason(record.error)),
             record::RESET_RECEIVED => EventKind::ResetReceived,
             record::ERROR => EventKind::Error(record.error),
             record::READ => EventKind::Held(SocketCall::Read, named(record.task)),
@@ -233,6 +236,12 @@ fn captured(kind: u16, bytes: &[u8], length: u32) -> Result<&[u8], Malformed> {
         found: bytes.len(),
         expected: length,
     })
+}
+
+/// The reason at this place in [`record::RESET_REASONS`], counted from 1.
+fn reset_reason(place: u32) -> Option<ResetReason> {
+    let place = usize::try_from(place.checked_sub(1)?).ok()?;
+    ResetReason::named(record::RESET_REASONS.get(place)?)
 }
 
 /// The record's task, if it names one.

@@ -53,11 +53,13 @@ pub fn timeline(
     let initiation = initiation::initiation(connection, uploads, origin);
     let mut phases = Vec::with_capacity(3);
     let opened = initiation.failure.is_none();
+    let opened_ns = initiation.end_ns;
     phases.push(Phase::Initiation(initiation));
     if opened {
-        let maintenance = maintenance::maintenance(connection, uploads, bytes, origin);
+        let termination = termination::termination(connection, opened_ns, closed_ns, origin);
+        let span = (opened_ns, termination.start_ns);
+        let maintenance = maintenance::maintenance(connection, uploads, bytes, span, origin);
         phases.push(Phase::Maintenance(Box::new(maintenance)));
-        let termination = termination::termination(connection, closed_ns, origin);
         phases.push(Phase::Termination(termination));
     }
     let left_out = omissions::omissions(connection);
@@ -176,3 +178,6 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
         .checked_sub(syn + fin)
         .filter(|_| sender.began())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    lab::{Lab, Neighbour, Script, has_failed_retransmits, run},
+    lab::{Lab, Neighbour, Script, has_failed_retransmits, run, skip},
     trace::steps,
 };
 
@@ -199,8 +199,44 @@ nft 'add table ip t; add chain ip t out { type filter hook output priority 0; };
     assert_eq!(text.contains("tshark: nothing"), is_known, "{text}");
 }
 
+/// The process's own limit for an answer, and a socket that is destroyed from outside.
+#[test]
+fn a_limit_for_the_answer_and_an_end_from_outside() {
+    let lab = Lab::new();
+    let _neighbour = nobody_at(&lab, "10.77.0.9");
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4014"]);
+    let script = "
+import socket, subprocess, threading
+limited = socket.socket()
+limited.setsockopt(socket.IPPROTO_TCP, 18, 500)
+try: limited.connect(('10.77.0.9', 4014))
+except TimeoutError: print('timed out')
+destroyed = socket.socket()
+destroyed.setblocking(False)
+destroyed.connect_ex(('10.77.0.9', 4014))
+subprocess.run(['ss', '-K', 'dport', '= 4014'], check=True, capture_output=True)
+destroyed.close()
+";
+    let printed = run(lab.inside("python3").args(["-c", script]));
+    assert_eq!(printed, "timed out\n");
+    tracer.wait_for_timelines(2);
+    let trace = tracer.stop();
+    let timelines = trace.timelines();
+    let [limited, destroyed] = [timelines[0], timelines[1]].map(|line| &line["phases"][0]);
+    assert_eq!(limited["failure"], "timed out");
+    assert_eq!(limited["error"], "ETIMEDOUT");
+    assert_eq!(limited["timer"], "retransmission");
+    assert_eq!(limited["user_timeout"], true);
+    if destroyed["failure"] == "given up" {
+        skip("this kernel destroys no sockets");
+        return;
+    }
+    assert_eq!(destroyed["failure"], "aborted");
+    assert_eq!(destroyed["error"], "ECONNABORTED");
+}
+
 /// A peer made of raw segments; the kernel of its namespace keeps silent about them.
-const RAW: &str = "
+pub(crate) const RAW: &str = "
 import socket, struct, subprocess, sys
 rules = 'add table ip t; add chain ip t out { type filter hook output priority 0; }; add rule ip t out tcp flags & rst == rst meta mark != 7 drop'
 subprocess.run(['nft', rules], check=True)
@@ -313,6 +349,32 @@ say(PORT, source, 1001, seq + 1, RST | ACK)
         assert_eq!(timeline["phases"][2]["how"], "rst");
         assert_eq!(timeline["phases"][2]["closed_first"], "server");
     }
+}
+
+/// An ACK of an old connection in SYN_SENT is answered with a RST, and the socket waits on (RFC 9293,
+/// figure 9).
+#[test]
+fn a_reset_that_ends_nothing() {
+    let timeline = connects_to_raw(
+        4015,
+        "
+source, seq, _ = hear(PORT, SYN)
+say(PORT, source, 7000, seq - 5000, ACK)
+hear(PORT, RST)
+say(PORT, source, 1000, seq + 1, SYN | ACK)
+_, seq, _ = hear(PORT, ACK)
+say(PORT, source, 1001, seq, FIN | ACK)
+hear(PORT, FIN | ACK)
+say(PORT, source, 1002, seq + 1, ACK)
+",
+        "open",
+    );
+    assert_eq!(timeline["phases"][0]["failure"], Value::Null);
+    let termination = &timeline["phases"][2];
+    assert_eq!(termination["how"], "fin", "{termination:#}");
+    assert_eq!(termination["closed_first"], "server");
+    assert_eq!(termination["ended_by"], Value::Null);
+    assert!(!steps(&timeline, 2).contains(&"client RST".to_owned()));
 }
 
 /// With TCP Fast Open (RFC 7413) the server's socket is there in SYN_RECV already, and read from.

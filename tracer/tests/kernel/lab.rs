@@ -240,6 +240,8 @@ fn inside(namespace: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
 pub(crate) struct Script {
     child: Child,
     lines: Receiver<String>,
+    /// What must be there as long as it runs.
+    _held: Option<(Neighbour, Lab)>,
 }
 
 impl Script {
@@ -266,8 +268,19 @@ impl Script {
                 }
             }
         });
-        let script = Self { child, lines };
+        let script = Self {
+            child,
+            lines,
+            _held: None,
+        };
         assert_eq!(script.line(), "ready");
+        script
+    }
+
+    /// Keeps its namespace and another until it has ended.
+    pub(crate) fn holding(self, neighbour: Neighbour, lab: Lab) -> Self {
+        let mut script = self;
+        script._held = Some((neighbour, lab));
         script
     }
 
@@ -529,6 +542,11 @@ pub(crate) fn has_states_from_listen_on() -> bool {
 /// Whether the kernel tells of retransmissions that did not leave (commit ad892e912b84).
 pub(crate) fn has_failed_retransmits() -> bool {
     is_linux((6, 17))
+}
+
+/// Whether the kernel says why it sends a RST (`tcp_send_reset`, Linux 6.10; the reasons of TCP, 6.12).
+pub(crate) fn has_reset_reasons() -> bool {
+    is_linux((6, 12))
 }
 
 fn is_linux(at_least: (u32, u32)) -> bool {

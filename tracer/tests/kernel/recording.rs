@@ -2,7 +2,10 @@
 
 use std::{fs, process::Command};
 
-use crate::lab::{Lab, run};
+use crate::{
+    lab::{Lab, run},
+    trace::Trace,
+};
 
 #[test]
 fn replay_equals_live() {
@@ -72,4 +75,8 @@ fn a_recording_reads_the_same_for_ever() {
     let explained =
         run(Command::new(env!("CARGO_BIN_EXE_tracer")).args(["replay", "--explain", recording]));
     insta::assert_snapshot!("uploads_explained", explained);
+    let lines =
+        run(Command::new(env!("CARGO_BIN_EXE_tracer")).args(["replay", "-o", "ndjson", recording]));
+    let trace = Trace::new(lines.lines().map(str::to_owned).collect());
+    assert!(!trace.timelines().is_empty());
 }

@@ -1,9 +1,10 @@
-//! What a tracer said, held to the schema.
+//! What a tracer said, held to the schema and to itself.
 
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::Value;
+use upload_protocol::{Timeline, timeline::consistency::contradictions};
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let schema =
@@ -19,7 +20,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// # Panics
-    /// When a line is not as the schema says.
+    /// When a line is not as the schema says, or a timeline contradicts itself.
     pub(crate) fn new(text: Vec<String>) -> Self {
         let lines: Vec<Value> = text
             .iter()
@@ -28,6 +29,11 @@ impl Trace {
         for line in &lines {
             if let Err(error) = SCHEMA.validate(line) {
                 panic!("{error}\nat {}\nin {line:#}", error.instance_path());
+            }
+            if line["type"] == "timeline" {
+                let timeline: Timeline = serde_json::from_value(line.clone()).unwrap();
+                let found = contradictions(&timeline);
+                assert!(found.is_empty(), "{found:#?}\nin {line:#}");
             }
         }
         Self { text, lines }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use crate::{
     tcp::End,
     timeline::{
-        Ending, Exchange, Initiation, Maintenance, Phase, Step, StepName, Termination, Timeline,
+        Ending, Exchange, Failure, Initiation, Maintenance, Phase, Step, StepName, Termination,
+        Timeline, Timer,
     },
     units::{bytes, duration, plain, status_text},
 };
@@ -77,8 +78,17 @@ fn insert(value: &mut Value, sentence: Option<String>) {
     }
 }
 
-/// The wait for `accept`, if it is known.
+/// The wait for `accept`, if it is known, or why the connection never opened.
 pub fn initiation(phase: &Initiation) -> Option<String> {
+    let is_plain = matches!(phase.failure, None | Some(Failure::Refused));
+    if let Some(error) = phase.cause.error.filter(|_| !is_plain) {
+        let meaning = error.meaning().unwrap_or("an error without a name here");
+        let mut text = format!("The socket's error was {error}: {meaning}.");
+        if phase.cause.user_timeout && phase.failure == Some(Failure::TimedOut) {
+            text.push_str(" Its process had limited the wait with TCP_USER_TIMEOUT.");
+        }
+        return Some(text);
+    }
     let wait = duration(phase.accept_wait_ns?);
     Some(format!(
         "The connection was then open, and waited {wait} in the accept queue until the server's process took it with accept(): the kernel completes handshakes by itself."
@@ -162,13 +172,82 @@ pub fn termination_steps(phase: &Termination) -> Vec<String> {
         .iter()
         .map(|step| {
             fins += usize::from(step.name.is_fin() && !step.retransmit);
-            of_termination(step, fins)
+            of_termination(step, fins, phase)
         })
         .collect()
 }
 
-/// What remains of a closed connection.
+/// What ended a connection, and what remains of it.
 pub fn termination(phase: &Termination) -> Option<String> {
+    let mut sentences: Vec<String> = Vec::new();
+    sentences.extend(cause(phase));
+    sentences.extend(remains(phase));
+    sentences.extend(phase.open_end.map(|end| {
+        format!(
+            "The {}'s socket was still open: nothing had told it.",
+            end.name()
+        )
+    }));
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Why a kernel gave up or reset the connection.
+fn cause(phase: &Termination) -> Option<String> {
+    let what = &phase.cause;
+    let end = phase.ended_by?.name();
+    let mut text = match (phase.ending?, what.timer) {
+        (Ending::Fin, _) => return None,
+        (_, Some(timer)) => {
+            let timer = gave_up(timer);
+            format!("The {end}'s kernel gave the connection up: {timer}.")
+        }
+        (Ending::Error, None) => format!("The {end}'s kernel gave the connection up."),
+        (Ending::Rst, None) => String::new(),
+    };
+    if let Some(error) = what.error {
+        let _ = write!(
+            text,
+            " The socket's error was {error}: {}.",
+            error.meaning().unwrap_or("an error without a name here")
+        );
+    }
+    if what.user_timeout && what.timer.is_some() {
+        text.push_str(" Its process had limited that wait with TCP_USER_TIMEOUT.");
+    }
+    if what.orphan && what.timer.is_some() {
+        text.push_str(" No process held the socket any more, so none was told.");
+    }
+    if let Some(reason) = what.reset_reason {
+        let _ = write!(
+            text,
+            " The kernel's reason for the RST is {reason}: {}.",
+            reason.meaning()
+        );
+    }
+    let text = text.trim_start();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What a timer did before it gave up.
+const fn gave_up(timer: Timer) -> &'static str {
+    match timer {
+        Timer::Retransmission => {
+            "it sent again and again (RFC 6298), and no acknowledgment came in time"
+        }
+        Timer::Persist => {
+            "the peer's window was closed, and it probed the window (RFC 9293, section 3.8.6.1) in vain"
+        }
+        Timer::KeepAlive => {
+            "it asked with keep-alive probes (RFC 9293, section 3.8.4) whether the peer is there, and no answer came"
+        }
+        Timer::FinWait2 => {
+            "its own FIN was acknowledged, the peer's did not come, and no process waited for it"
+        }
+    }
+}
+
+/// What remains of a closed connection.
+fn remains(phase: &Termination) -> Option<String> {
     match (phase.ending, phase.time_wait) {
         (Some(Ending::Fin), Some(_)) if phase.simultaneous => Some(
             "Each end closed before the other's FIN reached it, so both keep the connection in TIME_WAIT (60 s on Linux). Inferred: the kernel reports no such state.".to_owned(),
@@ -256,7 +335,7 @@ fn largest_segment(from: End, phase: &Initiation, timeline: &Timeline) -> String
     }
 }
 
-fn of_termination(step: &Step, fins: usize) -> String {
+fn of_termination(step: &Step, fins: usize, phase: &Termination) -> String {
     let from = step.from.name();
     if step.retransmit {
         return format!(
@@ -280,9 +359,19 @@ fn of_termination(step: &Step, fins: usize) -> String {
         (StepName::Ack, _) => {
             format!("The {from} acknowledges the last FIN: both directions are closed.")
         }
-        (StepName::Rst, _) => format!(
-            "The {from} resets the connection: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
-        ),
+        (StepName::Rst, _) if phase.ending == Some(Ending::Error) => {
+            if phase.ended_by == Some(step.from) {
+                format!("The {from}'s kernel has given up, and tells the peer with a RST.")
+            } else {
+                format!("The {from} knows of no such connection any more, and says so with a RST.")
+            }
+        }
+        (StepName::Rst, _) => match phase.cause.reset_reason {
+            Some(reason) => format!("The {from} resets the connection: {}.", reason.meaning()),
+            None => format!(
+                "The {from} resets the connection: for instance because its process closed the socket with data unread or asked for that (SO_LINGER), or because it knows of no such connection."
+            ),
+        },
         _ => String::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! One connection's story: its three phases, their steps, the uploads that it carried. Each number is
 //! observed, inferred or unknown, and each step names the event that it is known by.
 
+mod cause;
+pub mod consistency;
 mod endpoint;
 mod exchange;
 mod http2;
@@ -15,6 +17,7 @@ mod upload;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 pub use self::{
+    cause::{Cause, ResetReason, SocketError, Timer},
     endpoint::{Endpoint, Process},
     exchange::{Body, Exchange, KnownBy, Request, Response, Span},
     http2::{FrameCount, Frames, Http2Frames},

@@ -15,11 +15,12 @@ use upload_protocol::{
     },
     segment::Analysis,
     timeline::{
-        AgreedOptions, AlertLevel, Body, Bytes, Certainty, ContentType, Defect, Ending, Endpoint,
-        Evidence, Exchange, Failure, FrameCount, Frames, Http2Frames, Incomplete, Initiation,
-        KnownBy, LeftOut, Maintenance, Malformed, MissingClose, Omission, PerEnd, Phase, Process,
-        Protocol, Request, Response, Span, Step, StepName, Termination, Timeline, TlsAlert,
-        TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, UploadSummary, WindowScale,
+        AgreedOptions, AlertLevel, Body, Bytes, Cause, Certainty, ContentType, Defect, Ending,
+        Endpoint, Evidence, Exchange, Failure, FrameCount, Frames, Http2Frames, Incomplete,
+        Initiation, KnownBy, LeftOut, Maintenance, Malformed, MissingClose, Omission, PerEnd,
+        Phase, Process, Protocol, Request, ResetReason, Response, SocketError, Span, Step,
+        StepName, Termination, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord,
+        TlsStep, TlsVersion, UploadSummary, WindowScale,
     },
     upload::Outcome,
 };
@@ -148,7 +149,10 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
                 certainty: Certainty::Observed,
                 steps: vec![step(StepName::Fin)],
                 ending: Some(Ending::Fin),
+                ended_by: Some(End::Client),
+                cause: cause(),
                 closed_first: Some(End::Client),
+                open_end: Some(End::Server),
                 half_close: true,
                 simultaneous: false,
                 time_wait: Some(End::Client),
@@ -174,6 +178,16 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         ],
         open: true,
         open_for_ns: Some(3),
+    }
+}
+
+const fn cause() -> Cause {
+    Cause {
+        error: Some(SocketError::TIMED_OUT),
+        timer: Some(Timer::KeepAlive),
+        user_timeout: true,
+        orphan: true,
+        reset_reason: Some(ResetReason::KeepAliveTimeout),
     }
 }
 
@@ -218,6 +232,7 @@ fn initiation() -> Initiation {
             limit: 1,
         }),
         failure: Some(Failure::Refused),
+        cause: cause(),
     }
 }
 
@@ -389,6 +404,13 @@ fn names_are_the_same_lists() {
         names("/$defs/termination/properties/how/enum"),
         all(&endings)
     );
+    let timers: Vec<_> = Timer::ALL.iter().map(|timer| timer.name()).collect();
+    assert_eq!(names("/$defs/timer/enum"), all(&timers));
+    let reasons: Vec<_> = ResetReason::ALL
+        .iter()
+        .map(|reason| reason.name())
+        .collect();
+    assert_eq!(names("/$defs/reset_reason/enum"), all(&reasons));
     let flags: Vec<_> = Flags(0x1ff).names().collect();
     assert_eq!(
         names("/$defs/segment/properties/flags/items/enum"),

@@ -1,32 +1,19 @@
 //! What a timeline must not say of records that are in the order of time.
 
 use tracer::internals::core::output::Output;
-use upload_protocol::timeline::{Exchange, KnownBy, Phase, Step};
+use upload_protocol::timeline::{Exchange, KnownBy, Span, consistency::of_phases};
 
-/// Nothing ends before it begins, and no step comes before an earlier one.
+/// Nothing ends before it begins, and each step lies within its phase. Arbitrary records may have payload
+/// before a handshake or after a FIN.
 pub(super) fn check(output: &Output) {
     let (Output::Timeline(timeline) | Output::Progress(timeline) | Output::Snapshot(timeline)) =
         output
     else {
         return;
     };
-    assert_eq!(timeline.complete, timeline.incomplete.is_empty());
-    for phase in &timeline.phases {
-        match phase {
-            Phase::Initiation(phase) => {
-                in_order("initiation", Some(phase.start_ns), phase.end_ns);
-                steps_in_order(&phase.steps);
-            }
-            Phase::Maintenance(phase) => {
-                in_order("maintenance", phase.start_ns, phase.end_ns);
-                phase.exchanges.iter().for_each(exchange);
-            }
-            Phase::Termination(phase) => {
-                in_order("termination", phase.start_ns, phase.end_ns);
-                steps_in_order(&phase.steps);
-            }
-        }
-    }
+    let found = of_phases(timeline);
+    assert!(found.is_empty(), "{found:?}");
+    timeline.exchanges().iter().for_each(exchange);
 }
 
 /// The server's clock readings are its own.
@@ -39,18 +26,13 @@ fn exchange(exchange: &Exchange) {
             ("response", exchange.response.span),
         ];
         for (name, span) in spans {
-            in_order(name, span.start_ns, span.end_ns);
+            in_order(name, span);
         }
     }
 }
 
-fn steps_in_order(steps: &[Step]) {
-    let known = steps.iter().filter_map(|step| step.at_ns);
-    assert!(known.is_sorted(), "{steps:?}");
-}
-
-fn in_order(name: &str, start_ns: Option<u64>, end_ns: Option<u64>) {
-    if let (Some(start), Some(end)) = (start_ns, end_ns) {
+fn in_order(name: &str, span: Span) {
+    if let (Some(start), Some(end)) = (span.start_ns, span.end_ns) {
         assert!(
             start <= end,
             "{name} ends at {end}, before it begins at {start}"

@@ -1,48 +1,13 @@
-//! Facts about how a connection was closed, from its sockets' states and RSTs.
+//! Facts about how a connection was closed by FINs, from its sockets' states.
 
 use upload_protocol::{
     End, Flags,
-    State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck},
+    State::{Close, CloseWait, Closing, FinWait1, FinWait2, LastAck},
 };
 
 use super::{Connection, Transition, View};
 
-/// A RST that a socket sent or received.
-#[derive(Clone, Copy, Debug)]
-pub struct FirstReset {
-    /// The end that sent it.
-    pub from: End,
-    /// CLOCK_MONOTONIC.
-    pub mono_ns: u64,
-    pub tracepoint: &'static str,
-}
-
 impl Connection {
-    #[must_use]
-    pub fn first_reset(&self) -> Option<FirstReset> {
-        let resets = self.views().flat_map(|(end, view)| {
-            view.incidents().resets.iter().map(move |reset| {
-                let (from, tracepoint) = if reset.sent {
-                    (end, "tcp_send_reset")
-                } else {
-                    (end.other(), "tcp_receive_reset")
-                };
-                FirstReset {
-                    from,
-                    mono_ns: reset.mono_ns,
-                    tracepoint,
-                }
-            })
-        });
-        resets.min_by_key(|reset| reset.mono_ns)
-    }
-
-    /// Whether a socket sent or received a RST.
-    #[must_use]
-    pub fn was_reset(&self) -> bool {
-        self.views().any(|(_, view)| view.was_reset())
-    }
-
     /// Whether the socket of `end` received its peer's FIN, which the kernel's counters count as a byte.
     ///
     /// CLOSE after FIN_WAIT2 alone is no proof: once no process holds the socket, the kernel replaces it
@@ -79,6 +44,12 @@ impl Connection {
     /// The end that closed first, by its own FIN_WAIT1 or by its peer's CLOSE_WAIT.
     #[must_use]
     pub fn first_closer(&self) -> Option<End> {
+        self.first_close().map(|(_, end)| end)
+    }
+
+    /// … and when.
+    #[must_use]
+    pub fn first_close(&self) -> Option<(u64, End)> {
         let candidates = [End::Client, End::Server].into_iter().filter_map(|end| {
             let own = self.view(end).and_then(|view| view.entered(FinWait1));
             let received = self
@@ -87,7 +58,7 @@ impl Connection {
             let at = own.or(received)?.mono_ns;
             Some((at, end))
         });
-        candidates.min_by_key(|(at, _)| *at).map(|(_, end)| end)
+        candidates.min_by_key(|(at, _)| *at)
     }
 
     /// The same where it is certain. If the FINs crossed, each end closed first by its own states: one
@@ -110,22 +81,6 @@ impl Connection {
                 closing && last.new == Close && last.error != 0
             })
         })
-    }
-
-    /// The end that closed with an error of its own, such as a time-out, before any RST: a later RST
-    /// found no socket.
-    #[must_use]
-    pub fn gave_up_before_reset(&self) -> Option<End> {
-        let reset_ns = self.first_reset().map_or(u64::MAX, |reset| reset.mono_ns);
-        self.views()
-            .filter_map(|(end, view)| Some((end, view, view.last()?)))
-            .filter(|(_, view, last)| {
-                let open = matches!(last.old, Established | CloseWait);
-                let closed = open && last.new == Close && last.error != 0;
-                closed && !view.was_reset() && last.mono_ns < reset_ns
-            })
-            .min_by_key(|(_, _, last)| last.mono_ns)
-            .map(|(end, _, _)| end)
     }
 
     /// Whether the last process released a socket in FIN_WAIT2: the kernel replaced it by a TIME_WAIT
@@ -163,12 +118,6 @@ impl Connection {
 }
 
 impl View {
-    /// Whether the socket sent or received a RST.
-    #[must_use]
-    pub fn was_reset(&self) -> bool {
-        !self.incidents().resets.is_empty()
-    }
-
     /// Whether the peer acknowledged the socket's FIN. The kernel then goes from LAST_ACK and CLOSING to
     /// CLOSE, without an error unless it has given up.
     #[must_use]

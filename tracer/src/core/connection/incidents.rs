@@ -1,5 +1,7 @@
 //! Facts that few sockets have. Boxed, so that they take no room in the others.
 
+use upload_protocol::timeline::ResetReason;
+
 use super::Owner;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Reset {
     pub mono_ns: u64,
     /// Whether this socket sent it; else it received it.
     pub sent: bool,
+    /// Why it sent it; `None` where the kernel gives no reason.
+    pub reason: Option<ResetReason>,
 }
 
 impl Incidents {

@@ -1,6 +1,6 @@
 //! A socket's changes of state, and the counters kept from them.
 
-use tracer_ebpf::record::Counters;
+use tracer_ebpf::record::{Counters, closing};
 use upload_protocol::State;
 
 /// A change of state.
@@ -16,6 +16,40 @@ pub struct Transition {
     pub old: State,
     /// The state it entered.
     pub new: State,
+    /// What stood at the socket, if it entered CLOSE.
+    pub closing: Closing,
+}
+
+/// Bits of [`closing`]. Records of earlier tracers have none: then nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Closing(pub u16);
+
+impl Closing {
+    #[must_use]
+    pub const fn is_retransmitting(self) -> bool {
+        self.has(closing::RETRANSMITTING)
+    }
+
+    /// Whether the peer's window was probed. An answer resets the count of probes, and the window stays
+    /// closed.
+    #[must_use]
+    pub const fn is_probing(self) -> bool {
+        self.has(closing::PROBING) || self.has(closing::ZERO_WINDOW)
+    }
+
+    #[must_use]
+    pub const fn has_user_timeout(self) -> bool {
+        self.has(closing::USER_TIMEOUT)
+    }
+
+    #[must_use]
+    pub const fn is_orphan(self) -> bool {
+        self.has(closing::ORPHAN)
+    }
+
+    const fn has(self, bit: u16) -> bool {
+        self.0 & closing::KNOWN != 0 && self.0 & bit != 0
+    }
 }
 
 /// What a socket's counters say of its handshake: the fields of [`Counters`] with these names.

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use tracer_ebpf::record::{Counters, Passed};
 use upload_protocol::{OwnerFrom, State};
 
-use super::{Counted, HeldBack, Incidents, Opened, Owner, Reset, Task, Transition};
+use super::{Closing, Counted, HeldBack, Incidents, Opened, Owner, Reset, Task, Transition};
 use crate::core::event::Addresses;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +136,7 @@ impl View {
             error,
             old,
             new,
+            closing: Closing::default(),
         });
         self.counted = if counts {
             Counted::of(counters)
@@ -182,12 +183,20 @@ impl View {
         }
     }
 
+    /// Of too many, the last is kept: it is the one that may have ended the connection.
     pub(crate) fn record_reset(&mut self, reset: Reset) {
         let incidents = self.incidents_mut();
-        if incidents.resets.len() < MAX_RESETS {
-            incidents.resets.push(reset);
-        } else {
+        if incidents.resets.len() == MAX_RESETS {
+            incidents.resets.pop();
             incidents.left_out.resets += 1;
+        }
+        incidents.resets.push(reset);
+    }
+
+    /// Records what stood at the socket at its last change of state.
+    pub(crate) fn record_closing(&mut self, closing: Closing) {
+        if let Some(last) = self.transitions.last_mut() {
+            last.closing = closing;
         }
     }
 

@@ -2,7 +2,10 @@
 
 use upload_protocol::{
     End, Flags, State,
-    timeline::{AgreedOptions, Certainty, Failure, Initiation, Step, StepName, WindowScale},
+    timeline::{
+        AgreedOptions, Cause, Certainty, Failure, Initiation, SocketError, Step, StepName,
+        WindowScale,
+    },
     upload::Upload,
 };
 
@@ -20,12 +23,14 @@ mod errno {
     pub(super) const NET_UNREACHABLE: u32 = Errno::NETUNREACH.raw_os_error().unsigned_abs();
     /// Other errors that the kernel makes of ICMP messages: a filter on the way, or no such host, network
     /// or protocol (`icmp_err_convert`, `tab_unreach`).
-    pub(super) const OF_ICMP: [u32; 4] = [
+    pub(super) const OF_ICMP: [u32; 5] = [
         Errno::ACCESS.raw_os_error().unsigned_abs(),
         Errno::HOSTDOWN.raw_os_error().unsigned_abs(),
         Errno::NONET.raw_os_error().unsigned_abs(),
         Errno::NOPROTOOPT.raw_os_error().unsigned_abs(),
+        Errno::OPNOTSUPP.raw_os_error().unsigned_abs(),
     ];
+    pub(super) const ABORTED: u32 = Errno::CONNABORTED.raw_os_error().unsigned_abs();
     pub(super) const RESET: u32 = Errno::CONNRESET.raw_os_error().unsigned_abs();
 }
 
@@ -35,25 +40,25 @@ pub(super) fn initiation(
     origin: Origin,
 ) -> Initiation {
     let client = connection.client.as_deref();
-    let established = |view: &View| view.entered(State::Established).map(|seen| seen.mono_ns);
-    let opened = connection.views().filter_map(|(_, view)| established(view));
-    let failure = failure(connection);
-    let end_ns = match failure {
-        Some(_) => connection.closed_ns(),
-        None => opened.max(),
-    };
+    let failed = failed(connection);
+    let failure = failed.map(|(failure, _)| failure);
+    let steps = steps(connection, failure.is_some(), origin);
     let seen_from_start = client.is_some_and(View::began);
     let accepted = uploads.first().map(|upload| upload.times.accepted_ns);
-    let queued = connection.server.as_deref().and_then(established);
+    let queued = connection
+        .server
+        .as_deref()
+        .and_then(|view| view.entered(State::Established))
+        .map(|seen| seen.mono_ns);
     Initiation {
         start_ns: 0,
-        end_ns: end_ns.map(|at| origin.since(at)),
+        end_ns: end(connection, failure.is_some(), &steps, origin),
         certainty: if seen_from_start {
             Certainty::Observed
         } else {
             Certainty::Unknown
         },
-        steps: steps(connection, failure.is_some(), origin),
+        steps,
         options: options(connection),
         rtt_ns: client
             .and_then(|view| view.opened)
@@ -65,7 +70,28 @@ pub(super) fn initiation(
             .and_then(|(accepted, queued)| accepted.checked_sub(queued)),
         accept_queue: connection.accept_queue.map(|queue| queue.longest),
         failure,
+        cause: failed.map(|(_, cause)| cause).unwrap_or_default(),
     }
+}
+
+/// When the handshake ended: with the third ACK, whatever the server made of it. With
+/// `TCP_DEFER_ACCEPT` the server's end is ESTABLISHED with the first data, and after a lost third ACK with
+/// a later one.
+fn end(connection: &Connection, failed: bool, steps: &[Step], origin: Origin) -> Option<u64> {
+    let established = |view: &View| view.entered(State::Established).map(|seen| seen.mono_ns);
+    let third = steps.iter().rfind(|step| step.name == StepName::Ack);
+    let third_ns = third.and_then(|step| step.at_ns);
+    let client = || connection.client.as_deref().and_then(established);
+    let server = || connection.server.as_deref().and_then(established);
+    let end_ns = if failed {
+        origin.since(connection.closed_ns()?)
+    } else if let Some(at) = client() {
+        origin.since(at).max(third_ns.unwrap_or_default())
+    } else {
+        third_ns.or_else(|| server().map(|at| origin.since(at)))?
+    };
+    let last_step = steps.iter().filter_map(|step| step.at_ns).max();
+    Some(end_ns.max(last_step.unwrap_or_default()))
 }
 
 fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
@@ -165,20 +191,19 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
             at(answered),
             established.clone(),
         ));
-        steps.push(match opened {
+        // A server's end that defers is ESTABLISHED later.
+        steps.push(match opened.filter(|_| answered.is_none()) {
             Some(opened) => step::inferred(
                 StepName::Ack,
                 End::Client,
                 at(Some(opened)),
                 step::transition(End::Server, opened),
             ),
-            None => step::inferred(
-                StepName::Ack,
-                End::Client,
-                at(answered),
-                established.clone(),
-            ),
+            None => step::inferred(StepName::Ack, End::Client, at(answered), established),
         });
+        // What is sent again after the handshake belongs to none of its steps.
+        let third_ns = steps.last().and_then(|step| step.at_ns);
+        steps.retain(|step| step.at_ns <= third_ns);
     }
     if failed && let Some(reset) = connection.first_reset() {
         let at = origin.since(reset.mono_ns);
@@ -213,7 +238,8 @@ fn options(connection: &Connection) -> Option<AgreedOptions> {
     })
 }
 
-fn failure(connection: &Connection) -> Option<Failure> {
+/// Why it never opened, with the facts behind it; `None` if it did, or may still.
+fn failed(connection: &Connection) -> Option<(Failure, Cause)> {
     let opened = connection
         .views()
         .any(|(_, view)| view.entered(State::Established).is_some() || !view.began());
@@ -228,17 +254,26 @@ fn failure(connection: &Connection) -> Option<Failure> {
         0 => view.incidents().error.unwrap_or(0),
         error => error,
     };
+    let cause = Cause {
+        error: (error > 0).then_some(SocketError(error)),
+        user_timeout: error == errno::TIMED_OUT && end.closing.has_user_timeout(),
+        ..view.cause()
+    };
+    Some((failure(connection, view, error), cause))
+}
+
+fn failure(connection: &Connection, view: &View, error: u32) -> Failure {
     let unanswered = matches!(error, 0 | errno::TIMED_OUT);
     let queue = connection.accept_queue;
     if unanswered && queue.is_some_and(|queue| queue.always_full) {
-        return Some(Failure::AcceptQueueFull);
+        return Failure::AcceptQueueFull;
     }
     if error == 0 && view.incidents().icmp_in_syn_sent {
-        return Some(Failure::Unreachable);
+        return Failure::Unreachable;
     }
     // An ICMP port unreachable message sets the same error as a RST.
     let is_refusal = connection.first_reset().is_some() || connection.lost > 0;
-    Some(match error {
+    match error {
         0 => Failure::GivenUp,
         errno::REFUSED if is_refusal => Failure::Refused,
         errno::REFUSED => Failure::Unreachable,
@@ -246,8 +281,9 @@ fn failure(connection: &Connection) -> Option<Failure> {
         errno::TIMED_OUT => Failure::TimedOut,
         errno::HOST_UNREACHABLE | errno::NET_UNREACHABLE => Failure::Unreachable,
         errno::RESET => Failure::Reset,
+        errno::ABORTED => Failure::Aborted,
         _ => Failure::Failed,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the open connection was used for.
 
 use upload_protocol::{
-    End, State,
+    End,
     timeline::{Bytes, Certainty, Maintenance, PerEnd},
     upload::Upload,
 };
@@ -9,31 +9,21 @@ use upload_protocol::{
 use super::{Origin, exchange::exchanges, tls};
 use crate::core::connection::{Connection, View};
 
+/// From the end of the initiation to the beginning of the termination.
 pub(super) fn maintenance(
     connection: &Connection,
     uploads: &[Upload],
     bytes: Bytes,
+    (start_ns, end_ns): (Option<u64>, Option<u64>),
     origin: Origin,
 ) -> Maintenance {
-    let established = connection
-        .views()
-        .filter_map(|(_, view)| view.entered(State::Established))
-        .map(|seen| seen.mono_ns)
-        .max();
-    let left = connection
-        .views()
-        .flat_map(|(_, view)| &view.transitions)
-        .filter(|seen| seen.old == State::Established)
-        .map(|seen| seen.mono_ns)
-        .min()
-        .map(|left| left.max(established.unwrap_or(left)));
     let payload = &connection.dialogue.payload;
     let mut changed = connection.views().filter(|(_, view)| view.last().is_some());
     let counted = changed.next().map(|(_, view)| view.counted);
     Maintenance {
-        start_ns: established.map(|at| origin.since(at)),
-        end_ns: left.map(|at| origin.since(at)),
-        certainty: if established.is_some() && left.is_some() {
+        start_ns,
+        end_ns,
+        certainty: if start_ns.is_some() && end_ns.is_some() {
             Certainty::Observed
         } else {
             Certainty::Unknown

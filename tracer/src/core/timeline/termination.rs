@@ -6,10 +6,12 @@ use upload_protocol::{
 };
 
 use super::{Origin, step};
-use crate::core::connection::{Connection, Transition, View};
+use crate::core::connection::{Connection, Ended, Transition, View};
 
+/// `opened_ns`: when the initiation ended, from the connection's beginning.
 pub(super) fn termination(
     connection: &Connection,
+    opened_ns: Option<u64>,
     closed_ns: Option<u64>,
     origin: Origin,
 ) -> Termination {
@@ -17,24 +19,20 @@ pub(super) fn termination(
     if steps.is_empty() {
         steps = inferred_steps(connection, origin);
     }
-    let reset = steps.iter().find(|step| step.name == StepName::Rst);
-    let is_reset = reset.is_some();
+    steps.retain(|step| step.at_ns >= opened_ns);
+    let ended = connection.ended();
+    let is_reset = ended.is_some_and(|ended| !ended.gave_up);
     let is_closed = closed_ns.is_some();
-    let gave_up = connection.gave_up_before_reset();
-    let closed_first = connection
-        .closed_first()
-        .or(gave_up)
-        .or(reset.map(|step| step.from));
-    let start = connection
-        .views()
-        .flat_map(|(_, view)| &view.transitions)
-        .filter(|seen| seen.old == State::Established)
-        .map(|seen| seen.mono_ns)
-        .min();
+    let start_ns =
+        start(connection, &steps, ended, origin).map(|at| at.max(opened_ns.unwrap_or(at)));
+    let last_step = steps.iter().filter_map(|step| step.at_ns).max();
     Termination {
-        start_ns: start.map(|at| origin.since(at)),
-        end_ns: closed_ns.map(|at| origin.since(at)),
-        certainty: if start.is_some() && is_closed {
+        start_ns,
+        end_ns: closed_ns.map(|at| {
+            let closed = origin.since(at).max(last_step.unwrap_or_default());
+            closed.max(start_ns.unwrap_or_default())
+        }),
+        certainty: if start_ns.is_some() && is_closed {
             Certainty::Observed
         } else {
             Certainty::Unknown
@@ -44,13 +42,17 @@ pub(super) fn termination(
         } else {
             missing(connection, &steps, is_closed)
         },
-        ending: if is_reset && gave_up.is_none() {
-            Some(Ending::Rst)
-        } else {
-            is_closed.then(|| ending(connection, &steps))
+        ending: match ended {
+            Some(ended) if ended.gave_up => Some(Ending::Error),
+            Some(_) => Some(Ending::Rst),
+            None => is_closed.then(|| ending(connection, &steps)),
         },
-        half_close: closed_first.is_some_and(|end| connection.received_after_fin(end)),
-        closed_first,
+        ended_by: ended.map(|ended| ended.by),
+        cause: ended.map(|ended| ended.cause).unwrap_or_default(),
+        open_end: ended.and_then(|ended| open_end(connection, ended.by)),
+        half_close: closed_first(connection, ended)
+            .is_some_and(|end| connection.received_after_fin(end)),
+        closed_first: closed_first(connection, ended),
         simultaneous: connection
             .views()
             .any(|(_, view)| view.entered(State::Closing).is_some()),
@@ -61,6 +63,44 @@ pub(super) fn termination(
         },
         steps,
     }
+}
+
+/// The first step, or when a kernel gave up, or else when the first end left ESTABLISHED: a process may
+/// close its end long before its kernel has sent all data and the FIN.
+fn start(
+    connection: &Connection,
+    steps: &[Step],
+    ended: Option<Ended>,
+    origin: Origin,
+) -> Option<u64> {
+    let first_step = steps.iter().filter_map(|step| step.at_ns).min();
+    let ended_ns = ended.map(|ended| origin.since(ended.mono_ns));
+    let left = connection
+        .views()
+        .flat_map(|(_, view)| &view.transitions)
+        .filter(|seen| seen.old == State::Established)
+        .map(|seen| origin.since(seen.mono_ns));
+    match first_step {
+        Some(first) => Some(first.min(ended_ns.unwrap_or(first))),
+        None => left.chain(ended_ns).min(),
+    }
+}
+
+/// The end that sent the first FIN, or ended the connection before that.
+fn closed_first(connection: &Connection, ended: Option<Ended>) -> Option<End> {
+    match (connection.first_close(), ended) {
+        (Some((at, _)), Some(ended)) if ended.mono_ns < at => Some(ended.by),
+        (Some(_), _) => connection.closed_first(),
+        (None, ended) => ended.map(|ended| ended.by),
+    }
+}
+
+/// The other end, if its socket was open to the last.
+fn open_end(connection: &Connection, ended_by: End) -> Option<End> {
+    let other = ended_by.other();
+    let is_known = connection.unfinished.is_none() && connection.lost == 0;
+    let is_open = connection.view(other)?.last()?.new != State::Close;
+    (is_known && is_open).then_some(other)
 }
 
 /// The segments that closed the connection; empty if no FIN and no RST was seen.
@@ -109,8 +149,8 @@ fn inferred_steps(connection: &Connection, origin: Origin) -> Vec<Step> {
             at,
             reset.tracepoint,
         ));
-        steps.sort_by_key(|step| step.at_ns.unwrap_or(u64::MAX));
     }
+    steps.sort_by_key(|step| step.at_ns.unwrap_or(u64::MAX));
     steps
 }
 
@@ -170,11 +210,9 @@ fn fin_steps(connection: &Connection, first: End, origin: Origin) -> Vec<Step> {
     steps
 }
 
-/// How a closed connection ended that was not reset.
+/// How a closed connection ended that was not reset, and that no kernel gave up.
 fn ending(connection: &Connection, steps: &[Step]) -> Ending {
-    let is_orderly =
-        (fins(steps) == 2 || connection.was_orphaned()) && !connection.gave_up_closing();
-    if is_orderly {
+    if fins(steps) == 2 || connection.was_orphaned() {
         Ending::Fin
     } else {
         Ending::Error
@@ -183,7 +221,9 @@ fn ending(connection: &Connection, steps: &[Step]) -> Ending {
 
 fn missing(connection: &Connection, steps: &[Step], is_closed: bool) -> Vec<MissingClose> {
     let mut missing = Vec::new();
+    let was_told = steps.iter().any(|step| step.name == StepName::Rst);
     match fins(steps) {
+        _ if was_told => {}
         0 => missing.push(MissingClose::NoFinNoRst),
         1 if connection.was_orphaned() => {
             missing.push(MissingClose::SecondFinUnseen);

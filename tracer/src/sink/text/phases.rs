@@ -2,13 +2,15 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     io::{self, Write as _},
 };
 
 use upload_protocol::{
     timeline::{
-        Certainty, Ending, Exchange, Failure, Frames, Http2Frames, Initiation, Maintenance, Span,
-        Step, StepName, Termination, Timeline, TlsHandshake,
+        Cause, Certainty, Ending, Exchange, Failure, Frames, Http2Frames, Initiation, Maintenance,
+        MissingClose, ResetReason, SocketError, Span, Step, Termination, Timeline, Timer,
+        TlsHandshake,
     },
     units::{bytes, bytes_or_unknown, duration, plain, status_text},
 };
@@ -74,9 +76,18 @@ fn opening(
         )?;
     }
     if let Some(failure) = phase.failure {
-        let (bad, failure) = (styles.bad, failure_text(failure, &phase.steps));
+        let (bad, text) = (styles.bad, failure_text(failure, &phase.steps));
         groups.next(out);
-        write!(out, "{bad}{failure}{bad:#}")?;
+        write!(out, "{bad}{text}{bad:#}")?;
+        if failure == Failure::TimedOut && phase.cause.user_timeout {
+            put(out, " within TCP_USER_TIMEOUT");
+        }
+        if failure == Failure::Failed
+            && let Some(error) = phase.cause.error
+        {
+            let meaning = error.meaning().unwrap_or("an error without a name here");
+            write!(out, ": {meaning} ({error})")?;
+        }
     } else if timeline.began_before() {
         groups.next(out);
         put(out, "already open when the tracer began");
@@ -312,7 +323,7 @@ pub(super) fn termination(
 
 /// The close in one line.
 pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timeline) {
-    if timeline.open && phase.steps.is_empty() {
+    if timeline.open && phase.steps.is_empty() && phase.ending.is_none() {
         put(out, "the connection is still open");
         return;
     }
@@ -322,8 +333,12 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
         steps(out, &phase.steps);
     }
     let both = phase.simultaneous && phase.ending == Some(Ending::Fin);
-    let first = phase.closed_first.filter(|_| !both);
-    if both || first.is_some() || !phase.missing.is_empty() {
+    let began_by_ending = phase.steps.first().is_none_or(|step| !step.name.is_fin());
+    let first = phase.closed_first.filter(|first| {
+        let is_said_below = began_by_ending && phase.ended_by == Some(*first);
+        !both && !is_said_below
+    });
+    if both || first.is_some() || phase.ended_by.is_some() || !phase.missing.is_empty() {
         groups.next(out);
     }
     let mut remarks = Separated::by(", ");
@@ -334,23 +349,63 @@ pub(super) fn closing(out: &mut Vec<u8>, phase: &Termination, timeline: &Timelin
     if let Some(end) = first {
         remarks.next(out);
         put(out, end.name());
-        put(
-            out,
-            match (phase.ending, phase.steps.first()) {
-                (Some(Ending::Rst), Some(step)) if step.name == StepName::Rst => " reset it",
-                (Some(Ending::Error), None) => " gave up",
-                (Some(Ending::Error), Some(step)) if step.name == StepName::Rst => " gave up",
-                _ => " closed first",
-            },
-        );
+        put(out, " closed first");
         if phase.half_close {
             put(out, ", then went on receiving (half-close)");
         }
     }
-    for missing in &phase.missing {
+    if let Some(end) = phase.ended_by {
+        remarks.next(out);
+        put(out, end.name());
+        put(out, &ended(phase));
+    }
+    if let Some(end) = phase.open_end {
+        remarks.next(out);
+        put(out, "the ");
+        put(out, end.name());
+        put(out, "'s end is still open");
+    }
+    let is_said =
+        |missing: &MissingClose| phase.open_end.is_some() && *missing == MissingClose::NotClosedYet;
+    for missing in phase.missing.iter().filter(|missing| !is_said(missing)) {
         remarks.next(out);
         put(out, missing.name());
     }
+}
+
+/// How an end ended the connection otherwise than with a FIN.
+fn ended(phase: &Termination) -> String {
+    let Cause {
+        error,
+        timer,
+        user_timeout,
+        orphan: _,
+        reset_reason,
+    } = phase.cause;
+    let timed_out = timer.is_some() || error == Some(SocketError::TIMED_OUT);
+    let mut text = String::new();
+    let verb = match phase.ending {
+        Some(Ending::Error) if timed_out => " timed out",
+        Some(Ending::Error) => " gave up",
+        _ => " reset it",
+    };
+    text.push_str(verb);
+    let shown = error.filter(|error| *error != SocketError::TIMED_OUT);
+    let why = timer.map(Timer::meaning).or_else(|| {
+        let of_reset = reset_reason.map(ResetReason::meaning);
+        shown.and_then(SocketError::meaning).or(of_reset)
+    });
+    if let Some(why) = why {
+        text.push_str(": ");
+        text.push_str(why);
+    }
+    if timer.is_some() && user_timeout {
+        text.push_str(" within TCP_USER_TIMEOUT");
+    }
+    if let Some(error) = shown {
+        let _ = write!(text, " ({error})");
+    }
+    text
 }
 
 /// Appends the names of the steps.
@@ -390,6 +445,7 @@ fn failure_text(failure: Failure, steps: &[Step]) -> &'static str {
         Failure::Unreachable => "unreachable: an ICMP message said so, or there is no route",
         Failure::Reset => "reset while it was opening",
         Failure::GivenUp => "given up: the client closed the socket before an answer came",
+        Failure::Aborted => "aborted: the socket was destroyed from outside, as ss -K does",
         Failure::Failed => "failed",
     }
 }

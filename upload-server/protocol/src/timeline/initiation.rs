@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certainty, Step, known_only};
+use super::{Cause, Certainty, Step, known_only};
 use crate::{names::names, tcp::AcceptQueue};
 
 /// The phase from the SYN to the third ACK.
@@ -11,8 +11,9 @@ use crate::{names::names, tcp::AcceptQueue};
 pub struct Initiation {
     /// When the client's `connect` put its socket into SYN_SENT, or else the first thing seen.
     pub start_ns: u64,
-    /// When the last end that was seen was ESTABLISHED, or when the attempt ended; `null` while
-    /// neither has happened.
+    /// When the client sent the third ACK, where it was seen; or else when the client's end was
+    /// ESTABLISHED, or the server's where only that was seen; or when the attempt ended. `null` while none
+    /// of these has happened.
     pub end_ns: Option<u64>,
     /// How the two are known: observed with the client's socket, unknown without.
     pub certainty: Certainty,
@@ -33,6 +34,9 @@ pub struct Initiation {
     /// Why the connection never opened, where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The facts behind it.
+    #[serde(flatten)]
+    pub cause: Cause,
 }
 
 /// What was agreed on in the SYN and the SYN-ACK.
@@ -73,6 +77,8 @@ names! {
         Reset = "reset",
         /// The process gave up: it closed the socket before an answer came.
         GivenUp = "given up",
+        /// The socket was destroyed from outside, as `ss -K` does.
+        Aborted = "aborted",
         /// Another error of the socket.
         Failed = "failed",
     }

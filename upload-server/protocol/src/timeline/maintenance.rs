@@ -9,9 +9,9 @@ use crate::{names::names, tcp::End};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Maintenance {
-    /// When the last end that was seen was ESTABLISHED; `null` where that was before the tracer.
+    /// When the initiation ended; `null` where that was before the tracer.
     pub start_ns: Option<u64>,
-    /// When the first end left it, and not before the last entered it; `null` where none has left.
+    /// When the termination began; `null` where none has.
     pub end_ns: Option<u64>,
     /// How the two are known.
     pub certainty: Certainty,

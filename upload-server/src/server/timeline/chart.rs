@@ -343,8 +343,11 @@ fn who_closed(timeline: &Timeline) -> Option<String> {
         .steps
         .first()
         .is_some_and(|step| step.name == StepName::Rst);
+    let gave_up = phase.ending == Some(Ending::Error) && phase.ended_by == phase.closed_first;
     Some(if is_reset && began_with_reset {
         format!("the {first} reset it")
+    } else if gave_up {
+        format!("the {first} gave up")
     } else {
         format!("the {first} closed first")
     })

@@ -82,14 +82,29 @@ pub(super) fn of_termination(timeline: &Timeline) -> Vec<String> {
         return Vec::new();
     };
     let mut details = Vec::new();
-    if timeline.open && phase.steps.is_empty() {
+    if timeline.open && phase.steps.is_empty() && phase.ending.is_none() {
         details.push("the connection is still open".to_owned());
     }
     details.push(match (phase.closed_first, phase.ending) {
         (Some(end), Some(Ending::Rst)) => format!("ended by a RST; the {} was first", end.name()),
+        (Some(end), Some(Ending::Error)) if phase.ended_by == Some(end) => {
+            format!("the {} gave up", end.name())
+        }
         (Some(end), _) => format!("the {} closed first", end.name()),
         (None, _) => "who closes first is unknown".to_owned(),
     });
+    let cause = &phase.cause;
+    details.extend(cause.timer.map(|timer| timer.meaning().to_owned()));
+    details.extend(cause.error.map(|error| match error.meaning() {
+        Some(meaning) => format!("{error}: {meaning}"),
+        None => error.to_string(),
+    }));
+    details.extend(cause.reset_reason.map(|reason| reason.meaning().to_owned()));
+    details.extend(
+        phase
+            .open_end
+            .map(|end| format!("the {}'s end is still open", end.name())),
+    );
     details.extend(phase.simultaneous.then(|| "both closed at once".to_owned()));
     let half = "the one that closed first went on receiving (half-close)";
     details.extend(phase.half_close.then(|| half.to_owned()));

@@ -6,7 +6,7 @@ use tracer_ebpf::record::Counters;
 use upload_protocol::{ConnectionId, State};
 use zerocopy::FromZeros as _;
 
-use super::{Failure, WindowScale, failure, options};
+use super::{Failure, WindowScale, failed, options};
 use crate::core::{
     address::Address,
     connection::{Connection, Reset, View},
@@ -35,18 +35,23 @@ fn went_to(state: State, counters: Counters, error: u32) -> Connection {
     connection
 }
 
+fn why(connection: &Connection) -> Option<Failure> {
+    failed(connection).map(|(failure, _)| failure)
+}
+
 /// An ICMP port unreachable message sets the same error.
 #[test]
 fn only_a_reset_refuses() {
     let error = rustix::io::Errno::CONNREFUSED.raw_os_error().unsigned_abs();
     let mut connection = went_to(State::Close, Counters::new_zeroed(), error);
-    assert_eq!(failure(&connection), Some(Failure::Unreachable));
+    assert_eq!(why(&connection), Some(Failure::Unreachable));
     let reset = Reset {
         mono_ns: 0,
         sent: false,
+        reason: None,
     };
     connection.client.as_mut().unwrap().record_reset(reset);
-    assert_eq!(failure(&connection), Some(Failure::Refused));
+    assert_eq!(why(&connection), Some(Failure::Refused));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Changes of state that cross.
+//! Counts of sockets.
 
 use std::net::SocketAddr;
 
@@ -28,28 +28,6 @@ fn view(cookie: u64, states: &[(u64, State, State)]) -> Box<View> {
     Box::new(view)
 }
 
-/// The third ACK is lost, and the FIN does its work.
-#[test]
-fn a_client_that_closes_before_the_server_is_established() {
-    use State::{Close, CloseWait, Established, FinWait1, SynRecv, SynSent};
-    let mut connection = Connection::new(ConnectionId::new(1, None));
-    connection.client = Some(view(
-        1,
-        &[
-            (0, Close, SynSent),
-            (10, SynSent, Established),
-            (20, Established, FinWait1),
-        ],
-    ));
-    connection.server = Some(view(
-        2,
-        &[(30, SynRecv, Established), (31, Established, CloseWait)],
-    ));
-    let maintenance = maintenance(&connection, &[], Bytes::default(), Origin(0));
-    assert_eq!(maintenance.start_ns, Some(30));
-    assert_eq!(maintenance.end_ns, Some(30));
-}
-
 /// The counters of an open socket are those of its ESTABLISHED: 0 bytes sent again would be a guess.
 #[test]
 fn counts_of_an_open_socket_are_unknown() {
@@ -58,7 +36,7 @@ fn counts_of_an_open_socket_are_unknown() {
     let opening = [(0, Close, SynSent), (10, SynSent, Established)];
     connection.client = Some(view(1, &opening));
     let retransmitted = |connection: &Connection| {
-        let phase = maintenance(connection, &[], Bytes::default(), Origin(0));
+        let phase = maintenance(connection, &[], Bytes::default(), (None, None), Origin(0));
         phase.retransmitted_bytes.client
     };
     assert_eq!(retransmitted(&connection), None);

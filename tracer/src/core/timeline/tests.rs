@@ -1,0 +1,510 @@
+//! Whatever records come, in the order of time: the phases follow one another, each step lies within its
+//! phase, and nothing ends before it begins. A conversation that makes sense contradicts itself nowhere.
+
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+use tracer_ebpf::record::{self, SocketEvent, StateChange, state};
+use upload_protocol::{
+    Flags, Timeline,
+    timeline::consistency::{contradictions, of_phases},
+};
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use crate::core::{
+    input::{Input, Tick},
+    output::Output,
+    pipeline::Pipeline,
+};
+
+/// A socket's cookie; its peer has the other.
+const CLIENT: u64 = 7;
+const SERVER: u64 = 8;
+
+/// A record, without its time.
+#[derive(Clone, Debug)]
+enum Record {
+    Change {
+        cookie: u64,
+        old: u8,
+        new: u8,
+        error: u32,
+        closing: u16,
+    },
+    Event {
+        cookie: u64,
+        kind: u16,
+        state: u8,
+        error: u32,
+    },
+    Segment {
+        /// At this socket.
+        cookie: u64,
+        direction: u8,
+        flags: u16,
+        seq: u32,
+        ack: u32,
+        payload: Vec<u8>,
+        turned_ns: u64,
+    },
+}
+
+/// A server has 10.0.0.2:5000.
+fn addresses(cookie: u64) -> record::Addresses {
+    let mut addresses = record::Addresses::new_zeroed();
+    let address = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last];
+    let ends = [(address(1), 40000), (address(2), 5000)];
+    let [(local, local_port), (remote, remote_port)] = if cookie == CLIENT {
+        ends
+    } else {
+        [ends[1], ends[0]]
+    };
+    (addresses.local, addresses.local_port) = (local, local_port);
+    (addresses.remote, addresses.remote_port) = (remote, remote_port);
+    addresses
+}
+
+impl Record {
+    fn bytes(&self, mono_ns: u64) -> Vec<u8> {
+        match *self {
+            Self::Change {
+                cookie,
+                old,
+                new,
+                error,
+                closing,
+            } => {
+                let mut change = StateChange::new_zeroed();
+                change.header.kind = record::STATE_CHANGE;
+                (change.header.mono_ns, change.header.cookie) = (mono_ns, cookie);
+                change.addresses = addresses(cookie);
+                (change.old, change.new) = (old, new);
+                (change.error, change.closing) = (error, closing);
+                change.as_bytes().to_vec()
+            }
+            Self::Event {
+                cookie,
+                kind,
+                state,
+                error,
+            } => {
+                let mut event = SocketEvent::new_zeroed();
+                event.header.kind = kind;
+                (event.header.mono_ns, event.header.cookie) = (mono_ns, cookie);
+                event.addresses = addresses(cookie);
+                (event.state, event.error) = (state, error);
+                event.as_bytes().to_vec()
+            }
+            Self::Segment {
+                cookie,
+                direction,
+                flags,
+                seq,
+                ack,
+                ref payload,
+                turned_ns,
+            } => {
+                let packet = packet(cookie, direction, flags, (seq, ack), payload);
+                let mut segment = record::Segment::new_zeroed();
+                segment.header.kind = record::SEGMENT;
+                (segment.header.mono_ns, segment.header.cookie) = (mono_ns, cookie);
+                segment.length = u32::try_from(packet.len()).unwrap();
+                segment.captured = segment.length;
+                segment.direction = direction;
+                segment.turned_ns = turned_ns;
+                [segment.as_bytes(), &packet].concat()
+            }
+        }
+    }
+}
+
+fn packet(
+    cookie: u64,
+    direction: u8,
+    flags: u16,
+    (seq, ack): (u32, u32),
+    payload: &[u8],
+) -> Vec<u8> {
+    let by_client = (cookie == CLIENT) == (direction == record::EGRESS);
+    let ports: [u16; 2] = if by_client {
+        [40000, 5000]
+    } else {
+        [5000, 40000]
+    };
+    let (source, destination) = if by_client { (1, 2) } else { (2, 1) };
+    let length = u16::try_from(40 + payload.len()).unwrap();
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, 6, 0, 0]);
+    packet.extend([10, 0, 0, source, 10, 0, 0, destination]);
+    packet.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+    packet.extend(seq.to_be_bytes());
+    packet.extend(ack.to_be_bytes());
+    packet.extend((5 << 12 | flags).to_be_bytes());
+    packet.extend([0x20, 0, 0, 0, 0, 0]);
+    packet.extend(payload);
+    packet
+}
+
+/// All timelines of these records, each with the time since the one before; a tick follows every few.
+fn timelines(records: &[(u64, Record)]) -> Vec<Timeline> {
+    let mut pipeline = Pipeline::new(false);
+    let mut outputs = Vec::new();
+    let mut mono_ns = 1_000_000_000;
+    let tick = |mono_ns| {
+        Input::Tick(Tick {
+            mono_ns,
+            ..Tick::default()
+        })
+    };
+    pipeline.advance(tick(mono_ns), &mut outputs);
+    for (number, (after_ns, record)) in records.iter().enumerate() {
+        mono_ns += after_ns;
+        pipeline.advance(Input::Kernel(record.bytes(mono_ns).into()), &mut outputs);
+        if number % 4 == 3 {
+            pipeline.advance(tick(mono_ns + 1), &mut outputs);
+        }
+    }
+    pipeline.advance(tick(mono_ns + 1), &mut outputs);
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let timelines = outputs.into_iter().filter_map(|output| match output {
+        Output::Timeline(timeline) => Some(*timeline),
+        _ => None,
+    });
+    timelines.collect()
+}
+
+const HEAD: &[u8] = b"PUT /file HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+
+fn any_record() -> impl Strategy<Value = Record> {
+    let cookie = || prop_oneof![Just(CLIENT), Just(SERVER)];
+    let state = || 1_u8..=12;
+    let error = || prop_oneof![Just(0_u32), Just(104), Just(110), Just(32), Just(103)];
+    let payload = prop_oneof![
+        Just(Vec::new()),
+        Just(HEAD.to_vec()),
+        Just(ANSWER.to_vec()),
+        Just(vec![b'x'; 9]),
+    ];
+    let change = (cookie(), state(), state(), error(), any::<u16>());
+    let event = (cookie(), 2_u16..=9, state(), error());
+    let flags = prop::sample::select(vec![
+        Flags::SYN,
+        Flags::SYN | Flags::ACK,
+        Flags::ACK,
+        Flags::FIN | Flags::ACK,
+        Flags::RST,
+        Flags::RST | Flags::ACK,
+    ]);
+    let segment = (cookie(), 0_u8..=1, flags, 0_u32..120, 0_u32..120, payload);
+    prop_oneof![
+        change.prop_map(|(cookie, old, new, error, closing)| Record::Change {
+            cookie,
+            old,
+            new,
+            error,
+            closing,
+        }),
+        event.prop_map(|(cookie, kind, state, error)| Record::Event {
+            cookie,
+            kind,
+            state,
+            error,
+        }),
+        segment.prop_map(
+            |(cookie, direction, flags, seq, ack, payload)| Record::Segment {
+                cookie,
+                direction,
+                flags,
+                seq,
+                ack,
+                payload,
+                turned_ns: 0,
+            }
+        ),
+    ]
+}
+
+/// What may differ between two conversations.
+#[derive(Clone, Debug)]
+struct Talk {
+    client_seen: bool,
+    server_seen: bool,
+    /// How much of the request the SYN carries.
+    in_syn: usize,
+    /// How much of it before a pause, if not all.
+    before_pause: usize,
+    /// Whether the server's socket is there with the first data only.
+    defers: bool,
+    server_closes_first: bool,
+    /// Whether the client closes its direction before the answer.
+    half_closes: bool,
+    end: TalkEnd,
+    /// Between two records.
+    pauses_ns: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum TalkEnd {
+    Fin,
+    ResetByClient,
+    ResetByServer,
+    /// The client's kernel gives up.
+    TimedOut,
+    StillOpen,
+}
+
+fn any_talk() -> impl Strategy<Value = Talk> {
+    let whole = HEAD.len() + 9;
+    let end = prop::sample::select(vec![
+        TalkEnd::Fin,
+        TalkEnd::ResetByClient,
+        TalkEnd::ResetByServer,
+        TalkEnd::TimedOut,
+        TalkEnd::StillOpen,
+    ]);
+    let seen = prop_oneof![Just((true, true)), Just((true, false)), Just((false, true))];
+    let in_syn = prop_oneof![Just(0), 1..=whole];
+    (
+        seen,
+        in_syn,
+        0..=whole,
+        any::<[bool; 3]>(),
+        end,
+        prop::collection::vec(1_u64..2_000_000_000, 64),
+    )
+        .prop_map(
+            |(seen, in_syn, before_pause, [defers, first, half], end, pauses_ns)| Talk {
+                client_seen: seen.0,
+                server_seen: seen.1,
+                in_syn,
+                before_pause: before_pause.max(in_syn),
+                defers: defers && in_syn == 0,
+                server_closes_first: first,
+                half_closes: half,
+                end,
+                pauses_ns,
+            },
+        )
+}
+
+/// Writes the records of a [`Talk`], in the order of time.
+struct Writer<'a> {
+    talk: &'a Talk,
+    records: Vec<(u64, Record)>,
+    now_ns: u64,
+    /// The next sequence number of client and server, and when payload last passed.
+    next: [u32; 2],
+    last_payload: Option<(bool, u64)>,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, record: Record) {
+        let pause = self.talk.pauses_ns[self.records.len() % self.talk.pauses_ns.len()];
+        self.now_ns += pause;
+        self.records.push((pause, record));
+    }
+
+    fn change(&mut self, cookie: u64, old: u8, new: u8, error: u32) {
+        let seen = if cookie == CLIENT {
+            self.talk.client_seen
+        } else {
+            self.talk.server_seen
+        };
+        if seen {
+            self.push(Record::Change {
+                cookie,
+                old,
+                new,
+                error,
+                closing: record::closing::KNOWN,
+            });
+        }
+    }
+
+    fn event(&mut self, cookie: u64, kind: u16, state: u8) {
+        let seen = if cookie == CLIENT {
+            self.talk.client_seen
+        } else {
+            self.talk.server_seen
+        };
+        if seen {
+            self.push(Record::Event {
+                cookie,
+                kind,
+                state,
+                error: 0,
+            });
+        }
+    }
+
+    /// As it leaves its sender, where that is seen, or else as it arrives.
+    fn segment(&mut self, by_client: bool, flags: u16, payload: &[u8]) {
+        let leaves = if by_client {
+            self.talk.client_seen
+        } else {
+            self.talk.server_seen
+        };
+        let at_client = by_client == leaves;
+        let (own, peer) = (usize::from(!by_client), usize::from(by_client));
+        let turned = self
+            .last_payload
+            .filter(|(by, _)| *by != by_client && !payload.is_empty());
+        let record = Record::Segment {
+            cookie: if at_client { CLIENT } else { SERVER },
+            direction: if leaves {
+                record::EGRESS
+            } else {
+                record::INGRESS
+            },
+            flags,
+            seq: self.next[own],
+            ack: if flags & Flags::ACK == 0 {
+                0
+            } else {
+                self.next[peer]
+            },
+            payload: payload.to_vec(),
+            turned_ns: turned.map_or(0, |(_, at)| at),
+        };
+        self.push(record);
+        let takes_one = flags & (Flags::SYN | Flags::FIN) != 0;
+        self.next[own] += u32::try_from(payload.len()).unwrap() + u32::from(takes_one);
+        if !payload.is_empty() {
+            self.last_payload = Some((by_client, 1_000_000_000 + self.now_ns));
+        }
+    }
+}
+
+impl Talk {
+    fn records(&self) -> Vec<(u64, Record)> {
+        use state::{
+            CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, SYN_RECV, SYN_SENT,
+        };
+        let mut to = Writer {
+            talk: self,
+            records: Vec::new(),
+            now_ns: 0,
+            next: [1000, 5000],
+            last_payload: None,
+        };
+        let request = [HEAD, &[b'x'; 9]].concat();
+        let (in_syn, rest) = request.split_at(self.in_syn);
+        let (first, second) = rest.split_at(self.before_pause - self.in_syn);
+        to.change(CLIENT, CLOSE, SYN_SENT, 0);
+        to.segment(true, Flags::SYN, in_syn);
+        to.segment(false, Flags::SYN | Flags::ACK, &[]);
+        to.change(CLIENT, SYN_SENT, ESTABLISHED, 0);
+        to.segment(true, Flags::ACK, &[]);
+        if !self.defers {
+            to.change(SERVER, SYN_RECV, ESTABLISHED, 0);
+        }
+        for part in [first, second] {
+            if !part.is_empty() {
+                to.segment(true, Flags::ACK, part);
+            }
+        }
+        if self.defers {
+            to.change(SERVER, SYN_RECV, ESTABLISHED, 0);
+        }
+        let fin = Flags::FIN | Flags::ACK;
+        let half_closes = self.half_closes && matches!(self.end, TalkEnd::Fin);
+        if half_closes {
+            to.change(CLIENT, ESTABLISHED, FIN_WAIT1, 0);
+            to.segment(true, fin, &[]);
+            to.change(SERVER, ESTABLISHED, CLOSE_WAIT, 0);
+            to.segment(false, Flags::ACK, &[]);
+            to.change(CLIENT, FIN_WAIT1, FIN_WAIT2, 0);
+        }
+        to.segment(false, Flags::ACK, ANSWER);
+        match self.end {
+            TalkEnd::Fin if half_closes => {
+                to.change(SERVER, CLOSE_WAIT, LAST_ACK, 0);
+                to.segment(false, fin, &[]);
+                to.segment(true, Flags::ACK, &[]);
+                to.change(CLIENT, FIN_WAIT2, CLOSE, 0);
+                to.change(SERVER, LAST_ACK, CLOSE, 0);
+            }
+            TalkEnd::Fin => {
+                let by_client = !self.server_closes_first;
+                let (one, other) = if by_client {
+                    (CLIENT, SERVER)
+                } else {
+                    (SERVER, CLIENT)
+                };
+                to.change(one, ESTABLISHED, FIN_WAIT1, 0);
+                to.segment(by_client, fin, &[]);
+                to.change(other, ESTABLISHED, CLOSE_WAIT, 0);
+                to.change(other, CLOSE_WAIT, LAST_ACK, 0);
+                to.segment(!by_client, fin, &[]);
+                to.change(one, FIN_WAIT1, FIN_WAIT2, 0);
+                to.segment(by_client, Flags::ACK, &[]);
+                to.change(one, FIN_WAIT2, CLOSE, 0);
+                to.change(other, LAST_ACK, CLOSE, 0);
+            }
+            TalkEnd::ResetByClient | TalkEnd::ResetByServer => {
+                let by_client = matches!(self.end, TalkEnd::ResetByClient);
+                let (one, other) = if by_client {
+                    (CLIENT, SERVER)
+                } else {
+                    (SERVER, CLIENT)
+                };
+                // The process closes its socket, and the RST follows.
+                to.change(one, ESTABLISHED, CLOSE, 0);
+                to.segment(by_client, Flags::RST | Flags::ACK, &[]);
+                to.event(one, record::RESET_SENT, CLOSE);
+                to.event(other, record::RESET_RECEIVED, ESTABLISHED);
+                to.change(other, ESTABLISHED, CLOSE, 104);
+            }
+            TalkEnd::TimedOut => {
+                to.segment(true, Flags::RST | Flags::ACK, &[]);
+                to.event(CLIENT, record::RESET_SENT, ESTABLISHED);
+                to.change(CLIENT, ESTABLISHED, CLOSE, 110);
+            }
+            TalkEnd::StillOpen => {}
+        }
+        to.records
+    }
+}
+
+proptest! {
+    #[test]
+    fn phases_of_any_records(
+        records in prop::collection::vec((0_u64..2_000_000_000, any_record()), 1..40),
+    ) {
+        for timeline in timelines(&records) {
+            prop_assert_eq!(of_phases(&timeline), Vec::<String>::new(), "{:#?}", timeline);
+        }
+    }
+
+    #[test]
+    fn conversations(talk in any_talk()) {
+        let timelines = timelines(&talk.records());
+        prop_assert_eq!(timelines.len(), 1);
+        for timeline in timelines {
+            prop_assert_eq!(contradictions(&timeline), Vec::<String>::new(), "{:#?}", timeline);
+        }
+    }
+}
+
+/// The third ACK is lost, and the FIN does its work: the client's handshake was over before.
+#[test]
+fn a_client_that_closes_before_the_server_is_established() {
+    use state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, SYN_RECV, SYN_SENT};
+    let change = |cookie, old, new| Record::Change {
+        cookie,
+        old,
+        new,
+        error: 0,
+        closing: 0,
+    };
+    let found = timelines(&[
+        (0, change(CLIENT, CLOSE, SYN_SENT)),
+        (10, change(CLIENT, SYN_SENT, ESTABLISHED)),
+        (10, change(CLIENT, ESTABLISHED, FIN_WAIT1)),
+        (10, change(SERVER, SYN_RECV, ESTABLISHED)),
+        (1, change(SERVER, ESTABLISHED, CLOSE_WAIT)),
+    ]);
+    let maintenance = found[0].maintenance().unwrap();
+    assert_eq!(maintenance.start_ns, Some(10));
+    assert_eq!(maintenance.end_ns, Some(20));
+}
