@@ -1,10 +1,13 @@
 //! The command line. Scripts depend on it: options are added, not renamed.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser, value_parser};
 
 use crate::sink::Format;
+
+/// The largest power of two that the option's number has room for.
+const MAX_RING_BYTES: i64 = 1 << 31;
 
 /// Show what TCP did for an upload: how its connection was opened, used and closed
 ///
@@ -74,10 +77,10 @@ pub struct TraceArgs {
     ///
     /// Repeatable, as are the four filters below. Filters of the same kind are ORed, different
     /// kinds are ANDed.
-    #[arg(long, value_name = "N", verbatim_doc_comment)]
+    #[arg(long, value_name = "N", verbatim_doc_comment, value_parser = value_parser!(u32).range(1..))]
     pub pid: Vec<u32>,
     /// Trace processes with this name, as `ps -o comm` shows it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub comm: Vec<String>,
     /// Trace processes in this cgroup (v2) or below it
     ///
@@ -85,12 +88,12 @@ pub struct TraceArgs {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<PathBuf>,
     /// Trace connections from or to this port
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     pub port: Vec<u16>,
     /// Trace the socket with this cookie
     ///
-    /// `ss -e` prints it in hexadecimal, as `sk:`.
-    #[arg(long, value_name = "N")]
+    /// Decimal, or hexadecimal as `ss -e` prints it (sk:10a7) or after 0x.
+    #[arg(long, value_name = "N", value_parser = cookie)]
     pub cookie: Vec<u64>,
     /// Trace every connection
     #[arg(long, conflicts_with_all = ["pid", "comm", "cgroup", "port", "cookie", "server", "run"])]
@@ -106,11 +109,11 @@ pub struct TraceArgs {
     pub duration: Option<Duration>,
     /// Exit after N upload timelines
     #[arg(long, value_name = "N")]
-    pub count: Option<usize>,
+    pub count: Option<NonZeroUsize>,
     /// Size of the kernel's ring buffer; a power of two
     ///
     /// Other sizes are rounded up.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = value_parser!(u32).range(1..=MAX_RING_BYTES))]
     pub ring_size: u32,
     /// Track at most N connections at once
     ///
@@ -157,6 +160,29 @@ pub struct OutputArgs {
     pub explain: bool,
 }
 
+/// A cookie in decimal, or in hexadecimal as `ss -e` prints it. Bare digits are decimal, as ever; with
+/// a letter among them they can only be hexadecimal.
+fn cookie(text: &str) -> Result<u64, String> {
+    let prefixes = ["sk:", "0x", "0X"];
+    let marked = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
+    let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let (digits, radix) = match marked {
+        Some(digits) => (digits, 16),
+        None if has_letter => (text, 16),
+        None => (text, 10),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(
+            "a cookie is decimal (4263), or hexadecimal as `ss -e` prints it (sk:10a7)".to_owned(),
+        );
+    }
+    match u64::from_str_radix(digits, radix) {
+        Ok(0) => Err("no socket has the cookie 0".to_owned()),
+        Ok(cookie) => Ok(cookie),
+        Err(_) => Err("a cookie has 64 bits".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -166,7 +192,37 @@ fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::Cli;
+    use super::{Cli, cookie};
+
+    #[test]
+    fn cookies() {
+        let check = |text, expected: Option<u64>| assert_eq!(cookie(text).ok(), expected, "{text}");
+        check("4263", Some(4263));
+        check("sk:10a7", Some(0x10a7));
+        check("sk:1001", Some(0x1001));
+        check("0x1001", Some(0x1001));
+        check("0X10A7", Some(0x10a7));
+        check("10a7", Some(0x10a7));
+        check("1001", Some(1001));
+        check("ffffffffffffffff", Some(u64::MAX));
+        for wrong in [
+            "",
+            "0",
+            "sk:0",
+            "sk:",
+            "0x",
+            "-1",
+            "+1",
+            "1.5",
+            "xyz",
+            "sk:sk:1",
+            "0x0x1",
+            "18446744073709551616",
+            "sk:10000000000000000",
+        ] {
+            check(wrong, None);
+        }
+    }
 
     const MAX_COLUMNS: usize = 100;
 

@@ -1,6 +1,6 @@
 //! The pipeline, and the sinks that show its outputs on stdout, in files and on the server's page.
 
-use std::{io, net::SocketAddr, os::fd::AsFd, path::PathBuf};
+use std::{io, net::SocketAddr, num::NonZeroUsize, os::fd::AsFd, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use rustix::{
@@ -72,7 +72,9 @@ impl Outputs {
             clock: Clock::default(),
             now_ns: 0,
             outputs: Vec::new(),
-            uploads_left: trace.and_then(|trace| trace.count),
+            uploads_left: trace
+                .and_then(|trace| trace.count)
+                .map(NonZeroUsize::get),
         })
     }
 
