@@ -29,6 +29,28 @@ pub const ALONE: u8 = 1;
 /// Value of the map `PIDS`: this process and, from now on, its descendants.
 pub const FAMILY: u8 = 2;
 
+/// Index into the map `REFUSED`: a process that the filter names connected, from and to other ports.
+pub const REFUSED_CONNECT: u32 = 0;
+/// Index into the map `REFUSED`: a connection from and to other ports was accepted where a process
+/// listens that the filter names.
+pub const REFUSED_ACCEPT: u32 = 1;
+/// Index into the map `REFUSED`: a child connected whose parent the filter names without its children.
+pub const REFUSED_CHILD: u32 = 2;
+/// Index into the map `REFUSED`: any other process connected.
+pub const REFUSED_OTHER: u32 = 3;
+/// How many there are.
+pub const REFUSALS: u32 = 4;
+
+/// What the iterator `tracer_tasks` writes of each process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessIds {
+    /// Its id in the PID namespace of the tracer; 0 if it has none there.
+    pub shown: u32,
+    /// Its id in the initial PID namespace, which the filter takes.
+    pub initial: u32,
+}
+
 /// Key of the map `LISTENERS`: where a traced process listens. The value counts its sockets.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

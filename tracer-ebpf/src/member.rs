@@ -44,6 +44,13 @@ macro_rules! members {
             TASK_TGID "task_struct" "tgid" CHILDREN;
             TASK_GROUP_LEADER "task_struct" "group_leader" "the names of processes";
             TASK_COMM "task_struct" "comm" "the names of processes";
+            TASK_REAL_PARENT "task_struct" "real_parent" CHILDREN;
+            TASK_THREAD_PID "task_struct" "thread_pid" NAMESPACES;
+            PID_LEVEL "pid" "level" NAMESPACES;
+            PID_NUMBERS "pid" "numbers" NAMESPACES;
+            UPID_NR "upid" "nr" NAMESPACES;
+            UPID_NS "upid" "ns" NAMESPACES;
+            PID_NAMESPACE_INUM "pid_namespace" "ns.inum" NAMESPACES;
             TCP_SPORT "tcp_sock" "inet_conn.icsk_inet.inet_sport" "the local port of a closed socket";
             TCP_RETRANSMITS "tcp_sock" "inet_conn.icsk_retransmits" TIMER;
             TCP_PROBES_OUT "tcp_sock" "inet_conn.icsk_probes_out" TIMER;
@@ -70,6 +77,8 @@ macro_rules! members {
 const EVERYTHING: &str = "most of what the tracer reports";
 const CHILDREN: &str = "which connections belong to children of a traced process";
 const TIMER: &str = "which time-out closed a connection";
+const NAMESPACES: &str =
+    "process ids where the tracer is in a PID namespace of its own (a container)";
 const OPTIONS: &str = "TCP options, where the handshake was not seen";
 
 macro_rules! table {

@@ -12,11 +12,12 @@ mod inventory;
 mod layout;
 mod loss;
 mod missing;
+pub mod pid_namespace;
 mod probe;
 pub mod sockets;
 
 pub use attach_error::AttachError;
-pub use filter::Filter;
+pub use filter::{Filter, Refused};
 pub use inventory::{Inventory, inventory};
 pub use loss::Lost;
 pub use missing::Missing;

@@ -4,6 +4,7 @@
 pub mod command;
 mod outputs;
 mod plan;
+mod unmatched;
 
 use std::{
     fs::File,
@@ -19,7 +20,10 @@ use crate::{
     cli::{OutputArgs, TraceArgs},
     core::input::{Flow, Input},
     message, privileges,
-    session::{outputs::Outputs, plan::Plan},
+    session::{
+        outputs::Outputs,
+        plan::{Ended, Plan},
+    },
     sink::{Recorder, WhenBehind, output_file::OutputFile},
     source::recording::Recording,
 };
@@ -31,9 +35,10 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
     let plan = Plan::choose(arguments, output).await?;
     let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
         .with_web(plan.server())?;
-    let status = plan.run(arguments, |input| outputs.take(input)).await?;
+    let ended = plan.run(arguments, |input| outputs.take(input)).await?;
+    explain_nothing(&outputs, arguments, &ended);
     outputs.finish()?;
-    Ok(status)
+    Ok(ended.status)
 }
 
 /// Traces live, and records the inputs into `file`.
@@ -49,7 +54,7 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     let mut written = Ok(());
     let mut records = 0_u64;
     let mut renewed_ns = 0;
-    let status = plan
+    let ended = plan
         .run(arguments, |input| {
             records += u64::from(matches!(input, Input::Kernel(_)));
             if written.is_ok() {
@@ -68,13 +73,23 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
             }
         })
         .await?;
+    explain_nothing(&outputs, arguments, &ended);
     outputs.finish()?;
     written.with_context(unwritable)?;
     message(&format!(
         "recorded {records} records into {}",
         file.display()
     ));
-    Ok(status)
+    Ok(ended.status)
+}
+
+/// Explains why nothing was traced, unless something was, or the kernel lost some of it.
+fn explain_nothing(outputs: &Outputs, arguments: &TraceArgs, ended: &Ended) {
+    if outputs.traced_nothing()
+        && let Some(sentence) = unmatched::explain(arguments, ended.refused)
+    {
+        message(&sentence);
+    }
 }
 
 pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {

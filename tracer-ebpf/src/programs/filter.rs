@@ -13,15 +13,18 @@ use aya_ebpf::{
     btf_maps::SkStorage,
     helpers::generated::{bpf_ktime_get_ns, bpf_sk_storage_get},
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use tracer_ebpf::{
-    filter::{BY_COOKIE, BY_PORT, BY_PROCESS, HAS_EXPECTED, HAS_NAMED, Listener, Remembered},
+    filter::{
+        BY_COOKIE, BY_PORT, BY_PROCESS, HAS_EXPECTED, HAS_NAMED, Listener, REFUSALS,
+        REFUSED_ACCEPT, REFUSED_CHILD, REFUSED_CONNECT, REFUSED_OTHER, Remembered,
+    },
     record::{Addresses, state},
 };
 
-use self::process::is_process_wanted;
 pub(crate) use self::process::{add_child, remove_process};
+use self::process::{is_child_of_wanted, is_process_wanted};
 use crate::{
     ring,
     sock::{Sock, Traced},
@@ -62,6 +65,11 @@ static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 
 /// way, and not these.
 #[map]
 static NUMBERS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// Connections that the filter refused when they were opened, per CPU: `REFUSED_CONNECT` and its like.
+/// The tracer reads them at its end, to explain why it traced nothing.
+#[map]
+static REFUSED: PerCpuArray<u64> = PerCpuArray::with_max_entries(REFUSALS, 0);
 
 /// A SYN reaches the other end on this machine in less. The same number later is another client's.
 const LOCAL_DELIVERY_NS: u64 = 1_000_000_000;
@@ -290,19 +298,38 @@ fn matches(socket: Socket, new: u8) -> bool {
     if new != state::SYN_SENT && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
         return true;
     }
-    if by == BY_COOKIE {
-        return false;
-    }
-    if by & BY_PORT != 0 && !port_matches(socket.local_port(), socket.remote_port()) {
-        return false;
-    }
+    let by_port = by & BY_PORT == 0 || port_matches(socket.local_port(), socket.remote_port());
     if by & BY_PROCESS == 0 {
-        return true;
+        let is_wanted = by_port && by != BY_COOKIE;
+        if !is_wanted && new == state::SYN_SENT {
+            ring::count(&REFUSED, REFUSED_OTHER);
+        }
+        return is_wanted;
     }
     if new == state::SYN_SENT {
-        return is_process_wanted();
+        let by_process = is_process_wanted();
+        if !(by_port && by_process) {
+            count_refused_connect(by_process);
+        }
+        return by_port && by_process;
     }
-    is_filled(HAS_EXPECTED) && is_listener(socket.netns(), socket.local_port())
+    let by_listener = is_filled(HAS_EXPECTED) && is_listener(socket.netns(), socket.local_port());
+    if by_listener && !by_port && new == state::SYN_RECV {
+        ring::count(&REFUSED, REFUSED_ACCEPT);
+    }
+    by_port && by_listener
+}
+
+#[inline(always)]
+fn count_refused_connect(by_process: bool) {
+    let which = if by_process {
+        REFUSED_CONNECT
+    } else if is_child_of_wanted() {
+        REFUSED_CHILD
+    } else {
+        REFUSED_OTHER
+    };
+    ring::count(&REFUSED, which);
 }
 
 #[inline(always)]

@@ -31,6 +31,7 @@ mod holder;
 mod kernel;
 mod memory;
 mod packet;
+mod pid_namespace;
 mod process;
 mod reset;
 mod retransmit;

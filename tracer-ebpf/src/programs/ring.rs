@@ -78,7 +78,7 @@ pub(crate) fn count_lost_socket() {
 /// Adds one, atomically: the program may be interrupted on its own CPU by another that counts the
 /// same (an arriving segment interrupts a leaving one).
 #[inline(always)]
-fn count(counts: &PerCpuArray<u64>, what: u32) {
+pub(crate) fn count(counts: &PerCpuArray<u64>, what: u32) {
     if let Some(counted) = counts.get_ptr_mut(what) {
         // SAFETY: an element of this CPU's own array, aligned as the kernel aligns values.
         unsafe { add_one(counted) };

@@ -8,7 +8,10 @@ use aya_ebpf::helpers::generated::{
 };
 use tracer_ebpf::record::Task;
 
-use crate::kernel::{Pointer, TASK_COMM, TASK_GROUP_LEADER};
+use crate::{
+    kernel::{Pointer, TASK_COMM, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_TGID},
+    pid_namespace,
+};
 
 /// Of the thread group.
 #[inline(always)]
@@ -17,16 +20,37 @@ pub(crate) fn current_pid() -> u32 {
     (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
 }
 
+/// The thread group of the process that started it.
+#[inline(always)]
+pub(crate) fn parent_pid() -> u32 {
+    current_task().follow(&TASK_REAL_PARENT).load(&TASK_TGID)
+}
+
 /// The name of the thread group's leader.
 #[inline(always)]
 pub(crate) fn current_comm() -> [u64; 2] {
-    // SAFETY: a helper without arguments, from Linux 5.11.
-    let task = unsafe { Pointer::new(bpf_get_current_task_btf().cast_const().cast()) };
-    let leader = task.follow(&TASK_GROUP_LEADER);
+    let leader = current_task().follow(&TASK_GROUP_LEADER);
     [
         leader.load_after(&TASK_COMM, 0),
         leader.load_after(&TASK_COMM, 8),
     ]
+}
+
+#[inline(always)]
+fn current_task() -> Pointer {
+    // SAFETY: a helper without arguments, from Linux 5.11.
+    unsafe { Pointer::new(bpf_get_current_task_btf().cast_const().cast()) }
+}
+
+/// The id of the current process as the tracer shows it; 0 if it has none in the tracer's PID
+/// namespace.
+#[inline(always)]
+fn shown_pid() -> u32 {
+    if pid_namespace::is_initial() {
+        current_pid()
+    } else {
+        pid_namespace::shown_pid(current_task().follow(&TASK_GROUP_LEADER))
+    }
 }
 
 /// Writes the name of the process, not of its thread.
@@ -37,7 +61,7 @@ pub(crate) fn current_comm() -> [u64; 2] {
 pub(crate) unsafe fn write_current(into: *mut Task) {
     // SAFETY: as the caller promises; helpers without arguments.
     unsafe {
-        addr_of_mut!((*into).pid).write(current_pid());
+        addr_of_mut!((*into).pid).write(shown_pid());
         addr_of_mut!((*into).uid).write(bpf_get_current_uid_gid() as u32);
         addr_of_mut!((*into).comm)
             .cast::<[u64; 2]>()

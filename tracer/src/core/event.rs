@@ -244,9 +244,9 @@ fn reset_reason(place: u32) -> Option<ResetReason> {
     ResetReason::named(record::RESET_REASONS.get(place)?)
 }
 
-/// The record's task, if it names one.
+/// The record's task, if it names one. A process outside the tracer's PID namespace has a name alone.
 fn named(task: record::Task) -> Option<record::Task> {
-    (task.pid != 0).then_some(task)
+    (task.pid != 0 || task.comm[0] != 0).then_some(task)
 }
 
 /// The kernel's number of a state, by name.

@@ -159,7 +159,7 @@ impl Pipeline {
                 end,
                 old,
                 new,
-                pid: owner.map(|owner| owner.task.pid),
+                pid: owner.and_then(|owner| owner.task.id()),
                 comm: owner.map(|owner| Arc::clone(&owner.task.comm)),
             }));
         }

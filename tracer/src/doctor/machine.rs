@@ -10,7 +10,7 @@ use rustix::{
 
 use super::Finding;
 use crate::{
-    kernel::{Inventory, Missing, cgroups::cgroup2_root, inventory},
+    kernel::{Inventory, Missing, cgroups::CgroupRoot, inventory, pid_namespace::PidNamespace},
     privileges,
 };
 
@@ -19,7 +19,7 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 const LOCKED_BYTES: u64 = 64 << 20;
 
 pub(super) fn examine() -> Vec<Finding> {
-    let mut findings = vec![kernel(), capabilities(), other_users()];
+    let mut findings = vec![kernel(), capabilities(), other_users(), pid_namespace()];
     findings.extend(type_information());
     findings.extend([cgroup(), ring_buffer(), lockdown(), locked_memory()]);
     findings
@@ -73,6 +73,21 @@ fn other_users() -> Finding {
     }
 }
 
+fn pid_namespace() -> Finding {
+    const CHECK: &str = "PID namespace";
+    match PidNamespace::shown() {
+        PidNamespace::Initial => Finding::ok(CHECK, "the machine's"),
+        PidNamespace::Nested(_) => Finding::ok(
+            CHECK,
+            "a container's: process ids are those of the container; processes outside have a name and no id",
+        ),
+        PidNamespace::Foreign => Finding::degraded(
+            CHECK,
+            "/proc is not of the tracer's PID namespace, so process ids are unknown, and --pid and a command are refused; `mount -t proc proc /proc` mounts the right one",
+        ),
+    }
+}
+
 fn type_information() -> Vec<Finding> {
     const CHECK: &str = "BTF";
     let Inventory {
@@ -107,8 +122,16 @@ pub(super) fn without(part: &Missing) -> String {
 
 fn cgroup() -> Finding {
     const CHECK: &str = "cgroup v2";
-    match cgroup2_root() {
-        Ok(Some(root)) => Finding::ok(CHECK, format!("mounted at {}", root.display())),
+    match CgroupRoot::find() {
+        Ok(Some(root)) if !root.is_whole => Finding::degraded(
+            CHECK,
+            "a container's part of it is all that is visible, so segments, TLS and HTTP of processes outside are not seen; start the container with --cgroupns=host and --pid=host, or run the tracer outside",
+        ),
+        Ok(Some(root)) if !root.is_mounted => Finding::ok(
+            CHECK,
+            "not mounted here (`ip netns exec` hides it): the tracer mounts it for itself, where no path leads",
+        ),
+        Ok(Some(root)) => Finding::ok(CHECK, format!("mounted at {}", root.path().display())),
         Ok(None) => Finding::degraded(
             CHECK,
             "not mounted, so segments, TLS and HTTP are not seen; `mount -t cgroup2 none DIRECTORY` mounts it",

@@ -23,7 +23,7 @@ use crate::{
         event::{Event, EventKind},
         input::OpenSocket,
     },
-    kernel::{Filter, Missing, Probe, sockets},
+    kernel::{Filter, Missing, Probe, pid_namespace, sockets},
 };
 
 /// More than the records of one connection.
@@ -54,6 +54,7 @@ pub(super) fn examine() -> Vec<Finding> {
         let traced = trace(&listener, &mut probe)?;
         findings.push(compare_with_printed(&traced, printed));
         findings.push(compare_with_sock_diag(&traced));
+        findings.push(compare_process_ids(&traced));
         Ok(())
     });
     if let Err(error) = checked {
@@ -249,6 +250,33 @@ fn compare_with_sock_diag(traced: &Traced) -> Finding {
             CHECK,
             format!("the tracer's output is wrong on this machine: {error:#}"),
         ),
+    }
+}
+
+/// The process that connected is this one.
+fn compare_process_ids(traced: &Traced) -> Finding {
+    const CHECK: &str = "process ids";
+    let Ok(own) = pid_namespace::own_id() else {
+        return Finding::degraded(CHECK, "unknown: /proc is of another PID namespace");
+    };
+    let connected = traced.events().find_map(|event| match event.what {
+        EventKind::State {
+            new: State::SynSent,
+            task,
+            ..
+        } if event.cookie == traced.client => task,
+        _ => None,
+    });
+    match connected {
+        Some(task) if task.pid == own => Finding::ok(CHECK, "the same as in /proc"),
+        Some(task) => Finding::missing(
+            CHECK,
+            format!(
+                "the tracer's output is wrong on this machine: it has {} for process {own}",
+                task.pid
+            ),
+        ),
+        None => Finding::missing(CHECK, "the tracer did not see which process connected"),
     }
 }
 

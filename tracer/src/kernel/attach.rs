@@ -1,10 +1,7 @@
 //! Attaches the programs of [`HOOKS`], each at its hook. A hook that this kernel lacks, or a program
 //! that it refuses, costs what depends on it and no more; only a required one ends the run.
 
-use std::{
-    fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, RawFd},
-};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -21,7 +18,7 @@ use super::{
     Missing,
     attach_error::{AttachError, is_permission, refused, release},
     btf::unreadable,
-    cgroups::cgroup2_root,
+    cgroups::CgroupRoot,
 };
 
 /// An attached program. Dropped, it is detached.
@@ -75,12 +72,14 @@ pub(super) fn attach(
     let mut attaching = Attaching {
         ebpf,
         btf: Btf::parse(btf, Endianness::default()).map_err(unreadable)?,
-        root_cgroup: open_root_cgroup()?,
+        root_cgroup: CgroupRoot::find()?,
         attached: Vec::new(),
         missing: Vec::new(),
     };
-    if attaching.root_cgroup.is_none() {
-        attaching.missing.push(Missing::Cgroup2);
+    match &attaching.root_cgroup {
+        Some(root) if root.is_whole => {}
+        Some(_) => attaching.missing.push(Missing::WholeCgroup2),
+        None => attaching.missing.push(Missing::Cgroup2),
     }
     for hook in HOOKS {
         if follows_processes || hook.need != Need::ProcessFilter {
@@ -91,18 +90,10 @@ pub(super) fn attach(
     Ok((attaching.attached, attaching.missing))
 }
 
-fn open_root_cgroup() -> Result<Option<File>> {
-    let Some(root) = cgroup2_root()? else {
-        return Ok(None);
-    };
-    let opened = File::open(&root).with_context(|| format!("opening {}", root.display()))?;
-    Ok(Some(opened))
-}
-
 struct Attaching<'a> {
     ebpf: &'a mut Ebpf,
     btf: Btf,
-    root_cgroup: Option<File>,
+    root_cgroup: Option<CgroupRoot>,
     attached: Vec<AttachedProgram>,
     missing: Vec<Missing>,
 }
@@ -197,13 +188,13 @@ impl Attaching<'_> {
                 };
                 let program: &mut CgroupSkb = typed(program)?;
                 program.load()?;
-                let link = program.attach(root, direction, CgroupAttachMode::Single)?;
+                let link = program.attach(root.directory(), direction, CgroupAttachMode::Single)?;
                 Box::new(program.take_link(link)?)
             }
             (Point::CgroupRelease, Some(root)) => {
                 let program: &mut CgroupSock = typed(program)?;
                 program.load()?;
-                let link = program.attach(root, CgroupAttachMode::Single)?;
+                let link = program.attach(root.directory(), CgroupAttachMode::Single)?;
                 Box::new(program.take_link(link)?)
             }
         };
@@ -215,7 +206,7 @@ impl Attaching<'_> {
     }
 }
 
-fn typed<'a, T>(program: &'a mut Program) -> Result<&'a mut T>
+pub(super) fn typed<'a, T>(program: &'a mut Program) -> Result<&'a mut T>
 where
     &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
 {

@@ -5,12 +5,12 @@ use std::io;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray},
 };
 use rustix::io::Errno;
 use tracer_ebpf::filter::{
     ALONE, BY_CGROUP, BY_COMM, BY_COOKIE, BY_PID, BY_PORT, FAMILY, HAS_EXPECTED, HAS_NAMED,
-    Listener,
+    Listener, REFUSED_ACCEPT, REFUSED_CHILD, REFUSED_CONNECT, REFUSED_OTHER,
 };
 
 use super::cgroups::Cgroup;
@@ -21,7 +21,8 @@ use super::cgroups::Cgroup;
 pub struct Filter {
     /// Of either end.
     pub ports: Vec<u16>,
-    /// Processes: connections they open, and those accepted where they listen.
+    /// Processes, by their ids in the PID namespace of `/proc`: connections they open, and those
+    /// accepted where they listen.
     pub pids: Vec<u32>,
     /// A process whose future descendants are traced, too.
     pub ancestor: Option<u32>,
@@ -32,6 +33,35 @@ pub struct Filter {
     /// Where traced processes listen already, once per socket.
     pub listeners: Vec<Listener>,
     pub cookies: Vec<u64>,
+}
+
+/// Connections that the filter refused when they were opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Opened by the chosen processes, from and to other ports.
+    pub connects: u64,
+    /// Accepted where the chosen processes listen, from and to other ports.
+    pub accepts: u64,
+    /// Opened by children of processes that are chosen without their children.
+    pub by_children: u64,
+    /// Opened by any other process.
+    pub others: u64,
+}
+
+impl Refused {
+    pub(super) fn read(ebpf: &Ebpf) -> Result<Self> {
+        let map = ebpf
+            .map("REFUSED")
+            .context("the eBPF object has no map REFUSED")?;
+        let counts: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
+        let sum = |which: u32| -> Result<u64> { Ok(counts.get(&which, 0)?.iter().sum()) };
+        Ok(Self {
+            connects: sum(REFUSED_CONNECT)?,
+            accepts: sum(REFUSED_ACCEPT)?,
+            by_children: sum(REFUSED_CHILD)?,
+            others: sum(REFUSED_OTHER)?,
+        })
+    }
 }
 
 /// Longest process name, without the NUL that ends it (`TASK_COMM_LEN`).
@@ -59,11 +89,18 @@ impl Filter {
         self.cgroups.iter().map(bit).fold(0, |bits, bit| bits | bit)
     }
 
-    /// Fills the maps. Must happen before the programs are attached.
-    pub(super) fn write(&self, ebpf: &mut Ebpf) -> Result<()> {
+    /// Fills the maps. Must happen before the programs are attached. `initial_ids` translates process
+    /// ids into those of the initial PID namespace.
+    pub(super) fn write(
+        &self,
+        ebpf: &mut Ebpf,
+        initial_ids: impl Fn(&mut Ebpf, &[u32]) -> Result<Vec<u32>>,
+    ) -> Result<()> {
         insert_all(ebpf, "PORTS", &self.ports, |_| 1_u8)?;
-        insert_all(ebpf, "PIDS", &self.pids, |_| ALONE)?;
-        insert_all(ebpf, "PIDS", self.ancestor.as_slice(), |_| FAMILY)?;
+        let pids = initial_ids(ebpf, &self.pids)?;
+        insert_all(ebpf, "PIDS", &pids, |_| ALONE)?;
+        let ancestor = initial_ids(ebpf, self.ancestor.as_slice())?;
+        insert_all(ebpf, "PIDS", &ancestor, |_| FAMILY)?;
         let comms: Vec<[u8; COMM_BYTES + 1]> = self.comms.iter().map(|comm| key(comm)).collect();
         insert_all(ebpf, "COMMS", &comms, |_| 1_u8)?;
         let cgroups: Vec<u64> = self.cgroups.iter().map(|cgroup| cgroup.id).collect();

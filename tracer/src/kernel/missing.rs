@@ -25,6 +25,10 @@ pub enum Missing {
     ResetReason,
     /// No cgroup v2 hierarchy is mounted.
     Cgroup2,
+    /// Only a part of the hierarchy is visible: a container's cgroup namespace.
+    WholeCgroup2,
+    /// `/proc` shows a PID namespace in which the tracer has no id.
+    Proc,
 }
 
 impl Missing {
@@ -46,6 +50,10 @@ impl Missing {
                 "argument reason of tracepoint tcp_send_reset (Linux 6.10)".to_owned()
             }
             Self::Cgroup2 => "cgroup v2 hierarchy (mounted)".to_owned(),
+            Self::WholeCgroup2 => {
+                "root of the cgroup v2 hierarchy (a container sees its own part)".to_owned()
+            }
+            Self::Proc => "/proc of the tracer's PID namespace".to_owned(),
         }
     }
 
@@ -58,6 +66,10 @@ impl Missing {
             Self::RetransmitError => "which retransmissions this machine failed to send",
             Self::ResetReason => "why a socket of this machine sent a RST",
             Self::Cgroup2 => CGROUP_LOSES,
+            Self::WholeCgroup2 => {
+                "segments, TLS and HTTP of processes outside this container (steps are inferred from changes of state)"
+            }
+            Self::Proc => "process ids, and which processes hold the sockets that were open before",
         }
     }
 }

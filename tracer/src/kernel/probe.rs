@@ -16,12 +16,13 @@ use tracer_ebpf::record::MAX_RESET_REASONS;
 use tracing::{debug, warn};
 
 use super::{
-    Filter, Lost, Missing,
+    Filter, Lost, Missing, Refused,
     attach::{AttachedProgram, attach},
     attach_error::{AttachError, is_permission},
     btf, filter,
     layout::Layout,
     loss::Counters,
+    pid_namespace::{self, PidNamespace},
 };
 use crate::core::input::ProgramCost;
 
@@ -52,10 +53,16 @@ impl Probe {
     ) -> Result<Self, AttachError> {
         let btf = btf::read()?;
         let layout = Layout::resolve(&btf::parse(&btf)?);
-        let mut ebpf = load(&layout, filter, ring_bytes, every_segment, audit)?;
-        filter.write(&mut ebpf)?;
+        let namespace = PidNamespace::shown();
+        let mut ebpf = load(&layout, filter, namespace, ring_bytes, every_segment, audit)?;
+        filter.write(&mut ebpf, |ebpf, ids| {
+            pid_namespace::initial_ids(namespace, ebpf, &btf, ids)
+        })?;
         let (attached, mut missing) = attach(&mut ebpf, &btf, filter.follows_processes())?;
         missing.extend(layout.missing());
+        if namespace == PidNamespace::Foreign {
+            missing.push(Missing::Proc);
+        }
         let ring = take_map(&mut ebpf, "EVENTS")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         let emitted = take_map(&mut ebpf, "EMITTED")?;
@@ -126,6 +133,14 @@ impl Probe {
         self.counters.read()
     }
 
+    /// How many connections the filter refused.
+    ///
+    /// # Errors
+    /// When the kernel's counters cannot be read.
+    pub fn refused(&self) -> Result<Refused> {
+        Refused::read(&self.ebpf)
+    }
+
     /// How many records were made, those without room in the ring included; 0 without an audit.
     ///
     /// # Errors
@@ -167,10 +182,12 @@ impl Probe {
 fn load(
     layout: &Layout,
     filter: &Filter,
+    namespace: PidNamespace,
     ring_bytes: u32,
     every_segment: bool,
     audit: bool,
 ) -> Result<Ebpf, AttachError> {
+    let pid_namespace = namespace.global();
     let ring_bytes = ring_bytes.max(4096).next_power_of_two();
     let wake_at_bytes = u64::from(ring_bytes / 2);
     let filter_by = filter.kinds();
@@ -188,6 +205,7 @@ fn load(
         .map_max_entries("EVENTS", ring_bytes)
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
+        .override_global("PID_NAMESPACE", &pid_namespace, true)
         .override_global("CGROUP_LEVELS", &cgroup_levels, true)
         .override_global("AUDIT", &audit, true)
         .override_global("EVERY_SEGMENT", &every_segment, true)

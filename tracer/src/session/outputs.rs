@@ -32,6 +32,7 @@ pub struct Outputs {
     now_ns: u64,
     outputs: Vec<Output>,
     uploads_left: Option<usize>,
+    traced_nothing: bool,
 }
 
 impl Outputs {
@@ -72,9 +73,8 @@ impl Outputs {
             clock: Clock::default(),
             now_ns: 0,
             outputs: Vec::new(),
-            uploads_left: trace
-                .and_then(|trace| trace.count)
-                .map(NonZeroUsize::get),
+            traced_nothing: false,
+            uploads_left: trace.and_then(|trace| trace.count).map(NonZeroUsize::get),
         })
     }
 
@@ -105,6 +105,9 @@ impl Outputs {
         let room = Vec::with_capacity(self.outputs.len());
         let outputs = std::mem::replace(&mut self.outputs, room);
         let now = self.clock.moment(self.now_ns);
+        if let Some(Output::Summary(summary)) = outputs.last() {
+            self.traced_nothing = (summary.connections, summary.lost) == (0, 0);
+        }
         for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
             if is_last {
                 sink.wait_from_now_on();
@@ -123,6 +126,11 @@ impl Outputs {
         } else {
             Flow::NothingOpen
         }
+    }
+
+    /// Whether the run ended without any connection, and without a loss.
+    pub const fn traced_nothing(&self) -> bool {
+        self.traced_nothing
     }
 
     /// Waits until everything is written.

@@ -1,5 +1,6 @@
 //! A live trace: finds the server, the command and the filter, then attaches and runs to the end.
 
+mod process;
 mod selection;
 mod socket_scan;
 
@@ -32,7 +33,7 @@ use crate::{
         input::{Flow, Input, Missing},
         scope::Scope,
     },
-    kernel::Probe,
+    kernel::{Probe, Refused},
     message, privileges,
     session::command::{self, Prepared, Running, Stdout},
     source::{
@@ -44,6 +45,14 @@ use crate::{
 
 /// How long to wait for connections to close after the traced command has ended.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How a run ended.
+pub struct Ended {
+    /// The command's exit status if there is a command.
+    pub status: ExitCode,
+    /// The connections that the filter refused.
+    pub refused: Refused,
+}
 
 pub struct Plan {
     selection: Selection,
@@ -109,13 +118,12 @@ impl Plan {
     }
 
     /// Attaches, starts the command, and passes every input to `each`. Stops when `each` has enough,
-    /// or when the command has ended and no connection is open. Returns the exit status, the
-    /// command's if there is one.
+    /// or when the command has ended and no connection is open.
     pub async fn run(
         self,
         arguments: &TraceArgs,
         mut each: impl FnMut(Input<'_>) -> Flow,
-    ) -> Result<ExitCode> {
+    ) -> Result<Ended> {
         let is_command = self.command.is_some();
         let listening = listening(is_command).await;
         let started = Instant::now();
@@ -143,6 +151,9 @@ impl Plan {
             }
             tokio::spawn(async move { feed::follow(news, &path, to).await });
         }
+        for pid in &self.selection.filter.pids {
+            tokio::spawn(process::announce_end(*pid));
+        }
         let mut running = self.command.map(Prepared::start).transpose()?;
         let open = open_already(self.selection, is_command);
         let ended = Cell::new(false);
@@ -169,7 +180,7 @@ impl Plan {
             privileges::keep(kept);
             notify_ready();
         };
-        live::run(probe, beside, ready, |input| {
+        let refused = live::run(probe, beside, ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
             match each(input) {
                 Flow::Enough => ControlFlow::Break(()),
@@ -178,10 +189,11 @@ impl Plan {
             }
         })
         .await?;
-        match running {
-            Some(mut running) => Ok(running.wait().await?.into()),
-            None => Ok(ExitCode::SUCCESS),
-        }
+        let status = match running {
+            Some(mut running) => running.wait().await?.into(),
+            None => ExitCode::SUCCESS,
+        };
+        Ok(Ended { status, refused })
     }
 }
 

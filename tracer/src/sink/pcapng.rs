@@ -125,10 +125,13 @@ impl Render for Pcapng {
                 return rendered;
             }
             Output::State(state) => {
-                let owner = state.comm.as_ref().zip(state.pid);
-                if let Some((comm, pid)) = owner {
+                if let Some(comm) = &state.comm {
                     let known = self.known(state.connection);
-                    let owner = Some(format!("{comm}[{pid}]"));
+                    let owner = match state.pid {
+                        Some(pid) => format!("{comm}[{pid}]"),
+                        None => comm.to_string(),
+                    };
+                    let owner = Some(owner);
                     match state.end {
                         End::Client => known.client = owner,
                         End::Server => known.server = owner,

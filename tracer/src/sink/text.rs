@@ -243,9 +243,13 @@ fn write_left_out(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io:
 fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
     for (end, endpoint) in [("client", &timeline.client), ("server", &timeline.server)] {
         for other in &endpoint.also {
-            if let (Some(comm), Some(pid)) = (&other.comm, other.pid) {
+            if let Some(comm) = &other.comm {
                 let comm = plain(comm);
-                writeln!(out, "  the {end}'s socket was used by {comm}[{pid}], too")?;
+                write!(out, "  the {end}'s socket was used by {comm}")?;
+                if let Some(pid) = other.pid {
+                    write!(out, "[{pid}]")?;
+                }
+                writeln!(out, ", too")?;
             }
         }
     }
@@ -369,9 +373,12 @@ fn counted(count: u64, what: &str) -> impl Display {
 }
 
 fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
-    if let (Some(comm), Some(pid)) = (&endpoint.owner.comm, endpoint.owner.pid) {
+    if let Some(comm) = &endpoint.owner.comm {
         put(out, &plain(comm));
-        write!(out, "[{pid}] ")?;
+        if let Some(pid) = endpoint.owner.pid {
+            write!(out, "[{pid}]")?;
+        }
+        out.push(b' ');
     }
     write!(out, "{}", SocketAddr::new(endpoint.addr, endpoint.port))?;
     if endpoint.port == 0 {

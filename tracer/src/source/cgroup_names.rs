@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     core::input::{CgroupName, Input},
-    kernel::cgroups::{self, CgroupNames},
+    kernel::cgroups::{CgroupNames, CgroupRoot},
 };
 
 pub(super) struct CgroupLookup {
@@ -19,9 +19,9 @@ pub(super) struct CgroupLookup {
 
 impl CgroupLookup {
     pub(super) fn new() -> Self {
-        let root = cgroups::cgroup2_root().ok().flatten();
+        let root = CgroupRoot::find().ok().flatten();
         let names = root.and_then(|root| {
-            CgroupNames::new(root)
+            root.names()
                 .inspect_err(|error| debug!(%error, "no names of cgroups"))
                 .ok()
         });

@@ -12,7 +12,7 @@ use tokio::{
 use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
 use crate::{
     core::input::{Feed, Input, Missing, OpenSocket, Tick},
-    kernel::{Probe, clock},
+    kernel::{Probe, Refused, clock},
     message,
 };
 
@@ -35,12 +35,13 @@ pub struct LiveInputs<Open, Stop> {
 
 /// Passes every input to `each` until that breaks or `stop` completes; then the inputs still queued,
 /// and [`Input::Shutdown`]. The first input is a tick. Calls `ready` once no connection can be missed.
+/// Returns how many connections the filter refused.
 pub async fn run(
     probe: Probe,
     beside: LiveInputs<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
     ready: impl FnOnce(),
     each: impl FnMut(Input<'_>) -> ControlFlow<()>,
-) -> Result<()> {
+) -> Result<Refused> {
     let LiveInputs {
         mut feed,
         listening,
@@ -113,7 +114,7 @@ pub async fn run(
         let _ = (source.each)(Input::Cost(cost));
     }
     let _ = (source.each)(Input::Shutdown);
-    Ok(())
+    source.probe.refused()
 }
 
 struct Source<Each> {

@@ -12,7 +12,7 @@ use tracer::internals::kernel::{
     sockets,
 };
 
-use crate::{lab::Lab, sockets::Listening};
+use crate::{lab::Lab, sockets::Listening, trace::Trace};
 
 fn root() -> PathBuf {
     cgroup2_root().unwrap().expect("no cgroup2 is mounted")
@@ -131,6 +131,89 @@ fn within_a_container_the_cgroup_level_is_unknown() {
     let error = names.id_of("inner.service".as_ref()).unwrap_err();
     let sentence = "a container's: run the tracer outside of it";
     assert!(error.to_string().ends_with(sentence), "{error}");
+}
+
+/// `ip netns exec` mounts a new `/sys`, in which no cgroup hierarchy is mounted.
+#[test]
+fn segments_are_seen_where_no_hierarchy_is_mounted() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let netns = lab.namespace_path();
+    let netns = netns.file_name().unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec"]).arg(netns);
+    command.arg(env!("CARGO_BIN_EXE_tracer"));
+    let url = server.url("");
+    command.args(["-o", "ndjson", "--port", "5000", "--", "curl", "-s", &url]);
+    let timeline = only(&mut command);
+    server.stop();
+    assert_eq!(timeline["phases"][0]["certainty"], "observed");
+    assert_eq!(timeline["phases"][0]["steps"][0]["certainty"], "observed");
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"));
+    assert_eq!(timeline["client"]["cgroup"].as_str(), own);
+}
+
+/// By its path below the root, or where it is mounted elsewhere on this machine.
+#[test]
+fn a_cgroup_is_found_where_no_hierarchy_is_mounted() {
+    let lab = Lab::new();
+    let nested = Nested::new(&lab);
+    let check = |path: &str, status: i32, sentence: &str| {
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c", "umount -l $0 && exec \"$@\""])
+            .arg(root())
+            .args([env!("CARGO_BIN_EXE_tracer"), "--duration", "0", "--cgroup"])
+            .arg(path)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{stderr}");
+        assert!(stderr.contains(sentence), "{stderr}");
+    };
+    let name = &nested.name;
+    check(&format!("{name}/inner.service"), 0, "attached");
+    check(&format!("/{name}"), 0, "attached");
+    check(
+        "no-such.slice",
+        1,
+        "there is no cgroup no-such.slice: name one below the root",
+    );
+}
+
+/// In a container's cgroup namespace the root is hidden, unless the machine's process 1 is not.
+#[test]
+fn a_container_that_sees_a_part_of_the_hierarchy() {
+    let lab = Lab::new();
+    let nested = Nested::new(&lab);
+    let trace = |unshare: &[&str]| {
+        let script = format!(
+            "echo $$ >{}/cgroup.procs && exec unshare --cgroup --mount {} sh -c \
+             'umount -l {root} && mkdir -p /tmp && mount -t tmpfs none /mnt && mkdir /mnt/c && mount -t cgroup2 none /mnt/c && exec {} -o ndjson --port 4002 -- curl -s http://127.0.0.1:4002/'",
+            nested.inner.display(),
+            unshare.join(" "),
+            env!("CARGO_BIN_EXE_tracer"),
+            root = root().display(),
+        );
+        let output = lab.inside("sh").args(["-c", &script]).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        Trace::new(stdout.lines().map(str::to_owned).collect())
+    };
+    let lacks = |trace: &Trace| {
+        let missing = trace.summary()["missing"].as_array().cloned();
+        missing.into_iter().flatten().any(|part| {
+            part["what"] == "root of the cgroup v2 hierarchy (a container sees its own part)"
+        })
+    };
+    assert!(!lacks(&trace(&[])));
+    assert!(lacks(&trace(&["--pid", "--fork", "--mount-proc"])));
+}
+
+fn only(tracer: &mut Command) -> serde_json::Value {
+    let output = tracer.output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let trace = Trace::new(stdout.lines().map(str::to_owned).collect());
+    trace.only_to(5000).clone()
 }
 
 #[test]

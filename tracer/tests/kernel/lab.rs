@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{BufRead as _, BufReader, ErrorKind, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::SocketAddr,
     os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::{Path, PathBuf},
@@ -155,6 +155,12 @@ impl Lab {
     /// A tracer that this command starts, attached.
     pub(crate) fn tracer_by(&self, command: Command) -> Tracer {
         Tracer::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// The same, for [`Process::interrupt`].
+    pub(crate) fn started(&self, mut command: Command) -> Process {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::start(command, &self.dir.path().join("tracer.notify"))
     }
 
     /// A tracer that every user may execute; cargo's folder may be closed to others.
@@ -495,6 +501,20 @@ impl Process {
 
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         self.signal_and_wait()
+    }
+
+    /// Ends a process whose output is piped and short; gives all of it.
+    pub(crate) fn interrupt(mut self) -> Output {
+        let status = self.signal_and_wait();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        self.stdout().read_to_end(&mut stdout).unwrap();
+        let mut piped = self.child.stderr.take().unwrap();
+        piped.read_to_end(&mut stderr).unwrap();
+        Output {
+            status,
+            stdout,
+            stderr,
+        }
     }
 
     fn signal_and_wait(&mut self) -> std::process::ExitStatus {

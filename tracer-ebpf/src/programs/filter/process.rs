@@ -8,7 +8,7 @@ use tracer_ebpf::filter::{BY_CGROUP, BY_COMM, BY_PID, FAMILY};
 use super::FILTER_BY;
 use crate::{
     ring,
-    task::{current_comm, current_pid},
+    task::{current_comm, current_pid, parent_pid},
 };
 
 /// The depths in the hierarchy at which the traced cgroups are, a bit each.
@@ -57,6 +57,12 @@ pub(super) fn is_process_wanted() -> bool {
         return false;
     }
     by & BY_CGROUP == 0 || is_cgroup_wanted()
+}
+
+/// Whether the filter names the parent of the current process by its id.
+#[inline(always)]
+pub(super) fn is_child_of_wanted() -> bool {
+    FILTER_BY.load() & BY_PID != 0 && PIDS.get_ptr(parent_pid()).is_some()
 }
 
 /// Whether the cgroup of the current process, or one of its ancestors, is traced.

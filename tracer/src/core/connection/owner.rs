@@ -15,11 +15,26 @@ pub struct Owner {
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
+    /// 0 for a process outside the tracer's PID namespace.
     pub pid: u32,
     pub uid: u32,
     pub comm: Arc<str>,
     /// Id of its cgroup (v2); 0 if unknown.
     pub cgroup: u64,
+}
+
+impl Task {
+    /// Its id, if it has one in the tracer's PID namespace.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        Some(self.pid).filter(|pid| *pid != 0)
+    }
+
+    /// Whether two records are of one process.
+    #[must_use]
+    pub fn is_same_process(&self, other: &Self) -> bool {
+        self.pid == other.pid && (self.pid != 0 || self == other)
+    }
 }
 
 impl From<&record::Task> for Task {

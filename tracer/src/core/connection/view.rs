@@ -98,7 +98,7 @@ impl View {
             return;
         };
         let is_better = acted.from < owner.from;
-        if !is_better && acted.task.pid == owner.task.pid {
+        if !is_better && acted.task.is_same_process(&owner.task) {
             return;
         }
         let owner = owner.clone();
@@ -107,7 +107,9 @@ impl View {
         if holders.is_empty() {
             holders.push(owner);
         }
-        let is_new = holders.iter().all(|known| known.task.pid != acted.task.pid);
+        let is_new = !holders
+            .iter()
+            .any(|known| known.task.is_same_process(&acted.task));
         if is_new {
             if holders.len() < MAX_HOLDERS {
                 holders.push(acted.clone());

@@ -26,7 +26,7 @@ pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option
         owner: owner.map_or_else(Process::default, |owner| process(owner, host)),
         also: others
             .iter()
-            .filter(|other| owner.is_none_or(|owner| owner.task.pid != other.task.pid))
+            .filter(|other| owner.is_none_or(|owner| !owner.task.is_same_process(&other.task)))
             .map(|other| process(other, host))
             .collect(),
         netns: view
@@ -42,7 +42,7 @@ pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option
 fn process(owner: &Owner, host: &Host) -> Process {
     let cgroup = host.cgroup(owner.task.cgroup);
     Process {
-        pid: Some(owner.task.pid),
+        pid: owner.task.id(),
         comm: Some(Arc::clone(&owner.task.comm)),
         // The server's report does not name the user.
         uid: Some(owner.task.uid).filter(|_| owner.from != OwnerFrom::Cookie),

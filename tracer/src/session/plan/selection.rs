@@ -1,6 +1,6 @@
 //! The command line's filter, for the eBPF programs and for sockets that are already open.
 
-use std::{collections::HashSet, path::Path};
+use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 use tracer_ebpf::filter::Listener;
@@ -10,11 +10,14 @@ use crate::{
     core::input::{Holder, OpenSocket},
     kernel::{
         Filter,
-        cgroups::{self, CgroupNames},
+        cgroups::CgroupRoot,
+        pid_namespace::{self, NoProcess},
         sockets,
     },
     message,
 };
+
+use super::process;
 
 pub(super) struct Selection {
     /// For the eBPF programs.
@@ -28,16 +31,25 @@ const COMM_BYTES: usize = 15;
 
 impl Selection {
     pub(super) fn of(arguments: &TraceArgs) -> Result<Self> {
-        for pid in &arguments.pid {
-            if !process_exists(*pid) {
-                bail!("there is no process {pid}");
-            }
+        let own_id = pid_namespace::own_id().map_err(|_| NoProcess::ForeignProc);
+        if !arguments.pid.is_empty() {
+            own_id?;
         }
+        let pids: Vec<u32> = arguments
+            .pid
+            .iter()
+            .map(|pid| process::find(*pid))
+            .collect::<Result<_>>()?;
+        let ancestor = if arguments.run.is_empty() {
+            None
+        } else {
+            Some(own_id?)
+        };
         let mut selection = Self {
             filter: Filter {
                 ports: arguments.port.clone(),
-                pids: arguments.pid.clone(),
-                ancestor: (!arguments.run.is_empty()).then(std::process::id),
+                pids,
+                ancestor,
                 comms: arguments.comm.iter().map(|comm| kept(comm)).collect(),
                 cookies: arguments.cookie.clone(),
                 ..Filter::default()
@@ -45,10 +57,12 @@ impl Selection {
             cgroups: Vec::new(),
         };
         if !arguments.cgroup.is_empty() {
-            let Some(root) = cgroups::cgroup2_root()? else {
-                bail!("--cgroup needs a cgroup v2 hierarchy, and none is mounted");
+            let Some(root) = CgroupRoot::find()? else {
+                bail!(
+                    "--cgroup needs a cgroup v2 hierarchy, and none is mounted here: `mount -t cgroup2 none DIRECTORY` mounts it"
+                );
             };
-            let names = CgroupNames::new(root)?;
+            let names = root.names()?;
             for path in &arguments.cgroup {
                 let cgroup = names.id_of(path)?;
                 selection.filter.cgroups.push(cgroup);
@@ -121,10 +135,6 @@ impl Selection {
             && (filter.comms.is_empty() || filter.comms.contains(&holder.comm))
             && (self.cgroups.is_empty() || holder.cgroup.as_ref().is_some_and(beneath))
     }
-}
-
-fn process_exists(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Truncates a name as the kernel does.
