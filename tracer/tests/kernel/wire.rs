@@ -1,12 +1,13 @@
 //! The segments are those that tshark reads off the same traffic.
 
+mod analysis;
 mod http2;
 mod tls;
 
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -27,12 +28,17 @@ struct Capture {
 impl Capture {
     /// Captures the first `bytes` of each packet, or all of it with 0.
     fn start(lab: &Lab, bytes: &str) -> Self {
+        Self::start_on("lo", lab, bytes)
+    }
+
+    /// The same on another device.
+    fn start_on(device: &str, lab: &Lab, bytes: &str) -> Self {
         let file = lab.dir.path().join("capture.pcap");
         let mut tcpdump = lab
             .inside("tcpdump")
             .args([
                 "-i",
-                "lo",
+                device,
                 "-s",
                 bytes,
                 "-B",
@@ -79,7 +85,12 @@ const FIELDS: [&str; 11] = [
 
 /// What tshark says of each segment to or from a port: those from the client, then those from the
 /// server, each in order.
-fn by_tshark(file: &PathBuf, port: u16) -> [Vec<String>; 2] {
+fn by_tshark(file: &Path, port: u16) -> [Vec<String>; 2] {
+    rows_of(file, port, &FIELDS)
+}
+
+/// These fields of each segment, after the number of its stream.
+fn rows_of(file: &Path, port: u16, fields: &[&str]) -> [Vec<String>; 2] {
     let mut tshark = Command::new("tshark");
     tshark
         .arg("-r")
@@ -87,7 +98,7 @@ fn by_tshark(file: &PathBuf, port: u16) -> [Vec<String>; 2] {
         .args(["-T", "fields", "-E", "separator=|"]);
     tshark.args(["-Y", &format!("tcp.port == {port}")]);
     tshark.args(["-e", "tcp.srcport", "-e", "tcp.stream"]);
-    for field in FIELDS {
+    for field in fields {
         tshark.args(["-e", field]);
     }
     let output = tshark.output().unwrap();
@@ -104,8 +115,8 @@ fn by_tshark(file: &PathBuf, port: u16) -> [Vec<String>; 2] {
     sides
 }
 
-/// The same of what the tracer says; connections numbered as tshark numbers its streams.
-fn by_tracer(trace: &Trace) -> [Vec<String>; 2] {
+/// The tracer's lines of segments by their sender; connections numbered as tshark numbers its streams.
+fn by_stream(trace: &Trace) -> [Vec<(usize, &Value)>; 2] {
     let mut streams: Vec<&str> = Vec::new();
     let mut sides = [Vec::new(), Vec::new()];
     for line in trace.of("segment") {
@@ -117,30 +128,39 @@ fn by_tracer(trace: &Trace) -> [Vec<String>; 2] {
                 streams.push(connection);
                 streams.len() - 1
             });
-        let mut row = format!("{stream}|0x{:04x}", flags(&line["flags"]));
-        for field in ["seq", "ack", "len", "window"] {
-            write!(row, "|{}", line[field]).unwrap();
-        }
-        let options = &line["options"];
-        for field in ["mss", "window_scale", "tsval", "tsecr"] {
-            row.push('|');
-            if let Some(value) = options.get(field) {
-                row.push_str(&value.to_string());
-            }
-        }
-        for edge in [0, 1] {
-            let blocks = options.get("sack").and_then(Value::as_array);
-            let edges: Vec<String> = blocks
-                .into_iter()
-                .flatten()
-                .map(|block| block[edge].to_string())
-                .collect();
-            row.push('|');
-            row.push_str(&edges.join(","));
-        }
-        sides[usize::from(line["from"] == "server")].push(row);
+        sides[usize::from(line["from"] == "server")].push((stream, line));
     }
     sides
+}
+
+/// What tshark says, of what the tracer says.
+fn by_tracer(trace: &Trace) -> [Vec<String>; 2] {
+    by_stream(trace).map(|lines| lines.into_iter().map(row).collect())
+}
+
+fn row((stream, line): (usize, &Value)) -> String {
+    let mut row = format!("{stream}|0x{:04x}", flags(&line["flags"]));
+    for field in ["seq", "ack", "len", "window"] {
+        write!(row, "|{}", line[field]).unwrap();
+    }
+    let options = &line["options"];
+    for field in ["mss", "window_scale", "tsval", "tsecr"] {
+        row.push('|');
+        if let Some(value) = options.get(field) {
+            row.push_str(&value.to_string());
+        }
+    }
+    for edge in [0, 1] {
+        let blocks = options.get("sack").and_then(Value::as_array);
+        let edges: Vec<String> = blocks
+            .into_iter()
+            .flatten()
+            .map(|block| block[edge].to_string())
+            .collect();
+        row.push('|');
+        row.push_str(&edges.join(","));
+    }
+    row
 }
 
 fn flags(names: &Value) -> u16 {
@@ -186,6 +206,7 @@ fn check_capturing(
     let expected = by_tshark(&file, port);
     compare(by_tracer(&trace), expected.clone());
     compare(by_tshark(&own, port), expected);
+    analysis::compare(&trace, &own, port);
     trace
 }
 

@@ -61,6 +61,18 @@ pub enum Analysis {
     DuplicateAck,
     /// Its number is one before the next: it asks whether the peer is alive.
     KeepAlive,
+    /// The answer to that.
+    KeepAliveAck,
+    /// It fills the window that the receiver announced.
+    WindowFull,
+    /// An acknowledgment already sent, with another window.
+    WindowUpdate,
+    /// One byte beyond a window of zero: it asks whether the window is still that.
+    ZeroWindowProbe,
+    /// The answer to that, if the window is.
+    ZeroWindowProbeAck,
+    /// It acknowledges bytes that were not seen.
+    AckedUnseenSegment,
 }
 
 impl Analysis {

@@ -14,7 +14,7 @@ use crate::core::{address::Address, event::Addresses};
 #[test]
 fn a_connection_is_small() {
     assert_eq!(size_of::<View>(), 192);
-    assert_eq!(size_of::<Connection>(), 272);
+    assert_eq!(size_of::<Connection>(), 288);
 }
 
 fn view() -> View {

@@ -2,8 +2,6 @@
 //! Analysis"), with one difference: a segment seen leaving its socket with old numbers is certainly a
 //! retransmission, never out of order.
 
-use std::num::NonZeroU16;
-
 use upload_protocol::{Flags, segment::Analysis};
 
 use super::in_flight::Observed;
@@ -15,17 +13,43 @@ pub(super) struct Progress {
     /// The sequence number after the highest seen, and when that was seen.
     next: Option<u32>,
     next_ns: u64,
-    /// The last acknowledgment and window it sent.
+    /// Whether the segment that brought the highest number had no payload.
+    next_was_empty: bool,
+    /// How far before `next` the first number is that is missing; 0 if none is.
+    missing_before_next: u32,
+    /// The acknowledgment and window that it sent last.
     last_ack: Option<Acknowledged>,
+    /// How often it repeated that acknowledgment.
+    duplicates: Duplicates,
+    /// Whether its last segment asked for an answer.
+    asked: Option<Question>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Acknowledged {
     mono_ns: u64,
     ack: u32,
+    /// As the header has it.
     window: u16,
-    /// How often it was sent in a row.
-    times: NonZeroU16,
+    /// What scales it; `None` if that is unknown.
+    shift: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Duplicates {
+    #[default]
+    None,
+    One,
+    Several,
+    /// An acknowledgment of unseen bytes was remarked: do not repeat that.
+    Unseen,
+}
+
+/// What a segment without news asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    KeepAlive,
+    ZeroWindowProbe,
 }
 
 /// A retransmission within this time after duplicate acknowledgments is a fast one.
@@ -34,94 +58,205 @@ const FAST_NS: u64 = 20_000_000;
 const REORDERED_NS: u64 = 3_000_000;
 
 impl Progress {
-    /// Analyses a segment, and advances past it.
+    /// Analyses a segment, and advances past it. `shift` scales its window; `None` if that is unknown.
     pub(super) fn analyse(
         &mut self,
         seen: &Observed,
-        peer: &Self,
+        shift: Option<u8>,
+        peer: &mut Self,
         first_rtt_ns: Option<u64>,
     ) -> Vec<Analysis> {
         let segment = &seen.segment;
-        let plain = ![Flags::SYN, Flags::FIN, Flags::RST]
-            .into_iter()
-            .any(|flag| segment.flags.has(flag));
         let mut remarks = Vec::new();
-        if let Some(next) = self.next {
-            let ahead = segment.seq.wrapping_sub(next).cast_signed();
-            if plain && segment.len <= 1 && ahead == -1 {
-                remarks.push(Analysis::KeepAlive);
-            } else if segment.sequence_length() > 0 && ahead < 0 {
-                let since_next = seen.mono_ns().saturating_sub(self.next_ns);
-                let reordered_ns = first_rtt_ns.unwrap_or(REORDERED_NS);
-                let ends_at_next = segment.seq.wrapping_add(segment.sequence_length()) == next;
-                let may_be_reordered =
-                    !segment.leaving && since_next < reordered_ns && !ends_at_next;
-                remarks.push(peer.name_repetition(seen, may_be_reordered));
-            } else if ahead > 0 && !segment.flags.has(Flags::RST) {
-                remarks.push(Analysis::PreviousSegmentNotSeen);
-            }
+        if is_plain(segment) && self.is_zero_window_probe(segment, peer) {
+            remarks.push(Analysis::ZeroWindowProbe);
+        } else {
+            self.compare_numbers(segment, peer, &mut remarks);
+            self.compare_acknowledgment(segment, peer, &mut remarks);
         }
-        if segment.window == 0 && plain {
-            remarks.push(Analysis::ZeroWindow);
+        if remarks.contains(&Analysis::DuplicateAck) {
+            self.duplicates = self.duplicates.and_one_more();
+        } else if segment.flags.has(Flags::ACK)
+            && self.last_ack.is_none_or(|known| known.ack != segment.ack)
+        {
+            self.duplicates = Duplicates::None;
         }
-        let is_pure_ack = plain && segment.len == 0 && segment.flags.has(Flags::ACK);
-        let is_duplicate = is_pure_ack && remarks.is_empty() && self.repeats_ack(segment);
-        if is_duplicate {
-            remarks.push(Analysis::DuplicateAck);
+        if segment.flags.has(Flags::ACK) && peer.is_unseen(segment.ack) {
+            remarks.push(Analysis::AckedUnseenSegment);
         }
-        self.advance(seen, is_duplicate);
+        let is_keep_alive = remarks.contains(&Analysis::KeepAlive);
+        if segment.sequence_length() > 0 && !is_keep_alive {
+            remarks.extend(self.name_repetition(seen, peer, first_rtt_ns));
+        }
+        self.advance(seen, shift, &remarks);
         remarks
     }
 
-    /// Classifies a segment from the peer whose numbers were sent before; `self` is the receiver.
-    fn name_repetition(&self, seen: &Observed, may_be_reordered: bool) -> Analysis {
-        let segment = &seen.segment;
-        let end = segment.seq.wrapping_add(segment.sequence_length());
-        match self.last_ack {
-            Some(known) if known.ack.wrapping_sub(end).cast_signed() >= 0 => {
-                Analysis::SpuriousRetransmission
+    /// Sequence numbers and windows.
+    fn compare_numbers(&self, segment: &Segment, peer: &Self, remarks: &mut Vec<Analysis>) {
+        let is_plain = is_plain(segment);
+        if segment.window == 0 && is_plain {
+            remarks.push(Analysis::ZeroWindow);
+        }
+        if let Some(next) = self.next {
+            let ahead = segment.seq.wrapping_sub(next).cast_signed();
+            if ahead > 0 && !segment.flags.has(Flags::RST) {
+                remarks.push(Analysis::PreviousSegmentNotSeen);
             }
-            Some(known)
-                if known.times.get() > 2
-                    && known.ack == segment.seq
-                    && seen.mono_ns().saturating_sub(known.mono_ns) < FAST_NS =>
-            {
-                Analysis::FastRetransmission
+            if ahead == -1 && segment.len <= 1 && is_plain {
+                remarks.push(Analysis::KeepAlive);
             }
-            _ if may_be_reordered => Analysis::OutOfOrder,
-            _ => Analysis::Retransmission,
+        }
+        let end = segment.seq.wrapping_add(segment.len);
+        let edge = peer.last_ack.and_then(Acknowledged::edge);
+        if is_plain && segment.len > 0 && edge == Some(end) {
+            remarks.push(Analysis::WindowFull);
         }
     }
 
-    fn repeats_ack(&self, segment: &Segment) -> bool {
-        let at_next = self.next.is_none_or(|next| next == segment.seq);
-        at_next
-            && segment.window != 0
-            && self
-                .last_ack
-                .is_some_and(|known| (known.ack, known.window) == (segment.ack, segment.window))
+    /// A segment that brings nothing but an acknowledgment that was sent before.
+    fn compare_acknowledgment(&self, segment: &Segment, peer: &Self, remarks: &mut Vec<Analysis>) {
+        let Some(known) = self.last_ack.filter(|known| known.ack == segment.ack) else {
+            return;
+        };
+        if segment.len > 0 || !is_plain(segment) || self.next != Some(segment.seq) {
+            return;
+        }
+        remarks.extend(match (segment.window == known.window, segment.window) {
+            (false, 0) => None,
+            (false, _) => Some(Analysis::WindowUpdate),
+            (true, 0) if peer.asked == Some(Question::ZeroWindowProbe) => {
+                Some(Analysis::ZeroWindowProbeAck)
+            }
+            (true, 0) => None,
+            (true, _) if peer.asked == Some(Question::KeepAlive) => Some(Analysis::KeepAliveAck),
+            (true, _) => Some(Analysis::DuplicateAck),
+        });
     }
 
-    fn advance(&mut self, seen: &Observed, is_duplicate: bool) {
+    fn is_zero_window_probe(&self, segment: &Segment, peer: &Self) -> bool {
+        segment.len == 1
+            && self.next == Some(segment.seq)
+            && peer.last_ack.is_some_and(|known| known.window == 0)
+    }
+
+    /// Whether the peer acknowledges bytes of this end that were not seen; once for the same bytes.
+    fn is_unseen(&mut self, ack: u32) -> bool {
+        let Some(next) = self.next else {
+            return false;
+        };
+        if !is_after(ack, next.wrapping_sub(self.missing_before_next)) {
+            return false;
+        }
+        if self.missing_before_next > 0 {
+            self.missing_before_next = 0;
+            return true;
+        }
+        let is_first = self.duplicates == Duplicates::None;
+        self.duplicates = Duplicates::Unseen;
+        is_first
+    }
+
+    /// What a segment is whose sequence numbers were sent before.
+    fn name_repetition(
+        &self,
+        seen: &Observed,
+        peer: &Self,
+        first_rtt_ns: Option<u64>,
+    ) -> Option<Analysis> {
+        let segment = &seen.segment;
+        let next = self.next?;
+        let end = segment.seq.wrapping_add(segment.sequence_length());
+        let acknowledged = peer.last_ack;
+        let is_acknowledged =
+            |known: Acknowledged| !is_after(segment.seq.wrapping_add(segment.len), known.ack);
+        if segment.len > 0 && acknowledged.is_some_and(is_acknowledged) {
+            return Some(Analysis::SpuriousRetransmission);
+        }
+        let ahead = segment.seq.wrapping_sub(next).cast_signed();
+        // One byte of a longer segment may have been a probe.
+        if ahead >= 0 || ahead == -1 && segment.len > 1 {
+            return None;
+        }
+        let asked_for = |known: Acknowledged| {
+            known.ack == segment.seq && seen.mono_ns().saturating_sub(known.mono_ns) < FAST_NS
+        };
+        if peer.duplicates == Duplicates::Several && acknowledged.is_some_and(asked_for) {
+            return Some(Analysis::FastRetransmission);
+        }
+        let since_next = seen.mono_ns().saturating_sub(self.next_ns);
+        let is_soon = since_next < first_rtt_ns.unwrap_or(REORDERED_NS);
+        // The last of several that came late, after an acknowledgment that was sent later.
+        let may_end_series = end != next || self.next_was_empty;
+        if !segment.leaving && is_soon && may_end_series {
+            return Some(Analysis::OutOfOrder);
+        }
+        Some(Analysis::Retransmission)
+    }
+
+    fn advance(&mut self, seen: &Observed, shift: Option<u8>, remarks: &[Analysis]) {
         let segment = &seen.segment;
         let end = segment.seq.wrapping_add(segment.sequence_length());
-        let is_ahead = self
-            .next
-            .is_none_or(|next| end.wrapping_sub(next).cast_signed() > 0);
-        if is_ahead && !segment.flags.has(Flags::RST) {
-            self.next = Some(end);
-            self.next_ns = seen.mono_ns();
+        let is_probe = remarks.contains(&Analysis::ZeroWindowProbe);
+        if !is_probe {
+            let before = self.next.unwrap_or(segment.seq);
+            let missing = before.wrapping_sub(self.missing_before_next);
+            let next = if is_after(end, before) { end } else { before };
+            if next != before || self.next.is_none() {
+                self.next = Some(next);
+                self.next_ns = seen.mono_ns();
+                self.next_was_empty = segment.len == 0;
+            }
+            // A segment that begins at the first missing number fills what is known to be missing.
+            self.missing_before_next = if segment.seq == missing {
+                0
+            } else {
+                next.wrapping_sub(missing)
+            };
         }
         if segment.flags.has(Flags::ACK) {
-            let before = self.last_ack.filter(|_| is_duplicate);
             self.last_ack = Some(Acknowledged {
+                mono_ns: seen.mono_ns(),
                 ack: segment.ack,
                 window: segment.window,
-                mono_ns: seen.mono_ns(),
-                times: before.map_or(NonZeroU16::MIN, |known| known.times.saturating_add(1)),
+                shift,
             });
         }
+        self.asked = if is_probe {
+            Some(Question::ZeroWindowProbe)
+        } else {
+            Some(Question::KeepAlive).filter(|_| remarks.contains(&Analysis::KeepAlive))
+        };
     }
+}
+
+impl Acknowledged {
+    /// The sequence number after the last that its peer may send.
+    fn edge(self) -> Option<u32> {
+        let window = u32::from(self.window) << self.shift?;
+        Some(self.ack.wrapping_add(window))
+    }
+}
+
+impl Duplicates {
+    const fn and_one_more(self) -> Self {
+        match self {
+            Self::None | Self::Unseen => Self::One,
+            Self::One | Self::Several => Self::Several,
+        }
+    }
+}
+
+/// A segment that neither opens nor closes the connection.
+fn is_plain(segment: &Segment) -> bool {
+    ![Flags::SYN, Flags::FIN, Flags::RST]
+        .into_iter()
+        .any(|flag| segment.flags.has(flag))
+}
+
+/// Whether a sequence number comes after another, modulo 2^32.
+const fn is_after(number: u32, other: u32) -> bool {
+    number.wrapping_sub(other).cast_signed() > 0
 }
 
 #[cfg(test)]

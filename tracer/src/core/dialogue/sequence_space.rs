@@ -53,23 +53,28 @@ impl SequenceSpace {
         } else {
             0
         };
+        let shift = self.shift(segment, peer);
         Position {
             seq: segment.seq.wrapping_sub(base),
             ack,
             ack_base: peer.base.unwrap_or_default(),
-            window: self.scaled(segment, peer),
-            analysis: self.progress.analyse(seen, &peer.progress, rtt_ns),
+            window: u32::from(segment.window) << shift,
+            analysis: self.progress.analyse(
+                seen,
+                self.syn_seen.then_some(shift),
+                &mut peer.progress,
+                rtt_ns,
+            ),
         }
     }
 
-    /// A SYN's own window is never scaled; others are only if both ends announced a scale
-    /// (RFC 7323, section 2.2).
-    fn scaled(&self, segment: &Segment, peer: &Self) -> u32 {
-        let window = u32::from(segment.window);
+    /// What scales its window. A SYN's own window is never scaled; others are only if both ends
+    /// announced a scale (RFC 7323, section 2.2).
+    fn shift(&self, segment: &Segment, peer: &Self) -> u8 {
         let both = peer.scale.is_some() || !peer.syn_seen;
         match self.scale {
-            Some(shift) if both && !segment.flags.has(Flags::SYN) => window << shift.min(14),
-            _ => window,
+            Some(shift) if both && !segment.flags.has(Flags::SYN) => shift.min(14),
+            _ => 0,
         }
     }
 }

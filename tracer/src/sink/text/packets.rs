@@ -65,6 +65,12 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
             Analysis::ZeroWindow => " [zero window]",
             Analysis::DuplicateAck => " [duplicate ACK]",
             Analysis::KeepAlive => " [keep-alive]",
+            Analysis::KeepAliveAck => " [keep-alive ACK]",
+            Analysis::WindowFull => " [window full]",
+            Analysis::WindowUpdate => " [window update]",
+            Analysis::ZeroWindowProbe => " [zero window probe]",
+            Analysis::ZeroWindowProbeAck => " [zero window probe ACK]",
+            Analysis::AckedUnseenSegment => " [ACKed unseen segment]",
         };
         put(out, remark);
     }

@@ -153,14 +153,88 @@ fn a_retransmission_of_acknowledged_bytes_is_spurious() {
 }
 
 #[test]
-fn zero_windows_and_keep_alives() {
-    let full = (20 * MS, End::Server, false, ACK, 7001, 1101, 0, 0);
+fn the_answer_to_a_keep_alive() {
+    let probe = |at| (at, End::Client, true, ACK, 1100, 7001, 0, 500);
+    let answer = |at| (at, End::Server, false, ACK, 7001, 1101, 0, 500);
     check(
         &[
             (11 * MS, End::Client, true, ACK, 1001, 7001, 100, 500),
-            full,
-            (300 * MS, End::Client, true, ACK, 1100, 7001, 0, 500),
+            answer(20 * MS),
+            probe(1000 * MS),
+            answer(1001 * MS),
+            probe(2000 * MS),
+            answer(2001 * MS),
+            answer(2002 * MS),
         ],
-        &[&[], &[ZeroWindow], &[KeepAlive]],
+        &[
+            &[],
+            &[],
+            &[KeepAlive],
+            &[KeepAliveAck],
+            &[KeepAlive],
+            &[KeepAliveAck],
+            // Nothing came between.
+            &[KeepAliveAck],
+        ],
+    );
+}
+
+/// Linux probes with an old number, as a keep-alive does; others with the next byte.
+#[test]
+fn a_window_that_closes_and_opens() {
+    let client = |at, seq, len| (at, End::Client, true, ACK, seq, 7001, len, 500);
+    let server = |at, window| (at, End::Server, false, ACK, 7001, 1501, 0, window);
+    check(
+        &[
+            client(11 * MS, 1001, 500),
+            server(20 * MS, 0),
+            client(300 * MS, 1500, 0),
+            server(310 * MS, 0),
+            client(600 * MS, 1501, 1),
+            server(610 * MS, 0),
+            server(620 * MS, 400),
+            client(630 * MS, 1501, 400),
+        ],
+        &[
+            &[WindowFull],
+            &[ZeroWindow],
+            &[KeepAlive],
+            &[ZeroWindow],
+            &[ZeroWindowProbe],
+            &[ZeroWindow, ZeroWindowProbeAck],
+            &[WindowUpdate],
+            &[WindowFull],
+        ],
+    );
+}
+
+/// Once for the same bytes.
+#[test]
+fn an_acknowledgment_of_bytes_that_were_not_seen() {
+    let server = |at, ack| (at, End::Server, false, ACK, 7001, ack, 0, 500);
+    check(
+        &[
+            (11 * MS, End::Client, true, ACK, 1001, 7001, 100, 500),
+            server(20 * MS, 1301),
+            server(21 * MS, 1301),
+            (22 * MS, End::Client, true, ACK, 1301, 7001, 100, 500),
+        ],
+        &[
+            &[],
+            &[AckedUnseenSegment],
+            &[DuplicateAck],
+            &[PreviousSegmentNotSeen],
+        ],
+    );
+}
+
+/// A repeated SYN or FIN is acknowledged and carries no byte that could have been.
+#[test]
+fn a_fin_sent_again_after_its_acknowledgment_is_no_spurious_retransmission() {
+    let fin = |at| (at, End::Client, true, ACK | Flags::FIN, 1001, 7001, 0, 500);
+    let server = (20 * MS, End::Server, false, ACK, 7001, 1002, 0, 500);
+    check(
+        &[fin(11 * MS), server, fin(300 * MS)],
+        &[&[], &[], &[Retransmission]],
     );
 }
