@@ -169,6 +169,21 @@ impl CgroupNames {
         }
     }
 
+    /// Whether a process is in the cgroup with this path below the root, or below it. `None` if that is
+    /// unknown, as of the root itself.
+    #[must_use]
+    pub fn is_populated(&self, path: &str) -> Option<bool> {
+        let events = self
+            .root
+            .join(path.trim_start_matches('/'))
+            .join("cgroup.events");
+        let events = fs::read_to_string(events).ok()?;
+        let populated = events
+            .lines()
+            .find_map(|line| line.strip_prefix("populated "))?;
+        Some(populated != "0")
+    }
+
     /// The path from the root, without `.` and `..`; there are no symbolic links among cgroups.
     fn below_root(&self, path: &Path) -> Option<PathBuf> {
         if path.as_os_str().is_empty() {

@@ -188,6 +188,14 @@ fn a_cgroup_and_what_is_beneath_it() {
     let crowd = Script::start(lab.inside("python3"), CROWD);
     let nested = Nested::new();
     let path = nested.0.to_str().unwrap();
+    let nobody = Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .args(["--cgroup", path, "--duration", "0"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(nobody.stderr).unwrap();
+    let name = nested.0.file_name().unwrap().to_str().unwrap();
+    let note = format!("tracer: no process is in the cgroup /{name} now");
+    assert!(stderr.lines().any(|line| line == note), "{stderr}");
     let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--cgroup", path]);
     let enter = "echo $$ >\"$1/inner.scope/cgroup.procs\" && exec curl -s http://127.0.0.1:4302/";
     let _ = lab
@@ -201,7 +209,6 @@ fn a_cgroup_and_what_is_beneath_it() {
     crowd.end();
     assert_eq!(trace.timelines().len(), 1);
     let cgroup = trace.timelines()[0]["client"]["cgroup"].as_str().unwrap();
-    let name = nested.0.file_name().unwrap().to_str().unwrap();
     assert_eq!(cgroup, format!("/{name}/inner.scope"));
 }
 

@@ -204,6 +204,18 @@ sys.stdin.read()
     drop(parent);
 }
 
+/// The kernel cannot tell such names apart.
+#[test]
+fn a_name_that_is_cut_off() {
+    let lab = Lab::new();
+    let arguments = ["--comm", "a-name-that-is-too-long", "--duration", "0"];
+    let output = trace(&lab, &arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let note =
+        "tracer: the kernel keeps 15 bytes of a process's name: tracing every `a-name-that-is-`";
+    assert!(stderr.lines().any(|line| line == note), "{stderr}");
+}
+
 /// As `ss -e` prints it, too.
 #[test]
 fn a_cookie_in_hexadecimal() {

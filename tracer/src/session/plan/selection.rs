@@ -31,6 +31,12 @@ const COMM_BYTES: usize = 15;
 
 impl Selection {
     pub(super) fn of(arguments: &TraceArgs) -> Result<Self> {
+        for comm in arguments.comm.iter().filter(|comm| comm.len() > COMM_BYTES) {
+            message(&format!(
+                "the kernel keeps {COMM_BYTES} bytes of a process's name: tracing every `{}`",
+                kept(comm)
+            ));
+        }
         let own_id = pid_namespace::own_id().map_err(|_| NoProcess::ForeignProc);
         if !arguments.pid.is_empty() {
             own_id?;
@@ -66,9 +72,13 @@ impl Selection {
             for path in &arguments.cgroup {
                 let cgroup = names.id_of(path)?;
                 selection.filter.cgroups.push(cgroup);
-                selection
-                    .cgroups
-                    .extend(names.path(cgroup.id).map(str::to_owned));
+                let Some(path) = names.path(cgroup.id) else {
+                    continue;
+                };
+                if names.is_populated(path) == Some(false) {
+                    message(&format!("no process is in the cgroup {path} now"));
+                }
+                selection.cgroups.push(path.to_owned());
             }
         }
         if arguments.names_processes() {
