@@ -2,9 +2,11 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
@@ -228,6 +230,36 @@ fn a_command_that_makes_a_container() {
     assert_eq!(own_id(&output), 1);
     assert_ne!(timeline["client"]["pid"], 1);
     assert!(timeline["client"]["pid"].is_u64(), "{timeline:#}");
+}
+
+/// The bundled server knows itself by its id in the container.
+#[test]
+fn the_upload_server_in_a_container_has_the_id_that_it_has_outside() {
+    let lab = Lab::new();
+    let mut command = container(&lab);
+    command
+        .arg(Path::new(TRACER).with_file_name("upload-server"))
+        .args(["--listen", "127.0.0.1:5000", "--dir"])
+        .arg(lab.uploads())
+        .arg("--control")
+        .arg(lab.control())
+        .arg("--state")
+        .arg(lab.state());
+    let server = lab.started(command);
+    let children = format!("/proc/{0}/task/{0}/children", server.pid());
+    let outer = fs::read_to_string(children).unwrap();
+    let mut tracer = lab.tracer(&[]);
+    lab.upload(&lab.file("file", 1000), "http://127.0.0.1:5000/");
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    kill_process(
+        Pid::from_raw(outer.trim().parse().unwrap()).unwrap(),
+        Signal::KILL,
+    )
+    .unwrap();
+    let server = &trace.only_upload()["server"];
+    assert_eq!(server["owner_from"], "cookie");
+    assert_eq!(server["pid"].to_string(), outer.trim());
 }
 
 /// Nothing can be translated where `/proc` shows other processes than the tracer's.

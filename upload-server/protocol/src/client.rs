@@ -47,6 +47,8 @@ type Result<T> = std::result::Result<T, ClientError>;
 /// A connection to a control socket; dropping it closes the connection.
 pub struct ControlClient {
     sender: SendRequest<Full<Bytes>>,
+    /// The server's process id in this process's PID namespace; 0 if it has none there.
+    peer: Option<u32>,
     _connection: JoinSet<()>,
 }
 
@@ -63,6 +65,8 @@ impl ControlClient {
                     path: path.to_owned(),
                     source,
                 })?;
+        let credentials = stream.peer_cred().ok();
+        let peer = credentials.and_then(|peer| u32::try_from(peer.pid()?).ok());
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -71,6 +75,7 @@ impl ControlClient {
         });
         Ok(Self {
             sender,
+            peer,
             _connection: tasks,
         })
     }
@@ -106,7 +111,8 @@ impl ControlClient {
 
 /// An open feed, and the server that it is from.
 pub struct UploadFeed {
-    /// The server's first line.
+    /// The server's first line, with its process id as this process sees it: in a container the server
+    /// knows itself by another.
     pub server: Server,
     lines: Lines,
 }
@@ -122,13 +128,17 @@ impl UploadFeed {
             .header(HOST, "localhost")
             .body(Full::default())?;
         let response = accepted(client.sender.send_request(request).await?)?;
+        let peer = client.peer;
         let mut lines = Lines {
             body: response.into_body(),
             buffer: Vec::new(),
             _client: client,
         };
         match lines.next().await? {
-            Some(FeedLine::Server(server)) => Ok(Self { server, lines }),
+            Some(FeedLine::Server(mut server)) => {
+                server.pid = peer.unwrap_or(server.pid);
+                Ok(Self { server, lines })
+            }
             _ => Err(ClientError::NotAServer(path.to_owned())),
         }
     }
