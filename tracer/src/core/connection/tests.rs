@@ -3,11 +3,11 @@
 use std::{num::NonZeroU64, sync::Arc};
 
 use tracer_ebpf::record::Counters;
-use upload_protocol::{AcceptQueue, ConnectionId, End, OwnerFrom, State};
+use upload_protocol::{AcceptQueue, ConnectionId, End, OwnerFrom, State, timeline::Ending};
 use zerocopy::FromZeros as _;
 
-use super::{Connection, Owner, Task, View};
-use crate::core::{address::Address, event::Addresses};
+use super::{Connection, Owner, Reset, Task, View};
+use crate::core::{address::Address, event::Addresses, host::Host, timeline::timeline};
 
 /// A tracer may keep a hundred thousand connections, most of them idle: their size is most of the
 /// tracer's memory.
@@ -86,6 +86,26 @@ fn who_closed_first_of_two_crossing_fins_takes_both_ends() {
     check(closing(11), closing(10), Some(End::Server));
     check(closing(10), None, None);
     check(None, closing(10), None);
+}
+
+/// The RST comes after both FINs: who sent it did not close first for that.
+#[test]
+fn a_reset_after_crossing_fins_says_nothing() {
+    let mut view = view();
+    let states = [State::Established, State::FinWait1, State::Closing];
+    for (states, mono_ns) in states.windows(2).zip(1..) {
+        view.record_transition(mono_ns, (states[0], states[1]), &Counters::new_zeroed(), 0);
+    }
+    let (mono_ns, sent) = (10, false);
+    view.record_reset(Reset { mono_ns, sent });
+    let last = (State::Closing, State::Close);
+    view.record_transition(11, last, &Counters::new_zeroed(), 104);
+    let mut connection = Connection::new(ConnectionId::new(1, None));
+    connection.client = Some(Box::new(view));
+    let timeline = timeline(&connection, (None, None), &Host::default(), 12).unwrap();
+    let termination = timeline.termination().unwrap();
+    assert_eq!(termination.ending, Some(Ending::Rst));
+    assert_eq!(termination.closed_first, None);
 }
 
 #[test]
