@@ -61,7 +61,7 @@ pub struct UploadLine {
     pub name: Option<String>,
     /// Bytes of the file that arrived; `null` where they were not counted.
     pub bytes: Option<u64>,
-    /// Status of the response; `null` where none was sent.
+    /// Status of the response, for FTP the code of the final reply; `null` where none was sent.
     pub status: Option<u16>,
     /// How it ended; `null` where unknown.
     pub outcome: Option<Outcome>,

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::story::Story;
+use super::story::{Story, assert_nothing_lost};
 use crate::trace::Trace;
 
 /// What one end alone tells otherwise than both, for each connection.
 pub(super) fn contradictions(story: &Story) -> Vec<String> {
     let mut found = Vec::new();
     for (end, trace) in [("client", &story.client), ("server", &story.server)] {
-        assert_eq!(trace.summary()["lost"], 0, "records were lost");
+        assert_nothing_lost(trace);
         let wrong = trace.timelines().into_iter();
         let wrong = wrong.filter_map(|part| wrong_of(part, &story.both));
         found.extend(wrong.map(|wrong| format!("at the {end} alone, {wrong}")));

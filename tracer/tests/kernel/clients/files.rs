@@ -171,6 +171,54 @@ fn check_ftp(client: &str, arguments: &[&str]) {
     story.assert_puts(client, &SIZES, 226);
 }
 
+/// Uploads, downloads and lists over one control connection, those in passive mode all to one port.
+#[test]
+fn ftp_in_every_way() {
+    let client = "FTP in every way, ftplib";
+    let Some(scene) = Scene::new(client, &["python"]) else {
+        return;
+    };
+    let folder = scene.lab.dir.path().join("stored");
+    fs::create_dir(&folder).unwrap();
+    let folder = folder.to_str().unwrap();
+    let server = scene.python_server(include_str!("ftp_server.py"), &["2121", folder]);
+    let watch = scene.watch();
+    scene.python_client(include_str!("ftp_client.py"), &["2121"], &files(&SIZES));
+    let lines = server.end();
+    let story = watch.stop(&scene);
+    assert_eq!(lines.len(), SIZES.len() + 8, "{lines:?}");
+    story.assert_files(client, &lines, 226);
+}
+
+/// Data connections whose control connection nobody saw: the port tells what the server opened.
+#[test]
+fn ftp_from_the_data_port_alone() {
+    let client = "FTP, active, from port 20";
+    let Some(scene) = Scene::new(client, &["python"]) else {
+        return;
+    };
+    let watch = scene.watch();
+    scene.python_client(
+        "
+import socket
+for sends in ['the client', 'the server']:
+    client = socket.create_server(('127.0.0.1', 0))
+    server = socket.create_connection(client.getsockname(), source_address=('127.0.0.1', 20))
+    data, _ = client.accept()
+    one, other = (data, server) if sends == 'the client' else (server, data)
+    for _ in range(10):
+        one.sendall(b'x' * 10_000)
+        assert len(other.recv(10_000, socket.MSG_WAITALL)) == 10_000
+    one.close()
+    assert other.recv(1) == b''
+    other.close()
+",
+        &[],
+        &[],
+    );
+    watch.stop(&scene).assert_inferred(client, &[100_000]);
+}
+
 #[test]
 fn ftp_passive() {
     check_ftp("FTP, passive", &[]);

@@ -23,6 +23,8 @@ class Handler(FTPHandler):
 
 
 port, folder = sys.argv[1:]
+# Each transfer in passive mode to the same port.
+Handler.passive_ports = [2120]
 authorizer = DummyAuthorizer()
 authorizer.add_anonymous(folder, perm="elradfmw")
 Handler.authorizer = authorizer

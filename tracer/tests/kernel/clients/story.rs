@@ -41,6 +41,13 @@ struct Told<'a> {
     upload: &'a Value,
 }
 
+/// A file that a server says it stored.
+#[derive(Debug, Deserialize)]
+struct Stored {
+    name: String,
+    bytes: u64,
+}
+
 /// How the uploads of a client were told.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -77,27 +84,43 @@ impl Story {
         tally.assert(client, sizes.len(), self);
     }
 
-    /// Each of these files is told as a PUT of its name; nothing else is.
+    /// Each of these files is told by its name, size and status; nothing else is.
     pub(super) fn assert_puts(&self, client: &str, sizes: &[usize], status: u16) {
+        let stored = sizes.iter().map(|size| Stored {
+            name: format!("f-{size}"),
+            bytes: *size as u64,
+        });
+        self.assert_stored(client, &stored.collect::<Vec<_>>(), status);
+    }
+
+    /// The same, with the files that the server says it stored.
+    pub(super) fn assert_files(&self, client: &str, lines: &[String], status: u16) {
+        let stored = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        self.assert_stored(client, &stored.collect::<Vec<_>>(), status);
+    }
+
+    fn assert_stored(&self, client: &str, stored: &[Stored], status: u16) {
         let mut told = self.told();
         let mut tally = Tally::default();
-        for size in sizes.iter().map(|size| *size as u64) {
-            let name = format!("f-{size}");
-            let Some(place) = told.iter().position(|told| told.upload["name"] == *name) else {
-                tally.missing.push(name);
+        for file in stored {
+            let place = told
+                .iter()
+                .position(|told| told.upload["name"] == file.name);
+            let Some(place) = place else {
+                tally.missing.push(format!("{file:?}"));
                 continue;
             };
             let told = told.remove(place);
             // The lengths of chunks are not captured.
             let bytes = told.upload["bytes"].as_u64();
-            if bytes.is_none_or(|bytes| bytes == size) && told.upload["status"] == status {
+            if bytes.is_none_or(|bytes| bytes == file.bytes) && told.upload["status"] == status {
                 tally.right += 1;
             } else {
-                tally.wrong.push(format!("{}: {name}", told.upload));
+                tally.wrong.push(format!("{}: {file:?}", told.upload));
             }
         }
         tally.take_rest(&told);
-        tally.assert(client, sizes.len(), self);
+        tally.assert(client, stored.len(), self);
     }
 
     /// Each request is told on the connection that brought it to its server, and by volume on the one
@@ -124,7 +147,7 @@ impl Story {
 
     /// The uploads told of both ends, in order of their connections.
     fn told(&self) -> Vec<Told<'_>> {
-        assert_eq!(self.both.summary()["lost"], 0, "records were lost");
+        assert_nothing_lost(&self.both);
         let mut told = Vec::new();
         for connection in self.both.timelines() {
             let uploads = connection["uploads"].as_array().unwrap();
@@ -243,6 +266,11 @@ impl Told<'_> {
         let own = exchanges.find(|exchange| exchange["upload"] == self.upload["id"])?;
         own["request"]["target"].as_str()
     }
+}
+
+/// What is lost is said; here nothing may be, or the rest shows nothing.
+pub(super) fn assert_nothing_lost(trace: &Trace) {
+    assert_eq!(trace.summary()["lost"], 0, "{:?}", trace.of("lost"));
 }
 
 fn id(upload: &Value) -> &str {

@@ -15,7 +15,7 @@ pub struct UploadSummary {
     /// Bytes of the file that arrived; for an inferred one, of the request's body, or, where that is
     /// encrypted, of everything that went to the server; `null` where they were not counted.
     pub bytes: Option<u64>,
-    /// Status of the response; `null` where none was sent or seen.
+    /// Status of the response, for FTP the code of the final reply; `null` where none was sent or seen.
     pub status: Option<u16>,
     /// How it ended; `null` where that cannot be told.
     pub outcome: Option<Outcome>,
