@@ -97,7 +97,11 @@ fn a_reset_after_crossing_fins_says_nothing() {
         view.record_transition(mono_ns, (states[0], states[1]), &Counters::new_zeroed(), 0);
     }
     let (mono_ns, sent) = (10, false);
-    view.record_reset(Reset { mono_ns, sent });
+    view.record_reset(Reset {
+        mono_ns,
+        sent,
+        reason: None,
+    });
     let last = (State::Closing, State::Close);
     view.record_transition(11, last, &Counters::new_zeroed(), 104);
     let mut connection = Connection::new(ConnectionId::new(1, None));
