@@ -75,6 +75,12 @@ pub struct Remembered {
     pub opened: u32,
     /// How many more segments belong to the termination; counts down from the first FIN.
     pub closing_left: u32,
+    /// Non-zero once a change of state was recorded: the socket has, or had, a connection.
+    pub recorded: u32,
+    /// Zero.
+    pub padding: u32,
+    /// For an MPTCP socket: the cookie of its first traced subflow. Else 0.
+    pub first_subflow: u64,
     /// By direction.
     pub passed: [Passed; 2],
 }
@@ -114,6 +120,9 @@ impl Remembered {
         bursts: [Burst::NONE; 2],
         opened: 0,
         closing_left: 0,
+        recorded: 0,
+        padding: 0,
+        first_subflow: 0,
         passed: [Passed::NONE; 2],
     };
 }

@@ -56,6 +56,9 @@ macro_rules! members {
             TCP_PROBES_OUT "tcp_sock" "inet_conn.icsk_probes_out" TIMER;
             TCP_USER_TIMEOUT "tcp_sock" "inet_conn.icsk_user_timeout" TIMER;
             TCP_SND_WND "tcp_sock" "snd_wnd" TIMER;
+            TASK_FLAGS "task_struct" "flags" "which owners are kernel threads";
+            MPTCP_TOKEN "mptcp_sock" "token" "which MPTCP connection a subflow belongs to";
+            TCP_REPAIR "tcp_sock" "repair" "which connections were restored";
             TCP_BYTES_RETRANS "tcp_sock" "bytes_retrans" "how many bytes were retransmitted";
             TCP_BYTES_ACKED "tcp_sock" "bytes_acked" "how many bytes were acknowledged";
             TCP_BYTES_RECEIVED "tcp_sock" "bytes_received" "how many bytes were received";

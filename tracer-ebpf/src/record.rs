@@ -39,6 +39,14 @@ pub const SEGMENT: u16 = 10;
 pub const FLOW: u16 = 11;
 /// `Header::kind` of a [`MoreBytes`], followed by the bytes. It follows its [`Segment`].
 pub const MORE_BYTES: u16 = 12;
+/// `Header::kind` of a [`Subflow`]: the socket carries a part of an MPTCP connection.
+pub const SUBFLOW: u16 = 13;
+
+/// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
+/// the change.
+pub const IN_REPAIR: u16 = 1 << 14;
+/// `StateChange::flags`: `connect` on a socket that had a traced connection before.
+pub const AGAIN: u16 = 1 << 15;
 
 /// Index into the map `LOST`: records that the ring buffer had no room for.
 pub const LOST_RECORDS: u32 = 0;
@@ -108,7 +116,7 @@ pub const RESET_REASONS: &[&str] = &[
 /// How many numbers of the kernel the programs translate. Linux 6.18 has 26.
 pub const MAX_RESET_REASONS: usize = 64;
 
-/// Bits of `StateChange::closing`: what stood at the socket when it entered CLOSE.
+/// Bits of `StateChange::flags`: what stood at the socket when it entered CLOSE.
 pub mod closing {
     /// The other bits mean something. Records of earlier tracers have 0.
     pub const KNOWN: u16 = 1;
@@ -242,8 +250,8 @@ wire! {
         pub old: u8,
         /// The state it enters.
         pub new: u8,
-        /// On the way to CLOSE bits of [`closing`]; else 0.
-        pub closing: u16,
+        /// [`IN_REPAIR`] and [`AGAIN`]; on the way to CLOSE bits of [`closing`], too.
+        pub flags: u16,
         /// `sk_err`: the error number that the next call on the socket returns; 0 for none.
         pub error: u32,
     }
@@ -263,8 +271,11 @@ wire! {
         pub gso_segs: u32,
         /// [`EGRESS`] or [`INGRESS`].
         pub direction: u8,
-        /// Zero.
-        pub padding: [u8; 3],
+        /// 1 where the socket is a listener: the connection has none of its own yet.
+        pub under_listener: u8,
+        /// The socket's own port. A packet that leaves may bear another: NAT comes before the hook.
+        /// 0 where it has none any more.
+        pub local_port: u16,
         /// Payload that passed the socket in this direction before it, retransmitted bytes included.
         /// It distinguishes equal sequence numbers that are 2^32 bytes apart.
         pub before_bytes: u64,
@@ -314,6 +325,21 @@ wire! {
         pub header: Header,
         /// By [`EGRESS`] and [`INGRESS`].
         pub passed: [Passed; 2],
+    }
+}
+
+wire! {
+    /// A traced socket is a subflow of an MPTCP socket (`bpf_skc_to_mptcp_sock`, Linux 5.19).
+    pub struct Subflow[40] {
+        /// Kind [`SUBFLOW`].
+        pub header: Header,
+        /// The cookie of the MPTCP socket's first traced subflow. Records of the kinds [`SEND`] and
+        /// [`RELEASE`] bear it where a process acts on the MPTCP socket.
+        pub first: u64,
+        /// The MPTCP socket's own token, as `ss -M` prints it.
+        pub token: u32,
+        /// Zero.
+        pub padding: u32,
     }
 }
 

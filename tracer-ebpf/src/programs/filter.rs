@@ -11,7 +11,7 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
-    helpers::generated::{bpf_ktime_get_ns, bpf_sk_storage_get},
+    helpers::generated::{bpf_ktime_get_ns, bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
@@ -29,7 +29,7 @@ use crate::{
     ring,
     sock::{Sock, Traced},
     socket::Socket,
-    task::current_pid,
+    task::{current_pid, is_kernel_thread},
 };
 
 /// The `BY_` bits. None: every connection.
@@ -102,6 +102,50 @@ pub(crate) fn remembered(sock: impl Sock) -> Option<*mut Remembered> {
     None
 }
 
+/// A traced socket connects again: nothing that is remembered of its connection before holds for this
+/// one, and the filter decides again. `None` where it is not traced any more.
+#[inline(always)]
+pub(crate) fn admits_again(
+    sock: Traced,
+    socket: Socket,
+    remembered: *mut Remembered,
+) -> Option<*mut Remembered> {
+    if matches(socket, state::SYN_SENT) || FILTER_BY.load() & BY_COOKIE != 0 {
+        // SAFETY: a value of `SOCKETS`.
+        unsafe {
+            *remembered = Remembered {
+                recorded: (*remembered).recorded,
+                ..Remembered::NEW
+            };
+        }
+        return Some(remembered);
+    }
+    let _ = NAMED.remove(sock.cookie());
+    // SAFETY: the loader replaces the map's address by its descriptor.
+    unsafe {
+        let map = addr_of!(SOCKETS).cast_mut().cast();
+        bpf_sk_storage_delete(map, sock.key());
+    }
+    None
+}
+
+/// Remembers an MPTCP socket, one of whose subflows is traced: processes act on it, and not on the
+/// subflow. Returns the cookie of the first such subflow.
+#[inline(always)]
+pub(crate) fn remember_whole(sock: Traced, subflow: u64) -> Option<u64> {
+    let Some(remembered) = remember(sock) else {
+        ring::count_lost_socket();
+        return None;
+    };
+    // SAFETY: a value of `SOCKETS`.
+    unsafe {
+        if (*remembered).first_subflow == 0 {
+            (*remembered).first_subflow = subflow;
+        }
+        Some((*remembered).first_subflow)
+    }
+}
+
 #[inline(always)]
 fn remember(sock: impl Sock) -> Option<*mut Remembered> {
     let mut new = Remembered::NEW;
@@ -170,18 +214,28 @@ const fn is_birth(old: u8, new: u8) -> bool {
 }
 
 /// Remembers that the current process acts on a socket. Returns true if the socket is traced and
-/// another process, or none, acted on it before.
+/// another process, or none, acted on it before. A kernel thread acts for others.
+///
+/// Gives the cookie that the record bears: an MPTCP socket's is that of its first traced subflow.
 #[inline(always)]
-pub(crate) fn set_holder(sock: impl Sock) -> bool {
-    match remembered(sock) {
-        Some(remembered) => set_holder_in(remembered),
-        None => false,
+pub(crate) fn set_holder(sock: impl Sock) -> Option<u64> {
+    let remembered = remembered(sock)?;
+    if !set_holder_in(remembered) {
+        return None;
+    }
+    // SAFETY: a value of `SOCKETS`.
+    match unsafe { (*remembered).first_subflow } {
+        0 => Some(sock.cookie()),
+        first => Some(first),
     }
 }
 
 /// The same for a socket that is known to be traced.
 #[inline(always)]
 pub(crate) fn set_holder_in(remembered: *mut Remembered) -> bool {
+    if is_kernel_thread() {
+        return false;
+    }
     let current = current_pid();
     // SAFETY: a value of `SOCKETS`. Two processes that race here cost one more record.
     unsafe {
@@ -221,6 +275,20 @@ pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
     if ago < LOCAL_DELIVERY_NS {
         let _ = PEERS.insert(*addresses, 1, 0);
     }
+}
+
+/// Whether a SYN-ACK with this acknowledgment number answers the SYN of a traced client. NAT may have
+/// given the SYN-ACK addresses that are not its socket's.
+#[inline(always)]
+pub(crate) fn answers_number(ack: u32) -> bool {
+    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) == 0 {
+        return false;
+    }
+    let Some(sent) = NUMBERS.get_ptr(ack.wrapping_sub(1)) else {
+        return false;
+    };
+    // SAFETY: an element of the map, and a helper without arguments.
+    unsafe { bpf_ktime_get_ns() - *sent < LOCAL_DELIVERY_NS }
 }
 
 /// Whether to trace a connection that has no socket yet, to a listener in the network namespace
@@ -294,8 +362,10 @@ fn matches(socket: Socket, new: u8) -> bool {
     if by == 0 {
         return true;
     }
-    // The other end passed the filter, so this one is traced whatever its own ports are.
-    if new != state::SYN_SENT && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
+    // The other end passed the filter, so this one is traced whatever its own ports are. Before
+    // `connect` has chosen a port, it may be anybody's.
+    let has_addresses = new != state::SYN_SENT || socket.local_port() != 0;
+    if has_addresses && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
         return true;
     }
     let by_port = by & BY_PORT == 0 || port_matches(socket.local_port(), socket.remote_port());

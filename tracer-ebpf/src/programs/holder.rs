@@ -15,7 +15,7 @@ use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
 use crate::{
     filter, memory, ring,
-    sock::{OfCgroup, Sock as _, Traced},
+    sock::{OfCgroup, Traced},
     socket::Socket,
     socket_event::{self, Context},
     task,
@@ -57,8 +57,8 @@ pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
 #[cgroup_sock(sock_release)]
 pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
     let sock = OfCgroup(ctx.sock);
-    if filter::set_holder(sock) {
-        submit_release(sock.cookie());
+    if let Some(cookie) = filter::set_holder(sock) {
+        submit_alone(RELEASE, cookie);
     }
     ALLOW
 }
@@ -66,17 +66,24 @@ pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
 #[inline(always)]
 fn observe(ctx: &BtfTracePointContext, kind: u16) {
     let raw: *mut c_void = ctx.arg(0);
-    if raw.is_null() || !filter::set_holder(Traced(raw)) {
+    if raw.is_null() {
         return;
     }
+    let Some(cookie) = filter::set_holder(Traced(raw)) else {
+        return;
+    };
     if let Some(socket) = Socket::from_argument(ctx, 0) {
         socket_event::submit(kind, socket, Context::Process, 0);
+    } else {
+        // An MPTCP socket.
+        submit_alone(kind, cookie);
     }
 }
 
+/// Without addresses.
 #[inline(always)]
-fn submit_release(cookie: u64) {
-    let Some(mut entry) = ring::reserve::<SocketEvent>(RELEASE, cookie) else {
+fn submit_alone(kind: u16, cookie: u64) {
+    let Some(mut entry) = ring::reserve::<SocketEvent>(kind, cookie) else {
         return;
     };
     let record = entry.as_mut_ptr();

@@ -30,6 +30,7 @@ mod head;
 mod holder;
 mod kernel;
 mod memory;
+mod mptcp;
 mod packet;
 mod pid_namespace;
 mod process;

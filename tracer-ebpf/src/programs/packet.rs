@@ -116,6 +116,24 @@ impl Packet {
         Some(u32::from_be_bytes(load(self.skb, self.tcp + 4)?))
     }
 
+    #[inline(always)]
+    pub(crate) fn ack(self) -> Option<u32> {
+        Some(u32::from_be_bytes(load(self.skb, self.tcp + 8)?))
+    }
+
+    /// The socket's own port, whatever NAT has made of the packet's.
+    #[inline(always)]
+    pub(crate) fn socket_port(self) -> u16 {
+        // SAFETY: the program's context; the verifier knows the socket's type.
+        unsafe {
+            let sk = (*self.skb).__bindgen_anon_2.sk;
+            if sk.is_null() {
+                return 0;
+            }
+            (*sk).src_port as u16
+        }
+    }
+
     /// Copies the first `length` bytes to `into`. False where the packet is shorter, or `length` is
     /// less than a header.
     ///

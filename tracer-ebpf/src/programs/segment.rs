@@ -13,7 +13,7 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    filter, head,
+    filter, head, mptcp,
     packet::{ACK, FIN, Packet, RST, SYN},
     ring,
     sock::{OfPacket, Sock as _},
@@ -55,6 +55,7 @@ struct Extra {
     counted_ns: u64,
     before_bytes: u64,
     turned_ns: u64,
+    under_listener: u8,
     accept_queue: u32,
     accept_queue_limit: u32,
     /// The burst that its payload begins, or whose head goes on in it; else null.
@@ -68,6 +69,7 @@ impl Extra {
         counted_ns: 0,
         before_bytes: 0,
         turned_ns: 0,
+        under_listener: 0,
         accept_queue: 0,
         accept_queue_limit: 0,
         burst: null_mut(),
@@ -125,9 +127,15 @@ fn is_handshake_wanted(skb: *mut __sk_buff, direction: u8) -> bool {
     let Some(packet) = Packet::parse(skb) else {
         return false;
     };
-    let Some(addresses) = packet.addresses(direction) else {
+    // NAT may have given the SYN-ACK other addresses.
+    let is_syn_ack = direction == EGRESS && packet.flags & (SYN | ACK) == SYN | ACK;
+    if is_syn_ack && packet.ack().is_some_and(filter::answers_number) {
+        return true;
+    }
+    let Some(mut addresses) = packet.addresses(direction) else {
         return false;
     };
+    addresses.local_port = listener.local_port();
     if is_syn(packet, direction)
         && let Some(seq) = packet.seq()
     {
@@ -136,21 +144,29 @@ fn is_handshake_wanted(skb: *mut __sk_buff, direction: u8) -> bool {
     filter::admits_handshake(&addresses, listener.netns())
 }
 
-/// Sends a listener's packet. Not inlined, likewise.
+/// Sends a listener's packet, with the first of its payload: in a SYN (TCP Fast Open), in a third ACK, or
+/// where the listener waits for it (`TCP_DEFER_ACCEPT`). Not inlined, likewise.
 #[inline(never)]
 fn send_handshake(skb: *mut __sk_buff, direction: u8) {
     let Some(packet) = Packet::parse(skb) else {
         return;
     };
-    let mut extra = Extra::NONE;
+    let mut extra = Extra {
+        under_listener: 1,
+        ..Extra::NONE
+    };
     if is_syn(packet, direction) {
         // SAFETY: the program's context.
         if let Some(listener) = unsafe { Socket::of_packet(skb) } {
             (extra.accept_queue, extra.accept_queue_limit) = listener.accept_queue();
         }
     }
-    let wanted = u64::from(packet.headers);
-    send_headers(packet, direction, OfPacket(skb).cookie(), wanted, extra);
+    let mut payload = u64::from(packet.payload());
+    if payload > MAX_PAYLOAD {
+        payload = MAX_PAYLOAD;
+    }
+    let wanted = u64::from(packet.headers) + payload;
+    send(packet, direction, OfPacket(skb).cookie(), wanted, extra);
 }
 
 /// Whether the packet is a SYN that reaches a listener.
@@ -193,8 +209,12 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
         };
         (head_bytes(burst, payload), extra)
     };
-    if packet.flags & SYN != 0 && direction == EGRESS {
+    if packet.flags & (SYN | ACK) == SYN && direction == EGRESS {
         expect_peer(packet.skb);
+    }
+    // SAFETY: as above.
+    if direction == EGRESS && unsafe { (*remembered).opened } == 0 && packet.flags & SYN == 0 {
+        mptcp::observe(packet.skb, sock.cookie());
     }
     // SAFETY: as above.
     let is_step = unsafe { is_step(packet, direction, remembered) };
@@ -372,10 +392,9 @@ fn send_in<const ROOM: usize>(
         addr_of_mut!((*segment).length).write(packet.length);
         addr_of_mut!((*segment).captured).write(captured as u32);
         addr_of_mut!((*segment).gso_segs).write(packet.gso_segs());
-        // The padding with it.
-        addr_of_mut!((*segment).direction)
-            .cast::<u32>()
-            .write(u32::from(direction).to_le());
+        addr_of_mut!((*segment).direction).write(direction);
+        addr_of_mut!((*segment).under_listener).write(extra.under_listener);
+        addr_of_mut!((*segment).local_port).write(packet.socket_port());
         addr_of_mut!((*segment).before_bytes).write(extra.before_bytes);
         addr_of_mut!((*segment).turned_ns).write(extra.turned_ns);
         addr_of_mut!((*segment).accept_queue).write(extra.accept_queue);

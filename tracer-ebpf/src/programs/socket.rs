@@ -5,16 +5,16 @@ use core::{ffi::c_void, ptr::addr_of_mut};
 use aya_ebpf::{
     bindings::__sk_buff, helpers::generated::bpf_skc_to_tcp_sock, programs::BtfTracePointContext,
 };
-use tracer_ebpf::record::{Addresses, Counters, closing};
+use tracer_ebpf::record::{Addresses, Counters, closing, state};
 
 use crate::{
     addresses,
     kernel::{
         COMMON_FLAGS, COMMON_STATE, Pointer, SOCK_ACCEPT_QUEUE, SOCK_ACCEPT_QUEUE_LIMIT,
         SOCK_COMMON, SOCK_ERROR, TCP_BYTES_ACKED, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS,
-        TCP_MIN_RTT, TCP_MSS_CLAMP, TCP_PROBES_OUT, TCP_RCV_WSCALE, TCP_RETRANSMITS, TCP_SACK_OK,
-        TCP_SND_CWND, TCP_SND_WND, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT, TCP_TOTAL_RETRANS,
-        TCP_TSTAMP_OK, TCP_USER_TIMEOUT, TCP_WSCALE_OK,
+        TCP_MIN_RTT, TCP_MSS_CLAMP, TCP_PROBES_OUT, TCP_RCV_WSCALE, TCP_REPAIR, TCP_RETRANSMITS,
+        TCP_SACK_OK, TCP_SND_CWND, TCP_SND_WND, TCP_SND_WSCALE, TCP_SPORT, TCP_SRTT,
+        TCP_TOTAL_RETRANS, TCP_TSTAMP_OK, TCP_USER_TIMEOUT, TCP_WSCALE_OK,
     },
     sock::Traced,
 };
@@ -100,14 +100,21 @@ impl Socket {
     }
 
     /// `skc_num` is already 0 when an automatically bound socket enters CLOSE. `inet_sport` remains
-    /// then, and is 0 until `connect` has chosen a port.
+    /// then, and while the socket is closed: it is the port of the connection before until `connect` has
+    /// chosen another.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
         let num = addresses::local_port(self.common());
-        if num != 0 {
+        if num != 0 || self.state() == state::CLOSE {
             return num;
         }
         u16::from_be(self.tcp.load(&TCP_SPORT))
+    }
+
+    /// Whether it is in repair mode: a process restores its state (`TCP_REPAIR`).
+    #[inline(always)]
+    pub(crate) fn is_in_repair(self) -> bool {
+        self.tcp.load_bits(&TCP_REPAIR) != 0
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::{
     filter::Remembered,
-    record::{FLOW, Flow, STATE_CHANGE, StateChange, state},
+    record::{AGAIN, FLOW, Flow, IN_REPAIR, STATE_CHANGE, StateChange, state},
 };
 
 use crate::{
@@ -54,7 +54,17 @@ fn observe(ctx: &BtfTracePointContext) {
         }
         return;
     }
-    let known = if known.is_some() {
+    let again = if old == state::CLOSE && new == state::SYN_SENT {
+        known
+    } else {
+        None
+    };
+    let known = if let Some(before) = again {
+        let Some(now) = filter::admits_again(sock, socket, before) else {
+            return;
+        };
+        Some(now)
+    } else if known.is_some() {
         known
     } else if filter::admits(sock, socket, old, new) {
         filter::remembered(sock)
@@ -78,7 +88,20 @@ fn observe(ctx: &BtfTracePointContext) {
             filter::clear_holder_in(remembered);
         }
     }
-    send(socket, old, new);
+    let mut flags = 0;
+    if let Some(remembered) = known {
+        // SAFETY: a value of `SOCKETS`.
+        unsafe {
+            if again.is_some() && (*remembered).recorded != 0 {
+                flags |= AGAIN;
+            }
+            (*remembered).recorded = 1;
+        }
+    }
+    if socket.is_in_repair() {
+        flags |= IN_REPAIR;
+    }
+    send(socket, old, new, flags);
     if new == state::CLOSE
         && let Some(remembered) = known
     {
@@ -87,7 +110,7 @@ fn observe(ctx: &BtfTracePointContext) {
 }
 
 #[inline(always)]
-fn send(socket: Socket, old: u8, new: u8) {
+fn send(socket: Socket, old: u8, new: u8, flags: u16) {
     let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, socket.sock().cookie()) else {
         return;
     };
@@ -112,7 +135,7 @@ fn send(socket: Socket, old: u8, new: u8) {
         } else {
             0
         };
-        addr_of_mut!((*record).closing).write(closing);
+        addr_of_mut!((*record).flags).write(flags | closing);
         addr_of_mut!((*record).error).write(socket.error());
     }
     ring::send(entry);

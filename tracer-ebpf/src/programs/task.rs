@@ -9,9 +9,12 @@ use aya_ebpf::helpers::generated::{
 use tracer_ebpf::record::Task;
 
 use crate::{
-    kernel::{Pointer, TASK_COMM, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_TGID},
-    pid_namespace,
+    kernel::{Pointer, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_TGID},
+    memory, pid_namespace,
 };
+
+/// `PF_KTHREAD` in `include/linux/sched.h`. A thread of io_uring belongs to its process and has it not.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// Of the thread group.
 #[inline(always)]
@@ -24,6 +27,12 @@ pub(crate) fn current_pid() -> u32 {
 #[inline(always)]
 pub(crate) fn parent_pid() -> u32 {
     current_task().follow(&TASK_REAL_PARENT).load(&TASK_TGID)
+}
+
+/// Whether it is a thread of the kernel, which acts for others: no socket is its own.
+#[inline(always)]
+pub(crate) fn is_kernel_thread() -> bool {
+    current_task().load::<u32>(&TASK_FLAGS) & KERNEL_THREAD != 0
 }
 
 /// The name of the thread group's leader.
@@ -53,12 +62,17 @@ fn shown_pid() -> u32 {
     }
 }
 
-/// Writes the name of the process, not of its thread.
+/// Writes the name of the process, not of its thread. A kernel thread's is none.
 ///
 /// # Safety
-/// `into` must be valid for writes.
+/// `into` must be valid for writes and aligned to 8 bytes.
 #[inline(always)]
 pub(crate) unsafe fn write_current(into: *mut Task) {
+    if is_kernel_thread() {
+        // SAFETY: as the caller promises.
+        unsafe { memory::zero(into) };
+        return;
+    }
     // SAFETY: as the caller promises; helpers without arguments.
     unsafe {
         addr_of_mut!((*into).pid).write(shown_pid());

@@ -133,6 +133,7 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::ResetReceived => "reset-received".to_owned(),
             EventKind::Flow(_) => "flow".to_owned(),
             EventKind::MoreBytes(_) => "more-bytes".to_owned(),
+            EventKind::Subflow { .. } => "subflow".to_owned(),
             EventKind::Error(_) => "error".to_owned(),
             EventKind::Held(how, _) => format!("{how:?}").to_lowercase(),
             EventKind::Segment(segment) => {

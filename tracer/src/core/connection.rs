@@ -12,7 +12,7 @@ use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
     cause::Ended,
-    incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset},
+    incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset, SubflowOf},
     owner::{Owner, Task},
     transition::{Closing, Counted, Opened, Transition},
     view::View,
@@ -120,6 +120,12 @@ impl Connection {
             End::Client => self.client.as_deref(),
             End::Server => self.server.as_deref(),
         }
+    }
+
+    /// Whether one socket is both ends. Then it is the client's view.
+    #[must_use]
+    pub fn is_its_own_peer(&self) -> bool {
+        self.client.as_deref().is_some_and(View::is_its_own_peer)
     }
 
     /// The end that has this socket.

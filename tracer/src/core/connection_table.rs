@@ -4,6 +4,7 @@
 mod eviction;
 mod listeners;
 mod loss;
+mod mptcp;
 mod pairing;
 mod pending_handshakes;
 mod preexisting;
@@ -19,6 +20,7 @@ use upload_protocol::{ConnectionId, End, OwnerFrom, RolesFrom, State};
 
 use self::{
     listeners::Listeners,
+    mptcp::Mptcp,
     pairing::{Pair, Pairing},
     pending_handshakes::PendingHandshakes,
     tasks::Tasks,
@@ -26,7 +28,7 @@ use self::{
 };
 use crate::core::{
     address::Address,
-    connection::{Closing, Connection, Reset, View},
+    connection::{Closing, Connection, Reset, SubflowOf, View},
     event::{Addresses, Event, EventKind},
     payload::Transfer,
 };
@@ -44,6 +46,7 @@ pub struct ConnectionTable {
     pending: PendingHandshakes,
     tasks: Tasks,
     transfers: Transfers,
+    mptcp: Mptcp,
     /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
     /// Connections with exchanges that are over and were not taken yet.
@@ -60,6 +63,17 @@ pub struct ConnectionTable {
 /// Names a connection within the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64);
+
+/// The change of state that an event tells of.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    old: State,
+    new: State,
+    /// See [`EventKind::State`].
+    in_repair: bool,
+    /// See [`EventKind::State`].
+    again: bool,
+}
 
 impl ConnectionTable {
     /// `segments`: whether [`settle`](Self::settle) returns the segments.
@@ -90,6 +104,8 @@ impl ConnectionTable {
             EventKind::State {
                 old,
                 new,
+                in_repair,
+                again,
                 task,
                 counters,
                 error,
@@ -97,7 +113,13 @@ impl ConnectionTable {
             } => {
                 let addresses = event.addresses?;
                 let task = task.map(|task| self.tasks.of_record(&task));
-                let (key, end) = self.socket(cookie, addresses, old, new);
+                let change = Change {
+                    old,
+                    new,
+                    in_repair,
+                    again,
+                };
+                let (key, end) = self.socket(cookie, addresses, change);
                 let mut view = self.view_mut(key, end)?;
                 if view.addresses.local.port() == 0 {
                     self.complete_addresses(key, end, addresses);
@@ -113,6 +135,9 @@ impl ConnectionTable {
                 }
                 view.record_transition(mono_ns, (old, new), &counters, error);
                 view.record_closing(Closing(closing));
+                if (old, new) == (State::SynSent, State::SynRecv) {
+                    self.record_simultaneous_open(key);
+                }
                 Some((key, end))
             }
             EventKind::SynAckRetransmit => {
@@ -151,8 +176,12 @@ impl ConnectionTable {
                 });
             }),
             EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
+            EventKind::Subflow { first, token } => self.subflow(cookie, SubflowOf { first, token }),
             EventKind::Held(how, task) => {
                 let task = task.map(|task| self.tasks.of_record(&task));
+                if let Some(task) = &task {
+                    self.mptcp_held(cookie, task, how);
+                }
                 self.with_view(cookie, |view| {
                     if let Some(task) = task {
                         view.learn_owner(task, how.into());
@@ -178,6 +207,9 @@ impl ConnectionTable {
         for (end, view) in connection.views() {
             if self.sockets.get(&view.cookie) == Some(&key) {
                 self.sockets.remove(&view.cookie);
+            }
+            if let Some(mptcp) = view.incidents().mptcp {
+                self.mptcp.remove(mptcp.first, view.cookie);
             }
             let pair = Pair::new(view.addresses, end);
             self.pairing.forget(key, &pair);
@@ -220,8 +252,9 @@ impl ConnectionTable {
 
     /// The connection and end of a socket. Opens a connection if the socket is new and no connection
     /// waits for its other end.
-    fn socket(&mut self, cookie: u64, addresses: Addresses, old: State, new: State) -> (Key, End) {
+    fn socket(&mut self, cookie: u64, addresses: Addresses, change: Change) -> (Key, End) {
         // A socket may connect again: the same cookie, another connection.
+        let Change { old, new, .. } = change;
         let reborn = old == State::Close && new == State::SynSent;
         if !reborn
             && let Some(key) = self.find(cookie)
@@ -229,7 +262,7 @@ impl ConnectionTable {
         {
             return (key, end);
         }
-        let (end, from) = self.role(addresses, old, new);
+        let (end, from) = self.role(addresses, change);
         let pair = Pair::new(addresses, end);
         let waiting = self.other_end_of(&pair, end);
         let key = match waiting {
@@ -237,12 +270,19 @@ impl ConnectionTable {
                 self.pairing.paired(key, &pair);
                 key
             }
-            None => self.open(cookie),
+            None => self.open(cookie, change),
         };
         self.sockets.insert(cookie, key);
         if let Some(connection) = self.connections.get_mut(&key) {
-            *connection.view_mut(end) = Some(Box::new(View::new(cookie, addresses)));
-            connection.roles_from = connection.roles_from.min(from);
+            let mut view = View::new(cookie, addresses);
+            if change.in_repair && reborn {
+                view.record_restored();
+            }
+            *connection.view_mut(end) = Some(Box::new(view));
+            connection.roles_from = match from {
+                RolesFrom::Simultaneous => from,
+                _ => connection.roles_from.min(from),
+            };
         }
         if waiting.is_none() && (end, from) == (End::Server, RolesFrom::Opening) {
             self.record_lost_syn(key, &pair);
@@ -274,11 +314,14 @@ impl ConnectionTable {
         })
     }
 
-    fn open(&mut self, cookie: u64) -> Key {
-        let key = Key(self.next);
+    fn open(&mut self, cookie: u64, change: Change) -> Key {
         self.next += 1;
-        // The name of a socket's later connections has a number: cookie.number.
-        let is_known = self.sockets.contains_key(&cookie);
+        let key = Key(self.next);
+        // The name of a socket's later connections has a number: cookie.number. Its connection before
+        // may have left the table, at its end or, where any did, before that.
+        let begins = (change.old, change.new) == (State::Close, State::SynSent);
+        let is_known =
+            change.again || self.sockets.contains_key(&cookie) || self.any_unfinished && !begins;
         let again = NonZeroU64::new(key.0).filter(|_| is_known);
         let mut connection = Connection::new(ConnectionId::new(cookie, again));
         connection.after_loss = self.lost_ns.is_some() || self.any_unfinished;

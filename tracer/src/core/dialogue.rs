@@ -26,11 +26,24 @@ pub struct Dialogue {
     /// Boxed and mostly `None`: most of the time no segment of a connection is in flight.
     in_flight: Option<Box<InFlight>>,
     first_rtt: FirstRtt,
+    /// Boxed and mostly `None`: see [`Early`].
+    early: Option<Box<Early>>,
     /// Segments that open or close the connection.
     pub steps: Vec<Milestone>,
     /// How many of these came after the first 64.
     pub steps_left_out: u32,
     pub payload: Payload,
+}
+
+/// Payload that came before its receiver had a socket.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Early {
+    /// The last of it: from whom, and when it reached the listener. The receiver's socket did not see it,
+    /// and cannot say when the direction turned.
+    last: Option<(End, u64)>,
+    /// A SYN with payload (TCP Fast Open). The payload counts once a SYN-ACK acknowledges it; else it is
+    /// sent again.
+    syn: Option<(Observed, Position)>,
 }
 
 /// The first round-trip time, measured as Wireshark does: from the SYN to the third ACK.
@@ -121,6 +134,12 @@ impl Dialogue {
         settled
     }
 
+    /// Payload from an end has reached a listener at `mono_ns`.
+    pub fn record_early_payload(&mut self, from: End, mono_ns: u64) {
+        let early = self.early.get_or_insert_default();
+        early.last = Some((from, mono_ns));
+    }
+
     /// Whether every segment was processed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -139,6 +158,7 @@ impl Dialogue {
         }
         let position = own.place(observed, peer, self.first_rtt.known());
         let remarks = &position.analysis;
+        let is_to_itself = segment.source == segment.destination;
         let milestone = Milestone {
             mono_ns: segment.mono_ns,
             seq: position.seq,
@@ -149,25 +169,21 @@ impl Dialogue {
             seen_leaving: segment.leaving,
             is_retransmission: remarks.iter().any(|what| what.is_retransmission()),
         };
+        if let Some((syn, at)) = self.take_syn(observed, &position) {
+            self.feed(&syn, &at);
+        }
         if segment.len > 0 {
-            // The SYN has sequence number 0, the first byte has 1, also that of a SYN with payload.
-            let is_syn = segment.flags.has(Flags::SYN);
-            let offset = position.seq.wrapping_sub(u32::from(!is_syn));
-            let has_ack = segment.flags.has(Flags::ACK);
-            self.payload.feed(&Chunk {
-                mono_ns: segment.mono_ns,
-                from,
-                offset: nearest(segment.before_bytes, offset),
-                len: segment.len,
-                head: segment.payload(),
-                turned_ns: segment.turned_ns,
-                received: has_ack.then(|| self.bytes_acknowledged(&milestone)),
-            });
+            if segment.flags.has(Flags::SYN) {
+                let early = self.early.get_or_insert_default();
+                early.syn = Some((observed.clone(), position.clone()));
+            } else {
+                self.feed(observed, &position);
+            }
         }
         let is_step = [Flags::SYN, Flags::FIN, Flags::RST]
             .into_iter()
             .any(|flag| segment.flags.has(flag));
-        if is_step || self.is_answer(&milestone) {
+        if is_step || self.is_answer(&milestone, is_to_itself) {
             if self.steps.is_empty() {
                 // Most connections have no more until they are closed.
                 self.steps.reserve_exact(HANDSHAKE);
@@ -224,15 +240,52 @@ impl FirstRtt {
 }
 
 impl Dialogue {
+    /// The SYN with payload, once a segment after it shows that the peer took the payload: it acknowledges
+    /// it or, sent by the same end, follows it. Forgets the SYN otherwise: the payload is sent again.
+    fn take_syn(&mut self, next: &Observed, at: &Position) -> Option<(Observed, Position)> {
+        let syn = self.early.as_mut()?.syn.take()?;
+        let is_taken = if next.from == syn.0.from {
+            at.seq > 1
+        } else {
+            at.ack > 1
+        };
+        is_taken.then_some(syn)
+    }
+
+    fn feed(&mut self, observed: &Observed, position: &Position) {
+        let (from, segment) = (observed.from, &observed.segment);
+        // The SYN has sequence number 0, the first byte has 1.
+        let syn = segment.flags.has(Flags::SYN);
+        let offset = position.seq.wrapping_sub(u32::from(!syn));
+        let has_ack = segment.flags.has(Flags::ACK);
+        self.payload.feed(&Chunk {
+            mono_ns: segment.mono_ns,
+            from,
+            offset: nearest(segment.before_bytes, offset),
+            len: segment.len,
+            head: segment.payload(),
+            turned_ns: segment.turned_ns.or_else(|| self.turned_early(observed)),
+            received: has_ack.then(|| self.bytes_acknowledged(from, position.ack)),
+        });
+    }
+
+    /// When payload turned its direction, where the socket that sends now did not see the payload before.
+    fn turned_early(&self, observed: &Observed) -> Option<u64> {
+        let (from, last_ns) = self.early.as_ref()?.last?;
+        let segment = &observed.segment;
+        let is_turn = observed.from != from && segment.before_bytes == 0;
+        (is_turn && last_ns <= segment.mono_ns).then_some(last_ns)
+    }
+
     /// How many bytes of the peer's stream a segment acknowledges, modulo 2^32. Subtracts the numbers
     /// of SYN and FIN, which are no bytes: a client may close its direction before the answer comes.
-    fn bytes_acknowledged(&self, segment: &Milestone) -> u32 {
+    fn bytes_acknowledged(&self, from: End, ack: u32) -> u32 {
         let ends_here = |step: &Milestone| {
             let next = step.seq.wrapping_add(step.len).wrapping_add(1);
-            step.from != segment.from && step.flags.has(Flags::FIN) && next == segment.ack
+            step.from != from && step.flags.has(Flags::FIN) && next == ack
         };
         let fin = self.steps.iter().any(ends_here);
-        segment.ack.wrapping_sub(1 + u32::from(fin))
+        ack.wrapping_sub(1 + u32::from(fin))
     }
 
     fn record_handshake(&mut self, mono_ns: u64, from: End, flags: Flags) {
@@ -248,11 +301,11 @@ impl Dialogue {
     }
 
     /// Whether an ACK is the handshake's third segment, or the first to acknowledge a FIN.
-    fn is_answer(&self, segment: &Milestone) -> bool {
+    fn is_answer(&self, segment: &Milestone, is_to_itself: bool) -> bool {
         let from_peer = |flag: u16| {
             self.steps
                 .iter()
-                .rfind(|step| step.from != segment.from && step.flags.has(flag))
+                .rfind(|step| (step.from != segment.from || is_to_itself) && step.flags.has(flag))
         };
         let answered = |number: u32| {
             self.steps.iter().any(|step| {

@@ -15,7 +15,7 @@ pub struct Event<'a> {
     /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
     /// The socket's addresses; absent for segments, which have their own, for
-    /// [`EventKind::Flow`] and for [`Holding::Release`].
+    /// [`EventKind::Flow`], [`EventKind::Subflow`] and [`EventKind::Held`].
     pub addresses: Option<Addresses>,
     pub what: EventKind<'a>,
 }
@@ -26,6 +26,11 @@ pub enum EventKind<'a> {
     State {
         old: State,
         new: State,
+        /// Whether a process restores the socket's state, or has taken it (`TCP_REPAIR`): no segment
+        /// causes or follows the change.
+        in_repair: bool,
+        /// Whether the socket had a traced connection before.
+        again: bool,
         /// The task, if a system call caused it.
         task: Option<record::Task>,
         /// The socket's counters at that moment.
@@ -57,6 +62,13 @@ pub enum EventKind<'a> {
     /// The socket reports this errno to its process; 0 for an ICMP message that is no error of the
     /// socket yet.
     Error(u32),
+    /// The socket is a subflow of an MPTCP socket.
+    Subflow {
+        /// The cookie of its first subflow, which stands for it: [`EventKind::Held`] bears that.
+        first: u64,
+        /// Its token.
+        token: u32,
+    },
     /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
 }
@@ -131,6 +143,18 @@ impl<'a> Event<'a> {
                     what: EventKind::Flow(flow.passed),
                 })
             }
+            record::SUBFLOW => {
+                let subflow: record::Subflow = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::Subflow {
+                        first: subflow.first,
+                        token: subflow.token,
+                    },
+                })
+            }
             kind => Self::from_socket_event(kind, bytes),
         }
     }
@@ -143,10 +167,12 @@ impl<'a> Event<'a> {
             what: EventKind::State {
                 old: state(record.old)?,
                 new: state(record.new)?,
+                in_repair: record.flags & record::IN_REPAIR != 0,
+                again: record.flags & record::AGAIN != 0,
                 task: named(record.task),
                 counters: record.counters,
                 error: record.error,
-                closing: record.closing,
+                closing: record.flags,
             },
         })
     }
@@ -159,6 +185,8 @@ impl<'a> Event<'a> {
         let (waiting, limit) = (record.accept_queue, record.accept_queue_limit);
         let mut segment = Segment::parse(packet, record.length, leaving, merged)?;
         segment.mono_ns = record.header.mono_ns;
+        segment.under_listener = record.under_listener != 0;
+        segment.socket_port = record.local_port;
         segment.before_bytes = record.before_bytes;
         segment.turned_ns = Some(record.turned_ns).filter(|at| *at > 0);
         segment.accept_queue = (waiting > 0 || limit > 0).then_some(AcceptQueue { waiting, limit });
@@ -205,7 +233,8 @@ impl<'a> Event<'a> {
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
-            addresses: (kind != record::RELEASE).then(|| Addresses::from_record(&record.addresses)),
+            addresses: (!matches!(what, EventKind::Held(..)))
+                .then(|| Addresses::from_record(&record.addresses)),
             what,
         })
     }

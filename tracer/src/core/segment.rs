@@ -41,6 +41,10 @@ pub struct Segment<Packet = Box<[u8]>> {
     /// For the first payload after some in the other direction: when the last payload of that direction
     /// passed the socket.
     pub turned_ns: Option<u64>,
+    /// Whether its socket is a listener: the connection has none of its own yet.
+    pub under_listener: bool,
+    /// The port of its socket, which may not be the packet's (NAT); 0 if unknown.
+    pub socket_port: u16,
     /// For a SYN that reached a listener: its accept queue then.
     pub accept_queue: Option<AcceptQueue>,
 }
@@ -105,6 +109,8 @@ impl<'a> Segment<&'a [u8]> {
             headers,
             before_bytes: 0,
             turned_ns: None,
+            under_listener: false,
+            socket_port: 0,
             accept_queue: None,
         })
     }
@@ -138,6 +144,8 @@ impl<'a> Segment<&'a [u8]> {
             headers,
             before_bytes: self.before_bytes,
             turned_ns: self.turned_ns,
+            under_listener: self.under_listener,
+            socket_port: self.socket_port,
             accept_queue: self.accept_queue,
         })
     }

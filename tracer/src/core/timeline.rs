@@ -79,12 +79,16 @@ pub fn timeline(
         bytes,
         retransmits_by: PerEnd {
             client: connection.client.as_deref().map(retransmits),
-            server: connection.server.as_deref().map(retransmits),
+            server: connection
+                .server
+                .as_deref()
+                .map(retransmits)
+                .or(connection.is_its_own_peer().then_some(0)),
         },
         retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
         roles: match connection.roles_from {
             RolesFrom::Opening => Certainty::Observed,
-            RolesFrom::Listener | RolesFrom::Ports => Certainty::Inferred,
+            RolesFrom::Simultaneous | RolesFrom::Listener | RolesFrom::Ports => Certainty::Inferred,
         },
         roles_from: connection.roles_from,
         lost: connection.lost,
@@ -114,7 +118,12 @@ fn first_known(seen_ns: u64, uploads: &[Upload]) -> u64 {
 
 fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<Incomplete> {
     let mut reasons = Vec::new();
-    if connection.views().any(|(_, view)| !view.began()) {
+    if connection
+        .views()
+        .any(|(_, view)| view.incidents().restored)
+    {
+        reasons.push(Incomplete::Restored);
+    } else if connection.views().any(|(_, view)| !view.began()) {
         reasons.push(if connection.after_loss || connection.lost > 0 {
             Incomplete::BeginUnseen
         } else {
@@ -161,22 +170,26 @@ fn bytes(connection: &Connection, closed_ns: Option<u64>) -> Bytes {
 /// bytes; they are subtracted.
 fn payload(connection: &Connection, from: End) -> Option<u64> {
     let to = from.other();
+    if connection.is_its_own_peer() && from == End::Server {
+        // One socket sends and receives each byte: the client.
+        return Some(0);
+    }
     if let Some(receiver) = connection.view(to) {
         let last = receiver.last()?;
         let fin = u64::from(connection.received_fin(to));
         return last
             .bytes_received
             .checked_sub(fin)
-            .filter(|_| receiver.began());
+            .filter(|_| receiver.counts_all());
     }
     let sender = connection.view(from)?;
     sender.last()?;
-    let syn = u64::from(from == End::Client);
+    let syn = u64::from(sender.sent_syn());
     let fin = u64::from(sender.fin_was_acknowledged());
     let acknowledged = sender.counted.bytes_acked;
     acknowledged
         .checked_sub(syn + fin)
-        .filter(|_| sender.began())
+        .filter(|_| sender.counts_all())
 }
 
 #[cfg(test)]

@@ -235,6 +235,12 @@ impl<'a> Btf<'a> {
         None
     }
 
+    /// Whether eBPF programs can call a helper of this name. The macro that defines one makes a typedef
+    /// of its prototype (`BPF_CALL_1` and its like).
+    pub fn has_helper(&self, name: &str) -> bool {
+        self.typedefs.contains_key(format!("btf_{name}").as_bytes())
+    }
+
     /// The struct or union behind qualifiers, typedefs and arrays.
     fn composite(&self, mut id: u32) -> Option<Type<'a>> {
         for _ in 0..MAX_LINKS {

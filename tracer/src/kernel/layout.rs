@@ -14,6 +14,8 @@ pub(super) struct Layout {
     pub(super) retransmit_has_error: bool,
     /// For each number of the reasons for a RST, its record's; `None` where `tcp_send_reset` has none.
     pub(super) reset_reasons: Option<[u8; MAX_RESET_REASONS]>,
+    /// Whether the kernel has MPTCP, and shows its sockets to programs.
+    pub(super) has_mptcp: bool,
 }
 
 impl Layout {
@@ -27,6 +29,7 @@ impl Layout {
             places,
             retransmit_has_error: btf.tracepoint_arguments("tcp_retransmit_skb") == Some(3),
             reset_reasons: reset_reasons(btf),
+            has_mptcp: btf.has_helper("bpf_skc_to_mptcp_sock"),
         }
     }
 
@@ -39,7 +42,10 @@ impl Layout {
 
     /// What this kernel lacks of it.
     pub(super) fn missing(&self) -> Vec<Missing> {
-        let members = self.places.iter().filter(|(_, place)| !place.exists());
+        let members = self.places.iter().filter(|(member, place)| {
+            let is_needed = self.has_mptcp || member.of != "mptcp_sock";
+            is_needed && !place.exists()
+        });
         let mut missing: Vec<Missing> = members.map(|(one, _)| Missing::Member(one)).collect();
         if !self.retransmit_has_error {
             missing.push(Missing::RetransmitError);

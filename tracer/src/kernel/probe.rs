@@ -198,6 +198,7 @@ fn load(
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
     let reset_has_reason = u8::from(layout.reset_reasons.is_some());
     let reset_reasons = layout.reset_reasons.unwrap_or([0; MAX_RESET_REASONS]);
+    let has_mptcp = u8::from(layout.has_mptcp);
     let globals: Vec<(&str, u32)> = layout.globals().collect();
     let mut loader = EbpfLoader::new();
     loader
@@ -212,6 +213,7 @@ fn load(
         .override_global("RETRANSMIT_HAS_ERROR", &retransmit_has_error, true)
         .override_global("RESET_HAS_REASON", &reset_has_reason, true)
         .override_global("RESET_REASONS", &reset_reasons, true)
+        .override_global("HAS_MPTCP", &has_mptcp, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (name, value) in &globals {
         loader.override_global(name, value, true);

@@ -104,6 +104,10 @@ impl Text {
         }
         match timeline.roles_from {
             RolesFrom::Opening => {}
+            RolesFrom::Simultaneous => writeln!(
+                out,
+                "  both ends opened it at once: which one is called the client is a convention"
+            )?,
             RolesFrom::Listener => writeln!(
                 out,
                 "  which end is the server is inferred: a socket listened at its address and port"

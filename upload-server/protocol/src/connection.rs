@@ -56,12 +56,40 @@ impl<'de> Deserialize<'de> for ConnectionId {
     }
 }
 
+/// The name of an MPTCP connection at one end (RFC 8684, section 3.2), in hexadecimal, as `ss -M` prints
+/// it. The other end has another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MptcpToken(pub u32);
+
+impl fmt::Display for MptcpToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for MptcpToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MptcpToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        let token = u32::from_str_radix(&text, 16);
+        token.map(Self).map_err(de::Error::custom)
+    }
+}
+
 /// How it is known which end of a connection is the client, the best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RolesFrom {
     /// An end was seen to open it, actively or passively.
     Opening,
+    /// Both ends opened it actively (simultaneous open): the one that is called the client began first,
+    /// or, where only one is on this machine, is that one.
+    Simultaneous,
     /// It was open already, and at one end's address and port a socket listened.
     Listener,
     /// It was open already, and the lower port is taken for the server's.

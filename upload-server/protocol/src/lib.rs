@@ -25,7 +25,7 @@ pub mod units;
 pub mod upload;
 
 pub use self::{
-    connection::{ConnectionId, OwnerFrom, RolesFrom},
+    connection::{ConnectionId, MptcpToken, OwnerFrom, RolesFrom},
     moment::Moment,
     tcp::{AcceptQueue, End, Flags, SegmentOptions, State},
     timeline::Timeline,

@@ -92,6 +92,8 @@ names! {
         BeganBefore = "it began before the tracer did",
         /// The same where records had been lost: one of the two is the reason.
         BeginUnseen = "its beginning was not seen: it was lost, or before the tracer's",
+        /// `TCP_REPAIR`, as CRIU uses it.
+        Restored = "a process restored its socket (TCP_REPAIR): another socket opened it",
         Evicted = "it was idle, and there were too many connections",
         StillOpen = "it was still open",
         EndUnseen = "its end was not seen",

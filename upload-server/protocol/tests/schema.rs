@@ -7,8 +7,8 @@ use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 use upload_protocol::{
-    AcceptQueue, ConnectionId, Cookie, End, Flags, Moment, OwnerFrom, RolesFrom, SegmentOptions,
-    State,
+    AcceptQueue, ConnectionId, Cookie, End, Flags, Moment, MptcpToken, OwnerFrom, RolesFrom,
+    SegmentOptions, State,
     explain::explained_line,
     line::{
         Hop, Line, LostLine, Missing, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine,
@@ -130,6 +130,7 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         netns: Some(1),
         seen_as: Some((Ipv4Addr::LOCALHOST, 2).into()),
         cookie: Some(Cookie(7)),
+        mptcp: Some(MptcpToken(8)),
     };
     let per_end = PerEnd {
         client: Some(1),

@@ -3,6 +3,7 @@
 use upload_protocol::timeline::ResetReason;
 
 use super::Owner;
+use crate::core::address::Address;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
@@ -23,6 +24,13 @@ pub struct Incidents {
     pub retransmitted_bytes: u64,
     /// Whether an ICMP message came in SYN_SENT.
     pub icmp_in_syn_sent: bool,
+    /// Whether a process restored its state (`TCP_REPAIR`): another socket made the handshake.
+    pub restored: bool,
+    /// Its address and its peer's in the packets that leave, where NAT on this machine makes others of
+    /// them.
+    pub on_wire: Option<(Address, Address)>,
+    /// The MPTCP socket whose subflow it is.
+    pub mptcp: Option<SubflowOf>,
     /// What came after those that are kept.
     pub left_out: IncidentsLeftOut,
 }
@@ -34,6 +42,14 @@ pub struct IncidentsLeftOut {
     pub resets: u64,
     /// SYNs and SYN-ACKs that were, or could not be, sent again.
     pub syns: u64,
+}
+
+/// An MPTCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubflowOf {
+    /// The cookie of its first subflow that was seen.
+    pub first: u64,
+    pub token: u32,
 }
 
 /// A segment that did not leave this machine.
@@ -71,5 +87,8 @@ impl Incidents {
             resets: 0,
             syns: 0,
         },
+        restored: false,
+        on_wire: None,
+        mptcp: None,
     };
 }

@@ -6,8 +6,10 @@ use smallvec::SmallVec;
 use tracer_ebpf::record::{Counters, Passed};
 use upload_protocol::{OwnerFrom, State};
 
-use super::{Closing, Counted, HeldBack, Incidents, Opened, Owner, Reset, Task, Transition};
-use crate::core::event::Addresses;
+use super::{
+    Closing, Counted, HeldBack, Incidents, Opened, Owner, Reset, SubflowOf, Task, Transition,
+};
+use crate::core::{address::Address, event::Addresses};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -78,11 +80,35 @@ impl View {
     #[must_use]
     pub fn began(&self) -> bool {
         self.found_ns.is_none()
+            && !self.incidents().restored
             && self.transitions.first().is_some_and(|first| {
                 first.new == State::SynSent
                     || first.new == State::SynRecv
                     || first.old == State::SynRecv
             })
+    }
+
+    /// Whether its counters count from the beginning that is told: that of the connection, seen or not,
+    /// or of a restored socket.
+    #[must_use]
+    pub fn counts_all(&self) -> bool {
+        let opens = |first: &Transition| first.old == State::SynSent;
+        let is_opening = self.transitions.first().is_some_and(opens);
+        self.began() || self.incidents().restored || self.found_ns.is_none() && is_opening
+    }
+
+    /// Whether it sent a SYN without ACK, which the kernel counts as an acknowledged byte.
+    #[must_use]
+    pub fn sent_syn(&self) -> bool {
+        let sent = |seen: &Transition| seen.new == State::SynSent || seen.old == State::SynSent;
+        self.transitions.iter().any(sent) && !self.incidents().restored
+    }
+
+    /// Whether it is connected to itself.
+    #[must_use]
+    pub fn is_its_own_peer(&self) -> bool {
+        let Addresses { local, remote, .. } = self.addresses;
+        local == remote && local.port() != 0
     }
 
     #[must_use]
@@ -210,6 +236,18 @@ impl View {
             0 => incidents.icmp_in_syn_sent |= opening,
             error => _ = incidents.error.get_or_insert(error),
         }
+    }
+
+    pub(crate) fn record_restored(&mut self) {
+        self.incidents_mut().restored = true;
+    }
+
+    pub(crate) fn record_on_wire(&mut self, local: Address, remote: Address) {
+        self.incidents_mut().on_wire = Some((local, remote));
+    }
+
+    pub(crate) fn record_mptcp(&mut self, of: SubflowOf) {
+        self.incidents_mut().mptcp = Some(of);
     }
 
     fn incidents_mut(&mut self) -> &mut Incidents {

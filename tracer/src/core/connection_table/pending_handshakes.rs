@@ -24,6 +24,9 @@ pub(super) struct PendingHandshakes {
     /// Retransmitted SYN-ACKs: client, server, when.
     syn_acks: VecDeque<(Address, Address, u64)>,
     segments: HashMap<Ends, Handshake>,
+    /// The initial sequence number of each client whose SYN waits. NAT may give the SYN-ACK other
+    /// addresses on its way out.
+    by_number: HashMap<u32, Ends>,
     /// The number and addresses of each segment, the oldest first. Taken segments are removed later,
     /// many at once.
     order: VecDeque<(u64, Ends)>,
@@ -59,7 +62,10 @@ impl PendingHandshakes {
         while self.held >= MAX_SEGMENTS {
             self.drop_oldest(mono_ns);
         }
-        let ends = ends(segment.source, segment.destination);
+        let ends = self.ends_of(&segment);
+        if is_syn(&segment) {
+            self.by_number.insert(segment.seq, ends);
+        }
         let number = self.next;
         self.next += 1;
         self.held += 1;
@@ -97,10 +103,30 @@ impl PendingHandshakes {
     }
 
     pub(super) fn take_segments(&mut self, client: Address, server: Address) -> Handshake {
-        let taken = self.segments.remove(&ends(client, server));
-        let taken = taken.unwrap_or_default();
+        let ends = ends(client, server);
+        let taken = self.segments.remove(&ends).unwrap_or_default();
         self.held -= taken.0.len();
+        for Unclaimed { segment, .. } in &taken.0 {
+            self.forget_number(segment, ends);
+        }
         taken
+    }
+
+    /// The addresses of the handshake that a segment belongs to, as its socket sees them.
+    fn ends_of(&self, segment: &Segment) -> Ends {
+        let own = ends(segment.source, segment.destination);
+        let is_answer = segment.leaving && segment.flags.has(Flags::SYN | Flags::ACK);
+        if !is_answer || self.segments.contains_key(&own) {
+            return own;
+        }
+        let client = segment.ack.wrapping_sub(1);
+        self.by_number.get(&client).copied().unwrap_or(own)
+    }
+
+    fn forget_number(&mut self, segment: &Segment, ends: Ends) {
+        if is_syn(segment) && self.by_number.get(&segment.seq) == Some(&ends) {
+            self.by_number.remove(&segment.seq);
+        }
     }
 
     /// Whether the client's SYN was seen.
@@ -138,6 +164,7 @@ impl PendingHandshakes {
             self.segments.remove(&ends);
         }
         self.held -= 1;
+        self.forget_number(&oldest.segment, ends);
         // Count a handshake once, by its SYN. Other segments belong to it, or to a finished connection.
         if oldest.segment.flags.has(Flags::SYN) {
             self.count_dropped(oldest.segment.mono_ns, now_ns);
@@ -173,6 +200,11 @@ impl Handshake {
             (from, unclaimed.segment)
         })
     }
+}
+
+/// Whether it is a client's SYN that reached the listener.
+fn is_syn(segment: &Segment) -> bool {
+    !segment.leaving && segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK)
 }
 
 fn ends(one: Address, other: Address) -> Ends {

@@ -2,7 +2,7 @@
 
 use upload_protocol::OwnerFrom;
 
-use super::ConnectionTable;
+use super::{Change, ConnectionTable};
 use crate::core::{connection::Task, input::OpenSocket};
 
 impl ConnectionTable {
@@ -21,7 +21,13 @@ impl ConnectionTable {
             ..
         } = socket;
         let is_new = !self.sockets.contains_key(&cookie);
-        let (key, end) = self.socket(cookie, addresses, state, state);
+        let found = Change {
+            old: state,
+            new: state,
+            in_repair: false,
+            again: false,
+        };
+        let (key, end) = self.socket(cookie, addresses, found);
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.last_ns = connection.last_ns.max(mono_ns);
         }

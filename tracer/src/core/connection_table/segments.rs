@@ -4,7 +4,7 @@ use upload_protocol::End;
 
 use super::{ConnectionTable, Key, pairing::Numbers};
 use crate::core::{
-    connection::Connection,
+    connection::{Connection, View},
     dialogue::RelativeSegment,
     event::{Addresses, MoreBytes},
     segment::Segment,
@@ -47,26 +47,22 @@ impl ConnectionTable {
     /// A segment belongs to its socket's connection. During the handshake it has the listener's cookie:
     /// then it belongs to the connection between its addresses.
     pub(super) fn segment(&mut self, cookie: u64, segment: Segment<&[u8]>) -> Option<(Key, End)> {
-        let (key, from) = match self.sockets.get(&cookie).copied() {
+        // A socket may listen after it has had a connection.
+        let known = self.sockets.get(&cookie).copied();
+        let (key, from) = match known.filter(|_| !segment.under_listener) {
             Some(key) => {
-                let connection = self.get(key)?;
-                let end = connection.end_of(cookie)?;
-                let from = if segment.leaving { end } else { end.other() };
-                let known = connection.view(end)?.addresses;
-                if known.local.port() == 0 {
-                    let (local, remote) = if segment.leaving {
-                        (segment.source, segment.destination)
-                    } else {
-                        (segment.destination, segment.source)
-                    };
-                    let addresses = Addresses {
-                        local,
-                        remote,
-                        ..known
-                    };
+                let (mut end, mut view) = self.view_of(key, cookie)?;
+                if view.addresses.local.port() == 0 {
+                    let addresses = completed(view.addresses, &segment);
                     self.complete_addresses(key, end, addresses);
+                    (end, view) = self.view_of(key, cookie)?;
                 }
-                (key, from)
+                if segment.leaving {
+                    record_translation(view, &segment);
+                }
+                // A socket that is connected to itself sends every segment, and receives it.
+                let sends = segment.leaving || view.is_its_own_peer();
+                (key, if sends { end } else { end.other() })
             }
             None => {
                 let (source, destination) = (segment.source, segment.destination);
@@ -92,9 +88,16 @@ impl ConnectionTable {
         let key = self.find(cookie)?;
         let connection = self.connections.get_mut(&key)?;
         let end = connection.end_of(cookie)?;
-        let from = if more.leaving { end } else { end.other() };
+        let sends = more.leaving || connection.is_its_own_peer();
+        let from = if sends { end } else { end.other() };
         connection.dialogue.add_bytes(from, more);
         Some((key, from))
+    }
+
+    fn view_of(&mut self, key: Key, cookie: u64) -> Option<(End, &mut View)> {
+        let connection = self.connections.get_mut(&key)?;
+        let end = connection.end_of(cookie)?;
+        Some((end, connection.view_mut(end).as_deref_mut()?))
     }
 
     /// Takes in a segment of a handshake that ran before its connection was known.
@@ -121,6 +124,11 @@ impl ConnectionTable {
         if let Some(queue) = segment.accept_queue {
             connection.record_accept_queue(queue);
         }
+        if segment.under_listener && segment.len > 0 {
+            connection
+                .dialogue
+                .record_early_payload(from, segment.mono_ns);
+        }
     }
 
     /// Whether this is the arrival of a segment that was seen leaving.
@@ -134,11 +142,36 @@ impl ConnectionTable {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
-        let receiver_is_here = connection.view(from.other()).is_some();
+        let receiver_is_here =
+            connection.view(from.other()).is_some() || connection.is_its_own_peer();
         let is_first = connection.dialogue.is_settled();
         connection.dialogue.observe(from, receiver_is_here, segment);
         if is_first && !connection.dialogue.is_settled() {
             self.unsettled.push(key);
         }
+    }
+}
+
+/// A socket's addresses with the port that `connect` chose. The packet's own addresses count only where
+/// no more is known: NAT comes before the hook.
+fn completed(known: Addresses, segment: &Segment<&[u8]>) -> Addresses {
+    let (local, remote) = match (segment.socket_port, segment.leaving) {
+        (0, true) => (segment.source, segment.destination),
+        (0, false) => (segment.destination, segment.source),
+        (port, _) => (known.local.with_port(port), known.remote),
+    };
+    Addresses {
+        local,
+        remote,
+        ..known
+    }
+}
+
+/// Records the addresses that NAT on this machine makes of the socket's own.
+fn record_translation(view: &mut View, segment: &Segment<&[u8]>) {
+    let on_wire = (segment.source, segment.destination);
+    let own = (view.addresses.local, view.addresses.remote);
+    if segment.socket_port != 0 && on_wire != own && view.incidents().on_wire.is_none() {
+        view.record_on_wire(segment.source, segment.destination);
     }
 }

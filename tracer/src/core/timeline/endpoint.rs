@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use upload_protocol::{
-    Cookie, End, OwnerFrom,
+    Cookie, End, MptcpToken, OwnerFrom,
     timeline::{Endpoint, Process},
 };
 
@@ -14,9 +14,16 @@ use crate::core::{
 };
 
 pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option<Endpoint> {
-    let view = connection.view(end);
     let peer = connection.view(end.other());
+    let itself = peer.filter(|_| connection.is_its_own_peer());
+    let view = connection.view(end).or(itself);
     let seen_by_peer = peer.map(|peer| peer.addresses.remote);
+    // With one end alone here, what NAT on this machine makes of the address.
+    let on_wire = match (view, peer) {
+        (Some(view), None) => view.incidents().on_wire.map(|(local, _)| local),
+        (None, Some(peer)) => peer.incidents().on_wire.map(|(_, remote)| remote),
+        _ => None,
+    };
     let address = view.map(|view| view.addresses.local).or(seen_by_peer)?;
     let owner = view.and_then(|view| view.owner.as_ref());
     let others = view.map_or(&[][..], |view| &view.incidents().holders);
@@ -32,10 +39,14 @@ pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option
         netns: view
             .map(|view| view.addresses.netns)
             .filter(|netns| *netns != 0),
-        seen_as: seen_by_peer
+        seen_as: on_wire
+            .or(seen_by_peer)
             .filter(|seen| *seen != address && address.port() != 0)
             .map(SocketAddr::from),
         cookie: view.map(|view| Cookie(view.cookie)),
+        mptcp: view
+            .and_then(|view| view.incidents().mptcp)
+            .map(|of| MptcpToken(of.token)),
     })
 }
 

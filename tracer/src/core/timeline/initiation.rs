@@ -147,6 +147,10 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
 fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
     let client = connection.client.as_deref();
     let server = connection.server.as_deref();
+    let restored = |(_, view): (End, &View)| view.incidents().restored;
+    if connection.views().any(restored) {
+        return Vec::new();
+    }
     let at = |seen: Option<&Transition>| seen.map(|seen| origin.since(seen.mono_ns));
     let sent = client.and_then(|view| view.entered(State::SynSent));
     let answered = client
@@ -219,7 +223,8 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
 
 fn options(connection: &Connection) -> Option<AgreedOptions> {
     let mut views = connection.views();
-    let (end, opened) = views.find_map(|(end, view)| Some((end, view.opened?)))?;
+    let (end, opened) = views
+        .find_map(|(end, view)| Some((end, view.opened.filter(|_| !view.incidents().restored)?)))?;
     let (own, peer) = (
         opened.rcv_wscale.min(MAX_SHIFT),
         opened.snd_wscale.min(MAX_SHIFT),

@@ -77,7 +77,7 @@ impl Record {
                 (change.header.mono_ns, change.header.cookie) = (mono_ns, cookie);
                 change.addresses = addresses(cookie);
                 (change.old, change.new) = (old, new);
-                (change.error, change.closing) = (error, closing);
+                (change.error, change.flags) = (error, closing);
                 change.as_bytes().to_vec()
             }
             Self::Event {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cookie, OwnerFrom};
+use crate::{Cookie, MptcpToken, OwnerFrom};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,11 +24,15 @@ pub struct Endpoint {
     /// Inode number of its network namespace, as in `/proc/PID/ns/net`; `null` where the socket is
     /// not on this machine or was not seen.
     pub netns: Option<u32>,
-    /// Its address as the other end sees it, where that is another (NAT).
+    /// Its address as the other end sees it, where that is another (NAT). With one end alone on this
+    /// machine: as the packets on the wire have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_as: Option<SocketAddr>,
     /// The socket's cookie; `null` where the socket is not on this machine or was not seen.
     pub cookie: Option<Cookie>,
+    /// The token of the MPTCP socket whose subflow this end's socket is. Its other subflows have the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mptcp: Option<MptcpToken>,
 }
 
 impl Default for Endpoint {
@@ -41,6 +45,7 @@ impl Default for Endpoint {
             netns: None,
             seen_as: None,
             cookie: None,
+            mptcp: None,
         }
     }
 }

@@ -197,10 +197,10 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
         }
         @if timeline.roles == Certainty::Inferred {
             p.note {
-                "Which end is the client is inferred from "
                 @match timeline.roles_from {
-                    RolesFrom::Listener => "where somebody listens.",
-                    _ => "the ports.",
+                    RolesFrom::Simultaneous => "Both ends opened it at once: which one is called the client is a convention.",
+                    RolesFrom::Listener => "Which end is the client is inferred from where somebody listens.",
+                    _ => "Which end is the client is inferred from the ports.",
                 }
             }
         }
