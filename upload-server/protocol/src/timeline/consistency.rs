@@ -94,9 +94,13 @@ fn opens_with_payload(phase: &Initiation) -> bool {
 }
 
 /// Whether payload of this end may pass after the first FIN or RST: the other end's FIN closes one
-/// direction alone, and what is sent again comes late.
+/// direction alone, and what is sent again comes late. A process may close its end first, and its FIN
+/// follow its data last.
 fn may_go_on(timeline: &Timeline, from: End) -> bool {
-    let first = timeline.termination().and_then(|phase| phase.closed_first);
+    let first = timeline.termination().and_then(|phase| {
+        let step = phase.steps.first().map(|step| step.from);
+        step.or(phase.closed_first)
+    });
     first != Some(from) || timeline.retransmits > 0
 }
 

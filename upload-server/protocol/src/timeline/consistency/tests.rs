@@ -55,7 +55,13 @@ fn right() -> Timeline {
             Phase::Termination(Termination {
                 start_ns: Some(90),
                 end_ns: Some(100),
-                steps: vec![step(StepName::Fin, 90), step(StepName::Ack, 100)],
+                steps: vec![
+                    Step {
+                        from: End::Server,
+                        ..step(StepName::Fin, 90)
+                    },
+                    step(StepName::Ack, 100),
+                ],
                 closed_first: Some(End::Server),
                 ..Termination::default()
             }),
@@ -156,7 +162,14 @@ fn what_may_lie_outside() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("a response"), "{found:?}");
     if let Phase::Termination(phase) = &mut timeline.phases[2] {
+        // The process closed first, and the FIN comes behind its data.
         phase.closed_first = Some(End::Client);
+    }
+    let found = contradictions(&timeline);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("a response"), "{found:?}");
+    if let Phase::Termination(phase) = &mut timeline.phases[2] {
+        phase.steps[0].from = End::Client;
     }
     let found = contradictions(&timeline);
     assert_eq!(found.len(), 1, "{found:?}");
