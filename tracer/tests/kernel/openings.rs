@@ -95,6 +95,13 @@ fn both_ends_at_once() {
         for step in ["client SYN-ACK", "server SYN-ACK"] {
             assert_eq!(opening.iter().filter(|one| *one == step).count(), 1);
         }
+        // The client's first data follow much later, and are no third ACK.
+        assert!(!opening.contains(&"client ACK".to_owned()), "{opening:?}");
+        let last = timeline["phases"][0]["steps"].as_array().unwrap().last();
+        assert!(
+            timeline["phases"][0]["end_ns"].as_u64()
+                < Some(number(&last.unwrap()["at_ns"]) + 100_000_000)
+        );
         let payload = |segment: &Value| number(&segment["len"]) > 0;
         assert_eq!(count(&trace, payload), 2);
     }

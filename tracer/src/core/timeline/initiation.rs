@@ -1,7 +1,7 @@
 //! How the connection was opened: RFC 9293, section 3.5.
 
 use upload_protocol::{
-    End, Flags, State,
+    End, Flags, RolesFrom, State,
     timeline::{
         AgreedOptions, Cause, Certainty, Failure, Initiation, SocketError, Step, StepName,
         WindowScale,
@@ -125,6 +125,8 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
             (true, false) => StepName::Syn,
             (true, true) => StepName::SynAck,
             (false, _) if segment.flags.has(Flags::RST) && failed => StepName::Rst,
+            // Two SYN-ACKs have opened it: the next segment is no third ACK.
+            _ if connection.roles_from == RolesFrom::Simultaneous => break,
             (false, true) if segment.from == End::Client && segment.ack == 1 => StepName::Ack,
             _ => break,
         };
