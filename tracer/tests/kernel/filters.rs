@@ -136,13 +136,23 @@ fn a_connection_that_outlives_its_command() {
 fn a_process_name() {
     let lab = Lab::new();
     let crowd = Script::start(lab.inside("python3"), CROWD);
-    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--comm", "curl", "--comm", "nobody"]);
+    // Others on this machine may run curl.
+    let name = format!("curl-{}", std::process::id());
+    let program = lab.dir.path().join(&name);
+    let curl = run(Command::new("which").arg("curl"));
+    std::os::unix::fs::symlink(curl.trim(), &program).unwrap();
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--comm", &name, "--comm", "nobody"]);
     lab.curl(&["http://127.0.0.1:4302/"]);
+    let _ = lab
+        .inside(&program)
+        .args(["-s", "http://127.0.0.1:4302/"])
+        .output()
+        .unwrap();
     tracer.wait_for_timelines(1);
     let trace = tracer.stop();
     crowd.end();
     assert_eq!(trace.timelines().len(), 1);
-    assert_eq!(trace.timelines()[0]["client"]["comm"], "curl");
+    assert_eq!(trace.timelines()[0]["client"]["comm"], *name);
     assert_eq!(trace.timelines()[0]["server"]["comm"], "python3");
 }
 
