@@ -95,7 +95,9 @@ pub struct Burst {
     pub before_bytes: u64,
     /// How much more payload is captured, whatever it is.
     pub left: u32,
-    /// How much more of the head is; 0 where it begins with none, or that has ended.
+    /// How much more of the head is; 0 where it begins with none, or that has ended. A head goes on in the
+    /// next burst if that begins with none: the peer may send again what it sent before, in the middle of
+    /// a head.
     pub head_left: u32,
     /// Not 0 if its present segment is its first.
     pub is_first: u32,

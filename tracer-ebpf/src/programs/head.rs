@@ -50,6 +50,9 @@ pub(crate) unsafe fn follow<const ROOM: usize>(
         if (*burst).is_first != 0 {
             begin::<ROOM>(bytes, burst);
         }
+        if addr_of!((*burst).head_left).read_volatile() == 0 {
+            return;
+        }
         search(bytes, ROOM as u64, burst);
         pass::<ROOM>(bytes, captured(burst), burst);
         // The other records have room for the whole payload.

@@ -306,7 +306,6 @@ unsafe fn begin_burst(
         let before = (*remembered).last_payload;
         (*remembered).last_payload = u32::from(direction);
         (*burst).left = if is_first { FIRST_BURST } else { LATER_BURST };
-        (*burst).head_left = 0;
         if before == NEITHER {
             return 0;
         }
