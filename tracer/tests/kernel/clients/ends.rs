@@ -39,7 +39,16 @@ fn wrong_of(part: &Value, both: &Trace) -> Option<String> {
     ] {
         compare(path, whole.pointer(path), part.pointer(path), &mut wrong);
     }
-    (!wrong.is_empty()).then(|| format!("{}: {}", part["connection"], wrong.join("; ")))
+    (!wrong.is_empty()).then(|| {
+        let exchanges = part.pointer("/phases/1/exchanges");
+        format!(
+            "{}: {}; complete: {}, left out: {}, exchanges: {exchanges:?}",
+            part["connection"],
+            wrong.join("; "),
+            part["complete"],
+            part["left_out"],
+        )
+    })
 }
 
 /// Fields that differ because the ends have their own ids and clock readings.

@@ -268,9 +268,12 @@ impl Told<'_> {
     }
 }
 
-/// What is lost is said; here nothing may be, or the rest shows nothing.
+/// What is lost is said; here nothing may be, or the rest shows nothing. A program that was skipped counts
+/// against every traced connection, whichever socket of the machine it was called for.
 pub(super) fn assert_nothing_lost(trace: &Trace) {
-    assert_eq!(trace.summary()["lost"], 0, "{:?}", trace.of("lost"));
+    let mut lost = trace.of("lost");
+    lost.retain(|lost| lost["hop"] != "recursion");
+    assert!(lost.is_empty(), "{lost:?}");
 }
 
 fn id(upload: &Value) -> &str {
