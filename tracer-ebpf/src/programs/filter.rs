@@ -3,6 +3,7 @@
 //! since Linux 5.11). So an untraced socket costs one look at a pointer, and the kernel frees the
 //! memory with the socket.
 
+mod peer;
 mod process;
 
 use core::ptr::{addr_of, null_mut};
@@ -11,9 +12,9 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::SkStorage,
-    helpers::generated::{bpf_ktime_get_ns, bpf_sk_storage_delete, bpf_sk_storage_get},
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
 };
 use tracer_ebpf::{
     filter::{
@@ -23,8 +24,11 @@ use tracer_ebpf::{
     record::{Addresses, state},
 };
 
-pub(crate) use self::process::{add_child, remove_process};
 use self::process::{is_child_of_wanted, is_process_wanted};
+pub(crate) use self::{
+    peer::{answers_number, expect_number, expect_peer_of, expect_peer_of_socket, match_number},
+    process::{add_child, remove_process},
+};
 use crate::{
     ring,
     sock::{Sock, Traced},
@@ -56,23 +60,10 @@ static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 18, BPF_F_NO_PRE
 #[map]
 static FILLED: Array<u32> = Array::with_max_entries(2, 0);
 
-/// The addresses of a traced connection as its other end sees them, so that both ends are traced where
-/// both are on this machine.
-#[map]
-static PEERS: LruHashMap<Addresses, u8> = LruHashMap::with_max_entries(1 << 14, 0);
-
-/// The initial sequence numbers that traced clients sent, and when. NAT translates addresses on the
-/// way, and not these.
-#[map]
-static NUMBERS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1 << 14, 0);
-
 /// Connections that the filter refused when they were opened, per CPU: `REFUSED_CONNECT` and its like.
 /// The tracer reads them at its end, to explain why it traced nothing.
 #[map]
 static REFUSED: PerCpuArray<u64> = PerCpuArray::with_max_entries(REFUSALS, 0);
-
-/// A SYN reaches the other end on this machine in less. The same number later is another client's.
-const LOCAL_DELIVERY_NS: u64 = 1_000_000_000;
 
 /// Whether to trace a socket that is not remembered yet. If so, remembers it.
 #[inline(always)]
@@ -253,73 +244,19 @@ pub(crate) fn clear_holder_in(remembered: *mut Remembered) {
     unsafe { (*remembered).holder = 0 };
 }
 
-/// A traced client's SYN leaves with this sequence number.
-#[inline(always)]
-pub(crate) fn expect_number(seq: u32) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
-        // SAFETY: a helper without arguments.
-        let now = unsafe { bpf_ktime_get_ns() };
-        let _ = NUMBERS.insert(seq, now, 0);
-    }
-}
-
-/// A SYN with this sequence number and these addresses reaches a listener. If a traced client sent it,
-/// the connection with these addresses is traced, too.
-#[inline(never)]
-pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
-    let Some(sent) = NUMBERS.get_ptr(seq) else {
-        return;
-    };
-    // SAFETY: an element of the map, and a helper without arguments.
-    let ago = unsafe { bpf_ktime_get_ns() - *sent };
-    if ago < LOCAL_DELIVERY_NS {
-        let _ = PEERS.insert(*addresses, 1, 0);
-    }
-}
-
-/// Whether a SYN-ACK with this acknowledgment number answers the SYN of a traced client. NAT may have
-/// given the SYN-ACK addresses that are not its socket's.
-#[inline(always)]
-pub(crate) fn answers_number(ack: u32) -> bool {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) == 0 {
-        return false;
-    }
-    let Some(sent) = NUMBERS.get_ptr(ack.wrapping_sub(1)) else {
-        return false;
-    };
-    // SAFETY: an element of the map, and a helper without arguments.
-    unsafe { bpf_ktime_get_ns() - *sent < LOCAL_DELIVERY_NS }
-}
-
 /// Whether to trace a connection that has no socket yet, to a listener in the network namespace
 /// `netns`. `addresses` come without it.
 #[inline(never)]
 pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
     let by = FILTER_BY.load();
     let by_owner = by & (BY_PROCESS | BY_COOKIE) != 0;
-    if by_owner && PEERS.get_ptr(addresses).is_some() {
+    if by_owner && peer::is_expected(addresses) {
         return true;
     }
     if by & BY_PORT != 0 && !port_matches(addresses.local_port, addresses.remote_port) {
         return false;
     }
     !by_owner || by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
-}
-
-/// A traced client's SYN leaves. If the server's end is on this machine, it is traced, too.
-#[inline(never)]
-pub(crate) fn expect_peer_of(own: &Addresses) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
-        let peer = Addresses {
-            local: own.remote,
-            remote: own.local,
-            local_port: own.remote_port,
-            remote_port: own.local_port,
-            netns: 0,
-        };
-        let _ = PEERS.insert(peer, 1, 0);
-        mark_filled(HAS_EXPECTED);
-    }
 }
 
 /// The current process begins to listen.
@@ -365,7 +302,7 @@ fn matches(socket: Socket, new: u8) -> bool {
     // The other end passed the filter, so this one is traced whatever its own ports are. Before
     // `connect` has chosen a port, it may be anybody's.
     let has_addresses = new != state::SYN_SENT || socket.local_port() != 0;
-    if has_addresses && is_filled(HAS_EXPECTED) && is_expected_peer(socket) {
+    if has_addresses && is_filled(HAS_EXPECTED) && peer::is_expected_socket(socket) {
         return true;
     }
     let by_port = by & BY_PORT == 0 || port_matches(socket.local_port(), socket.remote_port());
@@ -417,30 +354,5 @@ const fn listener(netns: u32, port: u16) -> Listener {
     Listener {
         netns,
         port: port as u32,
-    }
-}
-
-#[inline(always)]
-fn is_expected_peer(socket: Socket) -> bool {
-    PEERS.get_ptr(addresses(socket)).is_some()
-}
-
-/// A traced client's addresses are complete.
-#[inline(always)]
-pub(crate) fn expect_peer_of_socket(socket: Socket) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
-        expect_peer_of(&addresses(socket));
-    }
-}
-
-/// Without the network namespace, which may differ between the two ends.
-#[inline(always)]
-fn addresses(socket: Socket) -> Addresses {
-    let mut addresses = core::mem::MaybeUninit::<Addresses>::uninit();
-    // SAFETY: all fields are written, and there is no padding.
-    unsafe {
-        socket.write_addresses(addresses.as_mut_ptr());
-        (*addresses.as_mut_ptr()).netns = 0;
-        addresses.assume_init()
     }
 }

@@ -24,6 +24,7 @@
 )]
 
 mod addresses;
+mod burst;
 mod error;
 mod filter;
 mod head;

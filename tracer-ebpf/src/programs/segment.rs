@@ -3,17 +3,14 @@
 
 use core::ptr::{addr_of_mut, null_mut};
 
-use aya_ebpf::{
-    Global, bindings::__sk_buff, helpers::generated::bpf_ktime_get_ns, macros::cgroup_skb,
-    programs::SkBuffContext,
-};
+use aya_ebpf::{Global, bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 use tracer_ebpf::{
     filter::{Burst, NEITHER, Remembered},
     record::{CAPTURES, EGRESS, INGRESS, Passed, SEGMENT, Segment, state},
 };
 
 use crate::{
-    filter, head, mptcp,
+    burst, filter, head, mptcp,
     packet::{ACK, FIN, Packet, RST, SYN},
     ring,
     sock::{OfPacket, Sock as _},
@@ -25,19 +22,11 @@ use crate::{
 #[unsafe(no_mangle)]
 static EVERY_SEGMENT: Global<u8> = Global::new(0);
 
-/// How much of the first burst of payload in a direction is captured: a ClientHello with post-quantum
-/// key shares, a server's certificates.
-const FIRST_BURST: u32 = 6 * 1024;
-/// How much of a later burst: a request or status line and its fields.
-const LATER_BURST: u32 = 1024;
 /// How many segments after a FIN are recorded. An orderly termination has four; a half-closed
 /// connection may go on for long.
 const CLOSING_SEGMENTS: u32 = 8;
 /// Room for the headers of any segment.
 const HEADERS: usize = CAPTURES[1];
-/// How much payload of one segment is captured with its headers: the largest record has room for both.
-/// More is captured of an HTTP head alone, in records of its own.
-const MAX_PAYLOAD: u64 = 2048;
 /// The packet is always let through.
 const PASS: i32 = 1;
 
@@ -162,8 +151,8 @@ fn send_handshake(skb: *mut __sk_buff, direction: u8) {
         }
     }
     let mut payload = u64::from(packet.payload());
-    if payload > MAX_PAYLOAD {
-        payload = MAX_PAYLOAD;
+    if payload > burst::MAX_PAYLOAD {
+        payload = burst::MAX_PAYLOAD;
     }
     let wanted = u64::from(packet.headers) + payload;
     send(packet, direction, OfPacket(skb).cookie(), wanted, extra);
@@ -188,10 +177,10 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             .cast::<Burst>()
             .add(direction as usize);
         let before_bytes = (*passed).bytes;
-        let counted_ns = count(passed, payload);
+        let counted_ns = burst::count(passed, payload);
         let begins_burst = payload > 0 && (*remembered).last_payload != u32::from(direction);
         let turned_ns = if begins_burst {
-            begin_burst(remembered, direction, burst, before_bytes == 0)
+            burst::begin(remembered, direction, burst, before_bytes == 0)
         } else {
             0
         };
@@ -207,7 +196,7 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             begins_burst,
             ..Extra::NONE
         };
-        (head_bytes(burst, payload), extra)
+        (burst::head_bytes(burst, payload), extra)
     };
     if packet.flags & (SYN | ACK) == SYN && direction == EGRESS {
         expect_peer(packet.skb);
@@ -268,73 +257,6 @@ unsafe fn is_step(packet: Packet, direction: u8, remembered: *mut Remembered) ->
         }
         (*remembered).closing_left -= 1;
         true
-    }
-}
-
-/// Counts the payload of a packet. Returns the clock reading where there is some, else 0.
-///
-/// # Safety
-/// `passed` must be valid.
-#[inline(always)]
-unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if payload == 0 {
-            return 0;
-        }
-        let now = bpf_ktime_get_ns();
-        (*passed).last_ns = now;
-        (*passed).bytes += u64::from(payload);
-        now
-    }
-}
-
-/// Begins a burst, of which the first bytes are captured. Returns when the last payload of the other
-/// direction passed, or 0 before any.
-///
-/// # Safety
-/// `remembered` and `burst` must be valid.
-#[inline(always)]
-unsafe fn begin_burst(
-    remembered: *mut Remembered,
-    direction: u8,
-    burst: *mut Burst,
-    is_first: bool,
-) -> u64 {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let before = (*remembered).last_payload;
-        (*remembered).last_payload = u32::from(direction);
-        (*burst).left = if is_first { FIRST_BURST } else { LATER_BURST };
-        if before == NEITHER {
-            return 0;
-        }
-        let other = addr_of_mut!((*remembered).passed)
-            .cast::<Passed>()
-            .add((direction ^ 1) as usize);
-        (*other).last_ns
-    }
-}
-
-/// How much of the payload to capture with the headers: the first bytes of each burst, and a head that
-/// has not ended.
-///
-/// # Safety
-/// `burst` must be valid.
-#[inline(always)]
-unsafe fn head_bytes(burst: *mut Burst, payload: u32) -> u64 {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let payload = u64::from(payload);
-        let left = u64::from((*burst).left);
-        let head_left = u64::from((*burst).head_left);
-        let most = if left > head_left { left } else { head_left };
-        let mut head = if payload < most { payload } else { most };
-        if head > MAX_PAYLOAD {
-            head = MAX_PAYLOAD;
-        }
-        (*burst).left = if head < left { (left - head) as u32 } else { 0 };
-        head
     }
 }
 

@@ -1,6 +1,7 @@
 //! Timelines for a terminal.
 
 mod chart;
+mod closing;
 mod explain;
 mod packets;
 mod phases;
@@ -97,7 +98,7 @@ impl Text {
             }
         }
         if let Some(termination) = timeline.termination() {
-            phases::termination(out, styles, termination, timeline, whole)?;
+            closing::termination(out, styles, termination, timeline, whole)?;
             if self.explain {
                 explain::termination(out, styles, termination, timeline)?;
             }
@@ -282,7 +283,7 @@ fn write_ending(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::R
         None => put(out, "?"),
     }
     put(out, "   ");
-    phases::closing(out, phase, timeline);
+    closing::closing(out, phase, timeline);
     put(out, "\n\n");
     Ok(())
 }
