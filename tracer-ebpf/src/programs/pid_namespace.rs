@@ -9,9 +9,12 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{filter::ProcessIds, member::Place};
 
-use crate::kernel::{
-    PID_LEVEL, PID_NAMESPACE_INUM, PID_NUMBERS, Pointer, TASK_PID, TASK_TGID, TASK_THREAD_PID,
-    UPID_NR, UPID_NS,
+use crate::{
+    kernel::{
+        PID_LEVEL, PID_NAMESPACE_INUM, PID_NUMBERS, Pointer, TASK_PID, TASK_TGID, TASK_THREAD_PID,
+        UPID_NR, UPID_NS,
+    },
+    memory::opaque,
 };
 
 /// The inode number of the PID namespace whose ids the tracer shows; 0 for the initial one.
@@ -19,7 +22,7 @@ use crate::kernel::{
 static PID_NAMESPACE: Global<u32> = Global::new(0);
 
 /// How deep PID namespaces may be nested (`MAX_PID_NS_LEVEL`).
-const MAX_LEVEL: u32 = 32;
+const MAX_LEVEL: u64 = 32;
 
 #[inline(always)]
 pub(crate) fn is_initial() -> bool {
@@ -41,7 +44,13 @@ pub(crate) fn shown_pid(leader: Pointer) -> u32 {
     // A `struct upid` ends with the pointer to the namespace.
     let size = ns + size_of::<u64>();
     let mut level = 0;
-    while level <= MAX_LEVEL && level <= deepest {
+    loop {
+        // Otherwise LLVM counts down to 0, and before Linux 6.2 the verifier learns nothing from a
+        // comparison with that.
+        level = opaque(level);
+        if level > MAX_LEVEL || level > u64::from(deepest) {
+            return 0;
+        }
         let upid = pid.as_ptr() as u64 + (numbers + level as usize * size) as u64;
         let namespace: u64 = read(upid + ns as u64);
         if read::<u32>(namespace + inum as u64) == PID_NAMESPACE.load() {
@@ -49,7 +58,6 @@ pub(crate) fn shown_pid(leader: Pointer) -> u32 {
         }
         level += 1;
     }
-    0
 }
 
 #[inline(always)]
