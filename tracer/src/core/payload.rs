@@ -319,13 +319,10 @@ fn neither(from: End, peer_silent: bool) -> Parser {
     }
 }
 
-/// There are fewer kinds of defects.
-const MAX_MALFORMED: usize = 64;
-
-/// Adds a defect to the list, each once.
+/// Adds a defect to the list, each once: the list is at most as long as there are kinds, for each end.
 fn record_malformed(list: &mut Vec<Malformed>, from: End, defect: Defect) {
     let malformed = Malformed { from, defect };
-    if list.len() < MAX_MALFORMED && !list.contains(&malformed) {
+    if !list.contains(&malformed) {
         list.push(malformed);
     }
 }

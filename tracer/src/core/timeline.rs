@@ -37,7 +37,8 @@ impl Origin {
 }
 
 /// The timeline of a connection at `now_ns`, CLOCK_MONOTONIC, with the uploads that its server reported.
-/// Uploads are inferred if no server reports them; what the connection serves for FTP decides it. `None` if nothing was seen of the connection.
+/// Uploads are inferred if no server reports them: for a data connection of FTP, from what it serves. `None`
+/// if nothing was seen of the connection.
 #[must_use]
 pub fn timeline(
     connection: &Connection,

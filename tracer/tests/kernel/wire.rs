@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    lab::{Lab, run},
+    lab::{Lab, Tracer, run},
     trace::Trace,
 };
 
@@ -187,17 +187,8 @@ fn check_capturing(
     connections: usize,
     traffic: impl FnOnce(),
 ) -> Trace {
-    let port_argument = port.to_string();
     let own = lab.dir.path().join("own.pcapng");
-    let mut tracer = lab.tracer_alone(&[
-        "-o",
-        "ndjson",
-        "--segments",
-        "--port",
-        &port_argument,
-        "--pcapng",
-        own.to_str().unwrap(),
-    ]);
+    let mut tracer = tracer_with_packets(lab, port, &own);
     let capture = Capture::start(lab, bytes);
     traffic();
     tracer.wait_for_timelines(connections);
@@ -381,4 +372,17 @@ fn a_body_of_200_mb() {
         lab.upload(&file, &server.url(""));
     });
     server.stop();
+}
+
+/// A tracer of every segment to and from the port, which also writes them to a file.
+fn tracer_with_packets(lab: &Lab, port: u16, file: &Path) -> Tracer {
+    lab.tracer_alone(&[
+        "-o",
+        "ndjson",
+        "--segments",
+        "--port",
+        &port.to_string(),
+        "--pcapng",
+        file.to_str().unwrap(),
+    ])
 }

@@ -8,9 +8,9 @@ use crate::core::event::Addresses;
 impl ConnectionTable {
     /// Which end a socket is. Its first change of state shows it, if seen. If both ends open at once
     /// (RFC 9293, section 3.5), the one that began first is called the client. For a socket opened before
-    /// the tracer attached, or restored by a process: the role of its peer, if known; else the end at a listener's address is the
-    /// server; else the end with the lower port is, since clients use ephemeral ports
-    /// (`net.ipv4.ip_local_port_range` starts at 32768).
+    /// the tracer attached, or restored by a process: the role of its peer, if known; else the end at a
+    /// listener's address is the server; else the end with the lower port is, since clients use ephemeral
+    /// ports (`net.ipv4.ip_local_port_range` starts at 32768).
     pub(super) fn role(&self, addresses: Addresses, change: Change) -> (End, RolesFrom) {
         match (change.old, change.new) {
             _ if change.in_repair => {}

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::{LeftOut, Omission};
 
-use super::{MAX_MALFORMED, Parser, Payload};
+use super::{Parser, Payload};
 
 impl Payload {
     /// Each kind of thing that was not kept, or not read to its end.
@@ -36,9 +36,6 @@ impl Payload {
                 }
             }
             Parser::Unknown | Parser::Proxy(_) | Parser::Ftp(_) | Parser::Other => {}
-        }
-        if self.malformed().len() == MAX_MALFORMED {
-            omissions.push(Omission::uncounted(LeftOut::Defects));
         }
         omissions
     }

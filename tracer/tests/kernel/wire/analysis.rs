@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Capture, by_stream, check, rows_of};
+use super::{Capture, by_stream, check, rows_of, tracer_with_packets};
 use crate::{
     lab::{Lab, Script, run},
     trace::Trace,
@@ -349,17 +349,8 @@ fn play(connections: usize, port: u16, script: &str) -> Trace {
     ] {
         run(lab.inside("ip").args(words.split(' ')));
     }
-    let arguments = port.to_string();
     let own = lab.dir.path().join("own.pcapng");
-    let mut tracer = lab.tracer_alone(&[
-        "-o",
-        "ndjson",
-        "--segments",
-        "--port",
-        &arguments,
-        "--pcapng",
-        own.to_str().unwrap(),
-    ]);
+    let mut tracer = tracer_with_packets(&lab, port, &own);
     let capture = Capture::start_on("wire", &lab, "0");
     peer.send_line("go");
     assert_eq!(peer.line(), "played");

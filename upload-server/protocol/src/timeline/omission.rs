@@ -35,7 +35,6 @@ names! {
         RequestsUnanswered = "requests behind 1,000 without an answer",
         Heads = "HTTP heads not read to their end",
         Frames = "HTTP/2 frames",
-        Defects = "malformed parts",
         TlsRecords = "TLS records",
         TlsSteps = "TLS messages",
         TlsAlerts = "TLS alerts",
