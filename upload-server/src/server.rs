@@ -26,6 +26,7 @@ mod observed_body;
 mod page;
 mod publisher;
 mod put;
+mod relative;
 mod routes;
 mod show_metrics;
 mod store;

@@ -1,7 +1,9 @@
 //! Installs what is missing; prints what it installs, and why.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,25 +19,35 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// npm packages of the tests: name, version, purpose.
-const NODE_PACKAGES: [(&str, &str, &str); 3] = [
+const NODE_PACKAGES: [(&str, &str, &str); 5] = [
     ("tus-js-client", "4.3.1", "uploads as other programs do"),
+    ("axios", "1.21.1", "uploads as other programs do"),
+    ("uppy", "6.0.1", "uploads from a page of another origin"),
     ("playwright-core", "1.65.1", "drives the browser"),
     ("axe-core", "4.14.1", "checks accessibility"),
 ];
 
 /// Python packages of the upload clients and of their servers, installed into [`CLIENTS_PYTHON`].
-const CLIENT_PACKAGES: [&str; 8] = [
+const CLIENT_PACKAGES: [&str; 10] = [
     "aiohttp==3.14.5",
     "boto3==1.44.8",
     "flask==3.1.3",
     "flask-cors==6.0.5",
+    "httpx==0.28.1",
     "moto[s3]==5.2.5",
     "pyftpdlib==2.2.0",
     "requests==2.34.2",
+    "tuspy==1.1.0",
     "websockets==17.4",
 ];
 /// The virtual environment, in cargo's target directory.
 const CLIENTS_PYTHON: &str = "clients-python";
+
+/// The last of those clients that send names of other than ASCII letters as `filename*` alone,
+/// installed into [`OLD_CLIENTS`].
+const OLD_CLIENT_PACKAGES: [&str; 2] = ["requests==2.20.1", "urllib3==1.24.3"];
+/// The folder for `PYTHONPATH`, in cargo's target directory.
+const OLD_CLIENTS: &str = "old-clients-python";
 
 /// What building needs: for the eBPF programs, rust-src on the nightly toolchain, and a bpf-linker
 /// that matches the nightly's LLVM.
@@ -84,7 +96,9 @@ pub fn for_tests() -> Result<()> {
 /// The clients that people upload with, and their servers. The tests name a client that is missing.
 fn for_clients() {
     let programs = packages(&[
+        ("caddy", "caddy"),
         ("git", "git"),
+        ("haproxy", "haproxy"),
         ("microsocks", "microsocks"),
         ("nginx", "nginx-light"),
         ("rclone", "rclone"),
@@ -106,28 +120,41 @@ fn for_clients() {
 
 fn client_packages() -> Result<()> {
     let directory = target_dir().join(CLIENTS_PYTHON);
-    let wanted = CLIENT_PACKAGES.join("\n");
+    let python = directory.join("bin/python");
+    if !python.exists() {
+        log("Python packages are missing: the tests upload with them");
+        let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
+        if create().is_err() {
+            // Debian's Python comes without pip.
+            install(&["python3-venv"])?;
+            create()?;
+        }
+    }
+    python_packages(&python, &directory, &CLIENT_PACKAGES, &[])?;
+    let old = target_dir().join(OLD_CLIENTS);
+    let into_folder = [OsStr::new("--target"), old.as_os_str()];
+    python_packages(&python, &old, &OLD_CLIENT_PACKAGES, &into_folder)
+}
+
+/// Installs packages, and remembers in `directory` which.
+fn python_packages(
+    python: &Path,
+    directory: &Path,
+    wanted: &[&str],
+    options: &[&OsStr],
+) -> Result<()> {
     let installed = directory.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+    let list = wanted.join("\n");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == list) {
         return Ok(());
     }
-    log("Python packages are missing: the tests upload with them");
-    let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
-    if create().is_err() {
-        // Debian's Python comes without pip.
-        install(&["python3-venv"])?;
-        create()?;
-    }
-    run(Command::new(directory.join("bin/python"))
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(CLIENT_PACKAGES))?;
-    fs::write(installed, wanted)?;
+    log(&format!("missing: {}", wanted.join(", ")));
+    run(Command::new(python)
+        .args(["-m", "pip", "install", "--upgrade"])
+        .args(["--quiet", "--disable-pip-version-check"])
+        .args(options)
+        .args(wanted))?;
+    fs::write(installed, list)?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn post(
 ) -> Response {
     let (parts, body) = request.into_parts();
     match store_files(&intake, &context, &parts, body).await {
-        Ok(_) if wants_html(&parts.headers) => Redirect::to("/").into_response(),
+        Ok(_) if wants_html(&parts.headers) => Redirect::to("./").into_response(),
         Ok(receipts) => {
             let content_type = [(CONTENT_TYPE, "application/json")];
             let links = receipts.iter().map(Receipt::link).collect();

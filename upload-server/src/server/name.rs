@@ -64,6 +64,11 @@ impl Name {
         &self.0
     }
 
+    /// The path of the file on this server.
+    pub(crate) fn path(&self) -> String {
+        format!("/files/{}", self.encoded())
+    }
+
     /// The name as a URL path component.
     pub(crate) fn encoded(&self) -> impl fmt::Display {
         utf8_percent_encode(&self.0, ENCODED)

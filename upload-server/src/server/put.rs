@@ -20,6 +20,7 @@ use super::{
     intake::{IncomingFile, Intake, ReceivedFile},
     name::Name,
     net::connection::RequestContext,
+    relative::relative,
     transfer::Transfer,
 };
 
@@ -45,7 +46,7 @@ pub(crate) async fn put(
             let digest = digest.map(|digest| [(REPR_DIGEST, digest.to_string())]);
             let headers = [
                 (CONTENT_TYPE, "application/json".to_owned()),
-                (LOCATION, format!("/files/{}", stored.name.encoded())),
+                (LOCATION, relative(parts.uri.path(), &stored.name.path())),
             ];
             let status = stored.status();
             let link = [receipt.link()];

@@ -24,9 +24,9 @@ async fn another_name() {
     let mut feed = server.feed().await;
     let mut client = server.connect().await;
     for (content, name, location) in [
-        ("one", "cat.png", "/files/cat.png"),
-        ("two", "cat (1).png", "/files/cat%20%281%29.png"),
-        ("three", "cat (2).png", "/files/cat%20%282%29.png"),
+        ("one", "cat.png", "files/cat.png"),
+        ("two", "cat (1).png", "files/cat%20%281%29.png"),
+        ("three", "cat (2).png", "files/cat%20%282%29.png"),
     ] {
         let response = client.put("cat.png", content.as_bytes()).await;
         assert_eq!(response.status, 201);

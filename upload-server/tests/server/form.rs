@@ -60,7 +60,7 @@ async fn sends_a_browser_back_to_the_page() {
     client.send(post(headers, TWO_FILES)).await;
     let response = client.response().await;
     assert_eq!(response.status, 303);
-    assert!(response.head.contains("location: /\r\n"));
+    assert!(response.head.contains("location: ./\r\n"));
     assert_eq!(server.names(), ["naïve.txt", "one.txt"]);
 }
 

@@ -28,6 +28,7 @@ mod links;
 mod operation;
 mod page;
 mod process;
+mod programs;
 mod proxy;
 mod put;
 mod random;

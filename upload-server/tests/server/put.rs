@@ -28,7 +28,7 @@ async fn stores_what_was_sent() {
         assert_eq!(response.status, 201);
         assert_eq!(response.text(), expected + "\n");
         assert!(
-            response.head.contains("location: /files/some%20file\r\n"),
+            response.head.contains("location: files/some%20file\r\n"),
             "{}",
             response.head
         );

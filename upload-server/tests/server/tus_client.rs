@@ -1,28 +1,16 @@
 //! Resumable uploads by an independent client: tus-js-client.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use tokio::process::Command;
 use upload_server::record::{FeedLine, Outcome, Upload};
 
 use crate::{
     client::content,
+    programs::{node_package, run, script},
     proxy::Proxy,
-    test_server::{TestServer, within_limit},
+    test_server::TestServer,
 };
-
-/// Where `cargo xtask test` puts the client.
-fn modules() -> PathBuf {
-    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tus-js-client");
-    assert!(
-        modules.join("node_modules").exists(),
-        "tus-js-client is missing: `cargo xtask test` installs it"
-    );
-    modules
-}
 
 /// Uploads content of this length in chunks, over connections that are cut after these numbers of
 /// bytes. Returns the record.
@@ -31,18 +19,14 @@ async fn upload(length: usize, chunk: &str, cuts: &[u64]) -> Upload {
     let proxy = Proxy::start(server.address, cuts).await;
     let file = server.path("../sent.bin");
     fs::write(&file, content(length)).unwrap();
-    let running = Command::new("node")
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/server/tus_client.mjs"
-        ))
-        .arg(modules())
+    let mut client = Command::new("node");
+    client
+        .arg(script("server/tus_client.mjs"))
+        .arg(node_package("tus-js-client"))
         .arg(format!("http://{}/tus/", proxy.address))
         .arg(file)
-        .args(["naïve.bin", chunk])
-        .output();
-    let output = within_limit(running).await.unwrap();
-    assert!(output.status.success(), "{output:?}");
+        .args(["naïve.bin", chunk]);
+    run(&mut client).await;
     assert!(fs::read(server.path("naïve.bin")).unwrap() == content(length));
     assert_eq!(
         server.names().len(),
