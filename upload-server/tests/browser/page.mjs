@@ -2,7 +2,7 @@
 //
 // node page.mjs MODULES SHOTS DIRECTORY URL SCENARIO
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { drop, file as fileIn, item, look, run, throttle } from "./browser.mjs";
@@ -104,6 +104,15 @@ const scenarios = {
     await shows("large.bin", "Not stored: it has 2.0 MB, and this server accepts at most 1.0 MB");
     await shows("folder", "Not stored: it is a folder, or cannot be read");
     await look(browser, shots, "refused");
+  },
+
+  /** All files of the folder at once. */
+  async stores_a_folder({ page }) {
+    const files = readdirSync(directory).map((name) => join(directory, name));
+    await page.goto(url);
+    await page.locator("#choose").setInputFiles(files);
+    const complete = page.locator("#items .item.complete");
+    await complete.nth(files.length - 1).waitFor({ state: "attached", timeout: 100_000 });
   },
 
   /** Without a tracer, there is no chart. */

@@ -16,13 +16,18 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 /// Runs one of the script's scenarios against the server at this address. Its screenshots go to
 /// `browser` in cargo's target folder.
 async fn browse(address: SocketAddr, scenario: &str) {
+    let files = tempfile::tempdir().unwrap();
+    browse_with(address, scenario, files.path()).await;
+}
+
+/// The same with the files of a folder.
+pub(crate) async fn browse_with(address: SocketAddr, scenario: &str, files: &Path) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     assert!(
         target.join("playwright-core").exists() && target.join("axe-core").exists(),
         "playwright-core and axe-core are missing: `cargo xtask test` installs them"
     );
-    let files = tempfile::tempdir().unwrap();
     let running = Command::new("node")
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -30,7 +35,7 @@ async fn browse(address: SocketAddr, scenario: &str) {
         ))
         .arg(target)
         .arg(target.join("browser"))
-        .arg(files.path())
+        .arg(files)
         .arg(format!("http://{address}/"))
         .arg(scenario)
         .kill_on_drop(true)

@@ -16,6 +16,7 @@ mod disk;
 mod duplicate;
 mod events;
 mod feed;
+mod folder;
 mod form;
 mod guard;
 mod history;
