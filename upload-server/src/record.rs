@@ -13,6 +13,7 @@ pub(crate) mod tests {
             cookie: Cookie(7),
             request: 1,
             client: ([192, 0, 2, 1], 4_000).into(),
+            forwarded_for: None,
             method: "PUT".to_owned(),
             target: "/file".to_owned(),
             version: "HTTP/1.1".to_owned(),

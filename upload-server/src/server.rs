@@ -15,6 +15,7 @@ mod form;
 
 mod file_lock;
 mod files;
+mod forwarded;
 mod history;
 mod intake;
 mod journal;
@@ -45,6 +46,7 @@ use tokio::{
 
 pub use self::{
     access::{Access, Hosts, Offer, Token, TokenError},
+    forwarded::TrustedProxies,
     history::{History, HistoryError},
     limits::Limits,
     net::tls::TlsIdentity,

@@ -4,7 +4,11 @@
 //! see is `null`. Over TLS they are those of the clear text: bytes are there when they have been
 //! decrypted, and sent when their encrypted form has been handed to the kernel.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -62,8 +66,12 @@ pub struct Upload {
     pub cookie: Cookie,
     /// Which request on that connection, counted from 1.
     pub request: u32,
-    /// The client.
+    /// The client, or a proxy: the other end of the connection.
     pub client: SocketAddr,
+    /// The client beyond a trusted proxy, as the proxy reports it; absent where there is none, or it is
+    /// unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_for: Option<IpAddr>,
     /// The request's method.
     pub method: String,
     /// The request's target, as it came.
@@ -107,8 +115,12 @@ pub struct Part {
     pub cookie: Cookie,
     /// Which request on that connection, counted from 1.
     pub request: u32,
-    /// The client.
+    /// The client, or a proxy: the other end of the connection.
     pub client: SocketAddr,
+    /// The client beyond a trusted proxy, as the proxy reports it; absent where there is none, or it is
+    /// unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_for: Option<IpAddr>,
     /// Where in the file it begins, in bytes.
     pub offset: u64,
     /// Bytes of the file that arrived.
@@ -186,6 +198,15 @@ pub enum Outcome {
     Failed,
 }
 
+impl Upload {
+    /// The address that the upload came from: that of the client, not of a trusted proxy.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let beyond = self.forwarded_for.map(|address| address.to_string());
+        beyond.unwrap_or_else(|| self.client.to_string())
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -255,5 +276,6 @@ mod tests {
             "response_ns":null,"sent_ns":null}"#;
         let upload: Upload = serde_json::from_str(line).unwrap();
         assert_eq!((upload.sha256, upload.request_id), (None, None));
+        assert_eq!(upload.forwarded_for, None);
     }
 }

@@ -2,15 +2,16 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
-use upload_server::server::{Access, Hosts, Offer, Token};
+use upload_server::server::{Access, Hosts, Offer, Token, TrustedProxies};
 
 use super::UsageError;
 
@@ -28,6 +29,10 @@ pub(crate) struct AccessOptions {
     /// Another name or address by which clients reach the server; repeatable
     #[arg(long, value_name = "NAME", value_parser = host)]
     pub(crate) host: Vec<String>,
+
+    /// Believe what this proxy reports of clients (X-Forwarded-For, Forwarded); repeatable
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
+    trusted_proxy: Vec<IpNet>,
 
     /// Disable the lists of files and uploads
     #[arg(long)]
@@ -64,6 +69,7 @@ impl AccessOptions {
                     .map(|address| address.to_string())
                     .chain(self.host.iter().cloned()),
             ),
+            proxies: TrustedProxies::new(self.trusted_proxy.iter().copied()),
             offer: Offer {
                 listing: !self.no_listing,
                 download: !self.no_download,
@@ -77,6 +83,24 @@ fn host(text: &str) -> Result<String, String> {
     ServerName::try_from(text)
         .map(|_| text.to_owned())
         .map_err(|_| "give a name or an address, without a port".to_owned())
+}
+
+/// An address, or a network of addresses.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address.to_canonical()),
+        Err(_) => text.parse().map_err(|_| {
+            "give an address or a network, such as 127.0.0.1 or 10.0.0.0/8".to_owned()
+        })?,
+    };
+    let whole = network.trunc();
+    if network == whole {
+        Ok(network)
+    } else {
+        Err(format!(
+            "the address has more bits than the network: give {whole}"
+        ))
+    }
 }
 
 fn read_token(path: &Path) -> Result<Token> {

@@ -3,6 +3,7 @@
 mod cross_site;
 mod headers;
 mod host;
+mod target;
 mod token;
 
 use std::sync::Arc;
@@ -10,16 +11,22 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, Uri, Version, header::HOST, uri::Authority},
+    http::{Version, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
+pub(crate) use self::{
+    cross_site::CrossSite,
+    target::{Target, host},
+};
 pub use self::{
     host::Hosts,
     token::{Token, TokenError},
 };
-use super::{error::Error, net::connection::RequestContext};
+use super::{
+    error::Error, forwarded::TrustedProxies, net::connection::RequestContext, page::ASSETS,
+};
 
 /// The address for health checks, open to everybody.
 pub(crate) const HEALTH: &str = "/healthz";
@@ -31,6 +38,8 @@ pub struct Access {
     pub token: Option<Token>,
     /// The names of the server.
     pub hosts: Hosts,
+    /// The proxies whose reports of clients are believed.
+    pub proxies: TrustedProxies,
     pub offer: Offer,
 }
 
@@ -89,26 +98,34 @@ impl Access {
         if request.uri().path() == HEALTH && request.method().is_safe() {
             return Ok(());
         }
+        let is_local = context.connection.local.ip().to_canonical().is_loopback();
         match host {
             None if request.version() < Version::HTTP_11 => {}
             None => return Err(Error::Malformed("the header Host is missing".to_owned())),
             // Another site can point its own name at this machine's address (DNS rebinding): its page
             // then has the same origin as the server.
-            Some(host) if context.connection.local.ip().to_canonical().is_loopback() => {
-                self.hosts.check(host)?;
-            }
+            Some(host) if is_local => self.hosts.check(host, "Host")?,
             Some(_) => {}
+        }
+        let target = Target::of(host, context);
+        // It can point its name at the proxy as well. Without names of this server, they are up to the
+        // proxy: it is trusted.
+        if let Some(target) = target.as_ref().filter(|target| target.is_reported())
+            && is_local
+            && self.hosts.has_names()
+        {
+            self.hosts.check(&target.host, target.field)?;
         }
         if let Some(token) = &self.token {
             token.check(request.headers())?;
         }
-        cross_site::refuse(request.method(), request.headers(), host)
+        let site = cross_site::Site {
+            target: target.as_ref(),
+            hosts: &self.hosts,
+        };
+        // Anybody may have the page's parts. With its script, the page shows why an upload is refused.
+        let harmless = request.method().is_safe() && request.uri().path().starts_with(ASSETS);
+        site.check(request.method(), request.headers(), harmless)?;
+        Ok(())
     }
-}
-
-/// The host that the request addresses. A target with an authority overrides the header (RFC 9112,
-/// 3.2.2).
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    let of_header = || headers.get(HOST)?.to_str().ok()?.parse().ok();
-    uri.authority().cloned().or_else(of_header)
 }

@@ -82,6 +82,7 @@ impl App {
             abandon: CancellationToken::new(),
             tasks: TaskTracker::new(),
             journal: Arc::clone(&self.journal),
+            proxies: Arc::new(config.access.proxies.clone()),
         }
     }
 

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{encoding::json_line, name::NameError};
+use super::{access::CrossSite, encoding::json_line, name::NameError};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -63,14 +63,17 @@ pub(crate) enum Error {
     /// A rule of the protocol that the request uses.
     #[error("{detail}")]
     Protocol { status: StatusCode, detail: String },
-    #[error("refused: this request comes from a page of another site")]
-    CrossSite,
+    #[error("refused: {0}")]
+    CrossSite(#[from] CrossSite),
     #[error("this server speaks TLS: let the address begin with https://")]
     ClearText,
     #[error("the server's token is missing or wrong: send it as bearer token or as password")]
     Unauthorized,
-    #[error("this server is not called {0:?}: start it with --host to give it that name")]
-    WrongHost(String),
+    #[error(
+        "this server is not called {host:?}, as {field} says: start it with --host {host} to give it \
+         that name"
+    )]
+    WrongHost { host: String, field: &'static str },
     #[error("too little space on the disk: the server keeps the rest free")]
     NoFreeSpace,
     #[error("the disk is full")]
@@ -138,9 +141,9 @@ impl Error {
             }
             Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),
             Self::Protocol { status, .. } => (*status, Outcome::Refused),
-            Self::CrossSite => (StatusCode::FORBIDDEN, Outcome::Refused),
+            Self::CrossSite(_) => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
-            Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),
+            Self::WrongHost { .. } => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),
             Self::DiskFull(_) | Self::NoFreeSpace => {
                 (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
             }

@@ -11,8 +11,8 @@ use axum::{
     Extension, Router,
     extract::{Query, State},
     http::{
-        HeaderMap,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST},
+        HeaderMap, Uri,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -23,14 +23,23 @@ use upload_protocol::units::bytes;
 
 use self::lists::Range;
 use super::{
-    access::Offer, blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal,
-    net::connection::RequestContext, store::OnDuplicate,
+    access::{Offer, Target, host},
+    blocking::off_the_runtime,
+    error::Error,
+    intake::Intake,
+    journal::Journal,
+    net::connection::RequestContext,
+    relative::Links,
+    store::OnDuplicate,
 };
 
 /// Only this server's own files, and no script within the HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
+
+/// The path of the pages' scripts and styles.
+pub(crate) const ASSETS: &str = "/page/";
 
 /// How many uploads the page lists.
 const LISTED: u32 = 20;
@@ -59,32 +68,29 @@ pub(crate) async fn index(
     State(page): State<Page>,
     Extension(context): Extension<RequestContext>,
     Query(query): Query<PageQuery>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
+    let links = context.links(uri.path());
     let lists = if page.offer.listing {
-        Some(page.lists(query.before).await?)
+        Some(page.lists(query.before, &links).await?)
     } else {
         None
     };
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("HOST");
-    let scheme = if context.connection.secure {
-        "https"
-    } else {
-        "http"
-    };
+    let host = Target::of(host(&uri, &headers).as_ref(), &context);
+    let host = host.as_ref().map_or("HOST", |target| target.host.as_str());
+    let scheme = if context.is_secure() { "https" } else { "http" };
+    let address = format!("{scheme}://{host}{}", links.absolute("/"));
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (CACHE_CONTROL, "no-store"),
     ];
-    let html = page.html(&format!("{scheme}://{host}"), lists.as_ref());
+    let html = page.html(&address, &links, lists.as_ref());
     Ok((headers, Html(html.into_string())).into_response())
 }
 
 impl Page {
-    async fn lists(&self, before: Option<u64>) -> Result<Markup, Error> {
+    async fn lists(&self, before: Option<u64>, links: &Links) -> Result<Markup, Error> {
         let journal = Arc::clone(&self.journal);
         // One more than is shown, to know whether older ones exist.
         let latest = move || Ok::<_, Error>(journal.uploads.latest(before, LISTED + 1));
@@ -98,14 +104,15 @@ impl Page {
         let stored: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
         let can_download = |name: &str| self.offer.download && stored.contains(name);
         Ok(html! {
-            (lists::uploads(&uploads, range, can_download))
-            (lists::files(&files, self.offer.download))
+            (lists::uploads(&uploads, range, links, can_download))
+            (lists::files(&files, links, self.offer.download))
         })
     }
 
-    fn html(&self, origin: &str, lists: Option<&Markup>) -> Markup {
+    /// `address` is the server's, for clients other than browsers.
+    fn html(&self, address: &str, links: &Links, lists: Option<&Markup>) -> Markup {
         let max_size = self.intake.max_size.map(|bytes| bytes.to_string());
-        let download = if self.offer.download { "/files/" } else { "" };
+        let download = self.offer.download.then(|| links.to("/files/"));
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -114,15 +121,15 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     link rel="icon" href="data:,";
                     title { "Upload" }
-                    link rel="stylesheet" href="/page/page.css";
-                    link rel="stylesheet" href="/page/timeline.css";
-                    script type="module" src="/page/page.js" {}
+                    link rel="stylesheet" href=(links.to("/page/page.css"));
+                    link rel="stylesheet" href=(links.to("/page/timeline.css"));
+                    script type="module" src=(links.to("/page/page.js")) {}
                 }
                 body {
                     main {
                         h1 { "Upload" }
-                        form #form method="post" action="/" enctype="multipart/form-data"
-                            data-most=(max_size.unwrap_or_default()) data-download=(download)
+                        form #form method="post" action=(links.to("/")) enctype="multipart/form-data"
+                            data-most=(max_size.unwrap_or_default()) data-download=(download.unwrap_or_default())
                         {
                             label for="choose" {
                                 "Choose files"
@@ -135,7 +142,7 @@ impl Page {
                         p {
                             "From a shell: "
                             code {
-                                "curl " @if self.with_token { "-u :TOKEN " } "-T FILE " (origin) "/"
+                                "curl " @if self.with_token { "-u :TOKEN " } "-T FILE " span #address { (address) }
                             }
                         }
                         p #tracer role="status" {}

@@ -2,6 +2,40 @@
 //! server does not see. An address that is relative to that of the request leads to the right place all
 //! the same.
 
+use std::sync::Arc;
+
+/// The server's addresses, as the answer to one request refers to them.
+pub(crate) struct Links {
+    /// The path of the request.
+    from: String,
+    /// The path beneath which a trusted proxy offers this server.
+    prefix: Option<Arc<str>>,
+}
+
+impl Links {
+    pub(crate) fn new(from: &str, prefix: Option<Arc<str>>) -> Self {
+        Self {
+            from: from.to_owned(),
+            prefix,
+        }
+    }
+
+    /// A link to a path of this server. With a known prefix, it does not depend on the request's
+    /// address: a proxy may offer `/` as `/upload`, without the slash at the end.
+    pub(crate) fn to(&self, path: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}{path}"),
+            None => relative(&self.from, path),
+        }
+    }
+
+    /// The path as clients know it.
+    pub(crate) fn absolute(&self, path: &str) -> String {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        format!("{prefix}{path}")
+    }
+}
+
 /// The reference (RFC 3986, 4.2) that leads from the path of a request to another path of this server.
 /// Both begin with a slash.
 pub(crate) fn relative(from: &str, to: &str) -> String {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::header::CONTENT_TYPE,
+    http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use tracing::error;
 
-use super::{error::Error, journal::Journal, net::connection::RequestContext};
+use super::{
+    error::Error, forwarded::is_forwarded, journal::Journal, net::connection::RequestContext,
+};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -18,8 +20,9 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub(crate) async fn show_metrics(
     State((journal, with_token)): State<(Arc<Journal>, bool)>,
     Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
-    if !with_token && !context.connection.client.ip().is_loopback() {
+    if !with_token && (!context.is_local() || is_through_an_untrusted_proxy(&context, &headers)) {
         return Err(Error::NotFound);
     }
     let mut text = String::new();
@@ -27,4 +30,9 @@ pub(crate) async fn show_metrics(
         error!(%error, "cannot write the metrics");
     }
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+/// Whether the client may be elsewhere, although the connection comes from this machine.
+fn is_through_an_untrusted_proxy(context: &RequestContext, headers: &HeaderMap) -> bool {
+    context.forwarded.is_none() && is_forwarded(headers)
 }

@@ -17,10 +17,10 @@ mod tables;
 use std::{io, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Path, RawQuery, State},
     http::{
-        StatusCode,
+        StatusCode, Uri,
         header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
     response::{Html, IntoResponse, Response},
@@ -32,7 +32,7 @@ use tokio::task::spawn_blocking;
 use upload_protocol::timeline::{Exchange, Timeline};
 
 use self::shown::Shown;
-use super::{encoding::json_line, error::Error, journal::Journal};
+use super::{encoding::json_line, error::Error, journal::Journal, net::connection::RequestContext};
 use crate::record::{Cookie, Upload};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -63,9 +63,12 @@ pub(crate) fn router(journal: Arc<Journal>) -> Router {
 /// The page, or the form of the record that the address ends in.
 async fn show(
     State(journal): State<Arc<Journal>>,
+    Extension(context): Extension<RequestContext>,
     Path(address): Path<String>,
     RawQuery(query): RawQuery,
+    uri: Uri,
 ) -> Result<Response, Error> {
+    let links = context.links(uri.path());
     let (address, form) = match address.split_once('.') {
         Some((address, form)) => (address, Some(form)),
         None => (address.as_str(), None),
@@ -76,15 +79,20 @@ async fn show(
     };
     let Some(found) = found else {
         return match form {
-            None => Ok((StatusCode::NOT_FOUND, html(page::missing())).into_response()),
+            None => Ok((StatusCode::NOT_FOUND, html(page::missing(&links))).into_response()),
             Some(_) => Err(Error::NotFound),
         };
     };
     match form {
         None if query.as_deref() == Some("fragment") => {
-            Ok(html(fragment::fragment(&found, &format!("/t/{address}"))))
+            // A part of the upload page, from which its link leads.
+            let links = context.links("/");
+            Ok(html(fragment::fragment(
+                &found,
+                &links.to(&format!("/t/{address}")),
+            )))
         }
-        None => Ok(html(page::page(&found, &format!("/t/{address}")))),
+        None => Ok(html(page::page(&found, address, &links))),
         Some("json") => Ok(file(address, "json", "application/json", found.json()?)),
         Some("ndjson") => Ok(file(
             address,

@@ -11,8 +11,10 @@ use super::{
     clock,
     digest::{Algorithm, Digest},
     error::Error,
+    forwarded::Forwarded,
     name::Name,
     net::connection::RequestContext,
+    relative::Links,
     store::Stored,
 };
 use crate::record::{Outcome, Part, Times, Upload};
@@ -31,6 +33,7 @@ const MAX_PARTS: usize = 256;
 /// concluded before.
 pub(crate) struct Transfer {
     context: RequestContext,
+    links: Links,
     record: Upload,
     concluded: bool,
 }
@@ -46,6 +49,9 @@ pub(crate) struct Receipt {
     sha256: Option<String>,
     /// The address of its timeline.
     timeline: String,
+    /// The same as a link from the request's.
+    #[serde(skip)]
+    link: String,
     #[serde(skip)]
     digests: Vec<Digest>,
 }
@@ -53,7 +59,7 @@ pub(crate) struct Receipt {
 impl Receipt {
     /// The Link field with the timeline's address (RFC 8288). The relation `describedby` is from POWDER.
     pub(crate) fn link(&self) -> (HeaderName, String) {
-        (LINK, format!("<{}>; rel=\"describedby\"", self.timeline))
+        (LINK, format!("<{}>; rel=\"describedby\"", self.link))
     }
 
     /// The digest that the client wants back.
@@ -73,6 +79,7 @@ impl Transfer {
             cookie: context.connection.cookie,
             request: context.request,
             client: context.connection.client,
+            forwarded_for: context.forwarded.as_ref().and_then(Forwarded::client),
             method: request.method.to_string(),
             target: request.uri.to_string(),
             version: format!("{:?}", request.version),
@@ -95,6 +102,7 @@ impl Transfer {
         };
         Self {
             context: context.clone(),
+            links: context.links(request.uri.path()),
             record,
             concluded: false,
         }
@@ -118,6 +126,7 @@ impl Transfer {
             cookie: record.cookie,
             request: record.request,
             client: record.client,
+            forwarded_for: record.forwarded_for,
             offset,
             bytes: record.bytes,
             times: record.times,
@@ -163,13 +172,15 @@ impl Transfer {
         self.concluded = true;
         let connection = &self.context.connection;
         self.record.id = connection.upload_stored(self.record.clone());
+        let timeline = connection.timeline_address(&self.record.id);
         Receipt {
             id: self.record.id.clone(),
             name: self.record.name.clone().unwrap_or_default(),
             bytes: self.record.bytes,
             status: stored.status().as_u16(),
             sha256: self.record.sha256.clone(),
-            timeline: connection.timeline_address(&self.record.id),
+            link: self.links.to(&timeline),
+            timeline: self.links.absolute(&timeline),
             digests,
         }
     }

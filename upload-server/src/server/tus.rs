@@ -44,7 +44,7 @@ use self::{
 };
 use super::{
     blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal,
-    net::connection::RequestContext, transfer::Transfer,
+    net::connection::RequestContext, relative::relative, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
 
@@ -207,7 +207,8 @@ async fn create(
             return error.into_response();
         }
     };
-    let location = [(LOCATION, format!("/tus/{}", partial.session.id))];
+    let address = format!("/tus/{}", partial.session.id);
+    let location = [(LOCATION, relative(parts.uri.path(), &address))];
     let has_bytes = fields::has_bytes(&parts.headers);
     if !has_bytes && partial.description.length > 0 {
         transfer.withdraw();

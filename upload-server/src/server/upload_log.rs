@@ -51,7 +51,7 @@ impl UploadLog {
     pub(super) fn publish_upload(&self, upload: Upload) {
         info!(
             id = upload.id,
-            client = %upload.client,
+            client = %upload.origin(),
             name = upload.name,
             bytes = upload.bytes,
             status = upload.status,

@@ -18,6 +18,7 @@ mod events;
 mod feed;
 mod folder;
 mod form;
+mod forwarded;
 mod guard;
 mod history;
 mod http2;

@@ -47,9 +47,12 @@ async fn lists_the_files() {
     );
     assert!(
         page.text()
-            .contains("<a href=\"/files/%3Cb%3E%26.txt\">&lt;b&gt;&amp;.txt</a>")
+            .contains("<a href=\"files/%3Cb%3E%26.txt\">&lt;b&gt;&amp;.txt</a>")
     );
-    assert!(page.text().contains("curl -T FILE http://localhost:1/"));
+    assert!(
+        page.text()
+            .contains("curl -T FILE <span id=\"address\">http://localhost:1/</span>")
+    );
     assert!(!page.text().contains("upload-x") && !page.text().contains("directory"));
 }
 
@@ -124,19 +127,19 @@ async fn lists_the_latest_uploads() {
         assert_eq!(feed.upload().await.outcome, Outcome::Aborted);
         fs::remove_file(server.path("<b> (20)")).unwrap();
 
-        let page = listed(&server, "/", "/t/22").await;
+        let page = listed(&server, "/", "t/22").await;
         assert!(page.contains("aborted: the client closed the connection"));
         assert!(page.contains("<span class=\"name\">broken</span>"));
-        let stored = "<a href=\"/files/%3Cb%3E%20%2819%29\">&lt;b&gt; (19)</a>";
+        let stored = "<a href=\"files/%3Cb%3E%20%2819%29\">&lt;b&gt; (19)</a>";
         assert!(page.contains(stored), "{page}");
         // A removed file has no link.
         assert!(page.contains("<span class=\"name\">&lt;b&gt; (20)</span>"));
-        assert_eq!(page.matches("/t/").count(), 20);
-        assert!(page.contains("<a href=\"/?before=3\">Older uploads</a>"));
+        assert_eq!(page.matches("\"t/").count(), 20);
+        assert!(page.contains("<a href=\"./?before=3\">Older uploads</a>"));
 
-        let older = listed(&server, "/?before=3", "/t/2").await;
-        assert_eq!(older.matches("/t/").count(), 2);
-        assert!(older.contains("<a href=\"/\">Latest uploads</a>") && !older.contains("before="));
+        let older = listed(&server, "/?before=3", "t/2").await;
+        assert_eq!(older.matches("\"t/").count(), 2);
+        assert!(older.contains("<a href=\"./\">Latest uploads</a>") && !older.contains("before="));
         assert_eq!(get(&server, "/?before=x").await.status, 400);
     }
 }
@@ -163,7 +166,7 @@ async fn hands_its_parts_out() {
     assert!(!page.text().contains("<style") && !page.text().contains(" style="));
     for (name, media_type) in [("page.css", "text/css"), ("page.js", "text/javascript")] {
         let target = format!("/page/{name}");
-        assert!(page.text().contains(&format!("\"{target}\"")));
+        assert!(page.text().contains(&format!("\"page/{name}\"")));
         let part = get(&server, &target).await;
         assert_eq!(part.status, 200);
         assert!(part.field("content-type").unwrap().starts_with(media_type));
@@ -204,7 +207,7 @@ async fn shows_the_size_limit() {
     let page = get(&server, "/").await;
     assert!(page.text().contains("Files may have up to 2.5 MB."));
     assert!(page.text().contains("data-most=\"2500000\""));
-    assert!(page.text().contains("data-download=\"/files/\""));
+    assert!(page.text().contains("data-download=\"files/\""));
     let server = TestServer::start_with(|config| config.access.offer.download = false).await;
     let page = get(&server, "/").await;
     assert!(page.text().contains("data-most=\"\"") && page.text().contains("data-download=\"\""));

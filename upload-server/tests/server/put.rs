@@ -33,7 +33,7 @@ async fn stores_what_was_sent() {
             response.head
         );
         let link = response.field("link");
-        assert_eq!(link, Some("</t/1>; rel=\"describedby\""));
+        assert_eq!(link, Some("<t/1>; rel=\"describedby\""));
         assert!(fs::read(server.path("some file")).unwrap() == content(length));
         assert_eq!(server.names(), ["some file"]);
 

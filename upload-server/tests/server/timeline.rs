@@ -102,11 +102,11 @@ async fn shows_what_tcp_did() {
         &[
             "termination: the client closed first",
             "All four agree",
-            "href=\"/t/1\"",
+            "href=\"t/1\"",
         ],
     );
     for asset in ["timeline.css", "timeline.js"] {
-        assert!(text.contains(&format!("\"/page/{asset}\"")));
+        assert!(text.contains(&format!("\"../page/{asset}\"")));
         assert_eq!(get(&server, &format!("/page/{asset}")).await.status, 200);
     }
 }

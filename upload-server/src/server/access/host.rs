@@ -27,18 +27,35 @@ impl Hosts {
     }
 
     /// An error for a name that is not the server's. The port does not matter.
-    pub(crate) fn check(&self, authority: &Authority) -> Result<(), Error> {
-        let host = authority.host();
-        let known = match address(host) {
-            Some(address) => address.is_loopback() || self.addresses.contains(&address),
-            None => is_localhost(host) || self.names.iter().any(|name| is_same(name, host)),
-        };
-        if known {
+    /// `field` names it.
+    pub(crate) fn check(&self, authority: &Authority, field: &'static str) -> Result<(), Error> {
+        if is_this_machine(authority) || self.contains(authority) {
             Ok(())
         } else {
-            Err(Error::WrongHost(host.to_owned()))
+            let host = authority.host().to_owned();
+            Err(Error::WrongHost { host, field })
         }
     }
+
+    /// Whether this is one of the server's names or addresses, and not merely some name for this machine.
+    pub(crate) fn contains(&self, authority: &Authority) -> bool {
+        let host = authority.host();
+        match address(host) {
+            Some(address) => !address.is_loopback() && self.addresses.contains(&address),
+            None => self.names.iter().any(|name| is_same(name, host)),
+        }
+    }
+
+    /// Whether the server has names, and not addresses alone.
+    pub(crate) fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+}
+
+/// Whether this is a name or an address that every machine has for itself.
+pub(crate) fn is_this_machine(authority: &Authority) -> bool {
+    let host = authority.host();
+    address(host).map_or_else(|| is_localhost(host), |address| address.is_loopback())
 }
 
 /// Whether HSTS is safe for this name. It is not for `localhost`, which all servers on a machine
@@ -97,7 +114,7 @@ mod tests {
         fn check(authority: &str, expected: bool) {
             let own = ["files.example", "192.0.2.7", "2001:db8::7"];
             let hosts = Hosts::new(own.map(str::to_owned));
-            let known = hosts.check(&authority.parse().unwrap()).is_ok();
+            let known = hosts.check(&authority.parse().unwrap(), "Host").is_ok();
             assert_eq!(known, expected, "{authority}");
         }
     }

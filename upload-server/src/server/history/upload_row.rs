@@ -56,7 +56,7 @@ impl UploadRow {
             ":name": self.upload.name,
             ":bytes": self.upload.bytes.cast_signed(),
             ":sha256": self.upload.sha256,
-            ":client": self.upload.client.to_string(),
+            ":client": self.upload.origin(),
             ":began": self.began,
             ":ended": self.ended,
             ":status": self.upload.status,

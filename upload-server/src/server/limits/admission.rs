@@ -39,7 +39,7 @@ impl Admission {
     }
 
     fn admit(&self, context: &RequestContext, body: &Body) -> Result<UploadSlot, Error> {
-        let slot = self.slots.take(context.connection.client.ip())?;
+        let slot = self.slots.take(context.client())?;
         if self.space.has_room_for(body.size_hint().lower()) {
             Ok(slot)
         } else {

@@ -2,6 +2,7 @@
 //! method and path alone: headers and queries may hold secrets.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,15 +11,17 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode};
-use tracing::info;
+use tracing::{field::display, info};
 
-use super::connection::Connection;
+use super::connection::{Connection, RequestContext};
+use crate::server::forwarded::Forwarded;
 
 /// The line of a request in flight.
 pub(crate) struct AccessLine {
     pub(crate) method: Method,
     path: String,
     request: u32,
+    forwarded_for: Option<IpAddr>,
     arrived: Instant,
     pub(crate) received: Arc<AtomicU64>,
     pub(crate) sent: u64,
@@ -27,11 +30,12 @@ pub(crate) struct AccessLine {
 
 impl AccessLine {
     /// Call when the request's head is complete.
-    pub(crate) fn begin(method: Method, path: String, request: u32) -> Self {
+    pub(crate) fn begin(method: Method, path: String, context: &RequestContext) -> Self {
         Self {
             method,
             path,
-            request,
+            request: context.request,
+            forwarded_for: context.forwarded.as_ref().and_then(Forwarded::client),
             arrived: Instant::now(),
             received: Arc::default(),
             sent: 0,
@@ -42,6 +46,12 @@ impl AccessLine {
     /// Writes the line. Returns how long the request took.
     pub(crate) fn end(&self, connection: &Connection) -> Duration {
         let took = self.arrived.elapsed();
+        let peer = connection.client.to_string();
+        // Beyond a trusted proxy, the peer is the proxy.
+        let (client, proxy) = match self.forwarded_for {
+            Some(client) => (client.to_string(), Some(peer)),
+            None => (peer, None),
+        };
         info!(
             target: "access",
             method = %self.method,
@@ -50,7 +60,8 @@ impl AccessLine {
             received = self.received.load(Ordering::Relaxed),
             sent = self.sent,
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            client = %connection.client,
+            client = %client,
+            proxy = proxy.map(display),
             cookie = %connection.cookie,
             request = self.request,
             "request",

@@ -4,7 +4,11 @@
 //! Everything that works on a request holds an `Arc` of the connection. Its end is published when the
 //! last of them is dropped, so that no upload can follow it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::http::{StatusCode, Version};
 use parking_lot::Mutex;
@@ -14,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::connection_limit::Slot;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
-    server::{clock, journal::Journal},
+    server::{clock, forwarded::Forwarded, journal::Journal, relative::Links},
 };
 
 /// One accepted socket.
 pub(crate) struct Connection {
     pub(crate) cookie: Cookie,
+    /// The other end: the client, or a proxy.
     pub(crate) client: SocketAddr,
     /// The address of the server's end.
     pub(crate) local: SocketAddr,
@@ -68,6 +73,34 @@ pub(crate) struct RequestContext {
     pub(crate) request: u32,
     pub(crate) first_byte_ns: Option<u64>,
     pub(crate) head_ns: u64,
+    /// What a trusted proxy reports, where one sent the request.
+    pub(crate) forwarded: Option<Forwarded>,
+}
+
+impl RequestContext {
+    /// The client's address. Where a proxy does not report it, that of the proxy.
+    pub(crate) fn client(&self) -> IpAddr {
+        let beyond = self.forwarded.as_ref().and_then(Forwarded::client);
+        beyond.unwrap_or(self.connection.client.ip())
+    }
+
+    /// Whether the client is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let hidden = self.forwarded.as_ref().is_some_and(Forwarded::hides_client);
+        !hidden && self.client().is_loopback()
+    }
+
+    /// Whether the client used TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        let of_client = self.forwarded.as_ref().and_then(|report| report.secure);
+        of_client.unwrap_or(self.connection.secure)
+    }
+
+    /// The server's addresses as an answer to this path refers to them.
+    pub(crate) fn links(&self, path: &str) -> Links {
+        let report = self.forwarded.as_ref();
+        Links::new(path, report.and_then(|report| report.prefix.clone()))
+    }
 }
 
 impl Connection {
@@ -142,7 +175,11 @@ impl Connection {
 
     /// Call when a request's head is complete. The time of its first byte is unknown where it was read
     /// together with the previous request, and in HTTP/2, where requests share the connection.
-    pub(crate) fn request_arrived(self: &Arc<Self>, version: Version) -> RequestContext {
+    pub(crate) fn request_arrived(
+        self: &Arc<Self>,
+        version: Version,
+        forwarded: Option<Forwarded>,
+    ) -> RequestContext {
         let mut progress = self.progress.lock();
         progress.requests += 1;
         progress.in_flight += 1;
@@ -154,6 +191,7 @@ impl Connection {
             request: progress.requests,
             first_byte_ns: first_byte_ns.filter(|_| version < Version::HTTP_2),
             head_ns: clock::now_ns(),
+            forwarded,
         }
     }
 

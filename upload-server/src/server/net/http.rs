@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     record::Cookie,
-    server::{error::Error, journal::Journal},
+    server::{error::Error, forwarded::TrustedProxies, journal::Journal},
 };
 
 /// Serves connections.
@@ -49,6 +49,7 @@ pub(crate) struct HttpServer {
     /// Every task that works on a connection.
     pub(crate) tasks: TaskTracker,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) proxies: Arc<TrustedProxies>,
 }
 
 impl HttpServer {
@@ -116,11 +117,13 @@ impl HttpServer {
                     + Unpin
                     + 'static,
     > + use<> {
-        let router = self.router.clone();
+        let (router, proxies) = (self.router.clone(), Arc::clone(&self.proxies));
         service_fn(move |request| {
+            let forwarded = proxies.read(connection.client.ip(), request.headers());
             Box::pin(request::answer(
                 router.clone(),
                 Arc::clone(&connection),
+                forwarded,
                 request,
             ))
         })

@@ -18,7 +18,10 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::{access_log::AccessLine, connection::Connection};
-use crate::server::observed_body::{ObservedBody, Observer};
+use crate::server::{
+    forwarded::Forwarded,
+    observed_body::{ObservedBody, Observer},
+};
 
 /// The body of a response. When hyper drops it, the request is over.
 pub(super) type ResponseBody = ObservedBody<Body, RequestInFlight>;
@@ -26,13 +29,14 @@ pub(super) type ResponseBody = ObservedBody<Body, RequestInFlight>;
 pub(super) async fn answer(
     router: Router,
     connection: Arc<Connection>,
+    forwarded: Option<Forwarded>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let version = request.version();
-    let context = connection.request_arrived(version);
+    let context = connection.request_arrived(version, forwarded);
     let number = context.request;
     let path = request.uri().path().to_owned();
-    let line = AccessLine::begin(request.method().clone(), path, number);
+    let line = AccessLine::begin(request.method().clone(), path, &context);
     let received = BytesReceived(Arc::clone(&line.received));
     let in_flight = RequestInFlight {
         connection: Arc::clone(&connection),

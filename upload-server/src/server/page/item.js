@@ -1,6 +1,6 @@
 // One upload on this page: its progress, its result, its timeline.
 
-import { Broken, Cancelled, Refused } from "./request.js";
+import { Broken, Cancelled, Refused, address } from "./request.js";
 import { Put } from "./put.js";
 import { Tus } from "./tus.js";
 import { Rate, duration, size } from "./units.js";
@@ -98,7 +98,7 @@ export class Item {
   }
 
   /** Takes the server's record. Unless the record has an address, it follows from the id. */
-  recorded({ id, name, timeline = `/t/${id}` }) {
+  recorded({ id, name, timeline = address(`t/${id}`) }) {
     this.id = id;
     this.#address = timeline;
     if (name !== null) this.#name = name;

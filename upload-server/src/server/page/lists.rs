@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use upload_protocol::units;
 
 use super::units::time;
-use crate::server::{history::UploadSummary, name::Name, store::ListedFile};
+use crate::server::{history::UploadSummary, name::Name, relative::Links, store::ListedFile};
 
 /// Which uploads are on the page.
 #[derive(Clone, Copy)]
@@ -20,6 +20,7 @@ pub(super) struct Range {
 pub(super) fn uploads(
     uploads: &[UploadSummary],
     range: Range,
+    links: &Links,
     can_download: impl Fn(&str) -> bool,
 ) -> Markup {
     let oldest = uploads.last().filter(|_| range.older);
@@ -28,38 +29,42 @@ pub(super) fn uploads(
         @if uploads.is_empty() {
             p { "No upload yet." }
         } @else {
-            ul.rows { @for upload in uploads { (upload_row(upload, &can_download)) } }
+            ul.rows { @for upload in uploads { (upload_row(upload, links, &can_download)) } }
         }
         @if range.newer || oldest.is_some() {
             p {
-                @if range.newer { a href="/" { "Latest uploads" } }
+                @if range.newer { a href=(links.to("/")) { "Latest uploads" } }
                 @if range.newer && oldest.is_some() { " · " }
                 @if let Some(oldest) = oldest {
-                    a href={ "/?before=" (oldest.id) } { "Older uploads" }
+                    a href={ (links.to("/")) "?before=" (oldest.id) } { "Older uploads" }
                 }
             }
         }
     }
 }
 
-pub(super) fn files(files: &[ListedFile], can_download: bool) -> Markup {
+pub(super) fn files(files: &[ListedFile], links: &Links, can_download: bool) -> Markup {
     html! {
         h2 #files { "Files" }
         @if files.is_empty() {
             p { "No file yet." }
         } @else {
-            ul.rows { @for file in files { (file_row(file, can_download)) } }
+            ul.rows { @for file in files { (file_row(file, links, can_download)) } }
         }
     }
 }
 
-fn upload_row(upload: &UploadSummary, can_download: impl Fn(&str) -> bool) -> Markup {
+fn upload_row(
+    upload: &UploadSummary,
+    links: &Links,
+    can_download: impl Fn(&str) -> bool,
+) -> Markup {
     let ended: Option<Timestamp> = upload.ended.parse().ok();
     html! {
         li {
             span.name {
                 @match &upload.name {
-                    Some(name) => (file_name(name, can_download(name))),
+                    Some(name) => (file_name(name, links, can_download(name))),
                     None => i { "no name" },
                 }
             }
@@ -69,7 +74,7 @@ fn upload_row(upload: &UploadSummary, can_download: impl Fn(&str) -> bool) -> Ma
                 @if let Some(error) = &upload.error { ": " (error) }
             }
             @if let Some(ended) = ended { (time(ended)) }
-            a href={ "/t/" (upload.id) } {
+            a href=(links.to(&format!("/t/{}", upload.id))) {
                 @if upload.has_timeline { "timeline" } @else { "details" }
                 span.unseen {
                     " of " (upload.name.as_deref().unwrap_or_default()) ", upload " (upload.id)
@@ -79,10 +84,10 @@ fn upload_row(upload: &UploadSummary, can_download: impl Fn(&str) -> bool) -> Ma
     }
 }
 
-fn file_row(file: &ListedFile, can_download: bool) -> Markup {
+fn file_row(file: &ListedFile, links: &Links, can_download: bool) -> Markup {
     html! {
         li {
-            span.name { (file_name(file.name.as_str(), can_download)) }
+            span.name { (file_name(file.name.as_str(), links, can_download)) }
             (size_cell(file.bytes))
             @if let Ok(modified) = Timestamp::try_from(file.modified) { (time(modified)) }
         }
@@ -90,11 +95,11 @@ fn file_row(file: &ListedFile, can_download: bool) -> Markup {
 }
 
 /// A link to the file where it can be downloaded.
-fn file_name(name: &str, can_download: bool) -> Markup {
+fn file_name(name: &str, links: &Links, can_download: bool) -> Markup {
     html! {
         @match Name::new(name) {
             Ok(name) if can_download => {
-                a href={ "/files/" (name.encoded()) } { (name.as_str()) }
+                a href=(links.to(&name.path())) { (name.as_str()) }
             }
             _ => (name),
         }

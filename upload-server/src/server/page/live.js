@@ -1,6 +1,8 @@
 // The server's events (`GET /events`). One connection for the page, and none while the page is hidden:
 // with HTTP/1.1, a browser opens six connections to a server, for all its pages together.
 
+import { address } from "./request.js";
+
 /** The pause after a refusal, in milliseconds. */
 const RETRY_MS = 10_000;
 
@@ -25,7 +27,7 @@ export class Live extends EventTarget {
 
   #open() {
     clearTimeout(this.#retry);
-    const source = new EventSource("/events");
+    const source = new EventSource(address("events"));
     this.#source = source;
     source.onopen = () => this.dispatchEvent(new Event("open"));
     source.onerror = () => {

@@ -17,6 +17,7 @@
 
 import { Item } from "./item.js";
 import { Live } from "./live.js";
+import { address } from "./request.js";
 
 /** Concurrent uploads. Some of the six connections stay free for the page. */
 const MAX_CONCURRENT = 3;
@@ -31,6 +32,9 @@ const form = document.getElementById("form");
 const choose = document.getElementById("choose");
 const tracer = document.getElementById("tracer");
 const lists = document.getElementById("lists");
+
+// The server may not know the address by which this page reached it.
+document.getElementById("address").textContent = address("");
 
 const items = new Set();
 /** Ids of uploads whose timelines came before this page knew the ids. */

@@ -1,6 +1,24 @@
 // One request with XMLHttpRequest: the only way in all browsers to learn how much of a body has been
 // sent. (`fetch` would need a stream as its body, with `duplex`, which not all browsers have.)
 
+/** Where the server's addresses begin: a proxy may offer it beneath a path of its own. */
+const BASE = new URL("..", import.meta.url);
+
+/** The address of a path of the server, which begins without a slash. */
+export function address(path) {
+  return new URL(path, BASE).href;
+}
+
+/** The address of the timeline that an answer links to (RFC 8288), and the id of its upload. */
+export function timelineOf(answer) {
+  const link = answer?.getResponseHeader("Link") ?? "";
+  const [, target] = link.match(/<([^>]*)>; rel="describedby"/) ?? [];
+  if (target === undefined) return { id: null };
+  const timeline = new URL(target, answer.responseURL).href;
+  const [, id = null] = timeline.match(/\/t\/(\d+)[^/]*$/) ?? [];
+  return { id, timeline };
+}
+
 /** The server refused the request. The message is the `detail` of its answer (RFC 9457). */
 export class Refused extends Error {
   constructor(status, detail) {

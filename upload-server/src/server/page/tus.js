@@ -2,7 +2,7 @@
 // (https://tus.io/protocols/resumable-upload) that this page needs. Each request sends the whole rest
 // of the file.
 
-import { Broken, Cancelled, Refused, request } from "./request.js";
+import { Broken, Cancelled, Refused, address, request, timelineOf } from "./request.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
 
@@ -102,7 +102,7 @@ export class Tus {
         if (!(error instanceof Refused && [404, 410].includes(error.status))) throw error;
       }
     }
-    const answer = await request("POST", "/tus/", {
+    const answer = await request("POST", address("tus/"), {
       headers: {
         ...VERSION,
         "Upload-Length": this.#file.size,
@@ -111,16 +111,14 @@ export class Tus {
       },
       signal,
     });
-    this.#address = answer.getResponseHeader("Location");
+    this.#address = new URL(answer.getResponseHeader("Location"), answer.responseURL).href;
     return 0;
   }
 
   /** The receipt, as far as the answer contains it. */
   #stored(answer) {
     this.#address = null;
-    const link = answer?.getResponseHeader("Link") ?? "";
-    const [, timeline, id = null] = link.match(/<(\/t\/(\d+)[^>]*)>; rel="describedby"/) ?? [];
-    return { id, name: null, timeline };
+    return { name: null, ...timelineOf(answer) };
   }
 }
 

@@ -9,24 +9,29 @@ use upload_protocol::{
 };
 
 use super::{Found, chart::chart, integrity, sequence::sequence, shown::Shown, tables};
-use crate::record::{Outcome, Upload};
+use crate::{
+    record::{Outcome, Upload},
+    server::relative::Links,
+};
 
 /// The whole page.
-pub(super) fn page(found: &Found, address: &str) -> Markup {
+pub(super) fn page(found: &Found, address: &str, links: &Links) -> Markup {
     let name = name(&found.upload);
     frame(
         &format!("{name}: upload {}", found.upload.id),
+        links,
         &html! {
-            (middle(found, address))
-            script type="module" src="/page/timeline.js" {}
+            (middle(found, address, links))
+            script type="module" src=(links.to("/page/timeline.js")) {}
         },
     )
 }
 
 /// The page for an address that names no upload.
-pub(super) fn missing() -> Markup {
+pub(super) fn missing(links: &Links) -> Markup {
     frame(
         "No such upload",
+        links,
         &html! {
             h1 { "No such upload" }
             p { "This server knows no upload at this address, or knows it no more: it keeps the latest "
@@ -35,7 +40,7 @@ pub(super) fn missing() -> Markup {
     )
 }
 
-fn frame(title: &str, content: &Markup) -> Markup {
+fn frame(title: &str, links: &Links, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -43,11 +48,11 @@ fn frame(title: &str, content: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 link rel="icon" href="data:,";
-                link rel="stylesheet" href="/page/timeline.css";
+                link rel="stylesheet" href=(links.to("/page/timeline.css"));
                 title { (title) }
             }
             body.timeline-page {
-                header { nav aria-label="Server" { a href="/" { "All uploads" } } }
+                header { nav aria-label="Server" { a href=(links.to("/")) { "All uploads" } } }
                 main { (content) }
             }
         }
@@ -55,7 +60,8 @@ fn frame(title: &str, content: &Markup) -> Markup {
 }
 
 /// The upload and its timelines. The page's script renews this part.
-fn middle(found: &Found, address: &str) -> Markup {
+fn middle(found: &Found, address: &str, links: &Links) -> Markup {
+    let form = |name: &str| links.to(&format!("/t/{address}.{name}"));
     let upload = &found.upload;
     let several = found.timelines.len() > 1;
     let counts = integrity::counts(upload, &found.timelines);
@@ -80,7 +86,7 @@ fn middle(found: &Found, address: &str) -> Markup {
             }
             @if found.unreadable > 0 {
                 p.warning { (found.unreadable) " timelines are not as this server knows them; see "
-                    a href=(format!("{address}.ndjson")) { "what was handed in" } "." }
+                    a href=(form("ndjson")) { "what was handed in" } "." }
             }
             section {
                 h2 { "Is it whole?" }
@@ -89,10 +95,10 @@ fn middle(found: &Found, address: &str) -> Markup {
             }
             p.forms {
                 "The same as "
-                a href=(format!("{address}.json")) { "JSON" } ", "
-                a href=(format!("{address}.ndjson")) { "NDJSON" } ", "
-                a href=(format!("{address}.har")) { "HAR" } " (for browsers' network panels) or "
-                a href=(format!("{address}.perfetto.json")) { "trace events" } " (for ui.perfetto.dev)."
+                a href=(form("json")) { "JSON" } ", "
+                a href=(form("ndjson")) { "NDJSON" } ", "
+                a href=(form("har")) { "HAR" } " (for browsers' network panels) or "
+                a href=(form("perfetto.json")) { "trace events" } " (for ui.perfetto.dev)."
             }
         }
     }
@@ -112,7 +118,9 @@ pub(super) fn summary(upload: &Upload) -> Markup {
                 None => ", no response",
             }
             @if let Some(took) = took { ", " (duration(took).to_string()) " on the server" }
-            ", from " (upload.client.to_string()) "."
+            ", from " (upload.origin())
+            @if upload.forwarded_for.is_some() { ", through the proxy " (upload.client.to_string()) }
+            "."
         }
         @if let Some(error) = &upload.error {
             p.warning { "What went wrong: " (error) "." }

@@ -20,7 +20,7 @@ async function renew() {
 function settle() {
   const wanted = article().dataset.open === "true" && document.visibilityState === "visible";
   if (wanted && source === null) {
-    source = new EventSource("/events");
+    source = new EventSource(new URL("../events", import.meta.url));
     source.addEventListener("timeline", (event) => {
       if (JSON.parse(event.data).upload === article().dataset.upload) renew();
     });

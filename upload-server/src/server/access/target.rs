@@ -1,0 +1,73 @@
+//! The host that a request addresses, as its client wrote it, as far as that is known: a proxy may replace
+//! the field `Host`.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, Uri, header::HOST, uri::Authority};
+
+use super::host::is_this_machine;
+use crate::server::net::connection::RequestContext;
+
+/// The host that a trusted proxy reports, or else that of the request.
+pub(crate) struct Target {
+    pub(crate) host: Authority,
+    /// The field that names it.
+    pub(crate) field: &'static str,
+    /// A proxy may stand between the client and this server: a trusted one, or one on this machine.
+    pub(super) behind_proxy: bool,
+    /// A proxy may have left the port out.
+    pub(super) port_is_unknown: bool,
+    /// Where the request came from.
+    pub(super) peer: IpAddr,
+}
+
+/// The host that the request itself addresses. A target with an authority overrides the field (RFC 9112,
+/// 3.2.2).
+pub(crate) fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let of_header = || headers.get(HOST)?.to_str().ok()?.parse().ok();
+    uri.authority().cloned().or_else(of_header)
+}
+
+impl Target {
+    /// `host` is that of the request itself.
+    pub(crate) fn of(host: Option<&Authority>, context: &RequestContext) -> Option<Self> {
+        let connection = &context.connection;
+        let reported = context.forwarded.as_ref();
+        let behind_proxy = reported.is_some() || connection.client.ip().is_loopback();
+        let (host, field) = match reported.and_then(|report| report.host.clone()) {
+            Some(host) => (host, REPORT),
+            None => (host?.clone(), "Host"),
+        };
+        let reported_port = reported.and_then(|report| report.port);
+        let host = match reported_port {
+            Some(port) if host.port().is_none() => with_port(&host, port).unwrap_or(host),
+            _ => host,
+        };
+        // Without a proxy, a browser names every port but the default one of the scheme.
+        let default_port = if connection.secure { 443 } else { 80 };
+        let own_port = connection.local.port();
+        // To localhost, browsers send more than the origin. No need to guess.
+        let port_is_unknown = behind_proxy
+            && host.port().is_none()
+            && own_port != default_port
+            && !is_this_machine(&host);
+        Some(Self {
+            host,
+            field,
+            behind_proxy,
+            port_is_unknown,
+            peer: connection.client.ip(),
+        })
+    }
+
+    /// Whether a trusted proxy reports it.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.field == REPORT
+    }
+}
+
+pub(super) const REPORT: &str = "Forwarded or X-Forwarded-Host";
+
+fn with_port(host: &Authority, port: u16) -> Option<Authority> {
+    format!("{host}:{port}").parse().ok()
+}
