@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use tokio::{process::Command, sync::Mutex, time::timeout};
 use upload_server::server::{OnDuplicate, Token};
 
-use crate::{proxy::Proxy, test_server::TestServer};
+use crate::{programs::script, proxy::Proxy, test_server::TestServer};
 
 /// Longer than any scenario takes.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -22,6 +22,12 @@ async fn browse(address: SocketAddr, scenario: &str) {
 
 /// The same with the files of a folder.
 pub(crate) async fn browse_with(address: SocketAddr, scenario: &str, files: &Path) {
+    let url = format!("http://{address}/");
+    drive("browser/page.mjs", files, &[&url, scenario]).await;
+}
+
+/// Runs a script that drives Chromium.
+pub(crate) async fn drive(script_path: &str, files: &Path, arguments: &[&str]) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     assert!(
@@ -29,20 +35,16 @@ pub(crate) async fn browse_with(address: SocketAddr, scenario: &str, files: &Pat
         "playwright-core and axe-core are missing: `cargo xtask test` installs them"
     );
     let running = Command::new("node")
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/browser/page.mjs"
-        ))
+        .arg(script(script_path))
         .arg(target)
         .arg(target.join("browser"))
         .arg(files)
-        .arg(format!("http://{address}/"))
-        .arg(scenario)
+        .args(arguments)
         .kill_on_drop(true)
         .output();
     let output = timeout(LIMIT, running).await.unwrap().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{scenario}: {stderr}");
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
 }
 
 #[tokio::test]

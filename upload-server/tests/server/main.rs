@@ -31,6 +31,7 @@ mod operation;
 mod page;
 mod process;
 mod programs;
+mod proxies;
 mod proxy;
 mod put;
 mod random;
