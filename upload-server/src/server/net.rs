@@ -8,7 +8,7 @@ pub(crate) mod connection_limit;
 pub(crate) mod http;
 mod http1;
 mod http2;
-mod request;
+pub(crate) mod request;
 mod serve;
 mod socket;
 mod timed_stream;

@@ -13,7 +13,7 @@ use super::{
     error::Error,
     forwarded::Forwarded,
     name::Name,
-    net::connection::RequestContext,
+    net::{connection::RequestContext, request::OriginalTarget},
     relative::Links,
     store::Stored,
 };
@@ -74,6 +74,7 @@ impl Receipt {
 impl Transfer {
     pub(crate) fn begin(context: &RequestContext, request: &Parts) -> Self {
         let content_length = request.headers.get(CONTENT_LENGTH);
+        let original = request.extensions.get::<OriginalTarget>();
         let record = Upload {
             id: String::new(),
             cookie: context.connection.cookie,
@@ -81,7 +82,9 @@ impl Transfer {
             client: context.connection.client,
             forwarded_for: context.forwarded.as_ref().and_then(Forwarded::client),
             method: request.method.to_string(),
-            target: request.uri.to_string(),
+            target: original
+                .map_or(&request.uri, |target| &target.0)
+                .to_string(),
             version: format!("{:?}", request.version),
             name: None,
             request_id: request_id(&request.headers),

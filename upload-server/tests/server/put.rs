@@ -141,3 +141,25 @@ async fn answers_a_client_that_closes_its_side_after_the_body() {
     assert_eq!(client.response().await.status, 201);
     assert_eq!(fs::read(server.path("file")).unwrap(), b"abc");
 }
+
+/// As behind a proxy that replaces `/upload` by `/`. The record has the target as it came.
+#[tokio::test]
+async fn a_path_may_begin_with_several_slashes() {
+    let server = TestServer::start().await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    let answer = client.put("/cat.png", b"abc").await;
+    assert_eq!(
+        (answer.status, answer.field("location")),
+        (201, Some("files/cat.png"))
+    );
+    assert_eq!(feed.upload().await.target, "//cat.png");
+    client
+        .send("GET ///files//cat.png HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(client.response().await.status, 405);
+    client
+        .send("GET ///files/cat.png HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(client.response().await.text(), "abc");
+}

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     BoxError, Router,
     body::{Body, HttpBody},
-    http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery},
 };
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -49,6 +49,7 @@ pub(super) async fn answer(
     if version == Version::HTTP_2 {
         as_in_http1(&mut request);
     }
+    with_one_slash(&mut request);
     request.extensions_mut().insert(context);
     let mut response = router.oneshot(request).await?;
     let refused = response.status().is_client_error() || response.status().is_server_error();
@@ -76,6 +77,31 @@ fn as_in_http1(request: &mut Request<Body>) {
     parts.scheme = None;
     // A path alone is always a URI.
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// The target as the client, or a proxy, wrote it.
+#[derive(Clone)]
+pub(crate) struct OriginalTarget(pub(crate) Uri);
+
+/// A proxy that replaces `/upload` by `/` turns `/upload/cat.png` into `//cat.png`. No path of the routes
+/// begins with two slashes.
+fn with_one_slash(request: &mut Request<Body>) {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", PathAndQuery::as_str);
+    if !target.starts_with("//") {
+        return;
+    }
+    let Ok(target) = format!("/{}", target.trim_start_matches('/')).parse() else {
+        return;
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(target);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        let original = std::mem::replace(request.uri_mut(), uri);
+        request.extensions_mut().insert(OriginalTarget(original));
+    }
 }
 
 struct BytesReceived(Arc<AtomicU64>);
