@@ -25,6 +25,7 @@ mod name;
 mod net;
 mod observed_body;
 mod page;
+mod preconditions;
 mod publisher;
 mod put;
 mod relative;

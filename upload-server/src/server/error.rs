@@ -6,13 +6,13 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::{access::CrossSite, encoding::json_line, name::NameError};
+use super::{access::CrossSite, encoding::json_line, limits::Shortage, name::NameError};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -56,6 +56,20 @@ pub(crate) enum Error {
     Occupied,
     #[error("a file of this name exists already")]
     Exists,
+    #[error("a file of this name exists, and this server replaces none (--on-duplicate overwrite)")]
+    NotReplaced,
+    #[error("the condition {field} is not met: {why}")]
+    Precondition {
+        field: &'static str,
+        why: &'static str,
+    },
+    #[error(
+        "this is a part of a file (Content-Range), and this address takes whole files: send it \
+         without that field, or resume uploads with tus (https://tus.io) at /tus/"
+    )]
+    Part,
+    #[error("the range begins behind the end of the file, which has {0} bytes")]
+    Range(u64),
     #[error("the body is malformed: {0}")]
     Malformed(String),
     #[error("{0} digest mismatch: the uploaded bytes do not match the digest sent")]
@@ -74,8 +88,8 @@ pub(crate) enum Error {
          that name"
     )]
     WrongHost { host: String, field: &'static str },
-    #[error("too little space on the disk: the server keeps the rest free")]
-    NoFreeSpace,
+    #[error("too little space on the disk: {0}")]
+    NoFreeSpace(Shortage),
     #[error("the disk is full")]
     DiskFull(#[source] io::Error),
     #[error("the server could not store or read the file")]
@@ -84,6 +98,8 @@ pub(crate) enum Error {
     Abandoned,
     #[error("there is nothing at this address")]
     NotFound,
+    #[error("no file of this name can be downloaded here; to upload one, send it with PUT")]
+    NoFile,
     #[error("this address does not support the method; send files with PUT /NAME or the form on /")]
     MethodNotAllowed,
 }
@@ -136,20 +152,26 @@ impl Error {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
-            Self::Name(_) | Self::Malformed(_) | Self::WrongDigest(_) | Self::ClearText => {
-                (StatusCode::BAD_REQUEST, Outcome::Refused)
+            Self::Name(_)
+            | Self::Malformed(_)
+            | Self::WrongDigest(_)
+            | Self::Part
+            | Self::ClearText => (StatusCode::BAD_REQUEST, Outcome::Refused),
+            Self::Occupied | Self::Exists | Self::NotReplaced => {
+                (StatusCode::CONFLICT, Outcome::Refused)
             }
-            Self::Occupied | Self::Exists => (StatusCode::CONFLICT, Outcome::Refused),
+            Self::Precondition { .. } => (StatusCode::PRECONDITION_FAILED, Outcome::Refused),
+            Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, Outcome::Refused),
             Self::Protocol { status, .. } => (*status, Outcome::Refused),
             Self::CrossSite(_) => (StatusCode::FORBIDDEN, Outcome::Refused),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, Outcome::Refused),
             Self::WrongHost { .. } => (StatusCode::MISDIRECTED_REQUEST, Outcome::Refused),
-            Self::DiskFull(_) | Self::NoFreeSpace => {
+            Self::DiskFull(_) | Self::NoFreeSpace(_) => {
                 (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
             }
             Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
             Self::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
-            Self::NotFound => (StatusCode::NOT_FOUND, Outcome::Refused),
+            Self::NotFound | Self::NoFile => (StatusCode::NOT_FOUND, Outcome::Refused),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Outcome::Refused),
         }
     }
@@ -209,6 +231,10 @@ impl IntoResponse for Error {
                 for challenge in CHALLENGES {
                     headers.append(WWW_AUTHENTICATE, challenge);
                 }
+            }
+            Self::Range(bytes) => {
+                let whole = HeaderValue::try_from(format!("bytes */{bytes}"));
+                headers.extend(whole.map(|whole| (CONTENT_RANGE, whole)));
             }
             _ => {}
         }

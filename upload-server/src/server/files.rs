@@ -1,70 +1,113 @@
-//! `/files/NAME`: `GET` downloads a stored file, which is never shown as a page; `DELETE` removes it.
+//! `/files/NAME`: `GET` downloads a stored file or a part of it, and never shows it as a page; `DELETE`
+//! removes it. `GET /NAME`, the address of a `PUT`, leads there.
 
-use std::{
-    fs::File,
-    io::{self, Seek},
-};
+mod content;
+
+use std::time::SystemTime;
 
 use axum::{
-    body::Body,
     extract::State,
     http::{
-        HeaderMap, StatusCode, Uri,
-        header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+        header::{
+            ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+            LAST_MODIFIED, LOCATION,
+        },
     },
     response::{IntoResponse, Response},
 };
-use tokio::io::AsyncReadExt;
-use tokio_util::io::ReaderStream;
+use httpdate::fmt_http_date;
 
+use self::content::{Content, stream};
 use super::{
-    digest::{self, Algorithm, REPR_DIGEST, wanted},
+    digest::{self, REPR_DIGEST, wanted},
     error::Error,
     intake::Intake,
     name::Name,
+    preconditions::Preconditions,
+    relative::relative,
+    store::FileStat,
 };
 
-/// How much of a file is read at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// Streams a stored file. A file that grows meanwhile is sent up to the length that it had at first.
+/// Answers 200 or 206 (RFC 9110, 14), 304 where the client has the file already, 412 where it expects
+/// another one.
 pub(crate) async fn download(
     State(intake): State<Intake>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let name = name(&uri)?;
+    let preconditions = Preconditions::from_headers(&headers)?;
+    let wanted = wanted(&headers)?;
     let opened = intake.store.open_file(&name).await;
-    let (file, bytes) = opened.map_err(Error::from_lookup)?;
-    let digest = match wanted(&headers)? {
-        Some(algorithm) => Some([(REPR_DIGEST, digest(&file, algorithm).await?)]),
+    let (file, stat) = opened.map_err(Error::from_lookup)?;
+    if preconditions.is_not_modified(&stat)? {
+        return Ok((StatusCode::NOT_MODIFIED, validators(&stat)).into_response());
+    }
+    let content = Content::requested(&method, &headers, &stat)?;
+    let digest = match wanted {
+        Some(algorithm) => {
+            let digest = digest::of_file(&file, algorithm).await?;
+            Some([(REPR_DIGEST, digest.to_string())])
+        }
         None => None,
     };
-    let headers = [
-        (CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (CONTENT_LENGTH, bytes.to_string()),
+    let range = content.field().map(|field| [(CONTENT_RANGE, field)]);
+    let about = [
         (
-            CONTENT_DISPOSITION,
-            format!("attachment; filename*=UTF-8''{}", name.encoded()),
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
         ),
+        (CONTENT_DISPOSITION, disposition(&name)),
+        (CONTENT_LENGTH, content.length().into()),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ];
-    let content = tokio::fs::File::from_std(file).take(bytes);
-    let content = Body::from_stream(ReaderStream::with_capacity(content, CHUNK_BYTES));
-    Ok((headers, digest, content).into_response())
+    let status = content.status();
+    let body = stream(file, &content)?;
+    Ok((status, validators(&stat), about, range, digest, body).into_response())
 }
 
 /// Removes a stored file: 204.
-pub(crate) async fn delete(State(intake): State<Intake>, uri: Uri) -> Result<StatusCode, Error> {
+pub(crate) async fn delete(
+    State(intake): State<Intake>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<StatusCode, Error> {
     let name = name(&uri)?;
-    let removed = intake.store.remove(&name).await;
-    removed.map_err(Error::from_lookup)?;
+    let preconditions = Preconditions::from_headers(&headers)?;
+    intake.store.remove(&name, preconditions).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn digest(mut file: &File, algorithm: Algorithm) -> io::Result<String> {
-    let digest = digest::of_file(file, algorithm).await?;
-    file.rewind()?;
-    Ok(digest.to_string())
+/// Leads from the address of a `PUT` to the stored file. The file may be removed or replaced: no client
+/// must remember the redirection.
+pub(crate) async fn find(State(intake): State<Intake>, uri: Uri) -> Result<Response, Error> {
+    let path = uri.path();
+    let name = path.strip_prefix('/').unwrap_or(path);
+    let name = Name::decode(name).map_err(|_| Error::NoFile)?;
+    if !intake.store.has_file(&name).await? {
+        return Err(Error::NoFile);
+    }
+    let location = [(LOCATION, relative(path, &name.path()))];
+    Ok((StatusCode::TEMPORARY_REDIRECT, location).into_response())
+}
+
+/// The fields by which a client recognizes the file later (RFC 9110, 8.8).
+fn validators(stat: &FileStat) -> [(HeaderName, String); 2] {
+    // A date in the future would be none to compare with (RFC 9110, 8.8.2.1).
+    let modified = stat.modified.min(SystemTime::now());
+    [(ETAG, stat.tag()), (LAST_MODIFIED, fmt_http_date(modified))]
+}
+
+/// The file's name twice (RFC 6266): percent-encoded for browsers and wget, and as it is for curl, which
+/// knows no other form.
+fn disposition(name: &Name) -> HeaderValue {
+    let quoted = name.as_str().replace('\\', "\\\\").replace('"', "\\\"");
+    let encoded = name.encoded();
+    let both = format!("attachment; filename=\"{quoted}\"; filename*=UTF-8''{encoded}");
+    HeaderValue::from_bytes(both.as_bytes())
+        .unwrap_or_else(|_| HeaderValue::from_static("attachment"))
 }
 
 /// The file's name. A name that the server does not accept belongs to no file: 404.

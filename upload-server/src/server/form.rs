@@ -29,6 +29,7 @@ use super::{
     intake::{IncomingFile, Intake},
     name::Name,
     net::connection::RequestContext,
+    put::refuse_part,
     transfer::{Receipt, Transfer},
 };
 
@@ -77,6 +78,7 @@ async fn store_each(
     body: Body,
     transfer: &mut Option<Transfer>,
 ) -> Result<Vec<Receipt>, Error> {
+    refuse_part(&parts.headers)?;
     let boundary = boundary(&parts.headers)?;
     let source = FormBody::default();
     let mut body = source.read(body);

@@ -14,6 +14,7 @@ use super::{
     digest::{Algorithm, Digest, RequestedDigests},
     error::Error,
     name::Name,
+    preconditions::Preconditions,
     store::{Store, Stored, Temporary},
     transfer::{Receipt, Transfer},
     writer::Writer,
@@ -105,10 +106,21 @@ impl Intake {
         received: ReceivedFile,
         transfer: Transfer,
     ) -> Result<(Stored, Receipt), Error> {
+        let unconditional = Preconditions::default();
+        self.finish_if(unconditional, received, transfer).await
+    }
+
+    /// The same where the preconditions hold at this moment.
+    pub(crate) async fn finish_if(
+        &self,
+        preconditions: Preconditions,
+        received: ReceivedFile,
+        transfer: Transfer,
+    ) -> Result<(Stored, Receipt), Error> {
         let (store, working) = (self.store.clone(), self.finishing.token());
         let finish = move || {
             let _working = working;
-            match store.publish(received.file, &received.name) {
+            match store.publish(received.file, &received.name, &preconditions) {
                 Ok(stored) => {
                     let receipt = transfer.complete(&stored, received.digests);
                     Ok((stored, receipt))

@@ -1,13 +1,14 @@
 //! `PUT /NAME`: the body is the file. The server checks a digest that the client sends, and returns
-//! that of the stored file where the client wants it (RFC 9530, 4).
+//! that of the stored file where the client wants it (RFC 9530, 4). A part of a file is refused (RFC
+//! 9110, 14.5), and the preconditions of the request are met (RFC 9110, 13).
 
 use axum::{
     Extension,
     body::{Body, HttpBody},
     extract::State,
     http::{
-        Request,
-        header::{CONTENT_TYPE, LOCATION},
+        HeaderMap, Request,
+        header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION},
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -20,6 +21,7 @@ use super::{
     intake::{IncomingFile, Intake, ReceivedFile},
     name::Name,
     net::connection::RequestContext,
+    preconditions::Preconditions,
     relative::relative,
     transfer::Transfer,
 };
@@ -34,7 +36,7 @@ pub(crate) async fn put(
     let mut transfer = Transfer::begin(&context, &parts);
     let wanted = wanted(&parts.headers).unwrap_or_default();
     let stored = match receive(&intake, &parts, body, &mut transfer).await {
-        Ok(received) => intake.finish(received, transfer).await,
+        Ok((received, preconditions)) => intake.finish_if(preconditions, received, transfer).await,
         Err(error) => {
             transfer.failed(&error);
             Err(error)
@@ -47,6 +49,7 @@ pub(crate) async fn put(
             let headers = [
                 (CONTENT_TYPE, "application/json".to_owned()),
                 (LOCATION, relative(parts.uri.path(), &stored.name.path())),
+                (ETAG, stored.tag.clone()),
             ];
             let status = stored.status();
             let link = [receipt.link()];
@@ -61,10 +64,13 @@ async fn receive(
     parts: &Parts,
     body: Body,
     transfer: &mut Transfer,
-) -> Result<ReceivedFile, Error> {
+) -> Result<(ReceivedFile, Preconditions), Error> {
     let path = parts.uri.path();
     let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
     transfer.set_name(&name);
+    refuse_part(&parts.headers)?;
+    let preconditions = Preconditions::from_headers(&parts.headers)?;
+    intake.store.check_if(&name, &preconditions).await?;
     let length = body.size_hint().exact();
     intake.check_size(length.unwrap_or_default())?;
     let incoming = IncomingFile {
@@ -73,5 +79,16 @@ async fn receive(
         requested: RequestedDigests::from_headers(&parts.headers)?,
     };
     let body = body.into_data_stream();
-    intake.receive(body, incoming, transfer).await
+    let received = intake.receive(body, incoming, transfer).await?;
+    Ok((received, preconditions))
+}
+
+/// Refuses a body that is a part of a file, as of a client that resumes an upload: stored, it would
+/// pass for the file.
+pub(crate) fn refuse_part(headers: &HeaderMap) -> Result<(), Error> {
+    if headers.contains_key(CONTENT_RANGE) {
+        Err(Error::Part)
+    } else {
+        Ok(())
+    }
 }

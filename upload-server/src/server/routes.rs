@@ -53,7 +53,7 @@ pub(crate) fn router(app: &App) -> Router {
         .route(HEALTH, get(healthy).merge(put()))
         .route("/metrics", metrics.merge(put()))
         .route("/events", events.merge(put()))
-        .route("/{*name}", put());
+        .route("/{*name}", find(offer).merge(put()));
     if let Some(file) = file(offer) {
         routes = routes.route("/files/{name}", file);
     }
@@ -70,6 +70,15 @@ pub(crate) fn router(app: &App) -> Router {
 /// For health checks: the server answers requests.
 async fn healthy() -> &'static str {
     "ok\n"
+}
+
+/// `GET` on the address of a `PUT`. Where nothing can be downloaded, it reveals nothing.
+fn find(offer: Offer) -> MethodRouter<Intake> {
+    if offer.download {
+        get(files::find)
+    } else {
+        get(async || Error::NoFile)
+    }
 }
 
 /// The methods for a stored file, if any.

@@ -8,18 +8,25 @@ mod temporary;
 use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 pub use self::duplicate::OnDuplicate;
-pub(crate) use self::temporary::Temporary;
 use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
-use super::{blocking::off_the_runtime, error::Error, name::Name};
+pub(crate) use self::{directory::FileStat, temporary::Temporary};
+use super::{
+    blocking::off_the_runtime, error::Error, limits::Shortage, name::Name,
+    preconditions::Preconditions,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     directory: Arc<Directory>,
     on_duplicate: OnDuplicate,
     fsync: bool,
+    /// Held while a file is replaced or removed, so that a precondition stays true until then. New names
+    /// need no lock: the kernel gives each only once.
+    changing: Arc<Mutex<()>>,
 }
 
 /// A file that has got its name.
@@ -28,6 +35,8 @@ pub(crate) struct Stored {
     /// The name that it got, which may differ from the client's.
     pub(crate) name: Name,
     pub(crate) bytes: u64,
+    /// Its entity tag.
+    pub(crate) tag: String,
     /// It replaced an older file of that name.
     replaced: bool,
 }
@@ -60,6 +69,7 @@ impl Store {
             directory,
             on_duplicate,
             fsync,
+            changing: Arc::default(),
         })
     }
 
@@ -73,41 +83,72 @@ impl Store {
         let (store, name) = (self.clone(), name.clone());
         let create = move || {
             store.check(&name)?;
-            let temporary = Temporary::create(store.directory)?;
-            temporary.reserve(bytes.unwrap_or_default())?;
-            Ok(temporary)
+            let temporary = Temporary::create(Arc::clone(&store.directory))?;
+            let bytes = bytes.unwrap_or_default();
+            match temporary.reserve(bytes) {
+                Ok(()) => Ok(temporary),
+                Err(error) => Err(store.no_room(bytes, error)),
+            }
         };
         off_the_runtime(create).await
     }
 
-    /// Gives a whole file its name, or another one. Blocks.
-    pub(crate) fn publish(&self, mut file: Temporary, name: &Name) -> Result<Stored, Error> {
+    /// Gives a whole file its name, or another one, where the preconditions hold at this moment. Blocks.
+    pub(crate) fn publish(
+        &self,
+        mut file: Temporary,
+        name: &Name,
+        preconditions: &Preconditions,
+    ) -> Result<Stored, Error> {
         if self.fsync {
             file.file().sync_all()?;
         }
-        let stored = self.give_name(&mut file, name)?;
+        let (name, replaced) = self.give_name(&mut file, name, preconditions)?;
         if self.fsync {
             self.directory.sync()?;
         }
-        Ok(stored)
+        let stat = FileStat::of(file.file())?;
+        Ok(Stored {
+            name,
+            bytes: stat.bytes,
+            tag: stat.tag(),
+            replaced,
+        })
     }
 
-    /// A stored file, and its length.
-    pub(crate) async fn open_file(&self, name: &Name) -> io::Result<(File, u64)> {
+    /// A stored file, and its status.
+    pub(crate) async fn open_file(&self, name: &Name) -> io::Result<(File, FileStat)> {
         let (directory, name) = (Arc::clone(&self.directory), name.clone());
         let open = move || {
             let file = directory.open_file(name.as_str(), OFlags::RDONLY)?;
-            let bytes = file.metadata()?.len();
-            Ok((file, bytes))
+            let stat = FileStat::of(&file)?;
+            Ok((file, stat))
         };
         off_the_runtime(open).await
     }
 
-    pub(crate) async fn remove(&self, name: &Name) -> io::Result<()> {
+    /// Whether a file of this name is stored.
+    pub(crate) async fn has_file(&self, name: &Name) -> io::Result<bool> {
         let (directory, name) = (Arc::clone(&self.directory), name.clone());
-        let remove = move || match directory.find(name.as_str())? {
-            Some(found) if found.is_file => directory.remove(name.as_str()),
-            _ => Err(io::ErrorKind::NotFound.into()),
+        let find = move || directory.find(name.as_str());
+        let found = off_the_runtime(find).await?;
+        Ok(found.is_some_and(|found| found.is_file))
+    }
+
+    /// Removes a file where the preconditions hold.
+    pub(crate) async fn remove(
+        &self,
+        name: &Name,
+        preconditions: Preconditions,
+    ) -> Result<(), Error> {
+        let (store, name) = (self.clone(), name.clone());
+        let remove = move || {
+            let _lock = store.changing.lock();
+            let found = store.directory.find(name.as_str())?;
+            let found = found.filter(|found| found.is_file).ok_or(Error::NotFound)?;
+            preconditions.check_change(Some(&found))?;
+            let removed = store.directory.remove(name.as_str());
+            removed.map_err(Error::from_lookup)
         };
         off_the_runtime(remove).await
     }
@@ -142,22 +183,54 @@ impl Store {
         }
     }
 
-    fn give_name(&self, file: &mut Temporary, name: &Name) -> Result<Stored, Error> {
-        let bytes = file.file().metadata()?.len();
-        let as_new = |name: &Name| Stored {
-            name: name.clone(),
-            bytes,
-            replaced: false,
-        };
-        if name_if_free(file, name)? {
-            return Ok(as_new(name));
+    /// The same where the client also expects a state of the file.
+    pub(crate) async fn check_if(
+        &self,
+        name: &Name,
+        preconditions: &Preconditions,
+    ) -> Result<(), Error> {
+        if preconditions.is_empty() {
+            return Ok(());
         }
+        let (store, name, preconditions) = (self.clone(), name.clone(), preconditions.clone());
+        off_the_runtime(move || store.check_preconditions(&name, &preconditions)).await
+    }
+
+    fn check_preconditions(&self, name: &Name, preconditions: &Preconditions) -> Result<(), Error> {
+        if preconditions.is_empty() {
+            return Ok(());
+        }
+        let found = self.directory.find(name.as_str())?;
+        preconditions.check_change(found.as_ref())?;
+        // The client means to replace the file that it knows. Another name is not what it asked for.
+        let replaces = preconditions.expect_a_file() && found.is_some();
+        if replaces && self.on_duplicate == OnDuplicate::Rename {
+            return Err(Error::NotReplaced);
+        }
+        Ok(())
+    }
+
+    /// Returns the name that the file got, and whether it replaced another file.
+    fn give_name(
+        &self,
+        file: &mut Temporary,
+        name: &Name,
+        preconditions: &Preconditions,
+    ) -> Result<(Name, bool), Error> {
+        let may_replace = self.on_duplicate == OnDuplicate::Overwrite;
+        let _lock = (may_replace || !preconditions.is_empty()).then(|| self.changing.lock());
+        self.check_preconditions(name, preconditions)?;
+        if name_if_free(file, name)? {
+            return Ok((name.clone(), false));
+        }
+        // Another upload may have got the name since.
+        self.check_preconditions(name, preconditions)?;
         match self.on_duplicate {
             OnDuplicate::Error => Err(Error::Exists),
             OnDuplicate::Rename => {
                 for other in other_names(name) {
                     if name_if_free(file, &other)? {
-                        return Ok(as_new(&other));
+                        return Ok((other, false));
                     }
                 }
                 Err(Error::Exists)
@@ -165,12 +238,18 @@ impl Store {
             OnDuplicate::Overwrite => {
                 self.check(name)?;
                 file.name_anyway(name.as_str())?;
-                Ok(Stored {
-                    name: name.clone(),
-                    bytes,
-                    replaced: true,
-                })
+                Ok((name.clone(), true))
             }
+        }
+    }
+
+    /// The error behind disk space that cannot be reserved.
+    fn no_room(&self, bytes: u64, error: io::Error) -> Error {
+        match (error.kind(), self.directory.free()) {
+            (io::ErrorKind::StorageFull, Ok(Some(free))) if free < bytes => {
+                Error::NoFreeSpace(Shortage::new(bytes, free))
+            }
+            _ => error.into(),
         }
     }
 }

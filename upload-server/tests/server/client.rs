@@ -119,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let length = head
             .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(name, value)| is_name(name, "content-length").then_some(value));
         let length = length
             .filter(|_| with_body)
             .map_or(0, |length| length.parse().unwrap());
@@ -147,13 +148,18 @@ impl Response {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
-            (found == name).then_some(value)
+            is_name(found, name).then_some(value)
         })
     }
 
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
+}
+
+/// Other servers than the one under test spell names with capitals.
+fn is_name(found: &str, name: &str) -> bool {
+    found.eq_ignore_ascii_case(name)
 }
 
 pub(crate) fn put_head(name: &str, length: usize) -> String {

@@ -43,7 +43,12 @@ async fn is_found_full_before_the_body() {
     client.send(expecting_put_head("file", 5_000_000)).await;
     let response = client.response().await;
     assert_eq!(response.status, 507);
-    response.problem();
+    let detail = response.problem()["detail"].to_string();
+    let needed = "too little space on the disk: the upload needs 5.0 MB, 4.";
+    assert!(
+        detail.contains(needed) && detail.contains(" MB are free"),
+        "{detail}"
+    );
     let upload = feed.upload().await;
     assert_eq!((upload.outcome, upload.bytes), (Outcome::DiskFull, 0));
     assert_eq!(names(&server, root.path()), [""; 0].map(PathBuf::from));

@@ -78,7 +78,11 @@ async fn the_disk_is_not_filled() {
         client.send(head).await;
         let response = client.response().await;
         assert_eq!(response.status, 507);
-        response.problem();
+        let detail = response.problem()["detail"].to_string();
+        assert!(
+            detail.contains("leaves at least 9223372 TB free (--min-free)"),
+            "{detail}"
+        );
         let upload = feed.upload().await;
         assert_eq!(
             (upload.outcome, upload.status),

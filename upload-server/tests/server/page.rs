@@ -68,9 +68,8 @@ async fn downloads_a_file() {
     );
     assert!(file.head.contains("x-content-type-options: nosniff\r\n"));
     assert!(
-        file.head.contains(
-            "content-disposition: attachment; filename*=UTF-8''na%C3%AFve%20page.html\r\n"
-        )
+        file.head
+            .contains("filename=\"naïve page.html\"; filename*=UTF-8''na%C3%AFve%20page.html\r\n")
     );
 
     let mut client = server.connect().await;

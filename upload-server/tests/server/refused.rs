@@ -6,6 +6,7 @@ use upload_server::{record::Outcome, server::OnDuplicate};
 
 use crate::{
     client::{chunked_put_head, content, expecting_put_head},
+    process::curl,
     test_server::TestServer,
 };
 
@@ -73,9 +74,10 @@ async fn invalid_targets() {
 async fn methods_that_do_nothing() {
     check("PUT", "/", 405, "GET,HEAD,POST").await;
     check("PUT", "/files/a", 405, "GET,HEAD").await;
-    check("DELETE", "/a", 405, "PUT").await;
-    check("POST", "/a", 405, "PUT").await;
-    check("OPTIONS", "/a", 405, "PUT").await;
+    check("DELETE", "/a", 405, "GET,HEAD,PUT").await;
+    check("POST", "/a", 405, "GET,HEAD,PUT").await;
+    check("PATCH", "/a", 405, "GET,HEAD,PUT").await;
+    check("OPTIONS", "/a", 405, "GET,HEAD,PUT").await;
 
     async fn check(method: &str, target: &str, status: u16, allow: &str) {
         let server = TestServer::start().await;
@@ -93,6 +95,47 @@ async fn methods_that_do_nothing() {
             response.head
         );
     }
+}
+
+/// curl resumes an upload with a PUT of the rest. Stored, it would pass for the file, and in this mode
+/// replace it.
+#[tokio::test]
+async fn a_part_of_a_file() {
+    let server =
+        TestServer::start_with(|config| config.on_duplicate = OnDuplicate::Overwrite).await;
+    fs::write(server.path("file"), "all of it").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, content(1_000)).unwrap();
+    let path = path.to_str().unwrap();
+    let url = format!("http://{}/", server.address);
+    let answer = curl(&["-sS", "-w", "%{http_code}", "-C", "600", "-T", path, &url]).await;
+    let answer = String::from_utf8(answer.stdout).unwrap();
+    assert!(
+        answer.ends_with("400") && answer.contains("resume uploads with tus"),
+        "{answer}"
+    );
+    // Other clients send the parts of a file as forms (emulated: jQuery File Upload).
+    for target in ["/file", "/"] {
+        let mut client = server.connect().await;
+        let method = if target == "/" { "POST" } else { "PUT" };
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3");
+        client
+            .send(head + "\r\nContent-Range: bytes 0-2/9\r\n\r\nall")
+            .await;
+        let response = client.response().await;
+        assert_eq!(response.status, 400, "{method}");
+        assert!(
+            response.text().contains("Content-Range"),
+            "{}",
+            response.text()
+        );
+    }
+    assert_eq!(
+        fs::read_to_string(server.path("file")).unwrap(),
+        "all of it"
+    );
+    assert_eq!(server.names(), ["file"]);
 }
 
 #[tokio::test]

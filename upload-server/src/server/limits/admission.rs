@@ -40,11 +40,8 @@ impl Admission {
 
     fn admit(&self, context: &RequestContext, body: &Body) -> Result<UploadSlot, Error> {
         let slot = self.slots.take(context.client())?;
-        if self.space.has_room_for(body.size_hint().lower()) {
-            Ok(slot)
-        } else {
-            Err(Error::NoFreeSpace)
-        }
+        self.space.check(body.size_hint().lower())?;
+        Ok(slot)
     }
 }
 

@@ -54,9 +54,7 @@ impl BodyLimits {
         self.since_check += bytes;
         if self.since_check >= CHECK_EVERY {
             self.since_check = 0;
-            if !self.space.has_room_for(0) {
-                return Err(Error::NoFreeSpace);
-            }
+            self.space.check(0)?;
         }
         Ok(())
     }
@@ -109,7 +107,7 @@ mod tests {
             let arrived = to_bytes(limited_body(body, &Limits::default(), full), usize::MAX).await;
             match arrived.map_err(Error::from) {
                 Ok(_) => assert!(passes, "{length}"),
-                Err(error) => assert!(!passes && matches!(error, Error::NoFreeSpace), "{error}"),
+                Err(error) => assert!(!passes && matches!(error, Error::NoFreeSpace(_)), "{error}"),
             }
         }
     }

@@ -12,8 +12,8 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FallocateFlags, FileType, FsWord, Mode, OFlags, RenameFlags,
-        ResolveFlags, Stat, fallocate, fstatfs, fstatvfs, fsync, linkat, openat, openat2, renameat,
-        renameat_with, statat, unlinkat,
+        ResolveFlags, Stat, fallocate, fstat, fstatfs, fstatvfs, fsync, linkat, openat, openat2,
+        renameat, renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
@@ -32,11 +32,14 @@ pub(crate) struct Directory {
 }
 
 /// The status of a name. A symbolic link is not followed.
+#[derive(Clone, Debug)]
 pub(crate) struct FileStat {
     pub(crate) is_file: bool,
     pub(crate) inode: u64,
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
+    /// When its content or its name last changed. No program can set it.
+    changed: SystemTime,
 }
 
 impl Directory {
@@ -129,14 +132,17 @@ impl Directory {
 
     /// `StorageFull` where the disk has no room for this many bytes.
     pub(crate) fn check_room(&self, bytes: u64) -> io::Result<()> {
-        let disk = fstatvfs(&self.fd)?;
-        // A file system without a size reports no blocks.
-        let limited = disk.f_blocks > 0;
-        if limited && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
+        match self.free()? {
+            Some(free) if free < bytes => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
         }
+    }
+
+    /// How many bytes the disk has room for. None for a file system without a size.
+    pub(crate) fn free(&self) -> io::Result<Option<u64>> {
+        let disk = fstatvfs(&self.fd)?;
+        let limited = disk.f_blocks > 0;
+        Ok(limited.then_some(disk.f_bavail.saturating_mul(disk.f_frsize)))
     }
 
     fn link_to_free(&self, from: &str, to: &str) -> io::Result<()> {
@@ -152,16 +158,41 @@ impl Directory {
 }
 
 impl FileStat {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::new(&fstat(file)?))
+    }
+
+    /// A strong entity tag (RFC 9110, 8.8.3): it differs for every other file and content.
+    pub(crate) fn tag(&self) -> String {
+        let nanoseconds = |time: SystemTime| {
+            let since = time.duration_since(SystemTime::UNIX_EPOCH);
+            since.unwrap_or_default().as_nanos()
+        };
+        format!(
+            "\"{:x}-{:x}-{:x}-{:x}\"",
+            self.inode,
+            self.bytes,
+            nanoseconds(self.modified),
+            nanoseconds(self.changed)
+        )
+    }
+
     fn new(stat: &Stat) -> Self {
-        let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
-        let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Self {
             is_file: FileType::from_raw_mode(stat.st_mode).is_file(),
             inode: stat.st_ino,
             bytes: u64::try_from(stat.st_size).unwrap_or_default(),
-            modified: SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            changed: time(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
+}
+
+/// Times before 1970 count as 1970.
+fn time(seconds: i64, nanoseconds: impl TryInto<u32>) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    let nanoseconds = nanoseconds.try_into().unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
 #[cfg(test)]
