@@ -1,6 +1,8 @@
 //! The errors of requests, and the one place that maps each to a status, to the outcome in the
 //! upload's record and to a problem document (RFC 9457).
 
+mod page;
+
 use std::{error::Error as StdError, io, iter, time::Duration};
 
 use axum::{
@@ -12,6 +14,7 @@ use axum::{
 };
 use serde::Serialize;
 
+pub(crate) use self::page::for_browsers;
 use super::{access::CrossSite, encoding::json_line, limits::Shortage, name::NameError};
 use crate::record::Outcome;
 
@@ -222,6 +225,8 @@ impl IntoResponse for Error {
         let (status, _) = self.status_and_outcome();
         let content_type = [(CONTENT_TYPE, PROBLEM_JSON)];
         let mut response = (status, content_type, self.problem()).into_response();
+        let shown = page::Detail(self.to_string());
+        response.extensions_mut().insert(shown);
         let headers = response.headers_mut();
         match self {
             Self::Busy | Self::TooMany(_) => {

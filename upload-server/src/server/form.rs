@@ -133,7 +133,7 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
         .map_err(|error| Error::Malformed(error.to_string()))
 }
 
-fn wants_html(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{MethodRouter, delete, get, post, put},
 };
 
 use super::{
     access::{self, HEALTH, Offer},
     app::App,
-    error::Error,
+    error::{Error, for_browsers},
     files, form,
     intake::Intake,
     limits::admission::admit,
@@ -65,6 +65,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(page::assets())
         .merge(timeline::router(Arc::clone(journal)))
         .layer(from_fn_with_state(Arc::clone(guard), access::guard))
+        .layer(from_fn(for_browsers))
 }
 
 /// For health checks: the server answers requests.
