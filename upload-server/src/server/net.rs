@@ -8,6 +8,8 @@ pub(crate) mod connection_limit;
 pub(crate) mod http;
 mod http1;
 mod http2;
+mod kept_body;
+mod linger;
 pub(crate) mod request;
 mod serve;
 mod socket;

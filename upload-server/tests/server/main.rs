@@ -15,6 +15,7 @@ mod digest;
 mod disk;
 mod downloads;
 mod duplicate;
+mod early_refusals;
 mod events;
 mod feed;
 mod folder;

@@ -4,17 +4,10 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
+use super::{connection::Connection, http::HttpServer, linger, timed_stream::TimedStream};
 use crate::server::error::{Error, PROBLEM_JSON};
-
-/// How long, and how much, a client may still send after the last response.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The most that hyper reads at once. Its default of 408 KiB was not faster, and each of many concurrent
 /// uploads holds several of these.
@@ -56,7 +49,7 @@ where
     let last_response =
         (too_slow && connection.is_within_head()).then(|| head_timeout(server.head));
     tokio::select! {
-        () = close(&mut stream, last_response) => (),
+        () = linger::close(&mut stream, last_response) => (),
         () = server.stop.cancelled() => (),
     }
     served
@@ -70,21 +63,4 @@ fn head_timeout(limit: Duration) -> String {
          content-length: {}\r\nconnection: close\r\n\r\n{problem}",
         problem.len()
     )
-}
-
-/// Closes the sending side, and waits a while for the client to close its own: a socket closed with
-/// bytes unread is reset, and a reset can overtake the response (hyper#2384).
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut TimedStream<S>,
-    last_response: Option<String>,
-) {
-    let closing = async {
-        if let Some(response) = last_response {
-            stream.write_all(response.as_bytes()).await?;
-        }
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    // However this ends, nothing is left to do.
-    let _ = timeout(LINGER, closing).await;
 }

@@ -17,7 +17,7 @@ use axum::{
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use super::{access_log::AccessLine, connection::Connection};
+use super::{access_log::AccessLine, connection::Connection, kept_body::KeptBody};
 use crate::server::{
     forwarded::Forwarded,
     observed_body::{ObservedBody, Observer},
@@ -46,8 +46,10 @@ pub(super) async fn answer(
     };
     let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| Body::new(ObservedBody::new(body, received)));
+    let mut kept = None;
     if version == Version::HTTP_2 {
         as_in_http1(&mut request);
+        kept = has_body.then(|| KeptBody::of(&mut request));
     }
     with_one_slash(&mut request);
     request.extensions_mut().insert(context);
@@ -58,6 +60,9 @@ pub(super) async fn answer(
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(kept) = kept.filter(|_| refused) {
+        tokio::spawn(kept.read_out());
     }
     let status = response.status();
     connection.response_ready(number, status);
