@@ -5,7 +5,7 @@ mod asset;
 mod lists;
 mod units;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
@@ -30,7 +30,7 @@ use super::{
     journal::Journal,
     net::connection::RequestContext,
     relative::Links,
-    store::OnDuplicate,
+    store::{Listing, OnDuplicate, Place},
 };
 
 /// Only this server's own files, and no script within the HTML.
@@ -43,6 +43,9 @@ pub(crate) const ASSETS: &str = "/page/";
 
 /// How many uploads the page lists.
 const LISTED: u32 = 20;
+
+/// How many files the page lists.
+const FILES_LISTED: usize = 200;
 
 #[derive(Clone)]
 pub(crate) struct Page {
@@ -57,6 +60,8 @@ pub(crate) struct Page {
 pub(crate) struct PageQuery {
     /// List the uploads before this one.
     before: Option<u64>,
+    /// List the files behind this place.
+    files_after: Option<String>,
 }
 
 /// The routes of the page's scripts and styles.
@@ -73,7 +78,7 @@ pub(crate) async fn index(
 ) -> Result<Response, Error> {
     let links = context.links(uri.path());
     let lists = if page.offer.listing {
-        Some(page.lists(query.before, &links).await?)
+        Some(page.lists(&query, &links).await?)
     } else {
         None
     };
@@ -90,23 +95,33 @@ pub(crate) async fn index(
 }
 
 impl Page {
-    async fn lists(&self, before: Option<u64>, links: &Links) -> Result<Markup, Error> {
+    async fn lists(&self, query: &PageQuery, links: &Links) -> Result<Markup, Error> {
+        let before = query.before;
         let journal = Arc::clone(&self.journal);
         // One more than is shown, to know whether older ones exist.
         let latest = move || Ok::<_, Error>(journal.uploads.latest(before, LISTED + 1));
         let mut uploads = off_the_runtime(latest).await?;
-        let files = self.intake.store.list().await?;
+        let files = self.files(query.files_after.as_deref()).await?;
         let range = Range {
             newer: before.is_some(),
             older: uploads.len() > LISTED as usize,
         };
         uploads.truncate(LISTED as usize);
-        let stored: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let names = uploads.iter().filter_map(|upload| upload.name.clone());
+        let stored = self.intake.store.names_of_files(names.collect()).await?;
         let can_download = |name: &str| self.offer.download && stored.contains(name);
         Ok(html! {
             (lists::uploads(&uploads, range, links, can_download))
-            (lists::files(&files, links, self.offer.download))
+            (lists::files(&files, query, links, self.offer.download))
         })
+    }
+
+    async fn files(&self, after: Option<&str>) -> Result<Listing, Error> {
+        let place = match after.map(Place::parse) {
+            Some(None) => return Err(Error::Malformed("files_after names no place".to_owned())),
+            place => place.flatten(),
+        };
+        Ok(self.intake.store.list(place, FILES_LISTED).await?)
     }
 
     /// `address` is the server's, for clients other than browsers.

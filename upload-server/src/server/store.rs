@@ -3,9 +3,10 @@
 
 pub(crate) mod directory;
 mod duplicate;
+mod listing;
 mod temporary;
 
-use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
@@ -13,7 +14,11 @@ use rustix::fs::OFlags;
 
 pub use self::duplicate::OnDuplicate;
 use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
-pub(crate) use self::{directory::FileStat, temporary::Temporary};
+pub(crate) use self::{
+    directory::FileStat,
+    listing::{ListedFile, Listing, Place},
+    temporary::Temporary,
+};
 use super::{
     blocking::off_the_runtime, error::Error, limits::Shortage, name::Name,
     preconditions::Preconditions,
@@ -39,14 +44,6 @@ pub(crate) struct Stored {
     pub(crate) tag: String,
     /// It replaced an older file of that name.
     replaced: bool,
-}
-
-/// A stored file, as the page lists it.
-#[derive(Debug)]
-pub(crate) struct ListedFile {
-    pub(crate) name: Name,
-    pub(crate) bytes: u64,
-    pub(crate) modified: SystemTime,
 }
 
 impl Stored {
@@ -153,17 +150,23 @@ impl Store {
         off_the_runtime(remove).await
     }
 
-    /// The stored files, the newest first.
-    pub(crate) async fn list(&self) -> io::Result<Vec<ListedFile>> {
+    /// Which of these names stored files have.
+    pub(crate) async fn names_of_files(&self, names: Vec<String>) -> io::Result<HashSet<String>> {
         let directory = Arc::clone(&self.directory);
-        let list = move || {
-            let names = directory.names()?;
-            let entries = names.iter().filter_map(|name| entry(&directory, name));
-            let mut entries: Vec<ListedFile> = entries.collect();
-            entries.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
-            Ok(entries)
+        let find = move || {
+            let is_file = |name: &String| {
+                let found = directory.find(name).ok().flatten();
+                found.is_some_and(|found| found.is_file)
+            };
+            Ok(names.into_iter().filter(is_file).collect())
         };
-        off_the_runtime(list).await
+        off_the_runtime(find).await
+    }
+
+    /// Up to `most` stored files, the newest first.
+    pub(crate) async fn list(&self, after: Option<Place>, most: usize) -> io::Result<Listing> {
+        let directory = Arc::clone(&self.directory);
+        off_the_runtime(move || listing::list(&directory, after.as_ref(), most)).await
     }
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {
@@ -261,15 +264,4 @@ fn name_if_free(file: &mut Temporary, name: &Name) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// None for anything but a plain file with an accepted name, and for a file removed meanwhile.
-fn entry(directory: &Directory, name: &str) -> Option<ListedFile> {
-    let name = Name::new(name).ok()?;
-    let found = directory.find(name.as_str()).ok()??;
-    found.is_file.then_some(ListedFile {
-        name,
-        bytes: found.bytes,
-        modified: found.modified,
-    })
 }

@@ -1,6 +1,6 @@
 //! The page, and downloads from it.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{collections::HashSet, fs, os::unix::fs::symlink};
 
 use upload_server::{record::Outcome, server::History};
 
@@ -128,11 +128,11 @@ async fn lists_the_latest_uploads() {
 
         let page = listed(&server, "/", "t/22").await;
         assert!(page.contains("aborted: the client closed the connection"));
-        assert!(page.contains("<span class=\"name\">broken</span>"));
+        assert!(page.contains("<bdi class=\"name\">broken</bdi>"));
         let stored = "<a href=\"files/%3Cb%3E%20%2819%29\">&lt;b&gt; (19)</a>";
         assert!(page.contains(stored), "{page}");
         // A removed file has no link.
-        assert!(page.contains("<span class=\"name\">&lt;b&gt; (20)</span>"));
+        assert!(page.contains("<bdi class=\"name\">&lt;b&gt; (20)</bdi>"));
         assert_eq!(page.matches("\"t/").count(), 20);
         assert!(page.contains("<a href=\"./?before=3\">Older uploads</a>"));
 
@@ -154,6 +154,56 @@ async fn listed(server: &TestServer, target: &str, expected: &str) -> String {
         }
     };
     within_limit(asked).await
+}
+
+/// However many files there are, a page has a bounded number of bytes, and all files are on some page.
+#[tokio::test]
+async fn a_long_list_of_files_has_pages() {
+    let server = TestServer::start().await;
+    for number in 0..3_000 {
+        fs::write(server.path(format!("{number} & more")), "").unwrap();
+    }
+    let mut seen = HashSet::new();
+    let mut target = "/?before=7".to_owned();
+    let mut pages = 0;
+    loop {
+        let page = get(&server, &target).await;
+        assert_eq!(page.status, 200, "{target}");
+        let page = page.text();
+        assert!(page.len() < 60_000, "{} bytes", page.len());
+        assert!(page.contains(" of 3000 files: "));
+        assert_eq!(
+            page.contains("\"./?before=7#files\">Latest files"),
+            pages > 0
+        );
+        let files = page.split("<h2 id=\"files\">").nth(1).unwrap();
+        let names = files.split("%20%26%20more\">").skip(1);
+        seen.extend(names.map(|rest| rest.split('<').next().unwrap().to_owned()));
+        pages += 1;
+        let Some((before, _)) = files.split_once("#files\">Older files") else {
+            break;
+        };
+        let next = before.rsplit("href=\".").next().unwrap();
+        target = next.replace("&amp;", "&");
+    }
+    assert_eq!((pages, seen.len()), (15, 3_000));
+    assert_eq!(get(&server, "/?files_after=x").await.status, 400);
+}
+
+/// A name from right to left does not turn the text around it.
+#[tokio::test]
+async fn names_are_isolated() {
+    let server = TestServer::start().await;
+    let mut feed = server.feed().await;
+    let mut client = server.connect().await;
+    let name = "%D7%A9%D7%9C%D7%95%D7%9D.png";
+    assert_eq!(client.put(name, b"12345").await.status, 201);
+    feed.upload().await;
+    let page = listed(&server, "/", "/t/1").await;
+    assert_eq!(page.matches("<bdi class=\"name\"><a").count(), 2, "{page}");
+    assert_eq!(page.matches("<bdi>שלום.png</bdi>").count(), 1, "{page}");
+    let page = get(&server, "/t/1").await;
+    assert!(page.text().contains("<h1><bdi>שלום.png</bdi></h1>"));
 }
 
 #[tokio::test]

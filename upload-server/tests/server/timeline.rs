@@ -75,7 +75,7 @@ async fn shows_what_tcp_did() {
     assert_in_order(
         text,
         &[
-            "<h1>&lt;b&gt;&amp;</h1>",
+            "<h1><bdi>&lt;b&gt;&amp;</bdi></h1>",
             ">complete</strong>, 201 Created",
             "<b>&lt;script&gt;</b>[7577]",
             "initiation</span>",

@@ -4,8 +4,13 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use upload_protocol::units;
 
-use super::units::time;
-use crate::server::{history::UploadSummary, name::Name, relative::Links, store::ListedFile};
+use super::{PageQuery, units::time};
+use crate::server::{
+    history::UploadSummary,
+    name::Name,
+    relative::Links,
+    store::{ListedFile, Listing},
+};
 
 /// Which uploads are on the page.
 #[derive(Clone, Copy)]
@@ -43,13 +48,44 @@ pub(super) fn uploads(
     }
 }
 
-pub(super) fn files(files: &[ListedFile], links: &Links, can_download: bool) -> Markup {
+pub(super) fn files(
+    listing: &Listing,
+    query: &PageQuery,
+    links: &Links,
+    can_download: bool,
+) -> Markup {
+    let Listing {
+        files,
+        has_more,
+        all,
+    } = listing;
+    let newer = query.files_after.is_some();
+    let last = files.last().filter(|_| *has_more);
+    // The list of uploads stays where it is.
+    let uploads = query.before.map(|id| format!("before={id}"));
     html! {
-        h2 #files { "Files" }
+        h2 #files { @if newer { "Older files" } @else { "Files" } }
         @if files.is_empty() {
-            p { "No file yet." }
+            p { @if newer { "No older file." } @else { "No file yet." } }
         } @else {
             ul.rows { @for file in files { (file_row(file, links, can_download)) } }
+        }
+        @if newer || last.is_some() {
+            p {
+                (files.len()) " of " (all) " files: "
+                @if newer {
+                    a href={ (links.to("/")) @if let Some(uploads) = &uploads { "?" (uploads) } "#files" } {
+                        "Latest files"
+                    }
+                }
+                @if newer && last.is_some() { " · " }
+                @if let Some(last) = last {
+                    a href={
+                        (links.to("/")) "?files_after=" (last.place())
+                        @if let Some(uploads) = &uploads { "&" (uploads) } "#files"
+                    } { "Older files" }
+                }
+            }
         }
     }
 }
@@ -62,7 +98,7 @@ fn upload_row(
     let ended: Option<Timestamp> = upload.ended.parse().ok();
     html! {
         li {
-            span.name {
+            bdi.name {
                 @match &upload.name {
                     Some(name) => (file_name(name, links, can_download(name))),
                     None => i { "no name" },
@@ -77,7 +113,8 @@ fn upload_row(
             a href=(links.to(&format!("/t/{}", upload.id))) {
                 @if upload.has_timeline { "timeline" } @else { "details" }
                 span.unseen {
-                    " of " (upload.name.as_deref().unwrap_or_default()) ", upload " (upload.id)
+                    " of " bdi { (upload.name.as_deref().unwrap_or_default()) }
+                    ", upload " (upload.id)
                 }
             }
         }
@@ -87,7 +124,7 @@ fn upload_row(
 fn file_row(file: &ListedFile, links: &Links, can_download: bool) -> Markup {
     html! {
         li {
-            span.name { (file_name(file.name.as_str(), links, can_download)) }
+            bdi.name { (file_name(file.name.as_str(), links, can_download)) }
             (size_cell(file.bytes))
             @if let Ok(modified) = Timestamp::try_from(file.modified) { (time(modified)) }
         }

@@ -99,12 +99,18 @@ impl Directory {
     /// All names in the directory, in no order.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
+        self.each_name(|name| names.push(name.to_owned()))?;
+        Ok(names)
+    }
+
+    /// The same without keeping them.
+    pub(crate) fn each_name(&self, mut visit: impl FnMut(&str)) -> io::Result<()> {
         for entry in Dir::read_from(&self.fd)? {
             if let Ok(name) = entry?.file_name().to_str() {
-                names.push(name.to_owned());
+                visit(name);
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {

@@ -28,7 +28,7 @@ pub(super) fn fragment(found: &Found, address: &str) -> Markup {
         }
         p { a href=(address) {
             @if found.timelines.is_empty() { "What is known of " } @else { "Every step and number of " }
-            (name)
+            bdi { (name) }
         } }
     }
 }

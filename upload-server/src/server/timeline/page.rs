@@ -67,7 +67,7 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
     let counts = integrity::counts(upload, &found.timelines);
     html! {
         article.timeline data-upload=(upload.id) data-open=(found.may_change()) {
-            h1 { (name(upload)) }
+            h1 { bdi { (name(upload)) } }
             (summary(upload))
             @if found.timelines.is_empty() {
                 (none(found))
