@@ -27,7 +27,7 @@ pub(crate) async fn browse_with(address: SocketAddr, scenario: &str, files: &Pat
 }
 
 /// Runs a script that drives Chromium.
-pub(crate) async fn drive(script_path: &str, files: &Path, arguments: &[&str]) {
+pub(crate) async fn drive(path: &str, files: &Path, arguments: &[&str]) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     assert!(
@@ -35,7 +35,7 @@ pub(crate) async fn drive(script_path: &str, files: &Path, arguments: &[&str]) {
         "playwright-core and axe-core are missing: `cargo xtask test` installs them"
     );
     let running = Command::new("node")
-        .arg(script(script_path))
+        .arg(script(path))
         .arg(target)
         .arg(target.join("browser"))
         .arg(files)
@@ -44,7 +44,7 @@ pub(crate) async fn drive(script_path: &str, files: &Path, arguments: &[&str]) {
         .output();
     let output = timeout(LIMIT, running).await.unwrap().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    assert!(output.status.success(), "{path} {arguments:?}: {stderr}");
 }
 
 #[tokio::test]
@@ -107,6 +107,20 @@ async fn shows_that_no_tracer_is_attached() {
 #[tokio::test]
 async fn needs_no_script() {
     browse(TestServer::start().await.address, "needs_no_script").await;
+}
+
+/// Nor do downloads and refusals, which it shows as pages.
+#[tokio::test]
+async fn downloads_and_is_refused() {
+    let server = TestServer::start_with(|config| config.limits.max_size = Some(50_000_000)).await;
+    for name in ["naïve 猫.png", "100% (1); x='y'.txt"] {
+        fs::write(server.path(name), name).unwrap();
+    }
+    let (files, url) = (
+        tempfile::tempdir().unwrap(),
+        format!("http://{}/", server.address),
+    );
+    drive("browser/downloads.mjs", files.path(), &[&url]).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::server::{form::wants_html, relative::relative};
 
 /// The server's own style, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'",
 );
 
