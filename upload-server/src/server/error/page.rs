@@ -2,6 +2,7 @@
 //! an address that they typed.
 
 use axum::{
+    Extension,
     extract::Request,
     http::{
         HeaderValue,
@@ -12,7 +13,7 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 
-use crate::server::{form::wants_html, relative::relative};
+use crate::server::{form::wants_html, net::connection::RequestContext, relative::Links};
 
 /// The server's own style, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -25,12 +26,16 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub(super) struct Detail(pub(super) String);
 
 /// A layer that replaces problem documents by pages, where the client prefers pages.
-pub(crate) async fn for_browsers(request: Request, next: Next) -> Response {
-    let path = wants_html(request.headers()).then(|| request.uri().path().to_owned());
+pub(crate) async fn for_browsers(
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let links = wants_html(request.headers()).then(|| context.links(request.uri().path()));
     let response = next.run(request).await;
-    match (path, response.extensions().get::<Detail>()) {
-        (Some(path), Some(detail)) => {
-            let page = page(&response, detail, &path);
+    match (links, response.extensions().get::<Detail>()) {
+        (Some(links), Some(detail)) => {
+            let page = page(&response, detail, &links);
             in_its_place(response, page)
         }
         _ => response,
@@ -49,7 +54,7 @@ fn in_its_place(response: Response, page: Markup) -> Response {
     shown
 }
 
-fn page(response: &Response, Detail(detail): &Detail, path: &str) -> Markup {
+fn page(response: &Response, Detail(detail): &Detail, links: &Links) -> Markup {
     let title = response.status().canonical_reason().unwrap_or("Refused");
     html! {
         (DOCTYPE)
@@ -59,13 +64,13 @@ fn page(response: &Response, Detail(detail): &Detail, path: &str) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 link rel="icon" href="data:,";
                 title { (title) }
-                link rel="stylesheet" href=(relative(path, "/page/page.css"));
+                link rel="stylesheet" href=(links.to("/page/page.css"));
             }
             body {
                 main {
                     h1 { (title) }
                     p { (as_sentence(detail)) }
-                    p { a href=(relative(path, "/")) { "Back to the upload page" } }
+                    p { a href=(links.to("/")) { "Back to the upload page" } }
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode};
-use tracing::{field::display, info};
+use tracing::info;
 
 use super::connection::{Connection, RequestContext};
 use crate::server::forwarded::Forwarded;
@@ -61,7 +61,7 @@ impl AccessLine {
             sent = self.sent,
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             client = %client,
-            proxy = proxy.map(display),
+            proxy = proxy.map(tracing::field::display),
             cookie = %connection.cookie,
             request = self.request,
             "request",
