@@ -28,10 +28,14 @@ pub(crate) enum NameError {
     TooLong,
     #[error("it is not UTF-8")]
     NotUtf8,
-    #[error("it has a '/': give one plain file name")]
+    #[error("it has a '/', and this server has no folders: give one plain file name")]
     Slash,
-    #[error("it has a control character")]
+    #[error("it has a control character or a line break")]
     Control,
+    #[error("it has U+{0:04X}, which makes a name read as another one")]
+    Bidirectional(u32),
+    #[error("it has no visible letter")]
+    Invisible,
     #[error("it begins with a '.'")]
     Hidden,
 }
@@ -51,8 +55,12 @@ impl Name {
             Err(NameError::TooLong)
         } else if name.contains('/') {
             Err(NameError::Slash)
-        } else if name.chars().any(char::is_control) {
+        } else if name.chars().any(breaks_lines) {
             Err(NameError::Control)
+        } else if let Some(letter) = name.chars().find(|letter| reorders(*letter)) {
+            Err(NameError::Bidirectional(letter.into()))
+        } else if name.chars().all(is_invisible) {
+            Err(NameError::Invisible)
         } else if name.starts_with('.') {
             Err(NameError::Hidden)
         } else {
@@ -73,6 +81,40 @@ impl Name {
     pub(crate) fn encoded(&self) -> impl fmt::Display {
         utf8_percent_encode(&self.0, ENCODED)
     }
+}
+
+fn breaks_lines(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+/// Embeddings, overrides and isolates (Unicode, UAX 9), which show a name in another order than its
+/// letters have: `gpj.exe` as `exe.jpg`. The marks, which names of right-to-left scripts need, do not.
+fn reorders(letter: char) -> bool {
+    matches!(letter, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// White space, and letters of no width. Beside visible ones they have a meaning: in emoji, and in
+/// Persian and Indic scripts.
+fn is_invisible(letter: char) -> bool {
+    letter.is_whitespace()
+        || matches!(
+            letter,
+            '\u{00AD}'
+                | '\u{034F}'
+                | '\u{061C}'
+                | '\u{115F}'
+                | '\u{1160}'
+                | '\u{180E}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{2060}'..='\u{2064}'
+                | '\u{206A}'..='\u{206F}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{FE00}'..='\u{FE0F}'
+                | '\u{FEFF}'
+                | '\u{FFA0}'
+                | '\u{E0000}'..='\u{E0FFF}'
+        )
 }
 
 #[cfg(test)]
@@ -100,6 +142,19 @@ mod tests {
         check("a%0Ab", Err(NameError::Control));
         check("a%C2%85b", Err(NameError::Control));
         check("%ff", Err(NameError::NotUtf8));
+        check("a+b", Ok("a+b"));
+        check("a%E2%80%A8b", Err(NameError::Control));
+    }
+
+    #[test]
+    fn refuses_names_that_read_as_others() {
+        check("%E2%80%AEgpj.exe", Err(NameError::Bidirectional(0x202E)));
+        check("a%E2%81%A6b", Err(NameError::Bidirectional(0x2066)));
+        check("%E2%80%8Fa", Ok("\u{200F}a"));
+        check("a%E2%80%8Db", Ok("a\u{200D}b"));
+        check("%E2%80%8B", Err(NameError::Invisible));
+        check("%20%EF%BB%BF", Err(NameError::Invisible));
+        check("%20a", Ok(" a"));
     }
 
     fn check(encoded: &str, expected: Result<&str, NameError>) {

@@ -66,7 +66,8 @@ async fn receive(
     transfer: &mut Transfer,
 ) -> Result<(ReceivedFile, Preconditions), Error> {
     let path = parts.uri.path();
-    let name = Name::decode(path.strip_prefix('/').unwrap_or(path))?;
+    // An address that ends with a slash, and the slash before the name.
+    let name = Name::decode(path.trim_start_matches('/'))?;
     transfer.set_name(&name);
     refuse_part(&parts.headers)?;
     let preconditions = Preconditions::from_headers(&parts.headers)?;

@@ -37,6 +37,7 @@ mod programs;
 mod proxies;
 mod proxy;
 mod put;
+mod put_names;
 mod random;
 mod readme;
 mod refused;
