@@ -6,6 +6,7 @@ mod addresses;
 mod app;
 mod blocking;
 mod clock;
+mod content_coding;
 mod control;
 mod digest;
 mod encoding;

@@ -8,7 +8,7 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -99,6 +99,11 @@ pub(crate) enum Error {
     Disk(#[source] io::Error),
     #[error("the server stopped before the request was complete")]
     Abandoned,
+    #[error(
+        "this server stores files as they are, and does not decode Content-Encoding: {0}. \
+         Send the file without it"
+    )]
+    ContentEncoding(String),
     #[error("there is nothing at this address")]
     NotFound,
     #[error("no file of this name can be downloaded here; to upload one, send it with PUT")]
@@ -175,6 +180,7 @@ impl Error {
             Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
             Self::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
             Self::NotFound | Self::NoFile => (StatusCode::NOT_FOUND, Outcome::Refused),
+            Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Outcome::Refused),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Outcome::Refused),
         }
     }
@@ -240,6 +246,10 @@ impl IntoResponse for Error {
             Self::Range(bytes) => {
                 let whole = HeaderValue::try_from(format!("bytes */{bytes}"));
                 headers.extend(whole.map(|whole| (CONTENT_RANGE, whole)));
+            }
+            // RFC 9110, 15.5.16.
+            Self::ContentEncoding(_) => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             _ => {}
         }

@@ -23,6 +23,7 @@ use tokio_stream::StreamExt;
 
 use self::form_body::FormBody;
 use super::{
+    content_coding,
     digest::RequestedDigests,
     encoding::json_line,
     error::Error,
@@ -79,6 +80,7 @@ async fn store_each(
     transfer: &mut Option<Transfer>,
 ) -> Result<Vec<Receipt>, Error> {
     refuse_part(&parts.headers)?;
+    content_coding::check(&parts.headers)?;
     let boundary = boundary(&parts.headers)?;
     let source = FormBody::default();
     let mut body = source.read(body);
@@ -94,6 +96,7 @@ async fn store_each(
             continue;
         };
         let name = Name::new(name)?;
+        content_coding::check(field.headers())?;
         let of_file = transfer.get_or_insert_with(|| Transfer::begin(context, parts));
         of_file.set_name(&name);
         source.within_file();

@@ -15,6 +15,7 @@ use axum::{
 };
 
 use super::{
+    content_coding,
     digest::{REPR_DIGEST, RequestedDigests, wanted},
     encoding::json_line,
     error::Error,
@@ -72,6 +73,7 @@ async fn receive(
     refuse_part(&parts.headers)?;
     let preconditions = Preconditions::from_headers(&parts.headers)?;
     intake.store.check_if(&name, &preconditions).await?;
+    content_coding::check(&parts.headers)?;
     let length = body.size_hint().exact();
     intake.check_size(length.unwrap_or_default())?;
     let incoming = IncomingFile {

@@ -43,7 +43,7 @@ use self::{
     session::Sessions,
 };
 use super::{
-    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal,
+    blocking::off_the_runtime, content_coding, error::Error, intake::Intake, journal::Journal,
     net::connection::RequestContext, relative::relative, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
@@ -134,6 +134,7 @@ impl Tus {
     async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Partial, Error> {
         let headers = &parts.headers;
         fields::check_version(headers)?;
+        content_coding::check(headers)?;
         let metadata = fields::metadata(headers)?.to_owned();
         let name = fields::name(&metadata)?;
         transfer.set_name(&name);
@@ -316,6 +317,7 @@ impl Tus {
     ) -> Result<Response, Error> {
         let headers = &parts.headers;
         fields::check_version(headers)?;
+        content_coding::check(headers)?;
         if !fields::has_bytes(headers) {
             return Err(TusError::MediaType.into());
         }

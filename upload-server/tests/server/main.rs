@@ -10,6 +10,7 @@ mod access;
 mod broken;
 mod browser;
 mod client;
+mod coding;
 mod control;
 mod digest;
 mod disk;
