@@ -15,7 +15,9 @@ use axum::{
 use serde::Serialize;
 
 pub(crate) use self::page::for_browsers;
-use super::{access::CrossSite, encoding::json_line, limits::Shortage, name::NameError};
+use super::{
+    access::CrossSite, encoding::json_line, form::FailedForm, limits::Shortage, name::NameError,
+};
 use crate::record::Outcome;
 
 /// The media type of a problem document.
@@ -104,6 +106,8 @@ pub(crate) enum Error {
          Send the file without it"
     )]
     ContentEncoding(String),
+    #[error("{0}")]
+    InForm(Box<FailedForm>),
     #[error("there is nothing at this address")]
     NotFound,
     #[error("no file of this name can be downloaded here; to upload one, send it with PUT")]
@@ -133,6 +137,14 @@ impl Error {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound,
             _ => Self::from(error),
+        }
+    }
+
+    /// The error itself, of a form the one of its part.
+    fn cause(&self) -> &Self {
+        match self {
+            Self::InForm(failed) => failed.error().cause(),
+            error => error,
         }
     }
 
@@ -181,6 +193,7 @@ impl Error {
             Self::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
             Self::NotFound | Self::NoFile => (StatusCode::NOT_FOUND, Outcome::Refused),
             Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Outcome::Refused),
+            Self::InForm(failed) => failed.error().status_and_outcome(),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Outcome::Refused),
         }
     }
@@ -234,7 +247,7 @@ impl IntoResponse for Error {
         let shown = page::Detail(self.to_string());
         response.extensions_mut().insert(shown);
         let headers = response.headers_mut();
-        match self {
+        match self.cause() {
             Self::Busy | Self::TooMany(_) => {
                 headers.insert(RETRY_AFTER, RETRY_SECS);
             }

@@ -1,11 +1,20 @@
-//! `POST /`: the files of a form (`multipart/form-data`), as a browser without a script and
-//! `curl -F` send them.
+//! `POST /`: the files of a form (`multipart/form-data`), as browsers, `curl -F` and libraries send them. A
+//! form is accepted only if each of its files is stored: a part that may be a file and has no name is
+//! an error.
 //!
-//! Each file has a record of its own, and stays stored when a later one breaks off. The record of a
-//! file that breaks off may lack its last bytes, which multer holds back. Digest fields belong to the
-//! parts: the form as a whole is not stored.
+//! Each file has a record of its own, and stays stored when a later one breaks off. Digest fields belong
+//! to the parts: the form as a whole is not stored.
 
-mod form_body;
+mod answer;
+mod base64_content;
+mod encoded_word;
+mod failed_form;
+mod file_name;
+mod multipart;
+mod parameters;
+mod part;
+mod pieces;
+mod reader;
 
 use axum::{
     Extension,
@@ -13,26 +22,29 @@ use axum::{
     extract::State,
     http::{
         HeaderMap, Request, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE},
+        header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, USER_AGENT},
         request::Parts,
     },
-    response::{AppendHeaders, IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use multer::Multipart;
-use tokio_stream::StreamExt;
 
-use self::form_body::FormBody;
+pub(crate) use self::failed_form::FailedForm;
+use self::{
+    answer::Answer, base64_content::Base64Content, multipart::Event, parameters::Parameters,
+    part::Part, pieces::NumberOfPieces, reader::FormReader,
+};
 use super::{
     content_coding,
     digest::RequestedDigests,
-    encoding::json_line,
     error::Error,
     intake::{IncomingFile, Intake},
     name::Name,
     net::connection::RequestContext,
-    put::refuse_part,
-    transfer::{Receipt, Transfer},
+    transfer::Transfer,
 };
+
+/// The longest boundary. RFC 2046 allows 70 bytes.
+const MAX_BOUNDARY: usize = 256;
 
 /// Stores the form's files. Answers 201 and a list of them, or redirects a browser to the page.
 pub(crate) async fn post(
@@ -41,99 +53,197 @@ pub(crate) async fn post(
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match store_files(&intake, &context, &parts, body).await {
-        Ok(_) if wants_html(&parts.headers) => Redirect::to("./").into_response(),
-        Ok(receipts) => {
-            let content_type = [(CONTENT_TYPE, "application/json")];
-            let links = receipts.iter().map(Receipt::link).collect();
-            let links = AppendHeaders::<Vec<_>>(links);
-            let receipts = json_line(&receipts);
-            (StatusCode::CREATED, content_type, links, receipts).into_response()
-        }
+    let mut upload = FormUpload {
+        answer: Answer::new(intake.store.on_duplicate()),
+        transfer: Some(Transfer::begin(&context, &parts)),
+        intake,
+        context,
+        parts,
+        position: 0,
+        part: None,
+    };
+    match upload.run(body).await {
+        Ok(()) if wants_html(&upload.parts.headers) => Redirect::to("./").into_response(),
+        Ok(()) => upload.answer.into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn store_files(
-    intake: &Intake,
-    context: &RequestContext,
-    parts: &Parts,
-    body: Body,
-) -> Result<Vec<Receipt>, Error> {
-    let mut transfer = Some(Transfer::begin(context, parts));
-    let stored = store_each(intake, context, parts, body, &mut transfer).await;
-    match (&stored, transfer) {
-        (Ok(_), Some(unused)) => unused.withdraw(),
-        (Err(error), Some(failed)) => failed.failed(error),
-        (_, None) => {}
-    }
-    stored
+/// A form on its way in.
+struct FormUpload {
+    intake: Intake,
+    context: RequestContext,
+    parts: Parts,
+    answer: Answer,
+    /// That of the current file, or of the next one that may follow. None while the transfer of a file
+    /// that has been received ends.
+    transfer: Option<Transfer>,
+    /// How many parts have begun.
+    position: usize,
+    /// The part that is being read, for people.
+    part: Option<String>,
 }
 
-/// `transfer` is that of the current file, or of the next one that may follow. After an error, it is
-/// that of the file that failed; none where the file's transfer has ended already.
-async fn store_each(
-    intake: &Intake,
-    context: &RequestContext,
-    parts: &Parts,
-    body: Body,
-    transfer: &mut Option<Transfer>,
-) -> Result<Vec<Receipt>, Error> {
-    refuse_part(&parts.headers)?;
-    content_coding::check(&parts.headers)?;
-    let boundary = boundary(&parts.headers)?;
-    let source = FormBody::default();
-    let mut body = source.read(body);
-    let mut form = Multipart::new(&mut body, boundary);
-    let mut receipts = Vec::new();
+impl FormUpload {
+    async fn run(&mut self, body: Body) -> Result<(), Error> {
+        let stored = self.store_files(body).await;
+        let transfer = self.transfer.take();
+        match stored {
+            Ok(()) => {
+                transfer.into_iter().for_each(Transfer::withdraw);
+                Ok(())
+            }
+            Err(error) => {
+                transfer
+                    .into_iter()
+                    .for_each(|failed| failed.failed(&error));
+                let part = self.part.take();
+                Err(FailedForm::explain(error, part, self.answer.files()))
+            }
+        }
+    }
 
-    while let Some(field) = intake
-        .in_time(form.next_field())
-        .await?
-        .map_err(|error| source.explain(&error))?
-    {
-        let Some(name) = field.file_name().filter(|name| !name.is_empty()) else {
-            continue;
+    async fn store_files(&mut self, body: Body) -> Result<(), Error> {
+        let headers = &self.parts.headers;
+        check_range(headers)?;
+        content_coding::check(headers)?;
+        let mut form = FormReader::new(body, &boundary(headers)?);
+        loop {
+            match self.event(&mut form).await? {
+                Event::Part(headers) => self.read_part(&mut form, headers).await?,
+                Event::End => break,
+                _ => {}
+            }
+            self.part = None;
+        }
+        if self.answer.files() == 0 {
+            return Err(refusal(
+                "the form has no file: a file is a part with a filename",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn read_part(&mut self, form: &mut FormReader, headers: HeaderMap) -> Result<(), Error> {
+        self.position += 1;
+        let part = Part::new(headers);
+        self.part = Some(part.describe(self.position, None));
+        part.check()?;
+        let names_are_encoded = encodes_names(&self.parts.headers);
+        match part.file_name(names_are_encoded)? {
+            None => self.skip_field(form, &part).await,
+            Some(name) if name.is_empty() => self.skip_nothing(form).await,
+            Some(name) => {
+                self.part = Some(part.describe(self.position, Some(&name)));
+                self.store_file(form, &part, Name::new(&name)?).await
+            }
+        }
+    }
+
+    async fn store_file(
+        &mut self,
+        form: &mut FormReader,
+        part: &Part,
+        name: Name,
+    ) -> Result<(), Error> {
+        let mut transfer = match self.transfer.take() {
+            Some(transfer) => transfer,
+            None => Transfer::begin(&self.context, &self.parts),
         };
-        let name = Name::new(name)?;
-        content_coding::check(field.headers())?;
-        let of_file = transfer.get_or_insert_with(|| Transfer::begin(context, parts));
-        of_file.set_name(&name);
-        source.within_file();
+        transfer.set_name(&name);
+        let of_file = self.transfer.insert(transfer);
+        self.answer.expect(&name)?;
+        check_range(&part.headers)?;
+        let is_base64 = part.is_base64()?;
         let incoming = IncomingFile {
             name,
             length: None,
-            requested: RequestedDigests::from_headers(field.headers())?,
+            requested: RequestedDigests::from_headers(&part.headers)?,
         };
-        let file = field.map(|chunk| {
-            source.within_file();
-            chunk.map_err(|error| source.explain(&error))
-        });
-        let received = intake.receive(file, incoming, of_file).await?;
-        if let Some(of_file) = transfer.take() {
-            let (_, receipt) = intake.finish(received, of_file).await?;
-            receipts.push(receipt);
+        let received = if is_base64 {
+            let content = Base64Content::new(form.file());
+            self.intake.receive(content, incoming, of_file).await?
+        } else {
+            self.intake.receive(form.file(), incoming, of_file).await?
+        };
+        if let Some(of_file) = self.transfer.take() {
+            let (_, receipt) = self.intake.finish(received, of_file).await?;
+            self.answer.add(&receipt);
         }
-        *transfer = Some(Transfer::begin(context, parts));
+        self.transfer = Some(Transfer::begin(&self.context, &self.parts));
+        Ok(())
     }
 
-    drop(form);
-    while intake.in_time(body.next()).await?.is_some() {}
-    if let Some(error) = source.error() {
-        return Err(error);
+    /// Passes over a field of the form that is not a file.
+    async fn skip_field(&self, form: &mut FormReader, part: &Part) -> Result<(), Error> {
+        let mut pieces = NumberOfPieces::of(part.field());
+        while let Event::Content(bytes) = self.event(form).await? {
+            part.check_is_text(&bytes)?;
+            pieces.push(&bytes);
+            form.count_overhead(bytes.len())?;
+        }
+        pieces.check()
     }
-    if receipts.is_empty() {
-        return Err(Error::Malformed("the form has no file".to_owned()));
+
+    /// Passes over the part that a browser sends where the person chose no file.
+    async fn skip_nothing(&self, form: &mut FormReader) -> Result<(), Error> {
+        match self.event(form).await? {
+            Event::Content(_) => Err(refusal("the file has bytes, and an empty filename")),
+            _ => Ok(()),
+        }
     }
-    Ok(receipts)
+
+    async fn event(&self, form: &mut FormReader) -> Result<Event, Error> {
+        self.intake.in_time(form.event()).await?
+    }
 }
 
-fn boundary(headers: &HeaderMap) -> Result<String, Error> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    multer::parse_boundary(content_type.unwrap_or_default())
-        .map_err(|error| Error::Malformed(error.to_string()))
+/// A form that cannot be taken as it is.
+fn refusal(detail: impl Into<String>) -> Error {
+    Error::Protocol {
+        status: StatusCode::BAD_REQUEST,
+        detail: detail.into(),
+    }
+}
+
+fn boundary(headers: &HeaderMap) -> Result<Vec<u8>, Error> {
+    let content_type = headers.get(CONTENT_TYPE);
+    let content_type = content_type.map(|content_type| Parameters::read(content_type.as_bytes()));
+    let form = content_type.filter(|content_type| content_type.value == "multipart/form-data");
+    let form = form.ok_or_else(|| {
+        refusal(
+            "the body is not a form: send a file with PUT /NAME (curl -T FILE), \
+             or as a part of multipart/form-data (curl -F file=@FILE)",
+        )
+    })?;
+    let mut boundaries = form.all("boundary").map(|parameter| &parameter.bytes);
+    match (boundaries.next(), boundaries.next()) {
+        (Some(boundary), None) if (1..=MAX_BOUNDARY).contains(&boundary.len()) => {
+            Ok(boundary.clone())
+        }
+        _ => Err(refusal(
+            "the field Content-Type must give one boundary of 1 to 256 bytes",
+        )),
+    }
+}
+
+/// Some clients send a large file in several forms, each with a range of it: none of them is a file.
+fn check_range(headers: &HeaderMap) -> Result<(), Error> {
+    if headers.contains_key(CONTENT_RANGE) {
+        return Err(refusal(
+            "Content-Range: this server does not put a file together from several forms. \
+             Send it whole, or resumable at tus/",
+        ));
+    }
+    Ok(())
+}
+
+/// aiohttp percent-encodes all of a filename, not just what browsers do. Nothing but its name tells.
+fn encodes_names(headers: &HeaderMap) -> bool {
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.contains("aiohttp/"))
 }
 
 pub(crate) fn wants_html(headers: &HeaderMap) -> bool {

@@ -88,7 +88,7 @@ async fn receive(
 
 /// Refuses a body that is a part of a file, as of a client that resumes an upload: stored, it would
 /// pass for the file.
-pub(crate) fn refuse_part(headers: &HeaderMap) -> Result<(), Error> {
+fn refuse_part(headers: &HeaderMap) -> Result<(), Error> {
     if headers.contains_key(CONTENT_RANGE) {
         Err(Error::Part)
     } else {
