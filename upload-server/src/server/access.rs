@@ -98,24 +98,11 @@ impl Access {
         if request.uri().path() == HEALTH && request.method().is_safe() {
             return Ok(());
         }
-        let is_local = context.connection.local.ip().to_canonical().is_loopback();
-        match host {
-            None if request.version() < Version::HTTP_11 => {}
-            None => return Err(Error::Malformed("the header Host is missing".to_owned())),
-            // Another site can point its own name at this machine's address (DNS rebinding): its page
-            // then has the same origin as the server.
-            Some(host) if is_local => self.hosts.check(host, "Host")?,
-            Some(_) => {}
+        if host.is_none() && request.version() >= Version::HTTP_11 {
+            return Err(Error::Malformed("the header Host is missing".to_owned()));
         }
         let target = Target::of(host, context);
-        // It can point its name at the proxy as well. Without names of this server, they are up to the
-        // proxy: it is trusted.
-        if let Some(target) = target.as_ref().filter(|target| target.is_reported())
-            && is_local
-            && self.hosts.has_names()
-        {
-            self.hosts.check(&target.host, target.field)?;
-        }
+        self.check_names(host, target.as_ref(), context)?;
         if let Some(token) = &self.token {
             token.check(request.headers())?;
         }
@@ -126,6 +113,34 @@ impl Access {
         // Anybody may have the page's parts. With its script, the page shows why an upload is refused.
         let harmless = request.method().is_safe() && request.uri().path().starts_with(ASSETS);
         site.check(request.method(), request.headers(), harmless)?;
+        Ok(())
+    }
+
+    /// Another site can point its own name at this machine's address (DNS rebinding): its page then has the
+    /// same origin as the server, and may send any field. But it cannot choose the field `Host`.
+    fn check_names(
+        &self,
+        host: Option<&Authority>,
+        target: Option<&Target>,
+        context: &RequestContext,
+    ) -> Result<(), Error> {
+        let connection = &context.connection;
+        let Some(target) = target else {
+            return Ok(());
+        };
+        if !connection.local.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        if !target.is_reported() {
+            return self.hosts.check(&target.host, target.field);
+        }
+        if let Some(host) = host.filter(|host| !target::is_from_proxy(host, connection)) {
+            self.hosts.check(host, "Host")?;
+        }
+        // Where the server was given no names, they are up to the proxy: it is trusted.
+        if self.hosts.has_names() {
+            self.hosts.check(&target.host, target.field)?;
+        }
         Ok(())
     }
 }

@@ -167,6 +167,8 @@ async fn pages_behind_a_proxy_are_the_servers_own() {
     check(PASSED_ON, own, [201, 201, 421]).await;
     check(REPORTED, own, [201, 201, 201]).await;
     check(FORWARDED, own, [201, 201, 201]).await;
+    let named_upstream = "Host: upstream\r\nX-Forwarded-Host: files.lan:8080\r\n";
+    check(named_upstream, own, [201, 421, 201]).await;
     // Another port of the same name, as far as it can be told.
     let other_port = "http://files.lan:9000";
     check(PASSED_ON, other_port, [403, 403, 421]).await;
@@ -181,7 +183,7 @@ async fn pages_behind_a_proxy_are_the_servers_own() {
     // DNS rebinding: a page of this name, which now leads to this machine, or to the proxy.
     let rebound = "http://evil.example";
     check("Host: evil.example\r\n", rebound, [421; 3]).await;
-    let claims = "Host: evil.example\r\nX-Forwarded-Host: evil.example\r\n";
+    let claims = "Host: evil.example:5000\r\nX-Forwarded-Host: evil.example:5000\r\n";
     check(claims, rebound, [421; 3]).await;
     let reported = "Host: 127.0.0.1:5000\r\nX-Forwarded-Host: evil.example\r\n";
     // Without a name of this server, names are up to the proxy.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
 use super::host::is_this_machine;
-use crate::server::net::connection::RequestContext;
+use crate::server::net::connection::{Connection, RequestContext};
 
 /// The host that a trusted proxy reports, or else that of the request.
 pub(crate) struct Target {
@@ -28,6 +28,13 @@ pub(crate) fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     uri.authority().cloned().or_else(of_header)
 }
 
+/// Whether no browser on the other end of the connection wrote this host: it would have named the port, which
+/// is not the default one.
+pub(super) fn is_from_proxy(host: &Authority, connection: &Connection) -> bool {
+    let default_port = if connection.secure { 443 } else { 80 };
+    host.port().is_none() && connection.local.port() != default_port
+}
+
 impl Target {
     /// `host` is that of the request itself.
     pub(crate) fn of(host: Option<&Authority>, context: &RequestContext) -> Option<Self> {
@@ -43,14 +50,9 @@ impl Target {
             Some(port) if host.port().is_none() => with_port(&host, port).unwrap_or(host),
             _ => host,
         };
-        // Without a proxy, a browser names every port but the default one of the scheme.
-        let default_port = if connection.secure { 443 } else { 80 };
-        let own_port = connection.local.port();
         // To localhost, browsers send more than the origin. No need to guess.
-        let port_is_unknown = behind_proxy
-            && host.port().is_none()
-            && own_port != default_port
-            && !is_this_machine(&host);
+        let port_is_unknown =
+            behind_proxy && is_from_proxy(&host, connection) && !is_this_machine(&host);
         Some(Self {
             host,
             field,
