@@ -3,6 +3,7 @@
 mod access;
 mod limits;
 mod storage;
+mod token_file;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

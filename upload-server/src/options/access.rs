@@ -1,24 +1,22 @@
 //! Options for access, and the combinations of them that are refused.
 
 use std::{
-    fs,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
-use upload_server::server::{Access, Hosts, Offer, Token, TrustedProxies};
+use upload_server::server::{Access, Hosts, Offer, TrustedProxies};
 
-use super::UsageError;
+use super::{UsageError, token_file};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessOptions {
-    /// Require the token in this file with every request, as bearer token or as password
+    /// Require the token in this file, as bearer token or as password; a missing file is made
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     token_file: Option<PathBuf>,
 
@@ -56,14 +54,15 @@ impl AccessOptions {
             && !self.public
         {
             bail!(UsageError(format!(
-                "{open} can be reached from other machines: require a token with --token-file, or \
-                 serve everybody with --public"
+                "{open} can be reached from other machines: require a token with --token-file FILE \
+                 (a missing one is made), or serve everybody with --public"
             )));
         }
         let addresses = listen.iter().map(SocketAddr::ip);
         let addresses = addresses.filter(|address| !address.is_unspecified());
+        let token_file = self.token_file.as_deref();
         Ok(Access {
-            token: self.token_file.as_deref().map(read_token).transpose()?,
+            token: token_file.map(token_file::read_or_make).transpose()?,
             hosts: Hosts::new(
                 addresses
                     .map(|address| address.to_string())
@@ -101,17 +100,4 @@ fn network(text: &str) -> Result<IpNet, String> {
             "the address has more bits than the network: give {whole}"
         ))
     }
-}
-
-fn read_token(path: &Path) -> Result<Token> {
-    let name = path.display();
-    let failed = |error| anyhow!("cannot read the token from {name}: {error}");
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        bail!("everybody on this machine may open {name}, which holds the token: chmod 600 {name}");
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
-    Token::new(text.trim_end_matches(['\r', '\n'])).map_err(|error| {
-        anyhow!("{name} holds no token: {error}; make one with: openssl rand -hex 32 > {name}")
-    })
 }

@@ -1,11 +1,19 @@
 //! The token that a request must show: as bearer token (RFC 6750), or as the password of any user (RFC
-//! 7617), which browsers and `curl -u :TOKEN` send.
+//! 7617), which browsers and `curl -u :TOKEN` send. Without a password, the user is taken for it: the
+//! dialog of a browser asks for the user first.
+//!
+//! A token that the server makes can be typed on a phone: `kwqm-trxz-pzdf-hvtn`. Its letters are never
+//! taken for others, are on the first layer of the keyboard, and make no words. They are 69 bits: at a
+//! million tries a second, finding it takes ten million years. So nobody who mistypes is locked out.
 
-use std::fmt;
+use std::{fmt, io};
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use ring::digest::{SHA256, digest};
+use ring::{
+    digest::{SHA256, digest},
+    rand::{SecureRandom, SystemRandom},
+};
 use subtle::ConstantTimeEq;
 
 use crate::server::error::Error;
@@ -13,11 +21,19 @@ use crate::server::error::Error;
 /// The fewest characters of a token: a shorter one could be guessed.
 const FEWEST: usize = 16;
 
+/// The letters of a token that the server makes. Not among them: `i`, `l` and `o`, which look like
+/// others, and the other vowels.
+const LETTERS: &[u8; 20] = b"bcdfghjkmnpqrstvwxyz";
+const GROUPS: usize = 4;
+const GROUP: usize = 4;
+
 /// A secret, kept as its digest alone: comparing it takes the same time for every input, and reveals
 /// not even its length.
 #[derive(Clone)]
 pub struct Token {
     digest: [u8; 32],
+    /// The token has the form of those that the server makes.
+    is_made: bool,
 }
 
 /// Why a text is not a token.
@@ -36,10 +52,40 @@ impl Token {
         } else if text.len() < FEWEST {
             Err(TokenError::TooShort)
         } else {
+            let is_made = is_made(text);
             Ok(Self {
-                digest: sha256(text.as_bytes()),
+                digest: sha256(&spelled(text.as_bytes(), is_made)),
+                is_made,
             })
         }
+    }
+
+    /// The text of a new token.
+    pub fn make() -> io::Result<String> {
+        // Every letter stands for as many bytes; the bytes beyond are dropped.
+        let fair = u8::MAX - u8::MAX % 20;
+        let random = SystemRandom::new();
+        let mut text = String::new();
+        let mut letters = 0;
+        while letters < GROUPS * GROUP {
+            let mut bytes = [0; GROUPS * GROUP];
+            let filled = random.fill(&mut bytes);
+            filled.map_err(|_| io::Error::other("there are no random numbers"))?;
+            for byte in bytes.into_iter().filter(|&byte| byte < fair) {
+                if letters < GROUPS * GROUP {
+                    if letters > 0 && letters % GROUP == 0 {
+                        text.push('-');
+                    }
+                    text.extend(
+                        LETTERS
+                            .get(usize::from(byte % 20))
+                            .map(|&letter| char::from(letter)),
+                    );
+                    letters += 1;
+                }
+            }
+        }
+        Ok(text)
     }
 
     /// An error for a request without the token.
@@ -48,7 +94,7 @@ impl Token {
             .get(AUTHORIZATION)
             .and_then(|value| shown(value.as_bytes()))
             .ok_or(Error::Unauthorized)?;
-        if bool::from(sha256(&shown).ct_eq(&self.digest)) {
+        if bool::from(sha256(&spelled(&shown, self.is_made)).ct_eq(&self.digest)) {
             Ok(())
         } else {
             Err(Error::Unauthorized)
@@ -63,6 +109,23 @@ impl fmt::Debug for Token {
     }
 }
 
+fn is_made(text: &str) -> bool {
+    let is_group =
+        |group: &str| group.len() == GROUP && group.bytes().all(|byte| LETTERS.contains(&byte));
+    text.split('-').count() == GROUPS && text.split('-').all(is_group)
+}
+
+/// A phone begins with a capital letter, and people leave out hyphens: for a token that the server
+/// makes, neither counts. No two of those tokens become the same.
+fn spelled(text: &[u8], is_made: bool) -> Vec<u8> {
+    if is_made {
+        let letters = text.iter().filter(|byte| !matches!(byte, b'-' | b' '));
+        letters.map(u8::to_ascii_lowercase).collect()
+    } else {
+        text.to_vec()
+    }
+}
+
 fn shown(authorization: &[u8]) -> Option<Vec<u8>> {
     let space = authorization.iter().position(|&byte| byte == b' ')?;
     let (scheme, credentials) = authorization.split_at(space);
@@ -73,7 +136,9 @@ fn shown(authorization: &[u8]) -> Option<Vec<u8>> {
     if scheme.eq_ignore_ascii_case(b"Basic") {
         let decoded = BASE64_STANDARD.decode(credentials).ok()?;
         let colon = decoded.iter().position(|&byte| byte == b':')?;
-        return decoded.get(colon + 1..).map(<[u8]>::to_vec);
+        let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
+        let shown = if password.is_empty() { user } else { password };
+        return Some(shown.to_vec());
     }
     None
 }
@@ -104,6 +169,7 @@ mod tests {
         check(TOKEN, false);
         check(&format!("Digest {TOKEN}"), false);
         check(&basic(TOKEN.trim_end_matches(":+")), false);
+        // The token itself has a colon, before which the user ends.
         check(&basic(&format!("{TOKEN}:")), false);
         check("Basic !", false);
         check("", false);
@@ -134,6 +200,52 @@ mod tests {
         fn check(text: &str, expected: Option<TokenError>) {
             assert_eq!(Token::new(text).err(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_made_token_may_be_typed_carelessly() {
+        let made = Token::make().unwrap();
+        assert!(is_made(&made), "{made}");
+        assert_ne!(made, Token::make().unwrap());
+        let [capital, spaced] = [made.to_ascii_uppercase(), made.replace('-', " ")];
+        check(&made, &made, true);
+        check(&made, &made.replace('-', ""), true);
+        check(&made, &capital, true);
+        check(&made, &spaced, true);
+        check(&made, &made[1..], false);
+        check(&made, &format!("{made}x"), false);
+        check(TOKEN, &TOKEN.to_ascii_uppercase(), false);
+        // A person's own token is what it is.
+        check("kwqm-trxz-pzdf-hvta", "kwqmtrxzpzdfhvta", false);
+
+        fn check(token: &str, shown: &str, expected: bool) {
+            let token = Token::new(token).unwrap();
+            for credentials in [
+                format!(":{shown}"),
+                format!("me:{shown}"),
+                format!("{shown}:"),
+            ] {
+                let basic = format!("Basic {}", BASE64_STANDARD.encode(&credentials));
+                let headers = [(AUTHORIZATION, basic.parse().unwrap())];
+                let passed = token.check(&headers.into_iter().collect()).is_ok();
+                assert_eq!(passed, expected, "{credentials}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_letter_of_a_made_token_is_as_likely() {
+        let mut counts = [0; 20];
+        for _ in 0..1_000 {
+            for byte in Token::make().unwrap().bytes().filter(|&byte| byte != b'-') {
+                counts[LETTERS.iter().position(|&letter| letter == byte).unwrap()] += 1;
+            }
+        }
+        // 800 of each on average, with a standard deviation of 28.
+        assert!(
+            counts.iter().all(|count| (600..1_000).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
