@@ -4,6 +4,8 @@
 mod certificate;
 mod control_socket;
 pub(crate) mod listeners;
+mod qr_code;
+mod reach;
 
 use std::{
     fs,
@@ -19,14 +21,22 @@ use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
 use upload_server::server::Config;
 
-use self::{certificate::GeneratedCertificate, control_socket::ControlSocketFile};
+use self::{
+    certificate::GeneratedCertificate, control_socket::ControlSocketFile, listeners::Endpoint,
+    reach::Machine,
+};
 use crate::options::Options;
+
+/// More addresses of this machine are only counted.
+const MAX_ADDRESSES: usize = 16;
 
 /// A server that is ready to run.
 pub(crate) struct ReadyServer {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) control: UnixListener,
     pub(crate) config: Config,
+    /// The addresses that can be typed on another machine, the most likely first.
+    reached_at: Vec<String>,
     /// Present with `--tls`.
     certificate: Option<GeneratedCertificate>,
     /// Removes the control socket when dropped.
@@ -37,21 +47,25 @@ impl ReadyServer {
     /// Opens what the command line asks for, and takes over the listeners that systemd passed.
     /// Needs a runtime.
     pub(crate) fn open(options: &Options, passed: Vec<StdTcpListener>) -> Result<Self> {
-        let to_open = listeners::addresses(&options.listen, &passed);
-        let mut addresses = to_open.clone();
+        let open = options.access.admits_other_machines();
+        let endpoints = listeners::endpoints(&options.listen, &passed, open);
+        let mut addresses: Vec<_> = endpoints.iter().flat_map(Endpoint::addresses).collect();
         for listener in &passed {
             addresses.push(listener.local_addr()?);
         }
-        let access = options.access.access(&addresses)?;
+        let machine = Machine::look_up();
+        let names = machine.names(&addresses);
+        let access = options.access.access(&addresses, &names)?;
+        let names = names.iter().chain(&options.access.host);
         let certificate = options
             .tls
-            .then(|| certificate::generated(&options.state, &options.listen, &options.access.host))
+            .then(|| certificate::generated(&options.state, names))
             .transpose()?;
-        let passed = passed
-            .into_iter()
-            .map(|listener| Ok(TcpListener::from_std(listener)?));
-        let opened = to_open.into_iter().map(listeners::open);
-        let listeners = passed.chain(opened).collect::<Result<_>>()?;
+        let passed = passed.into_iter().map(TcpListener::from_std);
+        let mut listeners = passed.collect::<io::Result<Vec<_>>>()?;
+        for endpoint in endpoints {
+            listeners.extend(endpoint.open()?);
+        }
         let (control, control_socket) = ControlSocketFile::bind(&options.control)?;
         let mut config = Config::new(open_directory(&options.dir)?);
         options.storage.apply(&mut config);
@@ -67,10 +81,12 @@ impl ReadyServer {
             }
             _ => None,
         };
+        let reached_at = machine.urls(scheme(&config), &listeners, &options.access.host);
         Ok(Self {
             listeners,
             control,
             config,
+            reached_at,
             certificate,
             control_socket,
         })
@@ -82,11 +98,7 @@ impl ReadyServer {
             .listeners
             .iter()
             .filter_map(|listener| listener.local_addr().ok());
-        let scheme = if self.config.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = scheme(&self.config);
         let addresses: Vec<_> = addresses
             .map(|address| format!("{scheme}://{address}"))
             .collect();
@@ -97,6 +109,16 @@ impl ReadyServer {
         );
         // None of these writes is worth failing for.
         let _ = writeln!(io::stderr(), "upload-server {status}");
+        if let Some(first) = self.reached_at.first() {
+            let addresses = reach::sentence(&self.reached_at, MAX_ADDRESSES);
+            let _ = writeln!(
+                io::stderr(),
+                "upload-server addresses for other machines: {addresses}"
+            );
+            if let Some(code) = qr_code::for_stderr(first) {
+                let _ = write!(io::stderr(), "{code}");
+            }
+        }
         if self.sends_token_in_clear_text() {
             let _ = writeln!(
                 io::stderr(),
@@ -110,6 +132,13 @@ impl ReadyServer {
                 generated.path.display(),
                 generated.fingerprint
             );
+            if let Some(reason) = &generated.replaced {
+                let _ = writeln!(
+                    io::stderr(),
+                    "upload-server: the certificate is new, because the former one {reason}: let \
+                     clients trust the new one"
+                );
+            }
         }
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
             debug!(%error, "cannot notify systemd");
@@ -124,6 +153,14 @@ impl ReadyServer {
         self.config.access.token.is_some()
             && self.config.tls.is_none()
             && addresses.any(|address| !address.ip().is_loopback())
+    }
+}
+
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
     }
 }
 

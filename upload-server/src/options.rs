@@ -2,10 +2,11 @@
 
 mod access;
 mod limits;
+pub(crate) mod listen;
 mod storage;
 mod token_file;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use upload_server::control_path::default_control_path;
@@ -13,6 +14,7 @@ use upload_server::control_path::default_control_path;
 use self::{
     access::AccessOptions,
     limits::{LimitOptions, seconds},
+    listen::Listen,
     storage::{StorageOptions, default_state_directory},
 };
 
@@ -20,9 +22,9 @@ use self::{
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// Address to listen on; repeatable [default: 127.0.0.1:5000, or systemd's sockets]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Vec<SocketAddr>,
+    /// Address to listen on, or :PORT for all; repeatable [default: 127.0.0.1:5000, or systemd's]
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    pub(crate) listen: Vec<Listen>,
 
     /// Directory for the files; created if missing
     #[arg(long, value_name = "DIR", default_value = "./uploads")]
@@ -79,7 +81,7 @@ impl UsageError {
 const EXAMPLES: &str = "\
 Examples:
   upload-server                                    receive uploads from this machine
-  upload-server --listen 0.0.0.0:5000 --host files --tls --token-file token
+  upload-server --listen :5000 --tls --token-file token
                                                    receive uploads from the network
   curl -u :TOKEN -T cat.png https://files:5000/    send the token; in a browser, it is the password
   curl -T cat.png http://127.0.0.1:5000/           upload a file

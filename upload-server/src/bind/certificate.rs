@@ -7,7 +7,6 @@
 use std::{
     fs::{self, Permissions},
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -35,12 +34,17 @@ const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3_600);
 /// A kept certificate that expires sooner is replaced.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
+/// The most names in a certificate, unless more are needed now.
+const MAX_NAMES: usize = 64;
+
 pub(crate) struct GeneratedCertificate {
     pub(crate) tls: TlsIdentity,
     /// The certificate's PEM file, for clients that are to trust it.
     pub(crate) path: PathBuf,
     /// SHA-256 of the certificate, in the form that browsers and openssl show.
     pub(crate) fingerprint: String,
+    /// Why it takes the place of a former one, which clients may trust.
+    pub(crate) replaced: Option<String>,
 }
 
 /// The certificate and key that the user gives as PEM files.
@@ -58,68 +62,119 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<TlsIdentity> 
 }
 
 /// The certificate kept in this directory, or a new one where the kept one is missing, about to
-/// expire, or not valid for localhost, the addresses and the hosts.
-pub(crate) fn generated(
+/// expire, or not valid for localhost and all these names and addresses.
+pub(crate) fn generated<'a>(
     state: &Path,
-    listen: &[SocketAddr],
-    hosts: &[String],
+    names: impl Iterator<Item = &'a String>,
 ) -> Result<GeneratedCertificate> {
-    let names = names(listen, hosts);
-    let (path, key_path) = (state.join("certificate.pem"), state.join("key.pem"));
-    if let Some(kept) = kept(&path, &key_path, &names) {
-        return Ok(kept);
+    let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut all = own.to_vec();
+    for name in names {
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
     }
-    generate(state, &path, &key_path, &names).with_context(|| {
+    let files = Files::beneath(state);
+    let replaced = match files.read(&all) {
+        Ok(kept) => return Ok(kept),
+        Err(unusable) => unusable,
+    };
+    files.generate(&all).with_context(|| {
         format!(
             "cannot generate a certificate in {}: choose another directory with --state",
             state.display()
         )
     })?;
-    kept(&path, &key_path, &names).ok_or_else(|| {
-        anyhow!(
+    match files.read(&all) {
+        Ok(generated) => Ok(GeneratedCertificate {
+            replaced: replaced.reason(),
+            ..generated
+        }),
+        Err(_) => Err(anyhow!(
             "the certificate generated in {} cannot be used: choose another directory with --state",
             state.display()
-        )
-    })
-}
-
-/// The names in the certificate. An unspecified address such as 0.0.0.0 is no name.
-fn names(listen: &[SocketAddr], hosts: &[String]) -> Vec<String> {
-    let loopback = [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        IpAddr::from(Ipv6Addr::LOCALHOST),
-    ];
-    let addresses = listen.iter().map(|address| address.ip().to_canonical());
-    let mut addresses: Vec<_> = loopback
-        .into_iter()
-        .chain(addresses.filter(|address| !address.is_unspecified()))
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    let mut names = vec!["localhost".to_owned()];
-    names.extend(addresses.iter().map(IpAddr::to_string));
-    names.extend(hosts.iter().cloned());
-    names
-}
-
-fn kept(path: &Path, key_path: &Path, names: &[String]) -> Option<GeneratedCertificate> {
-    let chain = read_chain(path).ok()?;
-    let certificate = chain.first()?.clone();
-    let soon = UnixTime::since_unix_epoch(
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()?
-            + RENEW_BEFORE,
-    );
-    if !is_accepted(&certificate, names, soon) {
-        return None;
+        )),
     }
-    let tls = TlsIdentity::new(chain, PrivateKeyDer::from_pem_file(key_path).ok()?).ok()?;
-    Some(GeneratedCertificate {
-        tls,
-        path: path.to_owned(),
-        fingerprint: fingerprint(&certificate),
-    })
+}
+
+/// Why the kept certificate is not used.
+enum Unusable {
+    Missing,
+    Broken,
+    Expires,
+    NotValidFor(String),
+}
+
+impl Unusable {
+    /// None where there was no certificate that clients could have trusted.
+    fn reason(self) -> Option<String> {
+        match self {
+            Self::Missing => None,
+            Self::Broken => Some("could not be used".to_owned()),
+            Self::Expires => Some("was about to expire".to_owned()),
+            Self::NotValidFor(name) => Some(format!("was not valid for {name}")),
+        }
+    }
+}
+
+/// A certificate's files in the state directory.
+struct Files<'a> {
+    state: &'a Path,
+    certificate: PathBuf,
+    key: PathBuf,
+    /// The names in the certificate, one a line.
+    names: PathBuf,
+}
+
+impl<'a> Files<'a> {
+    fn beneath(state: &'a Path) -> Self {
+        Self {
+            state,
+            certificate: state.join("certificate.pem"),
+            key: state.join("key.pem"),
+            names: state.join("certificate.names"),
+        }
+    }
+
+    /// The certificate, if it is valid for all these names.
+    fn read(&self, names: &[String]) -> Result<GeneratedCertificate, Unusable> {
+        let missing = fs::symlink_metadata(&self.certificate)
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if missing {
+            return Err(Unusable::Missing);
+        }
+        let chain = read_chain(&self.certificate).map_err(|_| Unusable::Broken)?;
+        let certificate = chain.first().ok_or(Unusable::Broken)?.clone();
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| Unusable::Broken)?;
+        let tls = TlsIdentity::new(chain, key).map_err(|_| Unusable::Broken)?;
+        check(&certificate, names)?;
+        Ok(GeneratedCertificate {
+            tls,
+            path: self.certificate.clone(),
+            fingerprint: fingerprint(&certificate),
+            replaced: None,
+        })
+    }
+
+    /// The names of the former certificate stay: a machine that returns to another network needs no
+    /// third one.
+    fn generate(&self, names: &[String]) -> Result<()> {
+        fs::create_dir_all(self.state)?;
+        let mut all = names.to_vec();
+        let former = fs::read_to_string(&self.names).unwrap_or_default();
+        for name in former.lines() {
+            let is_new = !all.iter().any(|known| known == name);
+            if is_new && all.len() < MAX_NAMES && ServerName::try_from(name).is_ok() {
+                all.push(name.to_owned());
+            }
+        }
+        let key = KeyPair::generate()?;
+        let certificate = parameters(&all)?.self_signed(&key)?;
+        write(self.state, &self.key, &key.serialize_pem(), 0o600)?;
+        write(self.state, &self.certificate, &certificate.pem(), 0o644)?;
+        write(self.state, &self.names, &(all.join("\n") + "\n"), 0o644)?;
+        Ok(())
+    }
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -130,28 +185,37 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(chain)
 }
 
-/// Whether a client that trusts this certificate accepts it at that time for all these names.
-fn is_accepted(certificate: &CertificateDer<'_>, names: &[String], then: UnixTime) -> bool {
+/// An error unless a client that trusts this certificate accepts it for all these names, also in some
+/// time.
+fn check(certificate: &CertificateDer<'_>, names: &[String]) -> Result<(), Unusable> {
     let mut roots = RootCertStore::empty();
-    if roots.add(certificate.clone().into_owned()).is_err() {
-        return false;
-    }
+    roots
+        .add(certificate.clone().into_owned())
+        .map_err(|_| Unusable::Broken)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let Ok(verifier) = verifier else {
-        return false;
-    };
-    names.iter().all(|name| {
-        ServerName::try_from(name.as_str()).is_ok_and(|name| {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|_| Unusable::Broken)?;
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = since_epoch.map_err(|_| Unusable::Broken)?;
+    let accepts = |name: &str, then: Duration| {
+        ServerName::try_from(name).is_ok_and(|name| {
+            let then = UnixTime::since_unix_epoch(then);
             verifier
                 .verify_server_cert(certificate, &[], &name, &[], then)
                 .is_ok()
         })
-    })
+    };
+    if !accepts("localhost", now + RENEW_BEFORE) {
+        return Err(Unusable::Expires);
+    }
+    match names.iter().find(|name| !accepts(name, now)) {
+        Some(name) => Err(Unusable::NotValidFor(name.clone())),
+        None => Ok(()),
+    }
 }
 
-fn generate(state: &Path, path: &Path, key_path: &Path, names: &[String]) -> Result<()> {
-    fs::create_dir_all(state)?;
+fn parameters(names: &[String]) -> Result<CertificateParams> {
     let mut certificate = CertificateParams::new(names)?;
     let now = SystemTime::now();
     certificate.not_before = (now - CLOCK_SKEW).into();
@@ -163,11 +227,7 @@ fn generate(state: &Path, path: &Path, key_path: &Path, names: &[String]) -> Res
     certificate.is_ca = IsCa::ExplicitNoCa;
     certificate.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
-    let certificate = certificate.self_signed(&key)?;
-    write(state, key_path, &key.serialize_pem(), 0o600)?;
-    write(state, path, &certificate.pem(), 0o644)?;
-    Ok(())
+    Ok(certificate)
 }
 
 /// The file appears with its whole content and its mode, or not at all.

@@ -46,28 +46,26 @@ pub(crate) struct AccessOptions {
 }
 
 impl AccessOptions {
-    /// The access that they grant on a server that listens on these addresses.
-    pub(crate) fn access(&self, listen: &[SocketAddr]) -> Result<Access> {
+    /// Whether other machines may use the server.
+    pub(crate) fn admits_other_machines(&self) -> bool {
+        self.public || self.token_file.is_some()
+    }
+
+    /// The access that they grant on a server that listens on these addresses, and has these names.
+    pub(crate) fn access(&self, listen: &[SocketAddr], names: &[String]) -> Result<Access> {
         let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
         if let Some(open) = listen.iter().find(|address| !is_loopback(address))
-            && self.token_file.is_none()
-            && !self.public
+            && !self.admits_other_machines()
         {
             bail!(UsageError(format!(
                 "{open} can be reached from other machines: require a token with --token-file FILE \
                  (a missing one is made), or serve everybody with --public"
             )));
         }
-        let addresses = listen.iter().map(SocketAddr::ip);
-        let addresses = addresses.filter(|address| !address.is_unspecified());
         let token_file = self.token_file.as_deref();
         Ok(Access {
             token: token_file.map(token_file::read_or_make).transpose()?,
-            hosts: Hosts::new(
-                addresses
-                    .map(|address| address.to_string())
-                    .chain(self.host.iter().cloned()),
-            ),
+            hosts: Hosts::new(self.host.iter().cloned()).with_own(names.iter().cloned()),
             proxies: TrustedProxies::new(self.trusted_proxy.iter().copied()),
             offer: Offer {
                 listing: !self.no_listing,

@@ -30,6 +30,7 @@ mod history;
 mod http2;
 mod integrity;
 mod killed;
+mod lan;
 mod leftover;
 mod limits;
 mod links;

@@ -10,6 +10,8 @@ use crate::server::error::Error;
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     names: Vec<String>,
+    /// Names that the machine has by itself.
+    own_names: Vec<String>,
     addresses: Vec<IpAddr>,
 }
 
@@ -24,6 +26,15 @@ impl Hosts {
             }
         }
         known
+    }
+
+    /// Adds the names and addresses that the machine has on its networks.
+    #[must_use]
+    pub fn with_own(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
+        let own = Self::new(hosts);
+        self.own_names.extend(own.names);
+        self.addresses.extend(own.addresses);
+        self
     }
 
     /// An error for a name that is not the server's. The port does not matter.
@@ -42,11 +53,14 @@ impl Hosts {
         let host = authority.host();
         match address(host) {
             Some(address) => !address.is_loopback() && self.addresses.contains(&address),
-            None => self.names.iter().any(|name| is_same(name, host)),
+            None => {
+                let mut names = self.names.iter().chain(&self.own_names);
+                names.any(|name| is_same(name, host))
+            }
         }
     }
 
-    /// Whether the server has names, and not addresses alone.
+    /// Whether the operator gives names, and not addresses alone.
     pub(crate) fn has_names(&self) -> bool {
         !self.names.is_empty()
     }
@@ -104,6 +118,7 @@ mod tests {
         check("[2001:db8::7]", true);
         check("files.example:5000", true);
         check("FILES.example.", true);
+        check("shelf.local:5000", true);
         check("evil.example", false);
         check("files.example.evil.example", false);
         check("localhost.evil.example", false);
@@ -113,7 +128,7 @@ mod tests {
 
         fn check(authority: &str, expected: bool) {
             let own = ["files.example", "192.0.2.7", "2001:db8::7"];
-            let hosts = Hosts::new(own.map(str::to_owned));
+            let hosts = Hosts::new(own.map(str::to_owned)).with_own(["shelf.local".to_owned()]);
             let known = hosts.check(&authority.parse().unwrap(), "Host").is_ok();
             assert_eq!(known, expected, "{authority}");
         }
