@@ -47,7 +47,7 @@ use tokio::{
 };
 
 pub use self::{
-    access::{Access, Hosts, Offer, Token, TokenError},
+    access::{Access, AllowedOrigin, Hosts, Offer, OriginError, Origins, Token, TokenError},
     forwarded::TrustedProxies,
     history::{History, HistoryError},
     limits::Limits,

@@ -19,10 +19,11 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// npm packages of the tests: name, version, purpose.
-const NODE_PACKAGES: [(&str, &str, &str); 5] = [
+const NODE_PACKAGES: [(&str, &str, &str); 6] = [
     ("tus-js-client", "4.3.1", "uploads as other programs do"),
     ("axios", "1.21.1", "uploads as other programs do"),
     ("uppy", "6.0.1", "uploads from a page of another origin"),
+    ("esbuild", "0.28.2", "bundles Uppy for that page"),
     ("playwright-core", "1.65.1", "drives the browser"),
     ("axe-core", "4.14.1", "checks accessibility"),
 ];

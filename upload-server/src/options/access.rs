@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
-use upload_server::server::{Access, Hosts, Offer, TrustedProxies};
+use upload_server::server::{Access, AllowedOrigin, Hosts, Offer, TrustedProxies};
 
 use super::{UsageError, token_file};
 
@@ -31,6 +31,10 @@ pub(crate) struct AccessOptions {
     /// Believe what this proxy reports of clients (X-Forwarded-For, Forwarded); repeatable
     #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
     trusted_proxy: Vec<IpNet>,
+
+    /// Let pages of this origin (https://app.example, or '*' for all) use the server; repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<AllowedOrigin>,
 
     /// Disable the lists of files and uploads
     #[arg(long)]
@@ -62,11 +66,21 @@ impl AccessOptions {
                  (a missing one is made), or serve everybody with --public"
             )));
         }
+        // A site cannot reach a machine in a LAN, but a browser there that shows its page can.
+        if self.allow_origin.contains(&AllowedOrigin::Any) && !self.admits_other_machines() {
+            bail!(UsageError(
+                "with --allow-origin '*', every site that somebody here visits can use this server: \
+                 name the origins, require a token with --token-file, or serve everybody with \
+                 --public"
+                    .to_owned()
+            ));
+        }
         let token_file = self.token_file.as_deref();
         Ok(Access {
             token: token_file.map(token_file::read_or_make).transpose()?,
             hosts: Hosts::new(self.host.iter().cloned()).with_own(names.iter().cloned()),
             proxies: TrustedProxies::new(self.trusted_proxy.iter().copied()),
+            origins: self.allow_origin.iter().cloned().collect(),
             offer: Offer {
                 listing: !self.no_listing,
                 download: !self.no_download,

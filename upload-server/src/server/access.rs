@@ -1,5 +1,6 @@
 //! Access control: checked before a request reaches its route.
 
+mod cors;
 mod cross_site;
 mod headers;
 mod host;
@@ -11,18 +12,20 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{Version, uri::Authority},
+    http::{StatusCode, Version, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
+use self::cors::Grant;
+pub use self::{
+    cors::{AllowedOrigin, OriginError, Origins},
+    host::Hosts,
+    token::{Token, TokenError},
+};
 pub(crate) use self::{
     cross_site::CrossSite,
     target::{Target, host},
-};
-pub use self::{
-    host::Hosts,
-    token::{Token, TokenError},
 };
 use super::{
     error::Error, forwarded::TrustedProxies, net::connection::RequestContext, page::ASSETS,
@@ -40,6 +43,8 @@ pub struct Access {
     pub hosts: Hosts,
     /// The proxies whose reports of clients are believed.
     pub proxies: TrustedProxies,
+    /// The other origins whose pages may use the server.
+    pub origins: Origins,
     pub offer: Offer,
 }
 
@@ -80,10 +85,18 @@ pub(crate) async fn guard(
 ) -> Response {
     let host = host(request.uri(), request.headers());
     let strict = guard.publicly_trusted && host.as_ref().is_some_and(host::is_public_name);
-    let mut response = match guard.access.check(&request, host.as_ref(), &context) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    let access = &guard.access;
+    let grant = access.origins.grant(request.headers());
+    let mut response = match &grant {
+        Some(grant) if cors::is_preflight(&request) => {
+            cors::preflight(request.headers(), access.token.is_some(), grant)
+        }
+        grant => match access.check(&request, host.as_ref(), &context, grant.as_ref()) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        },
     };
+    access.origins.add(grant.as_ref(), &mut response);
     headers::add(response.headers_mut(), strict);
     response
 }
@@ -94,6 +107,7 @@ impl Access {
         request: &Request,
         host: Option<&Authority>,
         context: &RequestContext,
+        grant: Option<&Grant>,
     ) -> Result<(), Error> {
         if request.uri().path() == HEALTH && request.method().is_safe() {
             return Ok(());
@@ -103,17 +117,30 @@ impl Access {
         }
         let target = Target::of(host, context);
         self.check_names(host, target.as_ref(), context)?;
-        if let Some(token) = &self.token {
-            token.check(request.headers())?;
-        }
         let site = cross_site::Site {
             target: target.as_ref(),
             hosts: &self.hosts,
         };
         // Anybody may have the page's parts. With its script, the page shows why an upload is refused.
         let harmless = request.method().is_safe() && request.uri().path().starts_with(ASSETS);
-        site.check(request.method(), request.headers(), harmless)?;
-        Ok(())
+        let own = site.check(request.method(), request.headers(), harmless);
+        if cors::is_preflight(request) {
+            // It would lack the token in any case.
+            return Ok(own?);
+        }
+        if let Some(token) = &self.token {
+            token.check(request.headers())?;
+            // A browser adds a password that it has stored by itself, but never a bearer token.
+            if own.is_err() && grant == Some(&Grant::ToAny) && !token::is_bearer(request.headers())
+            {
+                return Err(Error::Protocol {
+                    status: StatusCode::FORBIDDEN,
+                    detail: "refused: a page of another origin must send the token as bearer token"
+                        .to_owned(),
+                });
+            }
+        }
+        if grant.is_some() { Ok(()) } else { Ok(own?) }
     }
 
     /// Another site can point its own name at this machine's address (DNS rebinding): its page then has the

@@ -44,7 +44,7 @@ async function launch(modules, options = {}) {
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {
     // The console also reports refused requests. Those are expected: the page shows them.
-    const isRequest = message.text().startsWith("Failed to load resource");
+    const isRequest = /^(Failed to load resource|Access to )/.test(message.text());
     if (message.type() === "error" && !isRequest) faults.push(message.text());
   });
   const close = async () => {

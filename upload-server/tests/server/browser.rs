@@ -8,10 +8,10 @@ use upload_server::server::{OnDuplicate, Token};
 use crate::{programs::script, proxy::Proxy, test_server::TestServer};
 
 /// Longer than any scenario takes.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Browsers take much memory.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Runs one of the script's scenarios against the server at this address. Its screenshots go to
 /// `browser` in cargo's target folder.

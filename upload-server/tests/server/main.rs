@@ -35,6 +35,7 @@ mod leftover;
 mod limits;
 mod links;
 mod operation;
+mod origin;
 mod page;
 mod preconditions;
 mod process;

@@ -8,7 +8,7 @@ use axum::http::{
     },
 };
 
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+pub(super) const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
 /// For answers without a policy of their own.
@@ -30,10 +30,9 @@ pub(crate) fn add(headers: &mut HeaderMap, strict: bool) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, REFERRER);
-    headers.insert(
-        CROSS_ORIGIN_RESOURCE_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
+    headers
+        .entry(CROSS_ORIGIN_RESOURCE_POLICY)
+        .or_insert(HeaderValue::from_static("same-origin"));
     if strict {
         headers.insert(STRICT_TRANSPORT_SECURITY, STRICT);
     }

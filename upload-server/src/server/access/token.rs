@@ -109,6 +109,14 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Whether the request shows a bearer token.
+pub(super) fn is_bearer(headers: &HeaderMap) -> bool {
+    headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.as_bytes().get(..7))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer "))
+}
+
 fn is_made(text: &str) -> bool {
     let is_group =
         |group: &str| group.len() == GROUP && group.bytes().all(|byte| LETTERS.contains(&byte));
