@@ -122,7 +122,7 @@ fn for_clients() {
 fn client_packages() -> Result<()> {
     let directory = target_dir().join(CLIENTS_PYTHON);
     let python = directory.join("bin/python");
-    if !python.exists() {
+    if !directory.join("bin/pip").exists() {
         log("Python packages are missing: the tests upload with them");
         let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
         if create().is_err() {

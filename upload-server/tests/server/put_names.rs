@@ -65,12 +65,3 @@ async fn that_no_file_can_have() {
         assert_eq!(server.names(), [""; 0], "{name}");
     }
 }
-
-#[tokio::test]
-async fn leads_to_the_file_from_two_slashes() {
-    let server = TestServer::start().await;
-    let response = server.connect().await.put("/cat.png", b"x").await;
-    let location = response.field("location");
-    assert_eq!((response.status, location), (201, Some("../files/cat.png")));
-    assert_eq!(server.names(), ["cat.png"]);
-}
