@@ -38,7 +38,7 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let name = name(&uri)?;
-    let preconditions = Preconditions::from_headers(&headers)?;
+    let preconditions = Preconditions::of_download(&headers);
     let wanted = wanted(&headers)?;
     let opened = intake.store.open_file(&name).await;
     let (file, stat) = opened.map_err(Error::from_lookup)?;
@@ -75,7 +75,7 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Error> {
     let name = name(&uri)?;
-    let preconditions = Preconditions::from_headers(&headers)?;
+    let preconditions = Preconditions::of_change(&headers)?;
     intake.store.remove(&name, preconditions).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,8 +1,8 @@
 //! The preconditions of a request (RFC 9110, 13): in which state the client expects a stored file, by
 //! its entity tag or its date.
 //!
-//! A field that cannot be read is refused, not ignored: `If-None-Match: cat` would otherwise let the
-//! request replace what it is meant to protect. Dates alone are ignored then, as the RFC demands.
+//! A field that cannot be read is refused where a file would change: `If-None-Match: cat` would otherwise
+//! let the request replace what it is meant to protect. Dates alone are ignored then, as the RFC demands.
 
 use std::time::{Duration, SystemTime};
 
@@ -38,13 +38,34 @@ struct Tag {
 }
 
 impl Preconditions {
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Error> {
-        Ok(Self {
-            if_match: tags(headers, &IF_MATCH)?,
-            if_none_match: tags(headers, &IF_NONE_MATCH)?,
+    /// Of a request that changes a file.
+    pub(crate) fn of_change(headers: &HeaderMap) -> Result<Self, Error> {
+        let tags = |field| {
+            tags(headers, field).map_err(|_| {
+                Error::Malformed(format!(
+                    "the field {field} must have * or entity tags in double quotes"
+                ))
+            })
+        };
+        Ok(Self::new(headers, tags(&IF_MATCH)?, tags(&IF_NONE_MATCH)?))
+    }
+
+    /// Of a request that reads a file. Tags that cannot be read are those of no file.
+    pub(crate) fn of_download(headers: &HeaderMap) -> Self {
+        let tags = |field| {
+            let tags = tags(headers, field);
+            tags.unwrap_or_else(|_| Some(Tags::These(Vec::new())))
+        };
+        Self::new(headers, tags(&IF_MATCH), tags(&IF_NONE_MATCH))
+    }
+
+    fn new(headers: &HeaderMap, if_match: Option<Tags>, if_none_match: Option<Tags>) -> Self {
+        Self {
+            if_match,
+            if_none_match,
             if_unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
             if_modified_since: date(headers, &IF_MODIFIED_SINCE),
-        })
+        }
     }
 
     /// Whether a request that changes a file is free to do so in any state.
@@ -123,15 +144,14 @@ fn unmet(field: &'static str, why: &'static str) -> Error {
     Error::Precondition { field, why }
 }
 
-fn tags(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Tags>, Error> {
+/// Neither `*` nor a list of tags.
+#[derive(Debug)]
+struct Malformed;
+
+fn tags(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Tags>, Malformed> {
     let lines = headers.get_all(field).iter().map(HeaderValue::to_str);
     let lines: Result<Vec<_>, _> = lines.collect();
-    let malformed = || {
-        Error::Malformed(format!(
-            "the field {field} must have * or entity tags in double quotes"
-        ))
-    };
-    let list = lines.map_err(|_| malformed())?.join(",");
+    let list = lines.map_err(|_| Malformed)?.join(",");
     let list = list.trim();
     if !headers.contains_key(field) {
         Ok(None)
@@ -139,7 +159,7 @@ fn tags(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Tags>, Error> 
         Ok(Some(Tags::Any))
     } else {
         let these = these(list).filter(|tags| !tags.is_empty());
-        Ok(Some(Tags::These(these.ok_or_else(malformed)?)))
+        Ok(Some(Tags::These(these.ok_or(Malformed)?)))
     }
 }
 

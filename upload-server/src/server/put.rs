@@ -71,7 +71,7 @@ async fn receive(
     let name = Name::decode(path.trim_start_matches('/'))?;
     transfer.set_name(&name);
     refuse_part(&parts.headers)?;
-    let preconditions = Preconditions::from_headers(&parts.headers)?;
+    let preconditions = Preconditions::of_change(&parts.headers)?;
     intake.store.check_if(&name, &preconditions).await?;
     content_coding::check(&parts.headers)?;
     let length = body.size_hint().exact();

@@ -99,6 +99,8 @@ async fn are_answered_as_by_nginx() {
         "If-None-Match: \"other\", TAG",
         "If-None-Match: *",
         "If-None-Match: \"other\"",
+        "If-None-Match: other",
+        "If-Match: other",
         "If-None-Match: \"other\"\r\nIf-Modified-Since: DATE",
         "If-Modified-Since: DATE",
         "If-Modified-Since: Mon, 05 Feb 2024 10:00:00 GMT",
@@ -171,7 +173,6 @@ async fn that_make_no_sense_get_a_sensible_answer() {
         ("cat.png", "Range: bytes=-0", 416),
         ("empty", "Range: bytes=0-", 416),
         ("empty", "Range: bytes=-5", 200),
-        ("cat.png", "If-None-Match: cat", 400),
     ] {
         let fields = format!("{fields}\r\n");
         let target = format!("/files/{target}");
