@@ -40,6 +40,7 @@ use super::{
     intake::{IncomingFile, Intake},
     name::Name,
     net::connection::RequestContext,
+    preconditions::Preconditions,
     transfer::Transfer,
 };
 
@@ -106,6 +107,7 @@ impl FormUpload {
     async fn store_files(&mut self, body: Body) -> Result<(), Error> {
         let headers = &self.parts.headers;
         check_range(headers)?;
+        Preconditions::of_change(headers)?.check_form()?;
         content_coding::check(headers)?;
         let mut form = FormReader::new(body, &boundary(headers)?);
         loop {

@@ -9,7 +9,7 @@ pub(crate) mod http;
 mod http1;
 mod http2;
 mod kept_body;
-mod linger;
+pub(crate) mod linger;
 pub(crate) mod request;
 mod serve;
 mod socket;

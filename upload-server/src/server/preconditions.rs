@@ -92,6 +92,20 @@ impl Preconditions {
         }
     }
 
+    /// An error for a form that must not be taken. Its target is the page, which always exists, and has
+    /// neither tag nor date.
+    pub(crate) fn check_form(&self) -> Result<(), Error> {
+        const WHY: &str =
+            "it applies to the page that takes forms; to protect a file, send it with PUT";
+        if matches!(self.if_match, Some(Tags::These(_))) {
+            return Err(unmet("If-Match", WHY));
+        }
+        match self.if_none_match {
+            Some(Tags::Any) => Err(unmet("If-None-Match", WHY)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the client has the file as it is. An error where it expects another one.
     pub(crate) fn is_not_modified(&self, found: &FileStat) -> Result<bool, Error> {
         self.check_is_expected(Some(found))?;

@@ -10,7 +10,7 @@ use upload_server::{
 };
 
 use crate::{
-    client::{Client, put_head},
+    client::{Client, expecting_put_head, put_head},
     process::curl,
     programs::{python, run, script},
     test_server::{TestServer, within_limit},
@@ -139,6 +139,26 @@ async fn keep_nobody_out() {
     let mut other = server.connect().await;
     assert_eq!(other.put("small", b"fits").await.status, 201);
     assert!(refused.is_closed().await);
+}
+
+/// Nor does it, where it has no connection of its own, keep others waiting for their refusal.
+#[tokio::test]
+async fn delay_no_other_refusal() {
+    let server = TestServer::start_with(|config| config.limits.connections = 1).await;
+    let mut busy = server.connect().await;
+    busy.send(expecting_put_head("busy", 4)).await;
+    assert_eq!(busy.response().await.status, 100);
+    let mut refused = Vec::new();
+    // Sixteen are refused at a time.
+    for _ in 0..17 {
+        let mut client = server.connect().await;
+        client.send(put_head("large", 1_000_000_000)).await;
+        client.send([0; 1_000]).await;
+        assert_eq!(client.response().await.status, 503);
+        refused.push(client);
+    }
+    busy.send("busy").await;
+    assert_eq!(busy.response().await.status, 201);
 }
 
 /// As a browser sends a form without the script.

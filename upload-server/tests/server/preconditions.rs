@@ -159,6 +159,26 @@ async fn hold_at_the_moment_of_the_change() {
     }
 }
 
+/// The target of a form is the page. Its files cannot be protected, and so nothing is stored.
+#[tokio::test]
+async fn hold_for_a_form() {
+    let server = serve(OnDuplicate::Overwrite).await;
+    stored(&server).await;
+    for (field, expected) in [
+        ("If-None-Match: *", 412),
+        ("If-Match: \"x\"", 412),
+        ("If-Match: x", 400),
+        ("If-Match: *", 201),
+        ("If-None-Match: \"x\"", 201),
+    ] {
+        let form = ["-F", "file=new;filename=cat.png", "-H", field];
+        let got = status(&server, "", &form).await;
+        assert_eq!(got, expected, "{field}");
+        let content = fs::read_to_string(server.path("cat.png")).unwrap();
+        assert_eq!(content == "new", expected == 201, "{field}");
+    }
+}
+
 #[tokio::test]
 async fn hold_for_a_removal() {
     let server = serve(OnDuplicate::Overwrite).await;

@@ -22,6 +22,7 @@ use tracing::debug;
 use super::{
     connection::{Accepted, Connection},
     connection_limit::Slot,
+    linger,
     request::{self, ResponseBody},
     socket::Socket,
 };
@@ -42,6 +43,8 @@ pub(crate) struct HttpServer {
     pub(crate) head: Duration,
     /// How long a client may leave sent bytes unacknowledged.
     pub(crate) idle: Duration,
+    /// How long a client may go on sending after its last response.
+    pub(crate) linger: Duration,
     /// Cancelled when no further request is accepted.
     pub(crate) stop: CancellationToken,
     /// Cancelled when every connection is dropped, even one with requests in flight.
@@ -55,7 +58,10 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// The same for a connection without a slot: it answers 503 and closes.
     pub(crate) fn refusing(&self) -> Self {
-        self.answering(|| Error::Busy)
+        Self {
+            linger: linger::SHORT_TIME,
+            ..self.answering(|| Error::Busy)
+        }
     }
 
     /// The same, but it gives one answer to every request and closes the connection.

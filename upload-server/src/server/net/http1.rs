@@ -49,7 +49,7 @@ where
     let last_response =
         (too_slow && connection.is_within_head()).then(|| head_timeout(server.head));
     tokio::select! {
-        () = linger::close(&mut stream, last_response) => (),
+        () = linger::close(&mut stream, last_response, server.linger) => (),
         () = server.stop.cancelled() => (),
     }
     served

@@ -10,18 +10,23 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a client may go on sending, and how long it may pause.
-const MAX_TIME: Duration = Duration::from_secs(30);
+/// How long a client may go on sending.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// The same where others wait for the connection to end.
+pub(crate) const SHORT_TIME: Duration = Duration::from_secs(1);
+
+/// How long it may pause.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// How many bytes are dropped. A client on the same machine sends as many in some seconds.
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// How much is read at a time.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Sends what is left, closes the sending side, and waits until the client closes its own.
-pub(super) async fn close<S>(stream: &mut S, last_response: Option<String>)
+pub(super) async fn close<S>(stream: &mut S, last_response: Option<String>, time: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -33,7 +38,7 @@ where
         drop_the_rest(stream).await
     };
     // However this ends, nothing is left to do.
-    let _ = timeout(MAX_TIME, closing).await;
+    let _ = timeout(time, closing).await;
 }
 
 async fn drop_the_rest<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
