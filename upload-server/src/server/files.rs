@@ -84,8 +84,7 @@ pub(crate) async fn delete(
 /// must remember the redirection.
 pub(crate) async fn find(State(intake): State<Intake>, uri: Uri) -> Result<Response, Error> {
     let path = uri.path();
-    let name = path.strip_prefix('/').unwrap_or(path);
-    let name = Name::decode(name).map_err(|_| Error::NoFile)?;
+    let name = Name::decode(path.trim_start_matches('/')).map_err(|_| Error::NoFile)?;
     if !intake.store.has_file(&name).await? {
         return Err(Error::NoFile);
     }
