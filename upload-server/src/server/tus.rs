@@ -6,8 +6,8 @@ mod error;
 mod fields;
 mod id;
 mod part;
-mod partial;
 mod session;
+mod unfinished;
 
 use std::{
     sync::Arc,
@@ -39,8 +39,8 @@ use self::{
     },
     id::Id,
     part::{PartReceived, PartRequest},
-    partial::{Description, OpenedUpload, Partial, Partials},
     session::Sessions,
+    unfinished::{Description, OpenedUpload, Unfinished, UnfinishedUploads},
 };
 use super::{
     blocking::off_the_runtime, content_coding, error::Error, intake::Intake, journal::Journal,
@@ -58,7 +58,7 @@ const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::
 #[derive(Clone)]
 pub(crate) struct Tus {
     intake: Intake,
-    partials: Partials,
+    uploads: UnfinishedUploads,
     sessions: Sessions,
     journal: Arc<Journal>,
 }
@@ -69,7 +69,7 @@ impl Tus {
         let directory = Arc::clone(intake.store.directory());
         Self {
             intake,
-            partials: Partials { directory, life },
+            uploads: UnfinishedUploads { directory, life },
             sessions: Sessions::default(),
             journal,
         }
@@ -105,10 +105,10 @@ impl Tus {
     /// Removes expired uploads, again and again until `stop`.
     pub(crate) async fn sweep(self, stop: CancellationToken) {
         let (least, most) = SWEEP_PAUSE;
-        let pause = self.partials.life.clamp(least, most);
+        let pause = self.uploads.life.clamp(least, most);
         loop {
-            let partials = self.partials.clone();
-            match off_the_runtime(move || partials.sweep()).await {
+            let uploads = self.uploads.clone();
+            match off_the_runtime(move || uploads.sweep()).await {
                 Ok(expired) => {
                     for upload in expired {
                         self.conclude(upload, "the client did not resume the upload in time");
@@ -131,7 +131,7 @@ impl Tus {
         self.journal.upload_ended(upload);
     }
 
-    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Partial, Error> {
+    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Unfinished, Error> {
         let headers = &parts.headers;
         fields::check_version(headers)?;
         content_coding::check(headers)?;
@@ -147,10 +147,10 @@ impl Tus {
             upload: transfer.record().clone(),
         };
         let session = self.sessions.take(&Id::new()?).await?;
-        let (store, partials) = (self.intake.store.clone(), self.partials.clone());
+        let (store, uploads) = (self.intake.store.clone(), self.uploads.clone());
         off_the_runtime(move || {
             store.check(&name)?;
-            partials.create(session, description)
+            uploads.create(session, description)
         })
         .await
     }
@@ -159,12 +159,12 @@ impl Tus {
     async fn open(&self, id: &str) -> Result<OpenedUpload, Error> {
         let id = Id::parse(id).ok_or(Error::NotFound)?;
         let session = self.sessions.take(&id).await?;
-        let partials = self.partials.clone();
-        off_the_runtime(move || partials.open(session)).await
+        let uploads = self.uploads.clone();
+        off_the_runtime(move || uploads.open(session)).await
     }
 
     fn progress(&self, offset: u64) -> [(HeaderName, String); 2] {
-        let expires = SystemTime::now() + self.partials.life;
+        let expires = SystemTime::now() + self.uploads.life;
         [
             (UPLOAD_OFFSET, offset.to_string()),
             (UPLOAD_EXPIRES, httpdate::fmt_http_date(expires)),
@@ -197,26 +197,26 @@ async fn create(
     let mut transfer = Transfer::begin(&context, &parts);
     let begun = async {
         let checksum = fields::checksum(&parts.headers)?;
-        let partial = tus.begin(&parts, &mut transfer).await?;
-        Ok((partial, checksum))
+        let upload = tus.begin(&parts, &mut transfer).await?;
+        Ok((upload, checksum))
     };
     let begun: Result<_, Error> = begun.await;
-    let (partial, checksum) = match begun {
+    let (upload, checksum) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             transfer.failed(&error);
             return error.into_response();
         }
     };
-    let address = format!("/tus/{}", partial.session.id);
+    let address = format!("/tus/{}", upload.session.id);
     let location = [(LOCATION, relative(parts.uri.path(), &address))];
     let has_bytes = fields::has_bytes(&parts.headers);
-    if !has_bytes && partial.description.length > 0 {
+    if !has_bytes && upload.description.length > 0 {
         transfer.withdraw();
         return (StatusCode::CREATED, location, tus.progress(0)).into_response();
     }
     let part = PartRequest {
-        partial,
+        upload,
         transfer,
         body: has_bytes.then_some(body),
         checksum,
@@ -246,12 +246,12 @@ async fn status(
             let length = description.length;
             (description, length)
         }
-        OpenedUpload::Unfinished(partial) => {
-            let description = Box::new(partial.description.clone());
-            let mut offset = partial.offset()?;
+        OpenedUpload::Unfinished(upload) => {
+            let description = Box::new(upload.description.clone());
+            let mut offset = upload.offset()?;
             if offset == description.length {
                 let part = PartRequest {
-                    partial: *partial,
+                    upload: *upload,
                     transfer: Transfer::begin(&context, &parts),
                     body: None,
                     checksum: None,
@@ -328,9 +328,9 @@ impl Tus {
                 offset,
                 receipt: None,
             },
-            OpenedUpload::Unfinished(partial) if partial.offset()? == offset => {
+            OpenedUpload::Unfinished(upload) if upload.offset()? == offset => {
                 let part = PartRequest {
-                    partial: *partial,
+                    upload: *upload,
                     transfer: Transfer::begin(context, parts),
                     body: Some(body),
                     checksum,
@@ -345,11 +345,11 @@ impl Tus {
 
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
         fields::check_version(&parts.headers)?;
-        let OpenedUpload::Unfinished(partial) = self.open(id).await? else {
+        let OpenedUpload::Unfinished(upload) = self.open(id).await? else {
             // The file is stored: it no longer belongs to the upload.
             return Err(Error::NotFound);
         };
-        let upload = off_the_runtime(move || Ok::<_, Error>(partial.remove())).await?;
+        let upload = off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
         self.conclude(upload, "the client cancelled the upload");
         Ok(StatusCode::NO_CONTENT.into_response())
     }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tus, error::TusError, fields, partial::Partial};
+use super::{Tus, error::TusError, fields, unfinished::Unfinished};
 use crate::{
     record::PartOfUpload,
     server::{
@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(super) struct PartRequest {
-    pub(super) partial: Partial,
+    pub(super) upload: Unfinished,
     pub(super) transfer: Transfer,
     /// Absent where the request carries no bytes.
     pub(super) body: Option<Body>,
@@ -46,45 +46,45 @@ impl Tus {
 
     async fn receive_to_the_end(&self, part: PartRequest) -> Result<PartReceived, Error> {
         let PartRequest {
-            mut partial,
+            mut upload,
             mut transfer,
             body,
             checksum,
         } = part;
         transfer.outlives_request();
-        let name = fields::name(&partial.description.metadata)?;
+        let name = fields::name(&upload.description.metadata)?;
         transfer.set_name(&name);
-        let (offset, checked) = (partial.offset()?, checksum.is_some());
+        let (offset, checked) = (upload.offset()?, checksum.is_some());
         if checked {
-            partial.description.unchecked_from = Some(offset);
-            partial = off_the_runtime(move || partial.save().map(|()| partial)).await?;
+            upload.description.unchecked_from = Some(offset);
+            upload = off_the_runtime(move || upload.save().map(|()| upload)).await?;
         }
         let requested = RequestedDigests::expecting(checksum);
-        let rest = partial.description.length.saturating_sub(offset);
+        let rest = upload.description.length.saturating_sub(offset);
         let received = match body {
             Some(body) => {
                 let writer = Writer::new(
-                    partial.file()?,
+                    upload.file()?,
                     requested.digester(None),
                     self.intake.in_flight.clone(),
                 );
-                let superseded = &partial.session.superseded;
+                let superseded = &upload.session.superseded;
                 self.write(body, rest, writer, &requested, superseded, &mut transfer)
                     .await
             }
             None => Ok(()),
         };
         let written = Written {
-            partial,
+            upload,
             transfer,
             began: offset,
             discard: checked && received.is_err(),
         };
         let journal = Arc::clone(&self.journal);
-        let (partial, transfer, offset) = off_the_runtime(move || written.save(&journal)).await?;
+        let (upload, transfer, offset) = off_the_runtime(move || written.save(&journal)).await?;
         received?;
-        let receipt = if offset == partial.description.length {
-            Some(self.finish(partial, transfer).await?)
+        let receipt = if offset == upload.description.length {
+            Some(self.finish(upload, transfer).await?)
         } else {
             None
         };
@@ -138,20 +138,20 @@ impl Tus {
 
     /// Gives the whole file its name. If it cannot have one, the upload ends and its bytes are
     /// removed.
-    async fn finish(&self, partial: Partial, transfer: Transfer) -> Result<Receipt, Error> {
+    async fn finish(&self, upload: Unfinished, transfer: Transfer) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
-            Some(algorithm) => vec![digest::of_file(&partial.content()?, algorithm).await?],
+            Some(algorithm) => vec![digest::of_file(&upload.content()?, algorithm).await?],
             None => Vec::new(),
         };
         let received = ReceivedFile {
-            file: partial.file()?,
-            name: fields::name(&partial.description.metadata)?,
+            file: upload.file()?,
+            name: fields::name(&upload.description.metadata)?,
             digests,
         };
         match self.intake.finish(received, transfer).await {
             Ok((_, receipt)) => Ok(receipt),
             Err(error) => {
-                off_the_runtime(move || Ok::<_, Error>(partial.remove())).await?;
+                off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
                 Err(error)
             }
         }
@@ -160,7 +160,7 @@ impl Tus {
 
 /// A part whose bytes are on the disk, as far as they arrived.
 struct Written {
-    partial: Partial,
+    upload: Unfinished,
     transfer: Transfer,
     /// The offset at which the part began.
     began: u64,
@@ -171,25 +171,25 @@ struct Written {
 impl Written {
     /// Publishes the part, and saves the description of an upload that is not complete yet. Also
     /// returns the offset that the upload has reached. Blocks.
-    fn save(self, journal: &Journal) -> io::Result<(Partial, Transfer, u64)> {
+    fn save(self, journal: &Journal) -> io::Result<(Unfinished, Transfer, u64)> {
         let Self {
-            mut partial,
+            mut upload,
             mut transfer,
             began,
             discard,
         } = self;
         if discard {
-            partial.truncate(began)?;
+            upload.truncate(began)?;
         }
-        let reached = partial.offset()?;
-        let description = &mut partial.description;
+        let reached = upload.offset()?;
+        let description = &mut upload.description;
         description.unchecked_from = None;
         let part = transfer.become_part_of(&description.upload, began, reached);
         let record = transfer.record();
         if let Some(part) = part {
             // The transfer holds the connection, so that this line precedes the connection's end.
             journal.uploads.publish_part(PartOfUpload {
-                resumable: partial.session.id.short().to_owned(),
+                resumable: upload.session.id.short().to_owned(),
                 name: record.name.clone(),
                 length: description.length,
                 method: record.method.clone(),
@@ -201,8 +201,8 @@ impl Written {
         }
         description.upload = record.clone();
         if reached != description.length {
-            partial.save()?;
+            upload.save()?;
         }
-        Ok((partial, transfer, reached))
+        Ok((upload, transfer, reached))
     }
 }

@@ -34,14 +34,14 @@ const DESCRIPTION: &str = ".json";
 
 /// The unfinished uploads of a directory.
 #[derive(Clone)]
-pub(crate) struct Partials {
+pub(crate) struct UnfinishedUploads {
     pub(crate) directory: Arc<Directory>,
     /// How long an interrupted upload is kept.
     pub(crate) life: Duration,
 }
 
 /// An unfinished upload, locked for one request.
-pub(crate) struct Partial {
+pub(crate) struct Unfinished {
     directory: Arc<Directory>,
     file: Locked,
     pub(crate) description: Description,
@@ -63,29 +63,29 @@ pub(crate) struct Description {
 }
 
 pub(crate) enum OpenedUpload {
-    Unfinished(Box<Partial>),
+    Unfinished(Box<Unfinished>),
     Complete(Box<Description>),
 }
 
-impl Partials {
+impl UnfinishedUploads {
     pub(crate) fn create(
         &self,
         session: Session,
         description: Description,
-    ) -> Result<Partial, Error> {
+    ) -> Result<Unfinished, Error> {
         // Reserved space would be held by an interrupted upload until it expires.
         self.directory.check_room(description.length)?;
         let file = self.directory.create(&bytes_name(&session.id))?;
-        let partial = Partial {
+        let upload = Unfinished {
             directory: Arc::clone(&self.directory),
             file: Locked::new(file)?.ok_or(TusError::Locked)?,
             description,
             session,
         };
-        match partial.save() {
-            Ok(()) => Ok(partial),
+        match upload.save() {
+            Ok(()) => Ok(upload),
             Err(error) => {
-                partial.remove();
+                upload.remove();
                 Err(error.into())
             }
         }
@@ -96,9 +96,9 @@ impl Partials {
         let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
             Ok(file) => {
                 let locked = self.lock(session, file, &bytes_name)?;
-                let partial = locked.ok_or(TusError::Locked)?;
-                let modified = partial.file.metadata()?.modified()?;
-                (OpenedUpload::Unfinished(Box::new(partial)), modified)
+                let upload = locked.ok_or(TusError::Locked)?;
+                let modified = upload.file.metadata()?.modified()?;
+                (OpenedUpload::Unfinished(Box::new(upload)), modified)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (description, modified) = read(&self.directory, &session.id)?;
@@ -146,7 +146,7 @@ impl Partials {
             }
             let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
             let locked = self.lock(Session::alone(id), file, &bytes_name)?;
-            return Ok(locked.map(Partial::remove));
+            return Ok(locked.map(Unfinished::remove));
         }
         self.directory.remove(name)?;
         Ok(None)
@@ -166,7 +166,7 @@ impl Partials {
     }
 
     /// None where another request, or another server, works on the upload.
-    fn lock(&self, session: Session, file: File, name: &str) -> Result<Option<Partial>, Error> {
+    fn lock(&self, session: Session, file: File, name: &str) -> Result<Option<Unfinished>, Error> {
         let Some(file) = Locked::new(file)? else {
             return Ok(None);
         };
@@ -180,7 +180,7 @@ impl Partials {
             file.set_len(unchecked)?;
         }
         (&*file).seek(SeekFrom::End(0))?;
-        Ok(Some(Partial {
+        Ok(Some(Unfinished {
             directory: Arc::clone(&self.directory),
             file,
             description,
@@ -193,7 +193,7 @@ impl Partials {
     }
 }
 
-impl Partial {
+impl Unfinished {
     /// How many bytes have arrived.
     pub(crate) fn offset(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -280,14 +280,14 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-    fn partials(root: &Path, life: Duration) -> Partials {
-        Partials {
+    fn uploads(root: &Path, life: Duration) -> UnfinishedUploads {
+        UnfinishedUploads {
             directory: Arc::new(Directory::open(root).unwrap()),
             life,
         }
     }
 
-    fn begin(partials: &Partials, bytes: &[u8]) -> (Id, Partial) {
+    fn begin(uploads: &UnfinishedUploads, bytes: &[u8]) -> (Id, Unfinished) {
         let id = Id::new().unwrap();
         let session = Session::alone(id.clone());
         let description = Description {
@@ -296,9 +296,9 @@ mod tests {
             unchecked_from: None,
             upload: upload(1),
         };
-        let partial = partials.create(session, description).unwrap();
-        partial.file().unwrap().file().write_all(bytes).unwrap();
-        (id, partial)
+        let upload = uploads.create(session, description).unwrap();
+        upload.file().unwrap().file().write_all(bytes).unwrap();
+        (id, upload)
     }
 
     fn status(opened: Result<OpenedUpload, Error>) -> StatusCode {
@@ -308,19 +308,18 @@ mod tests {
     #[test]
     fn belongs_to_one_request_at_a_time() {
         let root = tempfile::tempdir().unwrap();
-        let partials = partials(root.path(), DAY);
-        let (id, partial) = begin(&partials, b"abc");
-        let locked = partials.open(Session::alone(id.clone()));
+        let uploads = uploads(root.path(), DAY);
+        let (id, upload) = begin(&uploads, b"abc");
+        let locked = uploads.open(Session::alone(id.clone()));
         assert_eq!(status(locked), StatusCode::LOCKED);
-        drop(partial);
-        let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
-        else {
+        drop(upload);
+        let Ok(OpenedUpload::Unfinished(upload)) = uploads.open(Session::alone(id.clone())) else {
             panic!("it cannot be continued");
         };
-        assert_eq!(partial.offset().unwrap(), 3);
-        partial.remove();
+        assert_eq!(upload.offset().unwrap(), 3);
+        upload.remove();
         assert!(matches!(
-            partials.open(Session::alone(id.clone())),
+            uploads.open(Session::alone(id.clone())),
             Err(Error::NotFound)
         ));
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
@@ -329,28 +328,27 @@ mod tests {
     #[test]
     fn unchecked_bytes_are_discarded() {
         let root = tempfile::tempdir().unwrap();
-        let partials = partials(root.path(), DAY);
-        let (id, mut partial) = begin(&partials, b"abcdef");
-        partial.description.unchecked_from = Some(4);
-        partial.save().unwrap();
-        drop(partial);
-        let Ok(OpenedUpload::Unfinished(partial)) = partials.open(Session::alone(id.clone()))
-        else {
+        let uploads = uploads(root.path(), DAY);
+        let (id, mut upload) = begin(&uploads, b"abcdef");
+        upload.description.unchecked_from = Some(4);
+        upload.save().unwrap();
+        drop(upload);
+        let Ok(OpenedUpload::Unfinished(upload)) = uploads.open(Session::alone(id.clone())) else {
             panic!("it cannot be continued");
         };
-        assert_eq!(partial.offset().unwrap(), 4);
-        partial.file().unwrap().file().write_all(b"E").unwrap();
-        assert_eq!(partial.offset().unwrap(), 5);
+        assert_eq!(upload.offset().unwrap(), 4);
+        upload.file().unwrap().file().write_all(b"E").unwrap();
+        assert_eq!(upload.offset().unwrap(), 5);
     }
 
     #[test]
     fn a_complete_one_is_known() {
         let root = tempfile::tempdir().unwrap();
-        let partials = partials(root.path(), DAY);
-        let (id, partial) = begin(&partials, b"abcdef");
-        partial.file().unwrap().name_if_free("file").unwrap();
+        let uploads = uploads(root.path(), DAY);
+        let (id, upload) = begin(&uploads, b"abcdef");
+        upload.file().unwrap().name_if_free("file").unwrap();
         assert!(matches!(
-            partials.open(Session::alone(id.clone())),
+            uploads.open(Session::alone(id.clone())),
             Ok(OpenedUpload::Complete(_))
         ));
     }
@@ -358,8 +356,8 @@ mod tests {
     #[test]
     fn an_interrupted_upload_expires() {
         let root = tempfile::tempdir().unwrap();
-        let young = partials(root.path(), DAY);
-        let old = partials(root.path(), Duration::ZERO);
+        let young = uploads(root.path(), DAY);
+        let old = uploads(root.path(), Duration::ZERO);
         let (held_id, held) = begin(&young, b"held");
         let (id, left) = begin(&young, b"left");
         drop(left);
