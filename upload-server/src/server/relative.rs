@@ -36,14 +36,21 @@ impl Links {
     }
 }
 
-/// The reference (RFC 3986, 4.2) that leads from the path of a request to another path of this server.
-/// Both begin with a slash.
+/// The shortest reference (RFC 3986, 4.2) that leads from the path of a request to another path of this
+/// server. Both begin with a slash. Folders that both share are left out: a proxy may call them
+/// otherwise.
 pub(crate) fn relative(from: &str, to: &str) -> String {
-    let depth = from.matches('/').count().saturating_sub(1);
-    let to = to.strip_prefix('/').unwrap_or(to);
-    match (depth, to) {
+    let same = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b);
+    let slash = |(index, (byte, _))| (byte == b'/').then_some(index);
+    let below = same
+        .enumerate()
+        .filter_map(slash)
+        .last()
+        .map_or(0, |slash| slash + 1);
+    let (from, to) = (from.get(below..), to.get(below..));
+    let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+    match (from.matches('/').count(), to) {
         (0, "") => "./".to_owned(),
-        (0, to) => to.to_owned(),
         (depth, to) => "../".repeat(depth) + to,
     }
 }
@@ -58,8 +65,10 @@ mod tests {
         check("/cat.png", "/files/cat.png", "files/cat.png");
         check("/cat.png", "/", "./");
         check("/t/7", "/", "../");
-        check("/t/7", "/t/7.har", "../t/7.har");
-        check("/tus/", "/tus/abc", "../tus/abc");
+        check("/t/7", "/t/7.har", "7.har");
+        check("/tus/", "/tus/abc", "abc");
+        check("/tus/abc", "/tus/", "./");
+        check("/täg", "/töne", "töne");
         check("/tus", "/tus/abc", "tus/abc");
         check("/a/b/c", "/files/c", "../../files/c");
 
