@@ -62,7 +62,7 @@ pub struct ConnectionEnd {
 pub struct Upload {
     /// Names the upload: unique in the server's history, or in the server's life where it keeps none.
     pub id: String,
-    /// The accepted socket that carried it, or its last part.
+    /// The accepted socket that carried it, or its last part, or the request to put its parts together.
     pub cookie: Cookie,
     /// Which request on that connection, counted from 1.
     pub request: u32,
@@ -99,8 +99,8 @@ pub struct Upload {
     pub outcome: Outcome,
     /// What went wrong, in a sentence; `null` where nothing did.
     pub error: Option<String>,
-    /// The requests that carried parts of it, in order, where it came in parts (tus); empty where
-    /// one request was the upload. Of very many, the latest.
+    /// The requests that carried parts of it, in the order of its bytes, where it came in parts (tus);
+    /// empty where one request was the upload. Of very many, the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Part>,
     /// The server's events, with their times.
@@ -137,10 +137,11 @@ pub struct PartOfUpload {
     /// Names the upload until it ends: the first digits of its address's last segment. Enough to
     /// distinguish uploads, too few to resume one.
     pub resumable: String,
-    /// The name the file is to be stored under.
+    /// The name the file is to be stored under; `null` for a partial upload (tus).
     pub name: Option<String>,
-    /// Bytes of the whole file.
-    pub length: u64,
+    /// Bytes of the upload: of the whole file, or of a partial upload (tus), which the client has put
+    /// together with others later; `null` where the client does not know yet.
+    pub length: Option<u64>,
     /// The request's method.
     pub method: String,
     /// The request's target, as it came.

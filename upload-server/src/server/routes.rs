@@ -48,6 +48,10 @@ pub(crate) fn router(app: &App) -> Router {
         with_token,
     });
     let form = post(form::post).layer(gate.clone());
+    let tus = tus.clone().router(
+        |route| route.layer(gate.clone()),
+        put().with_state(intake.clone()),
+    );
     let mut routes = Router::new()
         .route("/", page.merge(form))
         .route(HEALTH, get(healthy).merge(put()))
@@ -61,7 +65,7 @@ pub(crate) fn router(app: &App) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .fallback(async || Error::NotFound)
         .with_state(intake.clone())
-        .merge(tus.clone().router(|route| route.layer(gate.clone())))
+        .merge(tus)
         .merge(page::assets())
         .merge(timeline::router(Arc::clone(journal)))
         .layer(from_fn_with_state(Arc::clone(guard), access::guard))

@@ -27,7 +27,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
 
 /// The most parts in the record of a file. Of more, the latest are recorded.
-const MAX_PARTS: usize = 256;
+pub(crate) const MAX_PARTS: usize = 256;
 
 /// The record of an upload in flight. Dropping it concludes the upload as failed, unless it was
 /// concluded before.

@@ -1,10 +1,15 @@
-//! Resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>) at `/tus/`, with its
-//! extensions creation, creation-with-upload, expiration, checksum and termination. A file gets its name
-//! as any other does. One upload has one record, even if several requests carried it.
+//! Resumable uploads: tus 1.0 (<https://tus.io/protocols/resumable-upload>) at `/tus/`, with all its
+//! extensions but the trailers of checksums and the concatenation of unfinished uploads. A file gets its
+//! name as any other does. One upload has one record, even if several requests carried it.
 
+mod concat;
+mod concatenation;
+mod creation;
+mod description;
 mod error;
 mod fields;
 mod id;
+mod metadata;
 mod part;
 mod session;
 mod unfinished;
@@ -18,11 +23,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{
-        HeaderName, HeaderValue, Method, StatusCode,
-        header::{CACHE_CONTROL, LOCATION},
-        request::Parts,
-    },
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CACHE_CONTROL, request::Parts},
     middleware::map_response,
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -32,25 +33,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::{
+    creation::create,
+    description::{Description, Kind},
     error::TusError,
     fields::{
         CHECKSUM_ALGORITHMS, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE,
-        TUS_VERSION, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
+        TUS_VERSION, UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_EXPIRES, UPLOAD_LENGTH,
+        UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
     },
     id::Id,
     part::{PartReceived, PartRequest},
     session::Sessions,
-    unfinished::{Description, OpenedUpload, Unfinished, UnfinishedUploads},
+    unfinished::{OpenedUpload, Unfinished, UnfinishedUploads},
 };
 use super::{
     blocking::off_the_runtime, content_coding, error::Error, intake::Intake, journal::Journal,
-    net::connection::RequestContext, relative::relative, transfer::Transfer,
+    net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
 
-const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,termination";
-
-const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,\
+                          termination,concatenation";
 
 /// The shortest and the longest pause between two searches for expired uploads.
 const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
@@ -75,20 +78,29 @@ impl Tus {
         }
     }
 
-    /// The routes, with `gate` around those that take bytes of files.
-    pub(crate) fn router(self, gate: impl Fn(MethodRouter<Self>) -> MethodRouter<Self>) -> Router {
+    /// The routes, with `gate` around those that take bytes of files. `put` takes a file of the name
+    /// `tus`.
+    pub(crate) fn router(
+        self,
+        gate: impl Fn(MethodRouter<Self>) -> MethodRouter<Self>,
+        put: MethodRouter<Self>,
+    ) -> Router {
         let version = map_response(async |mut response: Response| {
             let version = HeaderValue::from_static(VERSION);
+            if response.status() == StatusCode::PRECONDITION_FAILED {
+                response.headers_mut().insert(TUS_VERSION, version.clone());
+            }
             response.headers_mut().insert(TUS_RESUMABLE, version);
             response
         });
+        let creation = || {
+            MethodRouter::new()
+                .options(capabilities)
+                .merge(gate(MethodRouter::new().post(create)))
+        };
         Router::new()
-            .route(
-                "/tus/",
-                MethodRouter::new()
-                    .options(capabilities)
-                    .merge(gate(MethodRouter::new().post(create))),
-            )
+            .route("/tus", creation().merge(put))
+            .route("/tus/", creation())
             .route(
                 "/tus/{id}",
                 MethodRouter::new()
@@ -110,7 +122,8 @@ impl Tus {
             let uploads = self.uploads.clone();
             match off_the_runtime(move || uploads.sweep()).await {
                 Ok(expired) => {
-                    for upload in expired {
+                    for description in expired {
+                        let upload = description.upload;
                         self.conclude(upload, "the client did not resume the upload in time");
                     }
                 }
@@ -129,30 +142,6 @@ impl Tus {
         upload.outcome = Outcome::Aborted;
         upload.error = Some(error.to_owned());
         self.journal.upload_ended(upload);
-    }
-
-    async fn begin(&self, parts: &Parts, transfer: &mut Transfer) -> Result<Unfinished, Error> {
-        let headers = &parts.headers;
-        fields::check_version(headers)?;
-        content_coding::check(headers)?;
-        let metadata = fields::metadata(headers)?.to_owned();
-        let name = fields::name(&metadata)?;
-        transfer.set_name(&name);
-        let length = fields::bytes(headers, &UPLOAD_LENGTH)?;
-        self.intake.check_size(length)?;
-        let description = Description {
-            length,
-            metadata,
-            unchecked_from: None,
-            upload: transfer.record().clone(),
-        };
-        let session = self.sessions.take(&Id::new()?).await?;
-        let (store, uploads) = (self.intake.store.clone(), self.uploads.clone());
-        off_the_runtime(move || {
-            store.check(&name)?;
-            uploads.create(session, description)
-        })
-        .await
     }
 
     /// Takes an upload over for this request, and opens it.
@@ -187,52 +176,7 @@ async fn capabilities(State(tus): State<Tus>) -> Response {
     response
 }
 
-/// `POST`: begins an upload, with or without its first bytes.
-async fn create(
-    State(tus): State<Tus>,
-    Extension(context): Extension<RequestContext>,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let mut transfer = Transfer::begin(&context, &parts);
-    let begun = async {
-        let checksum = fields::checksum(&parts.headers)?;
-        let upload = tus.begin(&parts, &mut transfer).await?;
-        Ok((upload, checksum))
-    };
-    let begun: Result<_, Error> = begun.await;
-    let (upload, checksum) = match begun {
-        Ok(begun) => begun,
-        Err(error) => {
-            transfer.failed(&error);
-            return error.into_response();
-        }
-    };
-    let address = format!("/tus/{}", upload.session.id);
-    let location = [(LOCATION, relative(parts.uri.path(), &address))];
-    let has_bytes = fields::has_bytes(&parts.headers);
-    if !has_bytes && upload.description.length > 0 {
-        transfer.withdraw();
-        return (StatusCode::CREATED, location, tus.progress(0)).into_response();
-    }
-    let part = PartRequest {
-        upload,
-        transfer,
-        body: has_bytes.then_some(body),
-        checksum,
-    };
-    match tus.receive(part).await {
-        Ok(reached) => {
-            let (link, progress) = (link(&reached), tus.progress(reached.offset));
-            (StatusCode::CREATED, location, link, progress).into_response()
-        }
-        // The upload has begun all the same: its client needs the address to resume it.
-        Err(error) => (location, error).into_response(),
-    }
-}
-
-/// `HEAD`: how far an upload is. An upload may have all its bytes and no name yet, if the server was
-/// killed in between. It gets its name now, because no further request would follow.
+/// `HEAD`: how far an upload is.
 async fn status(
     State(tus): State<Tus>,
     Extension(context): Extension<RequestContext>,
@@ -240,34 +184,34 @@ async fn status(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, _) = request.into_parts();
-    fields::check_version(&parts.headers)?;
-    let (description, offset) = match tus.open(&id).await? {
-        OpenedUpload::Complete(description) => {
-            let length = description.length;
-            (description, length)
-        }
-        OpenedUpload::Unfinished(upload) => {
-            let description = Box::new(upload.description.clone());
-            let mut offset = upload.offset()?;
-            if offset == description.length {
-                let part = PartRequest {
-                    upload: *upload,
-                    transfer: Transfer::begin(&context, &parts),
-                    body: None,
-                    checksum: None,
-                };
-                offset = tus.receive(part).await?.offset;
-            }
-            (description, offset)
-        }
+    tus.status(&context, &id, &parts).await
+}
+
+/// The fields that describe an upload.
+fn about(description: Description) -> HeaderMap {
+    let Description {
+        length,
+        metadata,
+        kind,
+        ..
+    } = description;
+    let length = match length {
+        Some(length) => (UPLOAD_LENGTH, length.to_string()),
+        None => (UPLOAD_DEFER_LENGTH, "1".to_owned()),
     };
-    let headers = [
-        (UPLOAD_LENGTH, description.length.to_string()),
-        (CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    let metadata = Some(description.metadata).filter(|metadata| !metadata.is_empty());
-    let metadata = metadata.map(|metadata| [(UPLOAD_METADATA, metadata)]);
-    Ok((headers, metadata, tus.progress(offset)).into_response())
+    let metadata = Some((UPLOAD_METADATA, metadata)).filter(|(_, metadata)| !metadata.is_empty());
+    let concat = match kind {
+        Kind::Whole => None,
+        Kind::Partial => Some((UPLOAD_CONCAT, concat::PARTIAL.to_owned())),
+        Kind::Final(upload) => Some((UPLOAD_CONCAT, upload.concat)),
+    };
+    let cache_control = (CACHE_CONTROL, "no-store".to_owned());
+    let fields = [Some(length), metadata, concat, Some(cache_control)];
+    let fields = fields.into_iter().flatten();
+    // What came as a field of a request is fit for one of a response.
+    let fields =
+        fields.filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?)));
+    fields.collect()
 }
 
 /// `PATCH`: continues an upload.
@@ -289,10 +233,11 @@ async fn overridden(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let method = parts.headers.get(METHOD_OVERRIDE);
-    match method.map(|method| Method::from_bytes(method.as_bytes())) {
-        Some(Ok(Method::PATCH)) => tus.resume(&context, &id, &parts, body).await,
-        Some(Ok(Method::DELETE)) => tus.terminate(&id, &parts).await,
+    match fields::overriding_method(&parts.headers).as_deref() {
+        Some("PATCH") => tus.resume(&context, &id, &parts, body).await,
+        Some("DELETE") => tus.terminate(&id, &parts).await,
+        Some("HEAD") => tus.status(&context, &id, &parts).await,
+        Some("OPTIONS") => Ok(capabilities(State(tus)).await),
         _ => Err(Error::MethodNotAllowed),
     }
 }
@@ -308,6 +253,41 @@ async fn terminate(
 }
 
 impl Tus {
+    /// An upload may have all its bytes and no name yet, if the server was killed in between. It gets its
+    /// name now, because no further request would follow.
+    async fn status(
+        &self,
+        context: &RequestContext,
+        id: &str,
+        parts: &Parts,
+    ) -> Result<Response, Error> {
+        fields::check_version(&parts.headers)?;
+        let (description, offset) = match self.open(id).await? {
+            OpenedUpload::Complete(description) => {
+                let length = description.length;
+                (description, length)
+            }
+            OpenedUpload::Unfinished(upload) => {
+                let description = Box::new(upload.description.clone());
+                let mut offset = upload.offset()?;
+                if upload.becomes_a_file_at(offset) {
+                    let part = PartRequest {
+                        upload: *upload,
+                        transfer: Transfer::begin(context, parts),
+                        body: None,
+                        checksum: None,
+                    };
+                    offset = self.receive(part).await?.offset;
+                }
+                // A final upload has an offset once it is complete.
+                let is_final = matches!(description.kind, Kind::Final(_));
+                (description, (!is_final).then_some(offset))
+            }
+        };
+        let progress = offset.map(|offset| self.progress(offset));
+        Ok((about(*description), progress, ()).into_response())
+    }
+
     async fn resume(
         &self,
         context: &RequestContext,
@@ -321,26 +301,67 @@ impl Tus {
         if !fields::has_bytes(headers) {
             return Err(TusError::MediaType.into());
         }
-        let offset = fields::bytes(headers, &UPLOAD_OFFSET)?;
+        let offset = fields::offset(headers)?;
+        let declared = fields::length(headers)?;
         let checksum = fields::checksum(headers)?;
         let reached = match self.open(id).await? {
-            OpenedUpload::Complete(description) if description.length == offset => PartReceived {
-                offset,
-                receipt: None,
-            },
-            OpenedUpload::Unfinished(upload) if upload.offset()? == offset => {
+            OpenedUpload::Complete(description) => {
+                if matches!(description.kind, Kind::Final(_)) {
+                    return Err(TusError::BytesForFinal.into());
+                }
+                let reached = description.length.unwrap_or_default();
+                check_offset(offset, reached)?;
+                PartReceived {
+                    offset,
+                    receipt: None,
+                }
+            }
+            OpenedUpload::Unfinished(upload) => {
+                if matches!(upload.description.kind, Kind::Final(_)) {
+                    return Err(TusError::BytesForFinal.into());
+                }
+                check_offset(offset, upload.offset()?)?;
+                let upload = self.declare(*upload, declared, offset).await?;
                 let part = PartRequest {
-                    upload: *upload,
+                    upload,
                     transfer: Transfer::begin(context, parts),
                     body: Some(body),
                     checksum,
                 };
                 self.receive(part).await?
             }
-            _ => return Err(TusError::Offset.into()),
         };
         let (link, progress) = (link(&reached), self.progress(reached.offset));
         Ok((StatusCode::NO_CONTENT, link, progress).into_response())
+    }
+
+    /// Takes the length that a client declares with some of the bytes.
+    async fn declare(
+        &self,
+        mut upload: Unfinished,
+        declared: Option<u64>,
+        offset: u64,
+    ) -> Result<Unfinished, Error> {
+        let Some(declared) = declared else {
+            return Ok(upload);
+        };
+        let problem = match upload.description.length {
+            Some(length) if length == declared => return Ok(upload),
+            Some(length) => format!("is {declared}, but was {length} before"),
+            None if declared < offset => {
+                format!("is {declared}, but {offset} bytes have arrived")
+            }
+            None => {
+                self.intake.check_size(declared)?;
+                upload.description.length = Some(declared);
+                return off_the_runtime(move || {
+                    upload.save()?;
+                    Ok(upload)
+                })
+                .await;
+            }
+        };
+        Err(TusError::field(&UPLOAD_LENGTH, problem).into())
     }
 
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
@@ -349,9 +370,17 @@ impl Tus {
             // The file is stored: it no longer belongs to the upload.
             return Err(Error::NotFound);
         };
-        let upload = off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
-        self.conclude(upload, "the client cancelled the upload");
+        let removed = off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
+        self.conclude(removed.upload, "the client cancelled the upload");
         Ok(StatusCode::NO_CONTENT.into_response())
+    }
+}
+
+fn check_offset(sent: u64, reached: u64) -> Result<(), TusError> {
+    if sent == reached {
+        Ok(())
+    } else {
+        Err(TusError::Offset { sent, reached })
     }
 }
 

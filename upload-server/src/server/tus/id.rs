@@ -1,24 +1,41 @@
-//! The id of an unfinished upload. It is random, because any client that knows it may continue the
-//! upload.
+//! The id of an unfinished upload. It cannot be guessed, because any client that knows it may continue
+//! the upload.
 
 use std::{fmt, io};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::{
+    digest::{Context, SHA256},
+    rand::{SecureRandom, SystemRandom},
+};
+use serde::{Deserialize, Serialize};
 
 use crate::server::{encoding::hex, error::Error};
 
 const BYTES: usize = 16;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Id(String);
 
 impl Id {
+    /// A random one.
     pub(crate) fn new() -> Result<Self, Error> {
         let mut bytes = [0; BYTES];
         SystemRandom::new()
             .fill(&mut bytes)
             .map_err(|_| Error::Disk(io::Error::other("the system has no random numbers")))?;
         Ok(Self(hex(&bytes)))
+    }
+
+    /// The id of the upload that these are put together to. It is always the same, so that a client that
+    /// missed the answer asks for the same upload again.
+    pub(crate) fn of_all<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let mut context = Context::new(&SHA256);
+        for Self(part) in parts {
+            context.update(part.as_bytes());
+        }
+        let digest = context.finish();
+        Self(hex(digest.as_ref().get(..BYTES).unwrap_or_default()))
     }
 
     /// Enough digits to distinguish uploads, and too few to continue one.
@@ -31,6 +48,14 @@ impl Id {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_id = text.len() == 2 * BYTES && text.bytes().all(is_digit);
         is_id.then(|| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not the id of an upload")
     }
 }
 
@@ -58,5 +83,15 @@ mod tests {
         ] {
             assert_eq!(Id::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn all_have_one_id_in_one_order() {
+        let (a, b) = (Id::new().unwrap(), Id::new().unwrap());
+        let both = Id::of_all([&a, &b].into_iter());
+        assert_eq!(Id::parse(&both.to_string()), Some(both.clone()));
+        assert_eq!(Id::of_all([&a, &b].into_iter()), both);
+        assert_ne!(Id::of_all([&b, &a].into_iter()), both);
+        assert_ne!(Id::of_all([&a].into_iter()), a);
     }
 }

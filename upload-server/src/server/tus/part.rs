@@ -3,11 +3,15 @@
 
 use std::{io, sync::Arc};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tus, error::TusError, fields, unfinished::Unfinished};
+use super::{
+    Tus,
+    error::TusError,
+    unfinished::{Unfinished, file_name},
+};
 use crate::{
     record::PartOfUpload,
     server::{
@@ -52,15 +56,16 @@ impl Tus {
             checksum,
         } = part;
         transfer.outlives_request();
-        let name = fields::name(&upload.description.metadata)?;
-        transfer.set_name(&name);
+        if let Some(name) = upload.name()? {
+            transfer.set_name(&name);
+        }
         let (offset, checked) = (upload.offset()?, checksum.is_some());
         if checked {
             upload.description.unchecked_from = Some(offset);
             upload = off_the_runtime(move || upload.save().map(|()| upload)).await?;
         }
         let requested = RequestedDigests::expecting(checksum);
-        let rest = upload.description.length.saturating_sub(offset);
+        let rest = self.rest(&upload, offset);
         let received = match body {
             Some(body) => {
                 let writer = Writer::new(
@@ -82,8 +87,15 @@ impl Tus {
         };
         let journal = Arc::clone(&self.journal);
         let (upload, transfer, offset) = off_the_runtime(move || written.save(&journal)).await?;
-        received?;
-        let receipt = if offset == upload.description.length {
+        match received {
+            Err(error @ Error::TooLarge(_)) => {
+                off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
+                transfer.failed(&error);
+                return Err(error);
+            }
+            received => received?,
+        }
+        let receipt = if upload.becomes_a_file_at(offset) {
             Some(self.finish(upload, transfer).await?)
         } else {
             None
@@ -91,16 +103,33 @@ impl Tus {
         Ok(PartReceived { offset, receipt })
     }
 
+    /// How many bytes the upload lacks, and the error for more. One of unknown length that becomes too
+    /// large ends.
+    fn rest(&self, upload: &Unfinished, offset: u64) -> Rest {
+        let max = self.intake.max_size.unwrap_or(u64::MAX);
+        let known = upload.description.length;
+        let beyond = known.map_or(Error::TooLarge(max), |length| {
+            TusError::Excess { length }.into()
+        });
+        Rest {
+            bytes: known.unwrap_or(max).saturating_sub(offset),
+            beyond,
+        }
+    }
+
     /// Writes the bytes that arrive, even if the rest does not.
     async fn write(
         &self,
         body: Body,
-        rest: u64,
+        rest: Rest,
         mut writer: Writer,
         requested: &RequestedDigests,
         superseded: &CancellationToken,
         transfer: &mut Transfer,
     ) -> Result<(), Error> {
+        if body.size_hint().lower() > rest.bytes {
+            return Err(rest.beyond);
+        }
         let mut body = body.into_data_stream();
         let broken = loop {
             let next = tokio::select! {
@@ -116,9 +145,8 @@ impl Tus {
             if chunk.is_empty() {
                 continue;
             }
-            if transfer.bytes() + chunk.len() as u64 > rest {
-                let excess = "the body exceeds the length of the upload";
-                break Some(Error::Malformed(excess.to_owned()));
+            if transfer.bytes() + chunk.len() as u64 > rest.bytes {
+                break Some(rest.beyond);
             }
             transfer.arrived(chunk.len());
             if let Err(error) = writer.push(chunk).await {
@@ -138,14 +166,18 @@ impl Tus {
 
     /// Gives the whole file its name. If it cannot have one, the upload ends and its bytes are
     /// removed.
-    async fn finish(&self, upload: Unfinished, transfer: Transfer) -> Result<Receipt, Error> {
+    pub(super) async fn finish(
+        &self,
+        upload: Unfinished,
+        transfer: Transfer,
+    ) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
             Some(algorithm) => vec![digest::of_file(&upload.content()?, algorithm).await?],
             None => Vec::new(),
         };
         let received = ReceivedFile {
             file: upload.file()?,
-            name: fields::name(&upload.description.metadata)?,
+            name: file_name(&upload.session.id, &upload.description.metadata)?,
             digests,
         };
         match self.intake.finish(received, transfer).await {
@@ -156,6 +188,14 @@ impl Tus {
             }
         }
     }
+}
+
+/// How many bytes an upload lacks.
+struct Rest {
+    /// The most, where the number is not known.
+    bytes: u64,
+    /// The error for more.
+    beyond: Error,
 }
 
 /// A part whose bytes are on the disk, as far as they arrived.
@@ -200,7 +240,7 @@ impl Written {
             });
         }
         description.upload = record.clone();
-        if reached != description.length {
+        if !upload.becomes_a_file_at(reached) {
             upload.save()?;
         }
         Ok((upload, transfer, reached))

@@ -3,6 +3,10 @@
 //!
 //! The description is written after the bytes' file is created, and outlives it: bytes without a
 //! description belong to an upload that never began, a description without bytes to a complete one.
+//!
+//! A partial upload keeps its bytes until the final upload takes them (see `assembly`).
+
+mod assembly;
 
 use std::{
     fs::File,
@@ -13,19 +17,22 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{error::TusError, id::Id, session::Session};
-use crate::{
-    record::Upload,
-    server::{
-        error::Error,
-        file_lock::Locked,
-        store::{
-            Temporary,
-            directory::{Directory, FileStat},
-        },
+use super::{
+    description::{Description, Kind},
+    error::TusError,
+    id::Id,
+    metadata,
+    session::Session,
+};
+use crate::server::{
+    error::Error,
+    file_lock::Locked,
+    name::Name,
+    store::{
+        Temporary,
+        directory::{Directory, FileStat},
     },
 };
 
@@ -50,18 +57,6 @@ pub(crate) struct Unfinished {
     pub(crate) session: Session,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Description {
-    /// The length of the file.
-    pub(crate) length: u64,
-    /// The client's metadata, unparsed.
-    pub(crate) metadata: String,
-    /// The bytes from this offset on are not checked yet.
-    pub(crate) unchecked_from: Option<u64>,
-    /// The record so far.
-    pub(crate) upload: Upload,
-}
-
 pub(crate) enum OpenedUpload {
     Unfinished(Box<Unfinished>),
     Complete(Box<Description>),
@@ -74,7 +69,8 @@ impl UnfinishedUploads {
         description: Description,
     ) -> Result<Unfinished, Error> {
         // Reserved space would be held by an interrupted upload until it expires.
-        self.directory.check_room(description.length)?;
+        self.directory
+            .check_room(description.length.unwrap_or_default())?;
         let file = self.directory.create(&bytes_name(&session.id))?;
         let upload = Unfinished {
             directory: Arc::clone(&self.directory),
@@ -93,18 +89,17 @@ impl UnfinishedUploads {
 
     pub(crate) fn open(&self, session: Session) -> Result<OpenedUpload, Error> {
         let bytes_name = bytes_name(&session.id);
-        let (state, modified) = match self.directory.open_file(&bytes_name, OFlags::RDWR) {
-            Ok(file) => {
-                let locked = self.lock(session, file, &bytes_name)?;
-                let upload = locked.ok_or(TusError::Locked)?;
+        let (state, modified) = match self.lock_bytes(&bytes_name) {
+            Ok(locked) => {
+                let upload = self.resume(session, locked.ok_or(TusError::Locked)?)?;
                 let modified = upload.file.metadata()?.modified()?;
                 (OpenedUpload::Unfinished(Box::new(upload)), modified)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::NotFound) => {
                 let (description, modified) = read(&self.directory, &session.id)?;
                 (OpenedUpload::Complete(Box::new(description)), modified)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         if self.has_expired(modified) {
             Err(TusError::Gone.into())
@@ -113,22 +108,22 @@ impl UnfinishedUploads {
         }
     }
 
-    /// Removes expired files, and returns the records of the uploads that thereby end without a file.
-    pub(crate) fn sweep(&self) -> io::Result<Vec<Upload>> {
+    /// Removes expired files, and returns the uploads that thereby end without a file.
+    pub(crate) fn sweep(&self) -> io::Result<Vec<Description>> {
         let mut expired = Vec::new();
         for name in self.directory.names()? {
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 continue;
             };
             match self.sweep_one(&name, rest) {
-                Ok(upload) => expired.extend(upload),
+                Ok(description) => expired.extend(description),
                 Err(error) => warn!(%error, name, "cannot remove a leftover file"),
             }
         }
         Ok(expired)
     }
 
-    fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
+    fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Description>, Error> {
         let last_change = |found: Option<FileStat>| found.map(|found| found.modified);
         let Some(modified) = last_change(self.directory.find(name)?) else {
             return Ok(None);
@@ -144,16 +139,16 @@ impl UnfinishedUploads {
             if !self.has_expired(modified) {
                 return Ok(None);
             }
-            let file = self.directory.open_file(&bytes_name, OFlags::RDWR)?;
-            let locked = self.lock(Session::alone(id), file, &bytes_name)?;
-            return Ok(locked.map(Unfinished::remove));
+            let locked = self.lock_bytes(&bytes_name)?;
+            let resume = |file| self.resume(Session::alone(id), file);
+            return Ok(locked.map(resume).transpose()?.map(Unfinished::remove));
         }
         self.directory.remove(name)?;
         Ok(None)
     }
 
     /// Removes bytes without a description. Others are removed with their description.
-    fn sweep_bytes(&self, name: &str, rest: &str) -> Result<Option<Upload>, Error> {
+    fn sweep_bytes(&self, name: &str, rest: &str) -> Result<Option<Description>, Error> {
         let described = match Id::parse(rest) {
             Some(id) => self.directory.find(&description_name(&id))?.is_some(),
             None => false,
@@ -165,27 +160,30 @@ impl UnfinishedUploads {
         Ok(None)
     }
 
-    /// None where another request, or another server, works on the upload.
-    fn lock(&self, session: Session, file: File, name: &str) -> Result<Option<Unfinished>, Error> {
-        let Some(file) = Locked::new(file)? else {
+    /// Opens an upload's bytes. None where another request, or another server, works on them.
+    fn lock_bytes(&self, name: &str) -> Result<Option<Locked>, Error> {
+        let opened = self.directory.open_file(name, OFlags::RDWR);
+        let Some(file) = Locked::new(opened.map_err(Error::from_lookup)?)? else {
             return Ok(None);
         };
         // Another server may have given the file its name since it was opened.
         let inode = file.metadata()?.ino();
-        if self.directory.find(name)?.map(|found| found.inode) != Some(inode) {
-            return Ok(None);
-        }
+        let found = self.directory.find(name)?;
+        Ok(Some(file).filter(|_| found.is_some_and(|found| found.inode == inode)))
+    }
+
+    fn resume(&self, session: Session, file: Locked) -> Result<Unfinished, Error> {
         let (mut description, _) = read(&self.directory, &session.id)?;
         if let Some(unchecked) = description.unchecked_from.take() {
             file.set_len(unchecked)?;
         }
         (&*file).seek(SeekFrom::End(0))?;
-        Ok(Some(Unfinished {
+        Ok(Unfinished {
             directory: Arc::clone(&self.directory),
             file,
             description,
             session,
-        }))
+        })
     }
 
     fn has_expired(&self, modified: SystemTime) -> bool {
@@ -194,6 +192,20 @@ impl UnfinishedUploads {
 }
 
 impl Unfinished {
+    /// The name that the file is to get. None for a partial upload, which becomes no file.
+    pub(crate) fn name(&self) -> Result<Option<Name>, Error> {
+        if self.description.kind == Kind::Partial {
+            return Ok(None);
+        }
+        file_name(&self.session.id, &self.description.metadata).map(Some)
+    }
+
+    /// Whether nothing is missing once this many bytes have arrived.
+    pub(crate) fn becomes_a_file_at(&self, offset: u64) -> bool {
+        let description = &self.description;
+        description.kind == Kind::Whole && description.length == Some(offset)
+    }
+
     /// How many bytes have arrived.
     pub(crate) fn offset(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -233,21 +245,39 @@ impl Unfinished {
             .rename(&new, &description_name(&self.session.id))
     }
 
-    /// Removes the upload, and returns its record. The description goes first: bytes without one count
-    /// as never begun.
-    pub(crate) fn remove(self) -> Upload {
-        for name in [
-            description_name(&self.session.id),
-            bytes_name(&self.session.id),
-        ] {
-            match self.directory.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    warn!(%error, "cannot remove a part of an upload: it stays until it expires");
+    /// Removes the upload, with the parts that it is made of. The description goes first: bytes without
+    /// one count as never begun.
+    pub(crate) fn remove(self) -> Description {
+        let mut ids = vec![&self.session.id];
+        if let Kind::Final(upload) = &self.description.kind {
+            ids.extend(upload.parts.iter().map(|part| &part.id));
+        }
+        for id in ids {
+            for name in [description_name(id), bytes_name(id)] {
+                match remove_if_there(&self.directory, &name) {
+                    Ok(()) => {}
+                    Err(error) => {
+                        warn!(%error, "cannot remove an upload's file: it stays until it expires");
+                    }
                 }
-                _ => {}
             }
         }
-        self.description.upload
+        self.description
+    }
+}
+
+/// The name that the file of an upload is to get: a plain one where the client gives none.
+pub(crate) fn file_name(id: &Id, metadata: &str) -> Result<Name, Error> {
+    match metadata::name(metadata)? {
+        Some(name) => Ok(name),
+        None => Ok(Name::new(&format!("upload-{}", id.short()))?),
+    }
+}
+
+fn remove_if_there(directory: &Directory, name: &str) -> io::Result<()> {
+    match directory.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -278,9 +308,9 @@ mod tests {
     use super::*;
     use crate::record::tests::upload;
 
-    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-    fn uploads(root: &Path, life: Duration) -> UnfinishedUploads {
+    pub(super) fn uploads(root: &Path, life: Duration) -> UnfinishedUploads {
         UnfinishedUploads {
             directory: Arc::new(Directory::open(root).unwrap()),
             life,
@@ -288,17 +318,27 @@ mod tests {
     }
 
     fn begin(uploads: &UnfinishedUploads, bytes: &[u8]) -> (Id, Unfinished) {
+        begin_as(Kind::Whole, uploads, 10, bytes)
+    }
+
+    pub(super) fn begin_as(
+        kind: Kind,
+        uploads: &UnfinishedUploads,
+        length: u64,
+        bytes: &[u8],
+    ) -> (Id, Unfinished) {
         let id = Id::new().unwrap();
         let session = Session::alone(id.clone());
         let description = Description {
-            length: 10,
+            length: Some(length),
             metadata: String::new(),
             unchecked_from: None,
+            kind,
             upload: upload(1),
         };
-        let upload = uploads.create(session, description).unwrap();
-        upload.file().unwrap().file().write_all(bytes).unwrap();
-        (id, upload)
+        let unfinished = uploads.create(session, description).unwrap();
+        unfinished.file().unwrap().file().write_all(bytes).unwrap();
+        (id, unfinished)
     }
 
     fn status(opened: Result<OpenedUpload, Error>) -> StatusCode {
@@ -369,7 +409,8 @@ mod tests {
 
         assert!(young.sweep().unwrap().is_empty());
         assert_eq!(status(old.open(Session::alone(id))), StatusCode::GONE);
-        assert_eq!(old.sweep().unwrap(), [upload(1)]);
+        let expired = old.sweep().unwrap().into_iter();
+        assert!(expired.map(|expired| expired.upload).eq([upload(1)]));
         let mut names = old.directory.names().unwrap();
         names.retain(|name| !matches!(name.as_str(), "." | ".."));
         names.sort();
