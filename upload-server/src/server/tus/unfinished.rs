@@ -10,7 +10,7 @@ mod assembly;
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -139,9 +139,15 @@ impl UnfinishedUploads {
             if !self.has_expired(modified) {
                 return Ok(None);
             }
-            let locked = self.lock_bytes(&bytes_name)?;
-            let resume = |file| self.resume(Session::alone(id), file);
-            return Ok(locked.map(resume).transpose()?.map(Unfinished::remove));
+            let Some(file) = self.lock_bytes(&bytes_name)? else {
+                return Ok(None);
+            };
+            match self.resume(Session::alone(id), file) {
+                Ok(upload) => return Ok(Some(upload.remove())),
+                // The description was never saved whole.
+                Err(Error::NotFound) => self.directory.remove(&bytes_name)?,
+                Err(error) => return Err(error),
+            }
         }
         self.directory.remove(name)?;
         Ok(None)
@@ -232,17 +238,8 @@ impl Unfinished {
 
     /// Writes the description.
     pub(crate) fn save(&self) -> io::Result<()> {
-        let new = format!("{}.new", bytes_name(&self.session.id));
-        let mut file = match self.directory.create(&new) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.directory.remove(&new)?;
-                self.directory.create(&new)?
-            }
-            created => created?,
-        };
-        file.write_all(&serde_json::to_vec(&self.description)?)?;
-        self.directory
-            .rename(&new, &description_name(&self.session.id))
+        let name = description_name(&self.session.id);
+        self.description.save(&self.directory, &name)
     }
 
     /// Removes the upload, with the parts that it is made of. The description goes first: bytes without
@@ -291,17 +288,12 @@ fn description_name(id: &Id) -> String {
 
 /// An upload's description, and when it was last changed.
 fn read(directory: &Directory, id: &Id) -> Result<(Description, SystemTime), Error> {
-    let opened = directory.open_file(&description_name(id), OFlags::RDONLY);
-    let mut file = opened.map_err(Error::from_lookup)?;
-    let mut json = Vec::new();
-    file.read_to_end(&mut json)?;
-    let description = serde_json::from_slice(&json).map_err(io::Error::from)?;
-    Ok((description, file.metadata()?.modified()?))
+    Description::read(directory, &description_name(id))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{fs, io::Write, path::Path};
 
     use axum::{http::StatusCode, response::IntoResponse};
 

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Description, Error, Kind, OpenedUpload, Session, TusError, Unfinished, UnfinishedUploads,
-    bytes_name, description_name, read, remove_if_there,
+    bytes_name, read, remove_if_there,
 };
 use crate::server::tus::{description::PartOfFile, id::Id};
 
@@ -53,12 +53,12 @@ impl UnfinishedUploads {
         parts: &[Id],
         describe: impl FnOnce(Vec<Description>) -> Result<Description, Error>,
     ) -> Result<OpenedUpload, Error> {
-        if self
-            .directory
-            .find(&description_name(&session.id))?
-            .is_some()
-        {
-            return self.open(session);
+        match read(&self.directory, &session.id) {
+            Err(Error::NotFound) => {}
+            begun => {
+                begun?;
+                return self.open(session);
+            }
         }
         let description = describe(self.complete_parts(parts, &session.id)?)?;
         let first = parts.first().ok_or(TusError::Missing(1))?;
@@ -137,7 +137,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{
-        super::tests::{DAY, begin_as, uploads},
+        super::{
+            description_name,
+            tests::{DAY, begin_as, uploads},
+        },
         *,
     };
     use crate::{record::tests::upload, server::tus::description::FinalUpload};
@@ -228,6 +231,11 @@ mod tests {
         drop(test.open().unwrap());
         test.remove(&description_name(&test.id));
         test.assert_assembled("between its bytes and its description");
+
+        let test = Test::new();
+        drop(test.open().unwrap());
+        fs::write(test.root.path().join(description_name(&test.id)), "{").unwrap();
+        test.assert_assembled("within its description");
 
         for (has, gone) in [
             ("abcde", 2),
