@@ -54,3 +54,6 @@ mod timeline;
 mod tls;
 mod tus;
 mod tus_client;
+mod tus_fields;
+mod tus_parallel;
+mod tus_python;

@@ -21,7 +21,7 @@ use crate::{
 const LENGTH: usize = 2_000_000;
 const HALF: usize = LENGTH / 2;
 
-fn head(method: &str, target: &str, fields: &str) -> String {
+pub(crate) fn head(method: &str, target: &str, fields: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n{fields}\r\n")
 }
 
@@ -30,7 +30,7 @@ fn creation(name: &str, length: usize) -> String {
     format!("Upload-Length: {length}\r\nUpload-Metadata: filetype eA==,filename {name}\r\n")
 }
 
-fn bytes(length: usize) -> String {
+pub(crate) fn bytes(length: usize) -> String {
     format!("Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n")
 }
 
@@ -39,7 +39,7 @@ fn part(offset: usize, length: usize) -> String {
 }
 
 /// Begins an upload; where it is.
-async fn create(address: SocketAddr, name: &str, length: usize) -> String {
+pub(crate) async fn create(address: SocketAddr, name: &str, length: usize) -> String {
     let mut client = Client::connect(address).await;
     let fields = format!("{}Content-Length: 0\r\n", creation(name, length));
     client.send(head("POST", "/tus/", &fields)).await;
@@ -57,7 +57,7 @@ pub(crate) fn address_of(response: &Response) -> String {
 }
 
 /// Sends a part on a connection of its own.
-async fn patch(
+pub(crate) async fn patch(
     address: SocketAddr,
     target: &str,
     offset: usize,
@@ -71,7 +71,7 @@ async fn patch(
     client.response().await
 }
 
-async fn ask(address: SocketAddr, method: &str, target: &str) -> Response {
+pub(crate) async fn ask(address: SocketAddr, method: &str, target: &str) -> Response {
     let mut client = Client::connect(address).await;
     client.send(head(method, target, "")).await;
     let response = match method {
