@@ -50,7 +50,7 @@ pub(crate) fn router(app: &App) -> Router {
     let form = post(form::post).layer(gate.clone());
     let tus = tus.clone().router(
         |route| route.layer(gate.clone()),
-        put().with_state(intake.clone()),
+        find(offer).merge(put()).with_state(intake.clone()),
     );
     let mut routes = Router::new()
         .route("/", page.merge(form))

@@ -78,12 +78,12 @@ impl Tus {
         }
     }
 
-    /// The routes, with `gate` around those that take bytes of files. `put` takes a file of the name
+    /// The routes, with `gate` around those that take bytes of files. `file` is for a file of the name
     /// `tus`.
     pub(crate) fn router(
         self,
         gate: impl Fn(MethodRouter<Self>) -> MethodRouter<Self>,
-        put: MethodRouter<Self>,
+        file: MethodRouter<Self>,
     ) -> Router {
         let version = map_response(async |mut response: Response| {
             let version = HeaderValue::from_static(VERSION);
@@ -99,7 +99,6 @@ impl Tus {
                 .merge(gate(MethodRouter::new().post(create)))
         };
         Router::new()
-            .route("/tus", creation().merge(put))
             .route("/tus/", creation())
             .route(
                 "/tus/{id}",
@@ -109,8 +108,9 @@ impl Tus {
                     .delete(terminate)
                     .merge(gate(MethodRouter::new().patch(resume).post(overridden))),
             )
+            .layer(version.clone())
+            .route("/tus", creation().layer(version).merge(file))
             .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-            .layer(version)
             .with_state(self)
     }
 
