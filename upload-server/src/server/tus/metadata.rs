@@ -47,7 +47,7 @@ pub(crate) fn name(metadata: &str) -> Result<Option<Name>, Error> {
     }
     // Uppy sends "null" for a file that is in no folder.
     let path = value(metadata, "relativePath")?.filter(|path| path != "null");
-    let name = path.as_deref().and_then(|path| path.rsplit('/').next());
+    let name = path.as_deref().map(last_component);
     let name = name.filter(|name| !name.is_empty());
     Ok(name.map(Name::new).transpose()?)
 }
@@ -79,17 +79,19 @@ fn value(metadata: &str, key: &str) -> Result<Option<String>, Error> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Without the folders of a full Windows path, which some clients take for the name.
+/// The last component of a path: the server has no folders. Some clients take a full path of Windows for
+/// the name. A path that leads upwards stays as it is, and is refused.
 fn last_component(name: &str) -> &str {
-    let is_path = match name.as_bytes() {
-        [drive, b':', b'\\', ..] => drive.is_ascii_alphabetic(),
-        [b'\\', b'\\', ..] => true,
+    let is_of_windows = match name.as_bytes() {
+        [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
+        [b'\\', b'\\', ..] => name.matches('\\').count() > 2,
         _ => false,
     };
-    match name.rsplit_once('\\') {
-        Some((_, last)) if is_path => last,
-        _ => name,
+    if name.split('/').any(|component| component == "..") {
+        return name;
     }
+    let separators: &[char] = if is_of_windows { &['/', '\\'] } else { &['/'] };
+    name.rsplit(separators).next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -144,6 +146,8 @@ mod tests {
         check("ÿÿ>>??.bin", "ÿÿ>>??.bin");
         check(r"C:\pictures\cat.png", "cat.png");
         check(r"\\server\share\cat.png", "cat.png");
+        check(r"C:/pictures/cat.png", "cat.png");
+        check("pictures/cat.png", "cat.png");
         check(r"back\slash", r"back\slash");
 
         fn check(sent: &str, expected: &str) {
