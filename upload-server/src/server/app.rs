@@ -12,7 +12,7 @@ use super::{
     digest::Algorithm,
     intake::Intake,
     journal::Journal,
-    limits::admission::Admission,
+    limits::{FreeSpace, admission::Admission},
     net::{http::HttpServer, linger::MAX_TIME},
     store::Store,
     tus::Tus,
@@ -48,7 +48,13 @@ impl App {
             in_flight: journal.metrics.uploads_in_flight.clone(),
             finishing: TaskTracker::new(),
         };
-        let tus = Tus::new(intake.clone(), config.resume_within, Arc::clone(&journal));
+        let space = FreeSpace::new(config.directory.clone(), config.limits.min_free);
+        let tus = Tus::new(
+            intake.clone(),
+            space,
+            config.resume_within,
+            Arc::clone(&journal),
+        );
         let sweep_over = CancellationToken::new();
         let sweep = tus.clone().sweep(sweep_over.clone());
         intake.finishing.spawn(sweep);

@@ -246,6 +246,12 @@ impl Store {
         }
     }
 
+    /// An error where the disk has no room for this many bytes. Blocks.
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Error> {
+        let checked = self.directory.check_room(bytes);
+        checked.map_err(|error| self.no_room(bytes, error))
+    }
+
     /// The error behind disk space that cannot be reserved.
     fn no_room(&self, bytes: u64, error: io::Error) -> Error {
         match (error.kind(), self.directory.free()) {

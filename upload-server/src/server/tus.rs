@@ -48,7 +48,7 @@ use self::{
 };
 use super::{
     blocking::off_the_runtime, content_coding, error::Error, intake::Intake, journal::Journal,
-    net::connection::RequestContext, transfer::Transfer,
+    limits::FreeSpace, net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
 
@@ -61,6 +61,7 @@ const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::
 #[derive(Clone)]
 pub(crate) struct Tus {
     intake: Intake,
+    space: FreeSpace,
     uploads: UnfinishedUploads,
     sessions: Sessions,
     journal: Arc<Journal>,
@@ -68,10 +69,16 @@ pub(crate) struct Tus {
 
 impl Tus {
     /// `life` is how long an interrupted upload is kept.
-    pub(crate) fn new(intake: Intake, life: Duration, journal: Arc<Journal>) -> Self {
+    pub(crate) fn new(
+        intake: Intake,
+        space: FreeSpace,
+        life: Duration,
+        journal: Arc<Journal>,
+    ) -> Self {
         let directory = Arc::clone(intake.store.directory());
         Self {
             intake,
+            space,
             uploads: UnfinishedUploads { directory, life },
             sessions: Sessions::default(),
             journal,
@@ -142,6 +149,13 @@ impl Tus {
         upload.outcome = Outcome::Aborted;
         upload.error = Some(error.to_owned());
         self.journal.upload_ended(upload);
+    }
+
+    /// An error where the disk has no room for this many more bytes. None are reserved: an interrupted
+    /// upload would hold them until it expires. Blocks.
+    fn check_room(&self, bytes: u64) -> Result<(), Error> {
+        self.space.check(bytes)?;
+        self.intake.store.check_room(bytes)
     }
 
     /// Takes an upload over for this request, and opens it.
@@ -354,7 +368,9 @@ impl Tus {
             None => {
                 self.intake.check_size(declared)?;
                 upload.description.length = Some(declared);
+                let tus = self.clone();
                 return off_the_runtime(move || {
+                    tus.check_room(declared - offset)?;
                     upload.save()?;
                     Ok(upload)
                 })

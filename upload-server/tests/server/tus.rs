@@ -337,20 +337,6 @@ async fn refuses_malformed_requests() {
 }
 
 #[tokio::test]
-async fn reports_its_capabilities() {
-    let server = TestServer::start_with(|config| config.limits.max_size = Some(7)).await;
-    let response = ask(server.address, "OPTIONS", "/tus/").await;
-    assert_eq!(response.status, 204);
-    assert_eq!(response.field("tus-version"), Some("1.0.0"));
-    assert_eq!(response.field("tus-max-size"), Some("7"));
-    let extensions = "creation,creation-with-upload,creation-defer-length,expiration,checksum,\
-                      termination,concatenation";
-    assert_eq!(response.field("tus-extension"), Some(extensions));
-    let algorithms = response.field("tus-checksum-algorithm").unwrap();
-    assert!(algorithms.contains("sha1"));
-}
-
-#[tokio::test]
 async fn takes_a_method_override() {
     let server = TestServer::start().await;
     let target = create(server.address, "file", 3).await;

@@ -26,6 +26,20 @@ async fn post(server: &TestServer, target: &str, fields: &str) -> Response {
 }
 
 #[tokio::test]
+async fn reports_its_capabilities() {
+    let server = TestServer::start_with(|config| config.limits.max_size = Some(7)).await;
+    let response = ask(server.address, "OPTIONS", "/tus/").await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.field("tus-version"), Some("1.0.0"));
+    assert_eq!(response.field("tus-max-size"), Some("7"));
+    let extensions = "creation,creation-with-upload,creation-defer-length,expiration,checksum,\
+                      termination,concatenation";
+    assert_eq!(response.field("tus-extension"), Some(extensions));
+    let algorithms = response.field("tus-checksum-algorithm").unwrap();
+    assert!(algorithms.contains("sha1"));
+}
+
+#[tokio::test]
 async fn a_refusal_names_the_field() {
     let server = TestServer::start_with(|config| config.limits.max_size = Some(7)).await;
     let target = create(server.address, "file", 7).await;
@@ -346,4 +360,18 @@ async fn an_unknown_length_is_no_way_around_the_maximum() {
     assert_eq!(upload.outcome, Outcome::TooLarge);
     assert_eq!(ask(server.address, "HEAD", &target).await.status, 404);
     assert_eq!(server.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refusal_for_lack_of_space_names_the_option() {
+    let server = TestServer::start_with(|config| config.limits.min_free = 1).await;
+    let huge = "Upload-Length: 4611686018427387904\r\n";
+    let deferred = address_of(&post(&server, "/tus/", "Upload-Defer-Length: 1\r\n").await);
+    let declared = patch(server.address, &deferred, 0, b"", huge).await;
+    for response in [post(&server, "/tus/", huge).await, declared] {
+        assert_eq!(response.status, 507);
+        let problem = response.problem();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("--min-free"), "{detail}");
+    }
 }

@@ -79,7 +79,7 @@ impl Tus {
             // No other request works on the parts meanwhile.
             let (session, parts) = self.take_all(&id, &request.list.ids).await?;
             let tus = self.clone();
-            let open = move || tus.open_final(session, request, record);
+            let open = move || tus.open_final(session, &request, record);
             Ok::<_, Error>((off_the_runtime(open).await?, parts))
         };
         let (opened, parts) = match opened.await {
@@ -121,7 +121,7 @@ impl Tus {
     fn open_final(
         &self,
         session: Session,
-        request: FinalRequest,
+        request: &FinalRequest,
         record: Upload,
     ) -> Result<OpenedUpload, Error> {
         let store = &self.intake.store;
@@ -130,7 +130,7 @@ impl Tus {
             self.intake
                 .check_size(description.length.unwrap_or_default())?;
             store.check(&request.name)?;
-            store.directory().check_room(largest)?;
+            self.check_room(largest)?;
             Ok(description)
         };
         let opened = self

@@ -140,12 +140,13 @@ impl Tus {
             upload: transfer.record().clone(),
         };
         let session = self.sessions.take(&new.id).await?;
-        let (store, uploads) = (self.intake.store.clone(), self.uploads.clone());
+        let tus = self.clone();
         off_the_runtime(move || {
             if let Some(name) = &name {
-                store.check(name)?;
+                tus.intake.store.check(name)?;
             }
-            uploads.create(session, description)
+            tus.check_room(description.length.unwrap_or_default())?;
+            tus.uploads.create(session, description)
         })
         .await
     }
