@@ -116,17 +116,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             let read = self.stream.read_line(&mut head).await.unwrap();
             assert_ne!(read, 0, "the connection ended within a response: {head:?}");
         }
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find_map(|(name, value)| is_name(name, "content-length").then_some(value));
-        let length = length
-            .filter(|_| with_body)
-            .map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.unwrap();
-        Response { status, head, body }
+        let mut response = Response {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head,
+            body: Vec::new(),
+        };
+        if let Some(length) = response.field("content-length").filter(|_| with_body) {
+            response.body = vec![0; length.parse().unwrap()];
+            self.stream.read_exact(&mut response.body).await.unwrap();
+        }
+        response
     }
 }
 
@@ -144,22 +143,17 @@ impl Response {
         problem
     }
 
-    /// A field of the head.
+    /// A field of the head. Proxies spell names with capitals.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
-            is_name(found, name).then_some(value)
+            found.eq_ignore_ascii_case(name).then_some(value)
         })
     }
 
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
-}
-
-/// Other servers than the one under test spell names with capitals.
-fn is_name(found: &str, name: &str) -> bool {
-    found.eq_ignore_ascii_case(name)
 }
 
 pub(crate) fn put_head(name: &str, length: usize) -> String {
