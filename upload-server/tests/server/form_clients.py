@@ -43,6 +43,25 @@ def with_aiohttp(name):
     return asyncio.run(post())
 
 
+# Scripts put forms together with the library for mail: in base64, with folded fields and long names in
+# sections.
+def with_email(name):
+    import email.message
+    import email.policy
+    import requests
+
+    mail = email.message.EmailMessage(policy=email.policy.SMTP)
+    mail.make_mixed()
+    try:
+        mail.add_attachment(content(name), "application", "octet-stream", filename=name)
+    except ValueError as refused:
+        return None, str(refused)
+    body = mail.as_bytes().partition(b"\r\n\r\n")[2]
+    content_type = f'multipart/form-data; boundary="{mail.get_boundary()}"'
+    answer = requests.post(url, data=body, headers={"Content-Type": content_type})
+    return answer.status_code, answer.content.decode()
+
+
 # The names that these give the bytes are empty, or none.
 def without_name_urllib3(name):
     import urllib3
