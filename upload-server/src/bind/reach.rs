@@ -154,7 +154,7 @@ fn host_names(node: &str) -> Vec<String> {
     names
 }
 
-fn url(scheme: &str, host: impl ToString, port: u16) -> String {
+fn url(scheme: &str, host: &impl ToString, port: u16) -> String {
     let own_port = match scheme {
         "https" => 443,
         _ => 80,
@@ -246,7 +246,7 @@ mod tests {
         check("https", "files.lan", 5000, "https://files.lan:5000/");
 
         fn check(scheme: &str, host: &str, port: u16, expected: &str) {
-            assert_eq!(url(scheme, host, port), expected);
+            assert_eq!(url(scheme, &host, port), expected);
         }
     }
 
