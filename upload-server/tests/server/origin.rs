@@ -96,6 +96,13 @@ async fn nobody_else_gets_an_answer_to_a_preflight() {
         for allowed in [&[APP][..], &[]] {
             let server = serve(allowed, token).await;
             let fields = format!("Origin: {origin}\r\nAccess-Control-Request-Method: PUT\r\n");
+            for site in ["", "Sec-Fetch-Site: cross-site\r\n"] {
+                let fields = format!("{fields}{site}");
+                let response = send(&server, "OPTIONS /cat.png", &fields).await;
+                let detail = response.problem()["detail"].to_string();
+                let advice = format!("--allow-origin {origin}");
+                assert_eq!(detail.contains(&advice), origin != "null", "{detail}");
+            }
             let response = send(&server, "OPTIONS /cat.png", &fields).await;
             assert_eq!(response.status, 403, "{origin}");
             assert!(

@@ -41,7 +41,8 @@ pub(crate) enum CrossSite {
     #[error("this request comes from a page of another site (Sec-Fetch-Site: {0})")]
     Site(String),
     #[error(
-        "this request comes from a page of another site (Sec-Fetch-Site: {site}; Origin: {origin})"
+        "this request comes from a page of another site (Sec-Fetch-Site: {site}; Origin: {origin}){}",
+        allow(origin)
     )]
     SiteAndOrigin { site: String, origin: String },
     #[error(
@@ -51,7 +52,8 @@ pub(crate) enum CrossSite {
     Hidden(String),
     #[error(
         "this request comes from a page of another site: the page is from {origin} (Origin), and the \
-         request asks for {target} ({field}). If both are this server behind a proxy, {advice}"
+         request asks for {target} ({field}). If both are this server behind a proxy, {advice}{}",
+        allow(origin)
     )]
     Other {
         origin: String,
@@ -61,6 +63,14 @@ pub(crate) enum CrossSite {
     },
     #[error("this request comes from a page ({0}), and does not say for which host it asks")]
     NoHost(String),
+}
+
+/// How the operator lets a page in that is meant to use the server.
+fn allow(origin: &str) -> String {
+    match origin {
+        "null" => String::new(),
+        origin => format!(". To let that page in, start this server with --allow-origin {origin}"),
+    }
 }
 
 /// This server, as a page may know it.
