@@ -38,7 +38,7 @@ async fn the_servers_options_exist() {
     let help = Command::new(PROGRAM).arg("--help").output();
     let help = String::from_utf8(within_limit(help).await.unwrap().stdout).unwrap();
     for option in options {
-        let option = option.split(' ').next().unwrap();
+        let option = option.split_whitespace().next().unwrap();
         assert!(help.contains(option), "{option} is in README.md alone");
     }
 }
