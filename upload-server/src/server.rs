@@ -16,6 +16,7 @@ mod form;
 
 mod file_lock;
 mod files;
+mod finisher;
 mod forwarded;
 mod history;
 mod intake;

@@ -10,6 +10,7 @@ use super::{
     access::Guard,
     addresses::Addresses,
     digest::Algorithm,
+    finisher::Finisher,
     intake::Intake,
     journal::Journal,
     limits::{FreeSpace, admission::Admission},
@@ -40,8 +41,10 @@ impl App {
         };
         let uploads = UploadLog::new(this_server(listen)?, config.history.clone());
         let journal = Arc::new(Journal::new(uploads, addresses));
+        let store = Store::open(&config.directory, config.on_duplicate, config.fsync)?;
         let intake = Intake {
-            store: Store::open(&config.directory, config.on_duplicate, config.fsync)?,
+            finisher: Finisher::new(store.clone()),
+            store,
             max_size: config.limits.max_size,
             idle: config.limits.idle,
             digest: config.sha256.then_some(Algorithm::Sha256),

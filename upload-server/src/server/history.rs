@@ -1,7 +1,6 @@
 //! The history: the record of every upload, kept in a database (SQLite) across restarts and crashes.
-//! One thread writes. A caller that needs to know that a record is written waits for the thread, off
-//! the runtime; all others go on. SQLite with a write-ahead log survives a kill, and lets other programs
-//! read meanwhile.
+//! A caller that needs to know that a record is written waits, off the runtime; all others go on.
+//! SQLite with a write-ahead log survives a kill, and lets other programs read meanwhile.
 
 mod schema;
 mod summary;
@@ -12,10 +11,7 @@ use std::{
     fmt, fs, io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        mpsc::{SyncSender, TrySendError, sync_channel},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -26,13 +22,10 @@ use tracing::warn;
 pub(crate) use self::{summary::UploadSummary, upload_row::HistoryLine};
 use self::{
     upload_row::UploadRow,
-    writer::{Order, write_all},
+    writer::{Order, Outcome, Writer},
 };
 use super::file_lock::Locked;
 use crate::record::Upload;
-
-/// How many orders may wait for the thread.
-const BACKLOG: usize = 4_096;
 
 /// Only the server's user may read the names and addresses of clients.
 const MODE: u32 = 0o600;
@@ -44,10 +37,18 @@ pub struct History(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     last_id: u64,
-    orders: SyncSender<Order>,
+    writer: Arc<Writer>,
+    /// Keeps the database tidy.
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Keeps other servers out.
     _lock: Locked,
+}
+
+/// A record on its way into the history.
+#[must_use]
+pub(crate) struct Keeping {
+    writer: Arc<Writer>,
+    outcome: Outcome,
 }
 
 /// Why the history cannot be opened.
@@ -81,14 +82,15 @@ impl History {
         schema::migrate(&mut database, &schema::MIGRATIONS)?;
         let last_id: Option<i64> =
             database.query_row("SELECT max(id) FROM uploads", [], |row| row.get(0))?;
-        let (orders, to_do) = sync_channel(BACKLOG);
+        let writer = Arc::new(Writer::new(database, keep));
+        let tidy = Arc::clone(&writer);
         let thread = thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write_all(&mut database, keep, &to_do))?;
+            .spawn(move || tidy.keep_tidy())?;
         Ok(Self(Arc::new(Inner {
             path,
             last_id: last_id.unwrap_or_default().cast_unsigned(),
-            orders,
+            writer,
             thread: Mutex::new(Some(thread)),
             _lock: lock,
         })))
@@ -104,33 +106,31 @@ impl History {
         let Some(row) = UploadRow::new(upload) else {
             return;
         };
-        match self.0.orders.try_send(Order::Keep(Box::new(row), None)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => warn!(
-                id = upload.id,
-                "the history is too far behind: this record is not kept"
-            ),
-            Err(TrySendError::Disconnected(_)) => warn!(id = upload.id, "the history is closed"),
+        if let Err(reason) = self.0.writer.queue(Order::Keep(Box::new(row))) {
+            warn!(id = upload.id, "{reason}");
         }
     }
 
-    /// Writes an upload's record, in place of an earlier one. Blocks until it is written.
-    pub(crate) fn keep(&self, upload: &Upload) {
-        if let Some(row) = UploadRow::new(upload) {
-            self.wait(|done| Order::Keep(Box::new(row), Some(done)));
-        }
+    /// Begins to write an upload's record, in place of an earlier one. It is kept once
+    /// [`Keeping::wait`] returns: what is begun before the first wait is written together.
+    pub(crate) fn keep(&self, upload: &Upload) -> Option<Keeping> {
+        let order = Order::Keep(Box::new(UploadRow::new(upload)?));
+        Some(Keeping {
+            outcome: self.0.writer.begin(order),
+            writer: Arc::clone(&self.0.writer),
+        })
     }
 
     /// Keeps the timeline of one of an upload's connections. Returns false when the upload is
     /// unknown. Blocks.
     pub(crate) fn set_timeline(&self, id: u64, connection: String, timeline: String) -> bool {
-        let order = |done| Order::Timeline {
+        let order = Order::Timeline {
             id,
             connection,
             timeline,
-            done,
         };
-        self.wait(order) == Some(true)
+        let writer = &self.0.writer;
+        writer.wait(&writer.begin(order)) == Some(true)
     }
 
     /// The timelines of an upload, the latest last. None when the upload is unknown. Blocks.
@@ -170,26 +170,40 @@ impl History {
         summary::before(&self.read()?, before.unwrap_or(u64::MAX >> 1), limit)
     }
 
-    /// Writes the orders that wait, and ends the thread. Blocks.
+    /// Writes what is queued, and closes the database. Blocks.
     pub(crate) fn close(&self) {
-        // An error means that the thread has ended already.
-        let _ = self.0.orders.send(Order::Close);
-        let thread = &self.0.thread;
-        let thread = thread.lock().take();
+        self.0.close();
+    }
+
+    /// Opens the database to read what has been queued until now.
+    fn read(&self) -> Result<Connection, rusqlite::Error> {
+        self.0.writer.tidy_up();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&self.0.path, flags)
+    }
+}
+
+impl Keeping {
+    /// Returns when the record is kept, or cannot be. Blocks.
+    pub(crate) fn wait(self) {
+        self.writer.wait(&self.outcome);
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.writer.close();
+        let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             warn!("the history's thread panicked");
         }
+        self.writer.close_database();
     }
+}
 
-    fn wait<T>(&self, order: impl FnOnce(SyncSender<T>) -> Order) -> Option<T> {
-        let (done, doing) = sync_channel(1);
-        self.0.orders.send(order(done)).ok()?;
-        doing.recv().ok()
-    }
-
-    fn read(&self) -> Result<Connection, rusqlite::Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&self.0.path, flags)
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -212,6 +226,10 @@ mod tests {
     use super::*;
     use crate::record::tests::upload;
 
+    fn keep(history: &History, upload: &Upload) {
+        history.keep(upload).unwrap().wait();
+    }
+
     fn ids(history: &History, before: Option<u64>) -> Vec<String> {
         let past = history.lines(before, 100).unwrap();
         let past = serde_json::to_value(past).unwrap();
@@ -226,7 +244,7 @@ mod tests {
         let directory = root.path().join("made/if/missing");
         let history = History::open(&directory, 10, false).unwrap();
         assert_eq!(history.last_id(), 0);
-        history.keep(&upload(1));
+        keep(&history, &upload(1));
         history.queue(&upload(2));
         assert!(history.set_timeline(1, "7".into(), "{}".into()));
         assert!(!history.set_timeline(3, "7".into(), "{}".into()));
@@ -249,12 +267,12 @@ mod tests {
     fn keeps_the_latest_record() {
         let root = tempfile::tempdir().unwrap();
         let history = History::open(root.path(), 10, false).unwrap();
-        history.keep(&upload(1));
+        keep(&history, &upload(1));
         assert!(history.set_timeline(1, "7".into(), "[1]".into()));
         assert!(history.set_timeline(1, "8".into(), "[2]".into()));
         let mut known = upload(1);
         known.status = Some(201);
-        history.keep(&known);
+        keep(&history, &known);
         assert!(history.set_timeline(1, "7".into(), "[3]".into()));
         let past = history.lines(None, 1).unwrap();
         let line = serde_json::to_value(&past[0]).unwrap();
@@ -267,13 +285,46 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let history = History::open(root.path(), 3, false).unwrap();
         for id in 1..=5 {
-            history.keep(&upload(id));
+            keep(&history, &upload(id));
             assert!(history.set_timeline(id, "7".into(), "{}".into()));
         }
         assert_eq!(ids(&history, None), ["5", "4", "3"]);
         assert_eq!(history.timelines(2).unwrap(), None);
         assert_eq!(ids(&history, Some(5)), ["4", "3"]);
         assert_eq!(history.lines(Some(5), 1).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn keeps_what_comes_at_the_same_time() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 1_000, false).unwrap();
+        thread::scope(|scope| {
+            for first in 0..4 {
+                let history = &history;
+                scope.spawn(move || {
+                    for id in (1 + first..=200).step_by(4) {
+                        let together = [history.keep(&upload(id)), history.keep(&upload(id + 200))];
+                        together.into_iter().flatten().for_each(Keeping::wait);
+                        history.queue(&upload(id));
+                        assert!(history.set_timeline(id, "7".into(), "{}".into()));
+                        assert!(history.record(id + 200).unwrap().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(history.lines(None, 1_000).unwrap().len(), 400);
+    }
+
+    #[test]
+    fn is_read_as_it_was_queued() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 10, false).unwrap();
+        history.queue(&upload(1));
+        assert_eq!(ids(&history, None), ["1"]);
+        history.close();
+        keep(&history, &upload(2));
+        history.queue(&upload(3));
+        assert_eq!(ids(&history, None), ["1"]);
     }
 
     #[test]

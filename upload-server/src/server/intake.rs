@@ -1,7 +1,7 @@
 //! From a body to a stored file: the path that a PUT and each file of a form take, and the last step of
 //! a resumable upload.
 
-use std::time::Duration;
+use std::{future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
 
 use axum::body::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
@@ -11,14 +11,19 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     blocking::off_the_runtime,
-    digest::{Algorithm, Digest, RequestedDigests},
+    digest::{Algorithm, RequestedDigests},
     error::Error,
+    finisher::{Finish, Finisher},
     name::Name,
     preconditions::Preconditions,
-    store::{Store, Stored, Temporary},
+    store::{Store, Stored},
     transfer::{Receipt, Transfer},
-    writer::Writer,
+    writer::{ReceivedBytes, Writer},
 };
+
+/// A body of more bytes gets its file before its first byte, so that a disk that has no room for it is
+/// found early.
+const MAX_WITHOUT_FILE: u64 = 256 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Intake {
@@ -30,6 +35,7 @@ pub(crate) struct Intake {
     pub(crate) digest: Option<Algorithm>,
     /// How many uploads are in flight.
     pub(crate) in_flight: Gauge,
+    pub(crate) finisher: Finisher,
     /// Tasks that must finish before the server ends: files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }
@@ -44,9 +50,10 @@ pub(crate) struct IncomingFile {
 
 /// A file that has arrived whole, and has no name yet.
 pub(crate) struct ReceivedFile {
-    pub(crate) file: Temporary,
+    pub(crate) bytes: ReceivedBytes,
     pub(crate) name: Name,
-    pub(crate) digests: Vec<Digest>,
+    /// Still to be checked.
+    pub(crate) requested: RequestedDigests,
 }
 
 impl Intake {
@@ -58,7 +65,7 @@ impl Intake {
         }
     }
 
-    /// Receives a body. Where it breaks off or has the wrong digest, its file is removed.
+    /// Receives a body. Where it breaks off, its file is removed.
     pub(crate) async fn receive<E>(
         &self,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
@@ -68,39 +75,22 @@ impl Intake {
     where
         Error: From<E>,
     {
-        let IncomingFile {
-            name,
-            length,
-            requested,
-        } = incoming;
-        let file = self.store.create(&name, length).await?;
-        let mut writer = Writer::new(
-            file,
-            requested.digester(self.digest),
-            self.in_flight.clone(),
-        );
-        if let Err(error) = self.write(body, &mut writer, transfer).await {
+        let digester = incoming.requested.digester(self.digest);
+        let mut writer = Writer::new(digester, self.in_flight.clone());
+        if let Err(error) = self.write(body, &incoming, &mut writer, transfer).await {
             writer.discard().await;
             return Err(error);
         }
-        let (file, digests) = writer.finish().await?;
-        if let Err(error) = requested.check(&digests) {
-            off_the_runtime(move || {
-                drop(file);
-                Ok::<_, Error>(())
-            })
-            .await?;
-            return Err(error);
-        }
         Ok(ReceivedFile {
-            file,
-            name,
-            digests,
+            bytes: writer.finish().await?,
+            name: incoming.name,
+            requested: incoming.requested,
         })
     }
 
-    /// Gives a received file its name, and concludes the transfer. Both happen together and off the
-    /// runtime: should the request be dropped meanwhile, the record still agrees with the file.
+    /// Writes the last bytes of a received file, gives it its name, and concludes the transfer. All of
+    /// this happens together and off the runtime: should the request be dropped meanwhile, the record
+    /// still agrees with the file. A file with the wrong digest is removed.
     pub(crate) async fn finish(
         &self,
         received: ReceivedFile,
@@ -117,21 +107,19 @@ impl Intake {
         received: ReceivedFile,
         transfer: Transfer,
     ) -> Result<(Stored, Receipt), Error> {
-        let (store, working) = (self.store.clone(), self.finishing.token());
-        let finish = move || {
-            let _working = working;
-            match store.publish(received.file, &received.name, &preconditions) {
-                Ok(stored) => {
-                    let receipt = transfer.complete(&stored, received.digests);
-                    Ok((stored, receipt))
-                }
-                Err(error) => {
-                    transfer.failed(&error);
-                    Err(error)
-                }
-            }
+        let finish = Finish {
+            received,
+            preconditions,
+            transfer,
+            working: self.finishing.token(),
         };
-        off_the_runtime(finish).await
+        // Waiting for the disk is best done at the same time.
+        if self.store.syncs() || !finish.received.bytes.are_in_memory() {
+            let store = self.store.clone();
+            return off_the_runtime(move || finish.run(&store)).await;
+        }
+        let finished = self.finisher.submit(finish);
+        finished.await.map_err(io::Error::other)?
     }
 
     /// The next item of a body, or an error when the client pauses for too long.
@@ -141,16 +129,40 @@ impl Intake {
             .map_err(|_| Error::TimedOut(self.idle))
     }
 
+    /// A small body that is there already is left to be written with the rest.
     async fn write<E>(
         &self,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        incoming: &IncomingFile,
         writer: &mut Writer,
         transfer: &mut Transfer,
     ) -> Result<(), Error>
     where
         Error: From<E>,
     {
-        while let Some(chunk) = self.in_time(body.next()).await? {
+        let IncomingFile { name, length, .. } = incoming;
+        let create = || self.store.create(name, *length);
+        let may_be_small = length.is_none_or(|length| length <= MAX_WITHOUT_FILE);
+        // To ask for the body of a client that waits is to accept its upload.
+        if !may_be_small || transfer.expects_continue() {
+            writer.set_file(create().await?);
+        }
+        loop {
+            let chunk = if writer.has_file() {
+                self.in_time(body.next()).await?
+            } else {
+                let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_next(cx)));
+                match now.await {
+                    Poll::Ready(chunk) => chunk,
+                    Poll::Pending => {
+                        writer.set_file(create().await?);
+                        continue;
+                    }
+                }
+            };
+            let Some(chunk) = chunk else {
+                return Ok(());
+            };
             let chunk = chunk?;
             if chunk.is_empty() {
                 continue;
@@ -158,7 +170,9 @@ impl Intake {
             transfer.arrived(chunk.len());
             self.check_size(transfer.bytes())?;
             writer.push(chunk).await?;
+            if writer.is_full() && !writer.has_file() {
+                writer.set_file(create().await?);
+            }
         }
-        Ok(())
     }
 }

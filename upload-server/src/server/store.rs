@@ -74,6 +74,11 @@ impl Store {
         self.on_duplicate
     }
 
+    /// Whether a file is on the disk before it counts as stored.
+    pub(crate) fn syncs(&self) -> bool {
+        self.fsync
+    }
+
     /// Creates a temporary file, with room for this many bytes where their number is known. An error
     /// where the disk has no room for it, or where it could not get this name.
     pub(crate) async fn create(&self, name: &Name, bytes: Option<u64>) -> Result<Temporary, Error> {
@@ -88,6 +93,11 @@ impl Store {
             }
         };
         off_the_runtime(create).await
+    }
+
+    /// A temporary file for bytes that have arrived already. Blocks.
+    pub(crate) fn new_file(&self) -> io::Result<Temporary> {
+        Temporary::create(Arc::clone(&self.directory))
     }
 
     /// Gives a whole file its name, or another one, where the preconditions hold at this moment. Blocks.

@@ -1,8 +1,10 @@
 //! One file on its way in, and its record: exactly one, even when the request is dropped halfway.
 
+use std::sync::Arc;
+
 use axum::http::{
     HeaderMap, HeaderName,
-    header::{CONTENT_LENGTH, LINK},
+    header::{CONTENT_LENGTH, EXPECT, LINK},
     request::Parts,
 };
 use serde::Serialize;
@@ -12,8 +14,12 @@ use super::{
     digest::{Algorithm, Digest},
     error::Error,
     forwarded::Forwarded,
+    history::Keeping,
     name::Name,
-    net::{connection::RequestContext, request::OriginalTarget},
+    net::{
+        connection::{Connection, RequestContext},
+        request::OriginalTarget,
+    },
     relative::Links,
     store::Stored,
 };
@@ -35,6 +41,7 @@ pub(crate) struct Transfer {
     context: RequestContext,
     links: Links,
     record: Upload,
+    expects_continue: bool,
     concluded: bool,
 }
 
@@ -54,6 +61,26 @@ pub(crate) struct Receipt {
     link: String,
     #[serde(skip)]
     digests: Vec<Digest>,
+}
+
+/// An upload whose file is stored, until its record is kept.
+pub(crate) struct Completed {
+    receipt: Receipt,
+    record: Upload,
+    /// Absent without a history.
+    keeping: Option<Keeping>,
+    connection: Arc<Connection>,
+}
+
+impl Completed {
+    /// The answer to the client, once the record is kept in the history. Blocks.
+    pub(crate) fn receipt(self) -> Receipt {
+        if let Some(keeping) = self.keeping {
+            keeping.wait();
+        }
+        self.connection.hold_back(self.record);
+        self.receipt
+    }
 }
 
 impl Receipt {
@@ -107,8 +134,14 @@ impl Transfer {
             context: context.clone(),
             links: context.links(request.uri.path()),
             record,
+            expects_continue: request.headers.contains_key(EXPECT),
             concluded: false,
         }
+    }
+
+    /// Whether the client may wait for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
     }
 
     /// The record so far.
@@ -162,8 +195,8 @@ impl Transfer {
         self.record.bytes
     }
 
-    /// Concludes the upload of a file that is stored. Blocks.
-    pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Receipt {
+    /// Concludes the upload of a file that is stored, and begins to keep its record in the history.
+    pub(crate) fn complete(mut self, stored: &Stored, digests: Vec<Digest>) -> Completed {
         self.record.times.stored_ns = Some(clock::now_ns());
         self.set_name(&stored.name);
         self.record.stored_bytes = Some(stored.bytes);
@@ -173,18 +206,25 @@ impl Transfer {
         self.record.sha256 = sha256.map(Digest::hex);
         self.record.outcome = Outcome::Complete;
         self.concluded = true;
-        let connection = &self.context.connection;
-        self.record.id = connection.upload_stored(self.record.clone());
-        let timeline = connection.timeline_address(&self.record.id);
-        Receipt {
-            id: self.record.id.clone(),
-            name: self.record.name.clone().unwrap_or_default(),
-            bytes: self.record.bytes,
+        let mut record = self.record.clone();
+        let connection = Arc::clone(&self.context.connection);
+        let keeping = connection.upload_stored(&mut record);
+        let timeline = connection.timeline_address(&record.id);
+        let receipt = Receipt {
+            id: record.id.clone(),
+            name: record.name.clone().unwrap_or_default(),
+            bytes: record.bytes,
             status: stored.status().as_u16(),
-            sha256: self.record.sha256.clone(),
+            sha256: record.sha256.clone(),
             link: self.links.to(&timeline),
             timeline: self.links.absolute(&timeline),
             digests,
+        };
+        Completed {
+            receipt,
+            record,
+            keeping,
+            connection,
         }
     }
 

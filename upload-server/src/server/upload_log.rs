@@ -17,7 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::{debug, info, warn};
 
 use self::feed::Feed;
-use super::history::{History, UploadSummary};
+use super::history::{History, Keeping, UploadSummary};
 use crate::record::{ConnectionEnd, PartOfUpload, Server, Upload};
 
 pub(crate) struct UploadLog {
@@ -40,12 +40,11 @@ impl UploadLog {
         (self.last_id.fetch_add(1, Ordering::Relaxed) + 1).to_string()
     }
 
-    /// Keeps the record of a complete upload in the history. Blocks until it is written, so that no
-    /// client learns of a complete upload that a crash could still erase from the history.
-    pub(crate) fn keep(&self, upload: &Upload) {
-        if let Some(history) = &self.history {
-            history.keep(upload);
-        }
+    /// Begins to keep the record of a complete upload in the history. Wait for it before the client
+    /// gets its answer: no client learns of a complete upload that a crash could still erase from the
+    /// history.
+    pub(crate) fn keep(&self, upload: &Upload) -> Option<Keeping> {
+        self.history.as_ref()?.keep(upload)
     }
 
     pub(super) fn publish_upload(&self, upload: Upload) {
@@ -162,7 +161,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let history = History::open(root.path(), 10, false).unwrap();
         let log = UploadLog::new(this_server(Vec::new()).unwrap(), Some(history));
-        log.keep(&upload(1));
+        log.keep(&upload(1)).unwrap().wait();
         assert!(log.set_timeline("1", "7".into(), "1".into()));
         log.publish_upload(upload(1));
         assert!(log.set_timeline("1", "8".into(), "2".into()));

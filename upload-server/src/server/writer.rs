@@ -1,18 +1,18 @@
-//! Writes a body to the disk: hyper's own buffers are gathered in a batch, and one vectored write off
-//! the runtime writes them while the next ones arrive. No byte is copied, and at most two batches are in
-//! memory. The digests are computed on the thread that writes.
+//! Writes a body to the disk: chunks are gathered in a batch, and one vectored write off the runtime
+//! writes them while the next ones arrive. At most two batches are in memory. The digests are computed
+//! on the thread that writes. The last batch is left to the caller, who writes it together with what
+//! follows: each time that work leaves the runtime, threads wake each other, and for a small file that
+//! takes longer than the work.
 
-use std::{
-    fs::File,
-    io::{self, IoSlice, Write},
-    mem,
-    sync::Arc,
-};
+mod batch;
+
+use std::{io, mem, sync::Arc};
 
 use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use self::batch::{Batch, write_all};
 use super::{
     digest::{Digest, Digester},
     store::Temporary,
@@ -28,50 +28,84 @@ const SMALL_BATCH_BYTES: usize = 512 * 1024;
 /// More concurrent uploads than these are many.
 const FEW: i64 = 8;
 
-/// A batch is written once it has this many chunks: the most that one `writev` takes (IOV_MAX).
-const BATCH_CHUNKS: usize = 1_024;
-
 /// A file that is being received. Its [`Temporary`] is removed if this is dropped unfinished.
 pub(crate) struct Writer {
-    file: Arc<Temporary>,
-    batch: Vec<Bytes>,
-    batch_bytes: usize,
+    /// Absent as long as all bytes are in the batch.
+    file: Option<Arc<Temporary>>,
+    batch: Batch,
     /// Empty while a batch is being written: the thread has it then.
     digester: Digester,
-    writing: Option<JoinHandle<io::Result<Digester>>>,
+    /// Returns the batch to be filled again.
+    writing: Option<JoinHandle<io::Result<(Digester, Batch)>>>,
+    /// The batch that was written last.
+    spare: Batch,
     /// How many uploads are in flight.
     in_flight: Gauge,
 }
 
+/// The bytes of a whole file: the last ones are in memory, those before them in the file.
+pub(crate) struct ReceivedBytes {
+    file: Option<Temporary>,
+    rest: Vec<Bytes>,
+    digester: Digester,
+    digests: Vec<Digest>,
+}
+
 impl Writer {
-    pub(crate) fn new(file: Temporary, digester: Digester, in_flight: Gauge) -> Self {
+    /// Gathers bytes until it has a file to write them to.
+    pub(crate) fn new(digester: Digester, in_flight: Gauge) -> Self {
         Self {
-            file: Arc::new(file),
-            batch: Vec::new(),
-            batch_bytes: 0,
+            file: None,
+            batch: Batch::default(),
             digester,
             writing: None,
+            spare: Batch::default(),
             in_flight,
         }
     }
 
+    /// Sets the file.
+    #[must_use]
+    pub(crate) fn to(mut self, file: Temporary) -> Self {
+        self.set_file(file);
+        self
+    }
+
+    pub(crate) fn set_file(&mut self, file: Temporary) {
+        self.file = Some(Arc::new(file));
+    }
+
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether the batch is to be written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.batch.bytes() >= self.batch_bytes() || self.batch.is_full()
+    }
+
     /// Adds the next bytes. Waits only if the disk is more than a batch behind.
     pub(crate) async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
-        self.batch_bytes += chunk.len();
-        self.batch.push(chunk);
-        if self.batch_bytes >= full_at(self.in_flight.get()) || self.batch.len() == BATCH_CHUNKS {
+        self.batch.push(chunk, self.batch_bytes());
+        if self.is_full() && self.has_file() {
             self.write_batch().await?;
         }
         Ok(())
     }
 
-    /// Writes the rest, and returns the file and its digests.
-    pub(crate) async fn finish(mut self) -> io::Result<(Temporary, Vec<Digest>)> {
-        self.write_batch().await?;
+    /// Returns the whole file, of which the last batch is still to be written.
+    pub(crate) async fn finish(mut self) -> io::Result<ReceivedBytes> {
         self.settle().await?;
-        let file = Arc::into_inner(self.file);
-        let file = file.ok_or_else(|| io::Error::other("the file is still in use"))?;
-        Ok((file, self.digester.finish()))
+        let file = self.file.map(Arc::into_inner);
+        if let Some(None) = file {
+            return Err(io::Error::other("the file is still in use"));
+        }
+        Ok(ReceivedBytes {
+            file: file.flatten(),
+            rest: self.batch.into_chunks(),
+            digester: self.digester,
+            digests: Vec::new(),
+        })
     }
 
     /// Waits for the write in progress. The bytes of the next batch are lost.
@@ -88,48 +122,61 @@ impl Writer {
 
     async fn write_batch(&mut self) -> io::Result<()> {
         self.settle().await?;
-        let batch = mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        let file = Arc::clone(&self.file);
+        let Some(file) = self.file.clone() else {
+            return Ok(());
+        };
+        let spare = mem::take(&mut self.spare);
+        let mut batch = mem::replace(&mut self.batch, spare);
         let mut digester = mem::take(&mut self.digester);
         self.writing = Some(spawn_blocking(move || {
-            write_all(file.file(), &batch)?;
-            for chunk in &batch {
-                digester.update(chunk);
-            }
-            Ok(digester)
+            batch.write(file.file(), &mut digester)?;
+            Ok((digester, batch))
         }));
         Ok(())
     }
 
+    /// How many bytes fill a batch.
+    fn batch_bytes(&self) -> usize {
+        if self.in_flight.get() <= FEW {
+            BATCH_BYTES
+        } else {
+            SMALL_BATCH_BYTES
+        }
+    }
+
     async fn settle(&mut self) -> io::Result<()> {
         if let Some(writing) = self.writing.take() {
-            self.digester = writing.await??;
+            (self.digester, self.spare) = writing.await??;
         }
         Ok(())
     }
 }
 
-/// How many bytes fill a batch while this many uploads are in flight.
-const fn full_at(in_flight: i64) -> usize {
-    if in_flight <= FEW {
-        BATCH_BYTES
-    } else {
-        SMALL_BATCH_BYTES
-    }
-}
-
-fn write_all(mut file: &File, batch: &[Bytes]) -> io::Result<()> {
-    let mut slices: Vec<_> = batch.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut rest = &mut slices[..];
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match file.write_vectored(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut rest, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+impl ReceivedBytes {
+    /// Of a file that has all its bytes.
+    pub(crate) fn written(file: Temporary, digests: Vec<Digest>) -> Self {
+        Self {
+            file: Some(file),
+            rest: Vec::new(),
+            digester: Digester::default(),
+            digests,
         }
     }
-    Ok(())
+
+    /// Whether no byte is in a file yet.
+    pub(crate) fn are_in_memory(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Writes the rest: to the file of the bytes before it, or else to the one that `create` makes.
+    /// Returns the file and its digests. Blocks.
+    pub(crate) fn write(
+        mut self,
+        create: impl FnOnce() -> io::Result<Temporary>,
+    ) -> io::Result<(Temporary, Vec<Digest>)> {
+        let file = self.file.map_or_else(create, Ok)?;
+        write_all(file.file(), &self.rest, &[], &mut self.digester)?;
+        self.digests.extend(self.digester.finish());
+        Ok((file, self.digests))
+    }
 }

@@ -11,9 +11,9 @@ use tokio::{
 use upload_server::record::{FeedLine, Outcome, Upload};
 
 use crate::{
-    client::{Client, expecting_put_head},
+    client::{Client, content, expecting_put_head},
     feed::Feed,
-    process::{Running, control, stderr, tempdir},
+    process::{Running, control, curl, stderr, tempdir},
     test_server::within_limit,
 };
 
@@ -106,6 +106,36 @@ async fn outlives_a_kill() {
     assert_eq!(names, ["file-5", "file-4", "file-3", "file-2", "file-1"]);
     let complete = |upload: &Upload| upload.outcome == Outcome::Complete && upload.bytes == 3;
     assert!(past.iter().all(|(upload, _)| complete(upload)));
+}
+
+/// Small files are stored, and their records are kept, several at a time: each is one whole file and one
+/// record before its client has the answer.
+#[tokio::test]
+async fn many_small_files_outlive_a_kill() {
+    const COUNT: usize = 300;
+    let root = tempdir();
+    let server = Running::start(root.path()).await;
+    let name = |number: usize| format!("small-{number:03}");
+    for number in 0..COUNT {
+        fs::write(root.path().join(name(number)), content(number)).unwrap();
+    }
+    let files = root.path().join(format!("small-[000-{}]", COUNT - 1));
+    let url = format!("http://{}/", server.address);
+    let all = ["--fail", "--parallel", "--parallel-max", "8", "-T"];
+    curl(&[&all[..], &[files.to_str().unwrap(), &url]].concat()).await;
+    server.stop_with(Signal::KILL).await;
+
+    let _server = Running::start(root.path()).await;
+    let mut past = history(root.path(), "?limit=1000").await;
+    past.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    assert_eq!(past.len(), COUNT);
+    for (number, (upload, _)) in past.iter().enumerate() {
+        assert_eq!(upload.name, Some(name(number)));
+        assert_eq!(upload.outcome, Outcome::Complete);
+        assert_eq!(upload.stored_bytes, Some(number as u64));
+        let stored = root.path().join("files").join(name(number));
+        assert!(fs::read(stored).unwrap() == content(number), "{number}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An upload's row in the database.
 
-use rusqlite::{Connection, Transaction, named_params, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::error;
@@ -40,30 +40,29 @@ impl UploadRow {
         })
     }
 
-    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-        let mut insert = transaction.prepare_cached(
+    pub(super) fn write(&self, database: &Connection) -> Result<(), rusqlite::Error> {
+        // Numbers, for SQLite looks names up each time.
+        let mut insert = database.prepare_cached(
             "INSERT INTO uploads
              (id, name, bytes, sha256, client, began, ended, status, outcome, error, record)
-             VALUES
-             (:id, :name, :bytes, :sha256, :client, :began, :ended, :status, :outcome, :error,
-              :record)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT (id) DO UPDATE SET
-             name = :name, bytes = :bytes, sha256 = :sha256, ended = :ended, status = :status,
-             outcome = :outcome, error = :error, record = :record",
+             name = ?2, bytes = ?3, sha256 = ?4, ended = ?7, status = ?8, outcome = ?9, error = ?10,
+             record = ?11",
         )?;
-        insert.execute(named_params! {
-            ":id": self.id.cast_signed(),
-            ":name": self.upload.name,
-            ":bytes": self.upload.bytes.cast_signed(),
-            ":sha256": self.upload.sha256,
-            ":client": self.upload.origin(),
-            ":began": self.began,
-            ":ended": self.ended,
-            ":status": self.upload.status,
-            ":outcome": self.upload.outcome.to_string(),
-            ":error": self.upload.error,
-            ":record": self.record,
-        })?;
+        insert.execute(params![
+            self.id.cast_signed(),
+            self.upload.name,
+            self.upload.bytes.cast_signed(),
+            self.upload.sha256,
+            self.upload.origin(),
+            self.began,
+            self.ended,
+            self.upload.status,
+            self.upload.outcome.to_string(),
+            self.upload.error,
+            self.record,
+        ])?;
         Ok(())
     }
 }

@@ -1,91 +1,223 @@
-//! The thread that writes. Orders that arrive while it writes go into one transaction together: each
-//! transaction costs a flush to the disk.
+//! Writes the history. Orders go into one queue. A caller that waits for its order takes the database
+//! and writes everything that is queued, in one transaction: callers that come meanwhile find their
+//! order written when they get the database. So no upload wakes another thread, and each transaction, which
+//! may cost a flush to the disk, is shared by all that wait for one. The orders that nobody waits for
+//! go with the next transaction; a thread writes them if none follows soon.
 
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::{
+    mem,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use rusqlite::{Connection, Transaction, params};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, params};
 use tracing::warn;
 
 use super::upload_row::UploadRow;
 
-/// The most orders in one transaction.
-const BATCH: usize = 256;
+/// How many orders may be queued that nobody waits for.
+const BACKLOG: usize = 4_096;
 
-/// What to write, and the channel that reports it as written.
+/// How long such an order is queued at most.
+const LAG: Duration = Duration::from_millis(20);
+
+/// What to write.
 pub(super) enum Order {
-    Keep(Box<UploadRow>, Option<SyncSender<()>>),
+    Keep(Box<UploadRow>),
     Timeline {
         id: u64,
         connection: String,
         timeline: String,
-        done: SyncSender<bool>,
     },
-    Close,
 }
 
-/// Reports to a waiting caller that its order is written.
-type Reply = Box<dyn FnOnce()>;
+/// Why an order was not queued.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotQueued {
+    #[error("the history is too far behind: this record is not kept")]
+    Full,
+    #[error("the history is closed")]
+    Closed,
+}
 
-/// Writes until [`Order::Close`]. If a write fails, the waiting callers' channels are closed.
-pub(super) fn write_all(database: &mut Connection, keep: u32, orders: &Receiver<Order>) {
-    let mut open = true;
-    while open {
-        let Ok(first) = orders.recv() else {
-            return;
-        };
-        let mut batch = vec![first];
-        batch.extend(orders.try_iter().take(BATCH - 1));
-        open = !batch.iter().any(|order| matches!(order, Order::Close));
-        match write(database, keep, batch) {
-            Ok(replies) => replies.into_iter().for_each(|send| send()),
-            Err(error) => warn!(%error, "the history cannot be written"),
+pub(super) struct Writer {
+    queue: Mutex<Queue>,
+    /// Notified when there is something to tidy up, and when the history is closed.
+    untidy: Condvar,
+    /// Absent once the history is closed.
+    database: Mutex<Option<Connection>>,
+    keep: u32,
+}
+
+#[derive(Default)]
+struct Queue {
+    orders: Vec<(Order, Outcome)>,
+    /// Something was queued since the oldest uploads were forgotten.
+    untidy: bool,
+    closed: bool,
+}
+
+/// What became of an order: whether the upload was known. Never set where the write failed.
+pub(super) type Outcome = Arc<OnceLock<bool>>;
+
+impl Writer {
+    /// Keeps the latest `keep` uploads.
+    pub(super) fn new(database: Connection, keep: u32) -> Self {
+        Self {
+            queue: Mutex::default(),
+            untidy: Condvar::new(),
+            database: Mutex::new(Some(database)),
+            keep,
         }
     }
-}
 
-fn write(
-    database: &mut Connection,
-    keep: u32,
-    batch: Vec<Order>,
-) -> Result<Vec<Reply>, rusqlite::Error> {
-    let transaction = database.transaction()?;
-    let mut replies: Vec<Reply> = Vec::new();
-    for order in batch {
-        match order {
-            Order::Keep(row, done) => {
-                row.write(&transaction)?;
-                if let Some(done) = done {
-                    replies.push(reply(done, ()));
+    /// Queues an order, and does not wait for it.
+    pub(super) fn queue(&self, order: Order) -> Result<(), NotQueued> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(NotQueued::Closed);
+        }
+        if queue.orders.len() >= BACKLOG {
+            return Err(NotQueued::Full);
+        }
+        self.push(&mut queue, order, Outcome::default());
+        Ok(())
+    }
+
+    /// Queues an order that [`Self::wait`] waits for.
+    pub(super) fn begin(&self, order: Order) -> Outcome {
+        let outcome = Outcome::default();
+        self.push(&mut self.queue.lock(), order, Arc::clone(&outcome));
+        outcome
+    }
+
+    /// Returns when an order is written: whether its upload was known. None where it cannot be
+    /// written. Blocks.
+    pub(super) fn wait(&self, outcome: &Outcome) -> Option<bool> {
+        if outcome.get().is_none() {
+            let mut database = self.database.lock();
+            if outcome.get().is_none() {
+                let orders = mem::take(&mut self.queue.lock().orders);
+                if let Some(database) = database.as_mut() {
+                    write_all(database, &orders, None);
                 }
             }
-            Order::Timeline {
-                id,
-                connection,
-                timeline,
-                done,
-            } => {
-                let known = write_timeline(&transaction, id, &connection, &timeline)?;
-                replies.push(reply(done, known));
+        }
+        outcome.get().copied()
+    }
+
+    /// Writes what is queued, and forgets the oldest uploads. Blocks.
+    pub(super) fn tidy_up(&self) {
+        let mut database = self.database.lock();
+        let orders = {
+            let mut queue = self.queue.lock();
+            if !mem::take(&mut queue.untidy) {
+                return;
             }
-            Order::Close => {}
+            mem::take(&mut queue.orders)
+        };
+        if let Some(database) = database.as_mut() {
+            write_all(database, &orders, Some(self.keep));
         }
     }
-    let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
-    transaction.prepare_cached(forget)?.execute([keep])?;
-    transaction.commit()?;
-    Ok(replies)
+
+    /// Tidies up after each order, until the history is closed. Orders that follow each other share
+    /// the work.
+    pub(super) fn keep_tidy(&self) {
+        loop {
+            let mut queue = self.queue.lock();
+            self.untidy
+                .wait_while(&mut queue, |queue| !queue.untidy && !queue.closed);
+            self.untidy
+                .wait_while_for(&mut queue, |queue| !queue.closed, LAG);
+            let closed = queue.closed;
+            drop(queue);
+            self.tidy_up();
+            if closed {
+                return;
+            }
+        }
+    }
+
+    /// Makes [`Self::keep_tidy`] return. Nothing is queued afterwards.
+    pub(super) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.untidy.notify_all();
+    }
+
+    /// Closes the database. Blocks.
+    pub(super) fn close_database(&self) {
+        *self.database.lock() = None;
+    }
+
+    fn push(&self, queue: &mut Queue, order: Order, outcome: Outcome) {
+        queue.orders.push((order, outcome));
+        if !mem::replace(&mut queue.untidy, true) {
+            self.untidy.notify_all();
+        }
+    }
 }
 
-fn reply<T: 'static>(done: SyncSender<T>, value: T) -> Reply {
-    Box::new(move || {
-        // The caller may be gone.
-        let _ = done.send(value);
-    })
+/// Writes all orders or none, and forgets all uploads but the latest `keep`.
+fn write_all(database: &mut Connection, orders: &[(Order, Outcome)], keep: Option<u32>) {
+    match try_write_all(database, orders, keep) {
+        Ok(known) => {
+            for ((_, outcome), known) in orders.iter().zip(known) {
+                // Each outcome is set here alone.
+                let _ = outcome.set(known);
+            }
+        }
+        Err(error) => warn!(%error, "the history cannot be written"),
+    }
+}
+
+fn try_write_all(
+    database: &mut Connection,
+    orders: &[(Order, Outcome)],
+    keep: Option<u32>,
+) -> Result<Vec<bool>, rusqlite::Error> {
+    // A transaction of rusqlite would compile its statements each time.
+    database.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let written = write_orders(database, orders, keep);
+    let end = if written.is_ok() {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
+    let ended = database.prepare_cached(end)?.execute([]);
+    if ended.is_err() && !database.is_autocommit() {
+        database.execute_batch("ROLLBACK")?;
+    }
+    let known = written?;
+    ended?;
+    Ok(known)
+}
+
+fn write_orders(
+    database: &Connection,
+    orders: &[(Order, Outcome)],
+    keep: Option<u32>,
+) -> Result<Vec<bool>, rusqlite::Error> {
+    let written = orders.iter().map(|(order, _)| match order {
+        Order::Keep(row) => row.write(database).map(|()| true),
+        Order::Timeline {
+            id,
+            connection,
+            timeline,
+        } => write_timeline(database, *id, connection, timeline),
+    });
+    let known = written.collect::<Result<_, _>>()?;
+    if let Some(keep) = keep {
+        let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
+        database.prepare_cached(forget)?.execute([keep])?;
+    }
+    Ok(known)
 }
 
 /// Returns false when the upload is unknown.
 fn write_timeline(
-    transaction: &Transaction<'_>,
+    database: &Connection,
     id: u64,
     connection: &str,
     timeline: &str,
@@ -94,7 +226,7 @@ fn write_timeline(
     let insert = "INSERT OR REPLACE INTO timelines (upload, connection, timeline)
         SELECT id, ?2, ?3 FROM uploads WHERE id = ?1";
     let id = id.cast_signed();
-    let mut insert = transaction.prepare_cached(insert)?;
+    let mut insert = database.prepare_cached(insert)?;
     let inserted = insert.execute(params![id, connection, timeline])?;
     Ok(inserted > 0)
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection_limit::Slot;
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
-    server::{clock, forwarded::Forwarded, journal::Journal, relative::Links},
+    server::{clock, forwarded::Forwarded, history::Keeping, journal::Journal, relative::Links},
 };
 
 /// One accepted socket.
@@ -199,19 +199,19 @@ impl Connection {
     pub(crate) fn upload_concluded(&self, mut upload: Upload) -> String {
         upload.id = self.journal.uploads.next_id();
         let id = upload.id.clone();
-        self.progress.lock().concluded.push(upload);
+        self.hold_back(upload);
         id
     }
 
-    /// The same for an upload whose file is stored. The history keeps its record first, before the
-    /// client learns that the file is stored. Blocks.
-    pub(crate) fn upload_stored(&self, upload: Upload) -> String {
-        let mut upload = upload;
+    /// Gives an upload whose file is stored its id, and begins to keep its record in the history.
+    pub(crate) fn upload_stored(&self, upload: &mut Upload) -> Option<Keeping> {
         upload.id = self.journal.uploads.next_id();
-        self.journal.uploads.keep(&upload);
-        let id = upload.id.clone();
+        self.journal.uploads.keep(upload)
+    }
+
+    /// Holds the record of an upload back until its response is sent.
+    pub(crate) fn hold_back(&self, upload: Upload) {
         self.progress.lock().concluded.push(upload);
-        id
     }
 
     /// The address of an upload's timeline.

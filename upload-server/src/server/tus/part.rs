@@ -21,7 +21,7 @@ use crate::{
         intake::ReceivedFile,
         journal::Journal,
         transfer::{Receipt, Transfer},
-        writer::Writer,
+        writer::{ReceivedBytes, Writer},
     },
 };
 
@@ -68,11 +68,9 @@ impl Tus {
         let rest = self.rest(&upload, offset);
         let received = match body {
             Some(body) => {
-                let writer = Writer::new(
-                    upload.file()?,
-                    requested.digester(None),
-                    self.intake.in_flight.clone(),
-                );
+                let digester = requested.digester(None);
+                let writer = Writer::new(digester, self.intake.in_flight.clone());
+                let writer = writer.to(upload.file()?);
                 let superseded = &upload.session.superseded;
                 self.write(body, rest, writer, &requested, superseded, &mut transfer)
                     .await
@@ -155,7 +153,9 @@ impl Tus {
                 return Err(error.into());
             }
         };
-        let (_, digests) = writer.finish().await?;
+        let bytes = writer.finish().await?;
+        let no_file = || Err(io::ErrorKind::NotFound.into());
+        let (_, digests) = off_the_runtime(move || bytes.write(no_file)).await?;
         if let Some(error) = broken {
             return Err(error);
         }
@@ -176,9 +176,9 @@ impl Tus {
             None => Vec::new(),
         };
         let received = ReceivedFile {
-            file: upload.file()?,
+            bytes: ReceivedBytes::written(upload.file()?, digests),
             name: file_name(&upload.session.id, &upload.description.metadata)?,
-            digests,
+            requested: RequestedDigests::default(),
         };
         match self.intake.finish(received, transfer).await {
             Ok((_, receipt)) => Ok(receipt),
