@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod kept_body;
 pub(crate) mod linger;
+pub(crate) mod receive_window;
 pub(crate) mod request;
 mod serve;
 mod socket;

@@ -1,6 +1,6 @@
 //! HTTP/2: several requests on one connection, each with a record of its own.
 
-use std::{fs, time::Duration};
+use std::{fs, future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use h2::{
@@ -209,6 +209,29 @@ async fn takes_many_at_once() {
         assert!(fs::read(server.path(name)).unwrap() == content);
     }
     assert_eq!(server.names().len(), 100);
+}
+
+/// A client sends in a round trip as much as it may before the server has read it.
+#[tokio::test]
+async fn a_long_path_is_as_fast_as_with_http_1() {
+    // 100 ms at 2.5 Gbit/s.
+    const ON_THE_WAY: usize = 32 * 1024 * 1024;
+    let server = serve(NEVER).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .max_send_buffer_size(2 * ON_THE_WAY)
+        .handshake(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut client = within_limit(client.ready()).await.unwrap();
+    let (response, mut body) = put(&mut client, "file");
+    body.reserve_capacity(ON_THE_WAY);
+    while body.capacity() < ON_THE_WAY {
+        let more = poll_fn(|cx| body.poll_capacity(cx));
+        within_limit(more).await.unwrap().unwrap();
+    }
+    assert_eq!(finish((response, body), b"whole").await, 201);
 }
 
 #[tokio::test]

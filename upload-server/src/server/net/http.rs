@@ -23,6 +23,7 @@ use super::{
     connection::{Accepted, Connection},
     connection_limit::Slot,
     linger,
+    receive_window::ReceiveWindows,
     request::{self, ResponseBody},
     socket::Socket,
 };
@@ -39,6 +40,7 @@ pub(crate) struct HttpServer {
     pub(crate) tls: Option<TlsAcceptor>,
     /// Whether a client may speak HTTP/2.
     pub(crate) http2: bool,
+    pub(crate) receive_windows: ReceiveWindows,
     /// Timeout for the TLS handshake, for a request's head, and between requests.
     pub(crate) head: Duration,
     /// How long a client may leave sent bytes unacknowledged.

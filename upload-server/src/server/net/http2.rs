@@ -11,10 +11,6 @@ use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream}
 /// Concurrent requests on one connection.
 const MAX_STREAMS: u32 = 100;
 
-/// How much a client may send before the server reads it: of one request, and of all together.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
-
 /// How long a client without a request in flight may take to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -31,11 +27,13 @@ where
         server: server.clone(),
         connection: Arc::clone(&connection),
     };
+    let window = server.receive_windows.open();
     let mut http = http2::Builder::new(requests)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        // One upload may take it all: the connection's bounds the memory.
+        .initial_stream_window_size(window.bytes)
+        .initial_connection_window_size(window.bytes)
         .serve_connection(
             TokioIo::new(stream),
             server.service(Arc::clone(&connection)),
