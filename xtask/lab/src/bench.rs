@@ -83,7 +83,7 @@ enum Part {
     Start,
     /// Memory of the tracer, idle and with many open connections
     Memory,
-    /// Speed of the upload server: large files, small files, many at once
+    /// Speed of the upload server: large files, small files, many at once, HTTP/2 beside HTTP/1.1
     Server,
 }
 

@@ -1,8 +1,11 @@
 //! The upload server side by side with nginx's WebDAV, a bare loop over recv and write, dufs and
-//! miniserve: one large file, many small ones, many at once. All of them store in memory.
+//! miniserve: one large file, many small ones, many at once; and HTTP/2 beside HTTP/1.1. All of them store
+//! in memory.
 
 pub(super) mod client;
 pub(super) mod raw;
+mod relay;
+mod round_trips;
 mod servers;
 
 use std::{
@@ -37,8 +40,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) fn server(bench: &mut Bench) -> Result<()> {
     let file = bench.scratch.path().join("large");
     write_random(&file, LARGE)?;
-    large(bench, &file, "PUT", put)?;
-    large(bench, &file, "form", form)?;
+    large(bench, &file, "PUT", put, Kind::asked_of_large)?;
+    large(bench, &file, "form", form, |_| None)?;
+    File::options()
+        .write(true)
+        .open(&file)?
+        .set_len(round_trips::BYTES)?;
+    round_trips::round_trips(bench, &file)?;
     fs::remove_file(&file)?;
     small(bench)?;
     crowd(bench)
@@ -50,6 +58,7 @@ fn large(
     file: &Path,
     how: &str,
     send: fn(&Server, &Path) -> Option<Command>,
+    asked: fn(Kind) -> Option<f64>,
 ) -> Result<()> {
     log(&format!("server: 1 GiB by {how}"));
     let (ours, peers) = servers(bench, |server| send(server, file).is_some())?;
@@ -70,6 +79,7 @@ fn large(
         &base,
         &runs,
         &peers,
+        asked,
     );
     Ok(())
 }
@@ -98,6 +108,7 @@ fn small(bench: &mut Bench) -> Result<()> {
         &base,
         &runs,
         &peers,
+        Kind::asked_of_small,
     );
     Ok(())
 }
@@ -126,7 +137,7 @@ fn crowd(bench: &mut Bench) -> Result<()> {
         ])
     })?;
     let units = ["MB/s", "ms of CPU per GiB", "MiB of memory at most"];
-    add_rows(bench, &what, units, &base, &runs, &peers);
+    add_rows(bench, &what, units, &base, &runs, &peers, |_| None);
     Ok(())
 }
 
@@ -147,7 +158,8 @@ fn servers(bench: &mut Bench, can: impl Fn(&Server) -> bool) -> Result<(Server, 
     Ok((ours, peers))
 }
 
-/// Adds the numbers of each server, and the ratio of ours to each peer.
+/// Adds the numbers of each server, and the ratio of ours to each peer: that of the first number, a
+/// speed, is to be as `asked`.
 fn add_rows<const N: usize>(
     bench: &mut Bench,
     what: &str,
@@ -155,6 +167,7 @@ fn add_rows<const N: usize>(
     base: &Runs<N>,
     runs: &[Runs<N>],
     peers: &[Server],
+    asked: impl Fn(Kind) -> Option<f64>,
 ) {
     for (n, unit) in units.into_iter().enumerate() {
         bench.add_row(Row::new(
@@ -165,12 +178,8 @@ fn add_rows<const N: usize>(
             base.number(n),
         ));
         for (peer, runs) in peers.iter().zip(runs) {
-            // Only speeds have a goal.
-            let asked = (n == 0)
-                .then(|| peer.kind().asked())
-                .flatten()
-                .filter(|_| what.starts_with("1 GiB by PUT"))
-                .map(Asked::RatioAtLeast);
+            let asked = (n == 0).then(|| asked(peer.kind())).flatten();
+            let asked = asked.map(Asked::RatioAtLeast);
             let row = Row::new(PART, peer.kind().name(), what, unit, runs.number(n));
             bench.add_row(row.map(|row| row.beside("ours ÷ this", runs.inverse(n)).asking(asked)));
         }

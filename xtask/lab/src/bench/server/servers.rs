@@ -24,6 +24,8 @@ use crate::bench::{
 pub(super) enum Kind {
     /// The project's own.
     Ours,
+    /// The same, which also speaks HTTP/2.
+    OursWithHttp2,
     /// nginx with its WebDAV module: one process.
     Nginx,
     /// A loop over recv and write in this process: as little as can be done.
@@ -54,7 +56,7 @@ impl Kind {
     /// As in the table.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Ours => "upload-server",
+            Self::Ours | Self::OursWithHttp2 => "upload-server",
             Self::Nginx => "nginx WebDAV",
             Self::Raw => "recv+write loop",
             Self::Dufs => "dufs",
@@ -65,7 +67,7 @@ impl Kind {
     /// Whether it can be started.
     pub(super) fn is_installed(self) -> bool {
         match self {
-            Self::Ours | Self::Raw => true,
+            Self::Ours | Self::OursWithHttp2 | Self::Raw => true,
             Self::Nginx => is_installed("nginx"),
             Self::Dufs => is_installed("dufs"),
             Self::Miniserve => is_installed("miniserve"),
@@ -73,12 +75,21 @@ impl Kind {
     }
 
     /// How many times its speed ours is to be, for one large file.
-    pub(super) fn asked(self) -> Option<f64> {
+    pub(super) fn asked_of_large(self) -> Option<f64> {
         match self {
             Self::Nginx => Some(1.0),
             Self::Raw => Some(0.8),
             Self::Dufs => Some(3.0),
-            Self::Ours | Self::Miniserve => None,
+            Self::Ours | Self::OursWithHttp2 | Self::Miniserve => None,
+        }
+    }
+
+    /// The same for small files. nginx does without a record of each.
+    pub(super) fn asked_of_small(self) -> Option<f64> {
+        match self {
+            Self::Nginx => Some(0.6),
+            Self::Dufs => Some(1.0),
+            Self::Ours | Self::OursWithHttp2 | Self::Raw | Self::Miniserve => None,
         }
     }
 }
@@ -91,7 +102,8 @@ impl Server {
         fs::create_dir(&directory)?;
         let address = free_address()?;
         let running = match kind {
-            Kind::Ours => Running::Process(ours(bench, &home, address)?),
+            Kind::Ours => Running::Process(ours(bench, &home, address, &[])?),
+            Kind::OursWithHttp2 => Running::Process(ours(bench, &home, address, &["--http2"])?),
             Kind::Raw => Running::Loop(RawLoop::start(address, directory.clone())?),
             Kind::Nginx | Kind::Dufs | Kind::Miniserve => {
                 let mut command = match kind {
@@ -136,7 +148,7 @@ impl Server {
     /// Where it takes forms, and in which field the file.
     pub(super) fn form(&self) -> Option<(&'static str, &'static str)> {
         match self.kind {
-            Kind::Ours => Some(("/", "file")),
+            Kind::Ours | Kind::OursWithHttp2 => Some(("/", "file")),
             // It stores the form with all around the file.
             Kind::Raw => Some(("/large", "file")),
             Kind::Miniserve => Some(("/upload?path=/", "path")),
@@ -186,7 +198,7 @@ impl Server {
     }
 }
 
-fn ours(bench: &Bench, home: &Path, address: SocketAddr) -> Result<Process> {
+fn ours(bench: &Bench, home: &Path, address: SocketAddr, options: &[&str]) -> Result<Process> {
     let mut command = Command::new(bench.binaries.join("upload-server"));
     command
         .arg("--listen")
@@ -197,6 +209,7 @@ fn ours(bench: &Bench, home: &Path, address: SocketAddr) -> Result<Process> {
         .arg(home.join("control"))
         .arg("--state")
         .arg(home.join("state"))
+        .args(options)
         .stdout(Stdio::null());
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", "warn");
