@@ -396,7 +396,7 @@ async fn curl_uploads_and_reads_through_each_proxy() {
             let inside = if address.starts_with('/') {
                 front.reports && address.starts_with(path)
             } else {
-                address.is_empty() || address.starts_with("../") || address.starts_with("data:")
+                !address.starts_with("../..") && !address.contains("://")
             };
             assert!(inside, "{}: {address}", front.name);
         }
