@@ -1,5 +1,6 @@
-//! Every stored file is what was sent, by whichever protocol, and however often the upload broke off. A
-//! few hundred uploads of up to 2 MiB; `cargo xtask integrity` runs 10,000 of up to 64 MiB.
+//! Every stored file is what was sent, by whichever protocol, directly or through a proxy, and however often
+//! the upload broke off. A few hundred uploads of up to 2 MiB; `cargo xtask integrity` runs 10,000 of up to
+//! 64 MiB.
 
 mod file;
 mod form;
@@ -23,6 +24,7 @@ use self::{
 };
 use crate::{
     client::{Client, chunked_put_head, put_head},
+    proxies::in_front_of,
     random::Random,
     test_server::TestServer,
 };
@@ -63,6 +65,10 @@ async fn every_stored_file_is_what_was_sent() {
     let mut random = Random::new();
     let pool = Arc::new(Pool::new(&mut random, largest));
     let server = Arc::new(TestServer::start().await);
+    let root = tempfile::tempdir().unwrap();
+    let (proxies, _running) = in_front_of(server.address, 4, root.path()).await;
+    let [nginx, haproxy] = proxies;
+    let addresses = [server.address, nginx, haproxy];
     let begun = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -76,8 +82,9 @@ async fn every_stored_file_is_what_was_sent() {
                     return done;
                 }
                 let way = WAYS[number % WAYS.len()];
+                let address = addresses[number / WAYS.len() % addresses.len()];
                 let file = pool.file(&mut random, number);
-                done.breaks += upload(server.address, &file, way, &mut random).await;
+                done.breaks += upload(address, &file, way, &mut random).await;
                 let path = server.path(&file.name);
                 let stored = tokio::fs::read(&path).await.unwrap();
                 assert!(

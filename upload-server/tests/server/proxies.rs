@@ -76,7 +76,6 @@ const FRONTS: [(&str, &str, &str, &str); 11] = [
 ];
 
 impl Proxied {
-    /// Each test has a number, and so an address of its own.
     async fn start(test: u8) -> Self {
         let root = tempfile::tempdir().unwrap();
         let history = |name: &str| {
@@ -95,10 +94,7 @@ impl Proxied {
             config.history = history("other");
         });
         let (trusting, other) = (trusting.await, other.await);
-        let [high, low, ..] = std::process::id().to_be_bytes()[2..] else {
-            unreachable!()
-        };
-        let ip = format!("127.{}.{high}.{low}", 100 + test);
+        let ip = own_address(test);
         certify(root.path());
 
         let (mut fronts, mut nginx, mut caddy) = (Vec::new(), String::new(), String::new());
@@ -155,6 +151,30 @@ impl Proxied {
         fs::write(&path, content(bytes)).unwrap();
         path.to_str().unwrap().to_owned()
     }
+}
+
+/// nginx and HAProxy in front of a server, until they are dropped.
+pub(crate) async fn in_front_of(
+    server: SocketAddr,
+    test: u8,
+    root: &Path,
+) -> ([SocketAddr; 2], [Child; 2]) {
+    let addresses = [8081, 8082].map(|port| format!("{}:{port}", own_address(test)));
+    let [first, second] = &addresses;
+    let nginx = configuration("docs/proxies/nginx.conf", server, first, root);
+    let nginx = start_nginx(&nginx, root).await;
+    let text = configuration("docs/proxies/haproxy.cfg", server, second, root);
+    let haproxy = haproxy(&text, 8082, root).await;
+    (
+        addresses.map(|address| address.parse().unwrap()),
+        [nginx, haproxy],
+    )
+}
+
+/// Each test has a number, and so an address of its own, on which nothing else listens.
+fn own_address(test: u8) -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}", 100 + test)
 }
 
 /// A certificate for the host's name.
