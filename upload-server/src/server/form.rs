@@ -22,7 +22,7 @@ use axum::{
     extract::State,
     http::{
         HeaderMap, Request, StatusCode,
-        header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, USER_AGENT},
+        header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
         request::Parts,
     },
     response::{IntoResponse, Redirect, Response},
@@ -41,6 +41,7 @@ use super::{
     name::Name,
     net::connection::RequestContext,
     preconditions::Preconditions,
+    put::refuse_part,
     transfer::Transfer,
 };
 
@@ -106,7 +107,7 @@ impl FormUpload {
 
     async fn store_files(&mut self, body: Body) -> Result<(), Error> {
         let headers = &self.parts.headers;
-        check_range(headers)?;
+        refuse_part(headers)?;
         Preconditions::of_change(headers)?.check_form()?;
         content_coding::check(headers)?;
         let mut form = FormReader::new(body, &boundary(headers)?);
@@ -155,7 +156,7 @@ impl FormUpload {
         transfer.set_name(&name);
         let of_file = self.transfer.insert(transfer);
         self.answer.expect(&name)?;
-        check_range(&part.headers)?;
+        refuse_part(&part.headers)?;
         let is_base64 = part.is_base64()?;
         let incoming = IncomingFile {
             name,
@@ -227,17 +228,6 @@ fn boundary(headers: &HeaderMap) -> Result<Vec<u8>, Error> {
             "the field Content-Type must give one boundary of 1 to 256 bytes",
         )),
     }
-}
-
-/// Some clients send a large file in several forms, each with a range of it: none of them is a file.
-fn check_range(headers: &HeaderMap) -> Result<(), Error> {
-    if headers.contains_key(CONTENT_RANGE) {
-        return Err(refusal(
-            "Content-Range: this server does not put a file together from several forms. \
-             Send it whole, or resumable at tus/",
-        ));
-    }
-    Ok(())
 }
 
 /// aiohttp percent-encodes all of a filename, not just what browsers do. Nothing but its name tells.

@@ -117,6 +117,27 @@ fn is_invisible(letter: char) -> bool {
         )
 }
 
+/// The last component of a path, for a name that was sent as one: the server has no folders (RFC 7578,
+/// 4.2). A path that leads upwards stays as it is, and is refused.
+pub(crate) fn last_component(path: &str, is_of_windows: bool) -> &str {
+    let separators: &[char] = if is_of_windows { &['/', '\\'] } else { &['/'] };
+    let mut components = path.split(separators);
+    if components.any(|component| component == "..") {
+        return path;
+    }
+    path.rsplit(separators).next().unwrap_or(path)
+}
+
+/// Whether this is a full path of Windows, which some clients take for the name: it begins with a drive
+/// or a host. Elsewhere, a backslash is a letter like others.
+pub(crate) fn is_path_of_windows(name: &str) -> bool {
+    match name.as_bytes() {
+        [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
+        [b'\\', b'\\', ..] => name.matches('\\').count() > 2,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +191,27 @@ mod tests {
         for name in ["cat.png", "two words", "naïve?#%.txt", "<b>&\"'"] {
             let encoded = Name(name.to_owned()).encoded().to_string();
             assert_eq!(Name::decode(&encoded), Ok(Name(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn of_a_path_is_its_last_component() {
+        check("cat.png", "cat.png");
+        check("folder/cat.png", "cat.png");
+        check("/cat.png", "cat.png");
+        check("folder/", "");
+        check("C:\\pictures\\cat.png", "cat.png");
+        check("c:/pictures/cat.png", "cat.png");
+        check("\\\\host\\pictures\\cat.png", "cat.png");
+        check("back\\slash", "back\\slash");
+        check("\\\\odd", "\\\\odd");
+        check("1:\\odd", "1:\\odd");
+        check("../cat.png", "../cat.png");
+        check("a/../cat.png", "a/../cat.png");
+        check("C:\\..\\cat.png", "C:\\..\\cat.png");
+
+        fn check(path: &str, expected: &str) {
+            assert_eq!(last_component(path, is_path_of_windows(path)), expected);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! with one (`page/page.js`), it shows the progress of each upload.
 
 mod asset;
+pub(crate) mod head;
 mod lists;
 mod units;
 
@@ -21,7 +22,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
 use upload_protocol::units::bytes;
 
-use self::lists::Range;
+use self::{head::head, lists::Range};
 use super::{
     access::{Offer, Target, host},
     blocking::off_the_runtime,
@@ -132,12 +133,7 @@ impl Page {
             (DOCTYPE)
             html lang="en" {
                 head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    link rel="icon" href="data:,";
-                    title { "Upload" }
-                    link rel="stylesheet" href=(links.to("/page/page.css"));
-                    link rel="stylesheet" href=(links.to("/page/timeline.css"));
+                    (head("Upload", links, &["page.css", "timeline.css"]))
                     script type="module" src=(links.to("/page/page.js")) {}
                 }
                 body {

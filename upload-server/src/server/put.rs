@@ -86,9 +86,9 @@ async fn receive(
     Ok((received, preconditions))
 }
 
-/// Refuses a body that is a part of a file, as of a client that resumes an upload: stored, it would
-/// pass for the file.
-fn refuse_part(headers: &HeaderMap) -> Result<(), Error> {
+/// Refuses a body, or a file of a form, that is a part of a file, as of a client that resumes an upload or
+/// sends a file in pieces: stored, it would pass for the file.
+pub(crate) fn refuse_part(headers: &HeaderMap) -> Result<(), Error> {
     if headers.contains_key(CONTENT_RANGE) {
         Err(Error::Part)
     } else {

@@ -230,7 +230,7 @@ async fn of_other_bodies_are_refused() {
     let form = "Content-Type: multipart/form-data; boundary=b\r\n";
     check(
         &format!("{form}Content-Range: bytes 0-0/2\r\n"),
-        "from several forms",
+        "this is a part of a file",
     )
     .await;
     check(

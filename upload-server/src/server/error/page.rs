@@ -13,7 +13,9 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 
-use crate::server::{form::wants_html, net::connection::RequestContext, relative::Links};
+use crate::server::{
+    form::wants_html, net::connection::RequestContext, page::head::head, relative::Links,
+};
 
 /// The server's own style, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -59,13 +61,7 @@ fn page(response: &Response, Detail(detail): &Detail, links: &Links) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                title { (title) }
-                link rel="stylesheet" href=(links.to("/page/page.css"));
-            }
+            head { (head(title, links, &["page.css"])) }
             body {
                 main {
                     h1 { (title) }

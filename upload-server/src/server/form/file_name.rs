@@ -9,6 +9,7 @@ use super::{
     encoded_word,
     parameters::{Parameter, Parameters},
 };
+use crate::server::name::{is_path_of_windows, last_component};
 
 /// The most sections of one name (RFC 2231, 3).
 const MAX_SECTIONS: usize = 64;
@@ -144,22 +145,10 @@ fn sections(parameters: &Parameters) -> Option<Result<String, FileNameError>> {
     Some(decode_charset(&charset, &joined).map_err(|_| FileNameError::Extended))
 }
 
-/// The last component of a path: the server has no folders (RFC 7578, 4.2). Browsers send paths with
-/// `/` for a folder; some clients send a full path of Windows, whose backslashes in `raw` may look like
-/// escapes. A path that leads upwards stays as it is, and is refused.
+/// In `raw`, the backslashes of a path of Windows may look like escapes.
 fn without_folders<'a>(name: &'a str, raw: &str) -> &'a str {
-    let drive = name.split_once(":\\").or_else(|| name.split_once(":/"));
-    let has_drive = drive.is_some_and(|(drive, _)| {
-        drive.len() == 1 && drive.starts_with(|letter: char| letter.is_ascii_alphabetic())
-    });
     let has_host = raw.starts_with("\\\\") && name.matches('\\').count() > 2;
-    if has_drive || has_host {
-        return name.rsplit(['/', '\\']).next().unwrap_or(name);
-    }
-    if name.split('/').any(|component| component == "..") {
-        return name;
-    }
-    name.rsplit('/').next().unwrap_or(name)
+    last_component(name, is_path_of_windows(name) || has_host)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use upload_protocol::{
 use super::{Found, chart::chart, integrity, sequence::sequence, shown::Shown, tables};
 use crate::{
     record::{Outcome, Upload},
-    server::relative::Links,
+    server::{page::head::head, relative::Links},
 };
 
 /// The whole page.
@@ -44,13 +44,7 @@ fn frame(title: &str, links: &Links, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                link rel="stylesheet" href=(links.to("/page/timeline.css"));
-                title { (title) }
-            }
+            head { (head(title, links, &["timeline.css"])) }
             body.timeline-page {
                 header { nav aria-label="Server" { a href=(links.to("/")) { "All uploads" } } }
                 main { (content) }

@@ -11,7 +11,7 @@ use base64::{
 use super::{error::TusError, fields::UPLOAD_METADATA};
 use crate::server::{
     error::Error,
-    name::{Name, NameError},
+    name::{Name, NameError, is_path_of_windows, last_component},
 };
 
 /// The longest metadata. HEAD sends it back, and proxies take no more than 4 KiB of header fields in
@@ -42,12 +42,12 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<String, TusError> {
 pub(crate) fn name(metadata: &str) -> Result<Option<Name>, Error> {
     for key in FILENAME {
         if let Some(name) = value(metadata, key)? {
-            return Ok(Some(Name::new(last_component(&name))?));
+            return Ok(Some(Name::new(without_folders(&name))?));
         }
     }
     // Uppy sends "null" for a file that is in no folder.
     let path = value(metadata, "relativePath")?.filter(|path| path != "null");
-    let name = path.as_deref().map(last_component);
+    let name = path.as_deref().map(without_folders);
     let name = name.filter(|name| !name.is_empty());
     Ok(name.map(Name::new).transpose()?)
 }
@@ -79,19 +79,8 @@ fn value(metadata: &str, key: &str) -> Result<Option<String>, Error> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The last component of a path: the server has no folders. Some clients take a full path of Windows for
-/// the name. A path that leads upwards stays as it is, and is refused.
-fn last_component(name: &str) -> &str {
-    let is_of_windows = match name.as_bytes() {
-        [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
-        [b'\\', b'\\', ..] => name.matches('\\').count() > 2,
-        _ => false,
-    };
-    if name.split('/').any(|component| component == "..") {
-        return name;
-    }
-    let separators: &[char] = if is_of_windows { &['/', '\\'] } else { &['/'] };
-    name.rsplit(separators).next().unwrap_or(name)
+fn without_folders(path: &str) -> &str {
+    last_component(path, is_path_of_windows(path))
 }
 
 #[cfg(test)]
