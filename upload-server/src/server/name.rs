@@ -118,14 +118,18 @@ fn is_invisible(letter: char) -> bool {
 }
 
 /// The last component of a path, for a name that was sent as one: the server has no folders (RFC 7578,
-/// 4.2). A path that leads upwards stays as it is, and is refused.
+/// 4.2). A path that leads upwards stays as it is, and is refused. That of another machine leads nowhere.
 pub(crate) fn last_component(path: &str, is_of_windows: bool) -> &str {
-    let separators: &[char] = if is_of_windows { &['/', '\\'] } else { &['/'] };
-    let mut components = path.split(separators);
-    if components.any(|component| component == "..") {
-        return path;
+    if is_of_windows {
+        return path.rsplit(['/', '\\']).next().unwrap_or(path);
     }
-    path.rsplit(separators).next().unwrap_or(path)
+    let mut components = path.rsplit('/');
+    let last = components.next().unwrap_or(path);
+    if last == ".." || components.any(|component| component == "..") {
+        path
+    } else {
+        last
+    }
 }
 
 /// Whether this is a full path of Windows, which some clients take for the name: it begins with a drive
@@ -208,7 +212,7 @@ mod tests {
         check("1:\\odd", "1:\\odd");
         check("../cat.png", "../cat.png");
         check("a/../cat.png", "a/../cat.png");
-        check("C:\\..\\cat.png", "C:\\..\\cat.png");
+        check("C:\\..\\cat.png", "cat.png");
 
         fn check(path: &str, expected: &str) {
             assert_eq!(last_component(path, is_path_of_windows(path)), expected);

@@ -12,6 +12,7 @@ mod browser;
 mod client;
 mod coding;
 mod control;
+mod cross_site;
 mod digest;
 mod disk;
 mod downloads;
