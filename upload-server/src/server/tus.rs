@@ -4,6 +4,7 @@
 
 mod concat;
 mod concatenation;
+mod continuation;
 mod creation;
 mod description;
 mod error;
@@ -21,7 +22,6 @@ use std::{
 
 use axum::{
     Extension, Router,
-    body::Body,
     extract::{Path, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CACHE_CONTROL, request::Parts},
     middleware::map_response,
@@ -35,7 +35,6 @@ use tracing::warn;
 use self::{
     creation::create,
     description::{Description, Kind},
-    error::TusError,
     fields::{
         CHECKSUM_ALGORITHMS, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE,
         TUS_VERSION, UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_EXPIRES, UPLOAD_LENGTH,
@@ -44,11 +43,11 @@ use self::{
     id::Id,
     part::{PartReceived, PartRequest},
     session::Sessions,
-    unfinished::{OpenedUpload, Unfinished, UnfinishedUploads},
+    unfinished::{OpenedUpload, UnfinishedUploads},
 };
 use super::{
-    blocking::off_the_runtime, content_coding, error::Error, intake::Intake, journal::Journal,
-    limits::FreeSpace, net::connection::RequestContext, transfer::Transfer,
+    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal, limits::FreeSpace,
+    net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
 
@@ -302,84 +301,6 @@ impl Tus {
         Ok((about(*description), progress, ()).into_response())
     }
 
-    async fn resume(
-        &self,
-        context: &RequestContext,
-        id: &str,
-        parts: &Parts,
-        body: Body,
-    ) -> Result<Response, Error> {
-        let headers = &parts.headers;
-        fields::check_version(headers)?;
-        content_coding::check(headers)?;
-        if !fields::has_bytes(headers) {
-            return Err(TusError::MediaType.into());
-        }
-        let offset = fields::offset(headers)?;
-        let declared = fields::length(headers)?;
-        let checksum = fields::checksum(headers)?;
-        let reached = match self.open(id).await? {
-            OpenedUpload::Complete(description) => {
-                if matches!(description.kind, Kind::Final(_)) {
-                    return Err(TusError::BytesForFinal.into());
-                }
-                let reached = description.length.unwrap_or_default();
-                check_offset(offset, reached)?;
-                PartReceived {
-                    offset,
-                    receipt: None,
-                }
-            }
-            OpenedUpload::Unfinished(upload) => {
-                if matches!(upload.description.kind, Kind::Final(_)) {
-                    return Err(TusError::BytesForFinal.into());
-                }
-                check_offset(offset, upload.offset()?)?;
-                let upload = self.declare(*upload, declared, offset).await?;
-                let part = PartRequest {
-                    upload,
-                    transfer: Transfer::begin(context, parts),
-                    body: Some(body),
-                    checksum,
-                };
-                self.receive(part).await?
-            }
-        };
-        let (link, progress) = (link(&reached), self.progress(reached.offset));
-        Ok((StatusCode::NO_CONTENT, link, progress).into_response())
-    }
-
-    /// Takes the length that a client declares with some of the bytes.
-    async fn declare(
-        &self,
-        mut upload: Unfinished,
-        declared: Option<u64>,
-        offset: u64,
-    ) -> Result<Unfinished, Error> {
-        let Some(declared) = declared else {
-            return Ok(upload);
-        };
-        let problem = match upload.description.length {
-            Some(length) if length == declared => return Ok(upload),
-            Some(length) => format!("is {declared}, but was {length} before"),
-            None if declared < offset => {
-                format!("is {declared}, but {offset} bytes have arrived")
-            }
-            None => {
-                self.intake.check_size(declared)?;
-                upload.description.length = Some(declared);
-                let tus = self.clone();
-                return off_the_runtime(move || {
-                    tus.check_room(declared - offset)?;
-                    upload.save()?;
-                    Ok(upload)
-                })
-                .await;
-            }
-        };
-        Err(TusError::field(&UPLOAD_LENGTH, problem).into())
-    }
-
     async fn terminate(&self, id: &str, parts: &Parts) -> Result<Response, Error> {
         fields::check_version(&parts.headers)?;
         let OpenedUpload::Unfinished(upload) = self.open(id).await? else {
@@ -389,14 +310,6 @@ impl Tus {
         let removed = off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
         self.conclude(removed.upload, "the client cancelled the upload");
         Ok(StatusCode::NO_CONTENT.into_response())
-    }
-}
-
-fn check_offset(sent: u64, reached: u64) -> Result<(), TusError> {
-    if sent == reached {
-        Ok(())
-    } else {
-        Err(TusError::Offset { sent, reached })
     }
 }
 
