@@ -4,12 +4,16 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 
 use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
 
 /// Concurrent requests on one connection.
 const MAX_STREAMS: u32 = 100;
+
+/// How much is read from the socket at a time. Frames of DATA have 16 KiB: to read each by itself takes a
+/// system call, and sends an acknowledgement, for each.
+const READ_BYTES: usize = 128 * 1024;
 
 /// How long a client without a request in flight may take to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,7 +39,7 @@ where
         .initial_stream_window_size(window.bytes)
         .initial_connection_window_size(window.bytes)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(BufReader::with_capacity(READ_BYTES, stream)),
             server.service(Arc::clone(&connection)),
         );
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 const BUDGET: u32 = 256 * 1024 * 1024;
 
 /// A connection gets this part of what is left of the budget.
-const SHARE: u32 = 4;
+const SHARE: u32 = 2;
 
 /// Every connection gets at least this, whatever is left.
 const SMALLEST: u32 = 2 * 1024 * 1024;
