@@ -166,7 +166,11 @@ fn an_upload_in_parts_has_each_connections_timeline() {
                 &tus[..],
                 &["--request", "PATCH", "--header", &offset],
                 &["--header", "Content-Type: application/offset+octet-stream"],
-                &["--data-binary", &data, &server.url(&target[1..])],
+                &[
+                    "--data-binary",
+                    &data,
+                    &server.url(&format!("tus/{target}")),
+                ],
             ]
             .concat(),
         );
