@@ -10,7 +10,10 @@ use upload_protocol::{
 };
 
 use super::{Origin, step};
-use crate::core::connection::{Connection, Transition, View};
+use crate::core::{
+    connection::{Connection, Transition, View},
+    dialogue::Milestone,
+};
 
 /// A larger shift counts as this (RFC 7323, section 2.3).
 const MAX_SHIFT: u8 = 14;
@@ -42,7 +45,8 @@ pub(super) fn initiation(
     let client = connection.client.as_deref();
     let failed = failed(connection);
     let failure = failed.map(|(failure, _)| failure);
-    let steps = steps(connection, failure.is_some(), origin);
+    let payload_ns = first_payload(connection, uploads);
+    let steps = steps(connection, payload_ns, failure.is_some(), origin);
     let seen_from_start = client.is_some_and(View::began);
     let accepted = uploads.first().map(|upload| upload.times.accepted_ns);
     let queued = connection
@@ -52,7 +56,7 @@ pub(super) fn initiation(
         .map(|seen| seen.mono_ns);
     Initiation {
         start_ns: 0,
-        end_ns: end(connection, failure.is_some(), &steps, origin),
+        end_ns: end(connection, payload_ns, failure.is_some(), &steps, origin),
         certainty: if seen_from_start {
             Certainty::Observed
         } else {
@@ -75,9 +79,15 @@ pub(super) fn initiation(
 }
 
 /// When the handshake ended: with the third ACK, whatever the server made of it. With
-/// `TCP_DEFER_ACCEPT` the server's end is ESTABLISHED with the first data, and after a lost third ACK with
-/// a later one.
-fn end(connection: &Connection, failed: bool, steps: &[Step], origin: Origin) -> Option<u64> {
+/// `TCP_DEFER_ACCEPT` the server's end is ESTABLISHED after the first data, and after a lost third ACK after
+/// any segment: payload shows that the handshake was over before.
+fn end(
+    connection: &Connection,
+    payload_ns: Option<u64>,
+    failed: bool,
+    steps: &[Step],
+    origin: Origin,
+) -> Option<u64> {
     let established = |view: &View| view.entered(State::Established).map(|seen| seen.mono_ns);
     let third = steps.iter().rfind(|step| step.name == StepName::Ack);
     let third_ns = third.and_then(|step| step.at_ns);
@@ -88,16 +98,43 @@ fn end(connection: &Connection, failed: bool, steps: &[Step], origin: Origin) ->
     } else if let Some(at) = client() {
         origin.since(at).max(third_ns.unwrap_or_default())
     } else {
-        third_ns.or_else(|| server().map(|at| origin.since(at)))?
+        let by_server = || {
+            let at = server()?;
+            Some(origin.since(payload_ns.unwrap_or(at).min(at)))
+        };
+        third_ns.or_else(by_server)?
     };
     let last_step = steps.iter().filter_map(|step| step.at_ns).max();
     Some(end_ns.max(last_step.unwrap_or_default()))
 }
 
-fn steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
+/// When the first request or record of TLS was sent, or the server read it.
+fn first_payload(connection: &Connection, uploads: &[Upload]) -> Option<u64> {
+    let payload = &connection.dialogue.payload;
+    let request = payload
+        .exchanges()
+        .first()
+        .and_then(|exchange| exchange.request.as_ref());
+    let request = request.map(|request| request.start_ns);
+    let record = payload
+        .tls()
+        .and_then(|tls| tls.records.first())
+        .map(|record| record.mono_ns);
+    let read = uploads
+        .iter()
+        .filter_map(|upload| upload.times.first_byte_ns);
+    request.into_iter().chain(record).chain(read).min()
+}
+
+fn steps(
+    connection: &Connection,
+    payload_ns: Option<u64>,
+    failed: bool,
+    origin: Origin,
+) -> Vec<Step> {
     let mut steps = seen_steps(connection, failed, origin);
     if steps.is_empty() {
-        steps = inferred_steps(connection, failed, origin);
+        steps = inferred_steps(connection, payload_ns, failed, origin);
     }
     let held_back = connection
         .client
@@ -127,7 +164,7 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
             (false, _) if segment.flags.has(Flags::RST) && failed => StepName::Rst,
             // Two SYN-ACKs have opened it: the next segment is no third ACK.
             _ if connection.roles_from == RolesFrom::Simultaneous => break,
-            (false, true) if segment.from == End::Client && segment.ack == 1 => StepName::Ack,
+            (false, true) if is_third(connection, &steps, segment) => StepName::Ack,
             _ => break,
         };
         if steps.is_empty() && name != StepName::Syn {
@@ -146,7 +183,26 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
     steps
 }
 
-fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step> {
+/// Whether an ACK ends the handshake. Any of the client's does that comes first. But if records were lost,
+/// so may have been the first: then it is one that follows the SYN-ACK, and no byte that the SYN did not
+/// carry lies between.
+fn is_third(connection: &Connection, steps: &[Step], segment: &Milestone) -> bool {
+    let first_after_syn = || {
+        let answered = steps.iter().any(|step| step.name == StepName::SynAck);
+        let syn = steps.iter().rfind(|step| step.name == StepName::Syn);
+        let in_syn = syn.and_then(|step| step.len).unwrap_or_default();
+        answered && segment.seq <= in_syn.saturating_add(1)
+    };
+    let nothing_lost = connection.lost == 0 && !connection.after_loss;
+    segment.from == End::Client && segment.ack == 1 && (nothing_lost || first_after_syn())
+}
+
+fn inferred_steps(
+    connection: &Connection,
+    payload_ns: Option<u64>,
+    failed: bool,
+    origin: Origin,
+) -> Vec<Step> {
     let client = connection.client.as_deref();
     let server = connection.server.as_deref();
     let restored = |(_, view): (End, &View)| view.incidents().restored;
@@ -197,19 +253,20 @@ fn inferred_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<
             at(answered),
             established.clone(),
         ));
-        // A server's end that defers is ESTABLISHED later.
+        // A server's end that defers is ESTABLISHED later, after the first payload.
+        let in_time = |seen: &&Transition| payload_ns.is_none_or(|at| seen.mono_ns <= at);
         steps.push(match opened.filter(|_| answered.is_none()) {
             Some(opened) => step::inferred(
                 StepName::Ack,
                 End::Client,
-                at(Some(opened)),
+                at(Some(opened).filter(in_time)),
                 step::transition(End::Server, opened),
             ),
             None => step::inferred(StepName::Ack, End::Client, at(answered), established),
         });
         // What is sent again after the handshake belongs to none of its steps.
         let third_ns = steps.last().and_then(|step| step.at_ns);
-        steps.retain(|step| step.at_ns <= third_ns);
+        steps.retain(|step| third_ns.is_none() || step.at_ns <= third_ns);
     }
     if failed && let Some(reset) = connection.first_reset() {
         let at = origin.since(reset.mono_ns);

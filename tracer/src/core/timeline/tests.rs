@@ -1,6 +1,7 @@
 //! Whatever records come, in the order of time: the phases follow one another, each step lies within its
 //! phase, and nothing ends before it begins. A conversation that makes sense contradicts itself nowhere.
 
+mod losses;
 mod talk;
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
@@ -147,17 +148,21 @@ fn packet(
     packet
 }
 
+/// When the first record may be made, CLOCK_MONOTONIC.
+const BEGINNING_NS: u64 = 1_000_000_000;
+
+fn tick(mono_ns: u64) -> Input<'static> {
+    Input::Tick(Tick {
+        mono_ns,
+        ..Tick::default()
+    })
+}
+
 /// All timelines of these records, each with the time since the one before; a tick follows every few.
 fn timelines(records: &[(u64, Record)]) -> Vec<Timeline> {
     let mut pipeline = Pipeline::new(false);
     let mut outputs = Vec::new();
-    let mut mono_ns = 1_000_000_000;
-    let tick = |mono_ns| {
-        Input::Tick(Tick {
-            mono_ns,
-            ..Tick::default()
-        })
-    };
+    let mut mono_ns = BEGINNING_NS;
     pipeline.advance(tick(mono_ns), &mut outputs);
     for (number, (after_ns, record)) in records.iter().enumerate() {
         mono_ns += after_ns;
