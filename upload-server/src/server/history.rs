@@ -79,14 +79,17 @@ impl History {
         let synchronous = if fsync { "FULL" } else { "NORMAL" };
         database.pragma_update(None, "synchronous", synchronous)?;
         database.pragma_update(None, "foreign_keys", true)?;
+        // No upload waits for that.
+        database.pragma_update(None, "wal_autocheckpoint", 0)?;
         schema::migrate(&mut database, &schema::MIGRATIONS)?;
         let last_id: Option<i64> =
             database.query_row("SELECT max(id) FROM uploads", [], |row| row.get(0))?;
         let writer = Arc::new(Writer::new(database, keep));
         let tidy = Arc::clone(&writer);
+        let checkpoints = Connection::open(&path)?;
         let thread = thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || tidy.keep_tidy())?;
+            .spawn(move || tidy.keep_tidy(&checkpoints))?;
         Ok(Self(Arc::new(Inner {
             path,
             last_id: last_id.unwrap_or_default().cast_unsigned(),

@@ -6,7 +6,10 @@
 
 use std::{
     mem,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,13 @@ const BACKLOG: usize = 4_096;
 
 /// How long such an order is queued at most.
 const LAG: Duration = Duration::from_millis(20);
+
+/// After so many orders, what is in the write-ahead log goes into the database's file (a checkpoint).
+const ORDERS_PER_CHECKPOINT: usize = 1_000;
+
+/// A log begins anew once all of it is in the file. While uploads go on, some of it never is: so at this
+/// length, in pages, they wait for the rest.
+const LONG_LOG: u32 = 8_192;
 
 /// What to write.
 pub(super) enum Order {
@@ -47,6 +57,8 @@ pub(super) struct Writer {
     untidy: Condvar,
     /// Absent once the history is closed.
     database: Mutex<Option<Connection>>,
+    /// How many orders were written since the last checkpoint.
+    since_checkpoint: AtomicUsize,
     keep: u32,
 }
 
@@ -68,6 +80,7 @@ impl Writer {
             queue: Mutex::default(),
             untidy: Condvar::new(),
             database: Mutex::new(Some(database)),
+            since_checkpoint: AtomicUsize::new(0),
             keep,
         }
     }
@@ -100,7 +113,7 @@ impl Writer {
             if outcome.get().is_none() {
                 let orders = mem::take(&mut self.queue.lock().orders);
                 if let Some(database) = database.as_mut() {
-                    write_all(database, &orders, None);
+                    self.write_all(database, &orders, None);
                 }
             }
         }
@@ -118,13 +131,13 @@ impl Writer {
             mem::take(&mut queue.orders)
         };
         if let Some(database) = database.as_mut() {
-            write_all(database, &orders, Some(self.keep));
+            self.write_all(database, &orders, Some(self.keep));
         }
     }
 
     /// Tidies up after each order, until the history is closed. Orders that follow each other share
-    /// the work.
-    pub(super) fn keep_tidy(&self) {
+    /// the work. `checkpoints` is a connection to the same database.
+    pub(super) fn keep_tidy(&self, checkpoints: &Connection) {
         loop {
             let mut queue = self.queue.lock();
             self.untidy
@@ -134,6 +147,11 @@ impl Writer {
             let closed = queue.closed;
             drop(queue);
             self.tidy_up();
+            if self.since_checkpoint.load(Ordering::Relaxed) >= ORDERS_PER_CHECKPOINT
+                && let Err(error) = self.checkpoint(checkpoints)
+            {
+                warn!(%error, "the history's log cannot be emptied: it grows");
+            }
             if closed {
                 return;
             }
@@ -151,6 +169,31 @@ impl Writer {
         *self.database.lock() = None;
     }
 
+    fn checkpoint(&self, checkpoints: &Connection) -> Result<(), rusqlite::Error> {
+        self.since_checkpoint.store(0, Ordering::Relaxed);
+        let left = checkpoint(checkpoints)?;
+        if left.is_some_and(|log| log >= LONG_LOG) {
+            let _no_order = self.database.lock();
+            checkpoint(checkpoints)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all orders or none, and forgets all uploads but the latest `keep`.
+    fn write_all(&self, database: &mut Connection, orders: &[(Order, Outcome)], keep: Option<u32>) {
+        match try_write_all(database, orders, keep) {
+            Ok(known) => {
+                self.since_checkpoint
+                    .fetch_add(orders.len(), Ordering::Relaxed);
+                for ((_, outcome), known) in orders.iter().zip(known) {
+                    // Each outcome is set here alone.
+                    let _ = outcome.set(known);
+                }
+            }
+            Err(error) => warn!(%error, "the history cannot be written"),
+        }
+    }
+
     fn push(&self, queue: &mut Queue, order: Order, outcome: Outcome) {
         queue.orders.push((order, outcome));
         if !mem::replace(&mut queue.untidy, true) {
@@ -159,17 +202,13 @@ impl Writer {
     }
 }
 
-/// Writes all orders or none, and forgets all uploads but the latest `keep`.
-fn write_all(database: &mut Connection, orders: &[(Order, Outcome)], keep: Option<u32>) {
-    match try_write_all(database, orders, keep) {
-        Ok(known) => {
-            for ((_, outcome), known) in orders.iter().zip(known) {
-                // Each outcome is set here alone.
-                let _ = outcome.set(known);
-            }
-        }
-        Err(error) => warn!(%error, "the history cannot be written"),
-    }
+/// Moves the log into the database's file, as far as no reader needs it. Returns how many pages the log has, if
+/// some could not be moved.
+fn checkpoint(database: &Connection) -> Result<Option<u32>, rusqlite::Error> {
+    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        let (log, moved): (u32, u32) = (row.get(1)?, row.get(2)?);
+        Ok((moved < log).then_some(log))
+    })
 }
 
 fn try_write_all(
