@@ -2,6 +2,7 @@
 //! method and path alone: headers and queries may hold secrets.
 
 use std::{
+    fmt::Display,
     net::IpAddr,
     sync::{
         Arc,
@@ -46,10 +47,10 @@ impl AccessLine {
     /// Writes the line. Returns how long the request took.
     pub(crate) fn end(&self, connection: &Connection) -> Duration {
         let took = self.arrived.elapsed();
-        let peer = connection.client.to_string();
         // Beyond a trusted proxy, the peer is the proxy.
-        let (client, proxy) = match self.forwarded_for {
-            Some(client) => (client.to_string(), Some(peer)),
+        let peer = &connection.client;
+        let (client, proxy): (&dyn Display, _) = match &self.forwarded_for {
+            Some(client) => (client, Some(peer)),
             None => (peer, None),
         };
         info!(

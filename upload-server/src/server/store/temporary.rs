@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::MetadataExt,
     process,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,6 +24,9 @@ use crate::server::file_lock::lock;
 
 /// The prefix of these files' names. A client's file cannot have a name with it.
 const PREFIX: &str = ".upload-";
+
+/// To ask the kernel for each file would take a system call.
+static PROCESS: LazyLock<u32> = LazyLock::new(process::id);
 
 /// Numbers the files of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -52,7 +55,7 @@ impl Temporary {
     pub(crate) fn create(directory: Arc<Directory>) -> io::Result<Self> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{PREFIX}{}-{number}", process::id());
+            let name = format!("{PREFIX}{}-{number}", *PROCESS);
             match directory.create(&name) {
                 // Until the file is locked, another server may take it for a leftover.
                 Ok(file) if is_ours(&file)? => {
