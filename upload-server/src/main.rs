@@ -39,11 +39,7 @@ const PURGE_DELAY_MS: i64 = 10;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // What HTTP/2 receives ahead of the disk goes through much memory: to take it from the kernel again and
-    // again takes a fifth of the CPU time of an upload.
-    if !options.http2 {
-        return_memory_early();
-    }
+    return_memory_early();
     log_to_stderr();
     bind::raise_descriptor_limit();
     match serve(&options) {
@@ -88,9 +84,10 @@ fn serve(options: &Options) -> anyhow::Result<()> {
     })
 }
 
-// Tools name a process's work after the thread that does it: by default, `tokio-rt-worker`.
+// It accepts connections and answers tracers. Connections are served by threads of their own.
 fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread()
+    runtime::Builder::new_current_thread()
+        // Tools name a process's work after the thread that does it: by default, `tokio-rt-worker`.
         .thread_name("upload-server")
         .enable_all()
         .build()

@@ -55,7 +55,11 @@ pub use self::{
     net::tls::TlsIdentity,
     store::OnDuplicate,
 };
-use self::{app::App, control::ControlServer, net::accept::Acceptor};
+use self::{
+    app::App,
+    control::ControlServer,
+    net::{accept::Acceptor, event_loops::EventLoops},
+};
 
 /// The configuration of a server.
 #[derive(Clone, Debug)]
@@ -117,7 +121,9 @@ pub async fn run(
     let app = App::start(&config, addresses?)?;
     let control = ControlServer::spawn(control, Arc::clone(&app.journal));
     let connections = config.limits.connections_that_fit();
-    let acceptor = Acceptor::new(app.http_server(routes::router(&app), &config), connections);
+    let event_loops = Arc::new(EventLoops::start()?);
+    let http = app.http_server(routes::router(&app), &config);
+    let acceptor = Acceptor::new(http, Arc::clone(&event_loops), connections);
     for listener in listeners {
         acceptor.spawn(listener);
     }
@@ -126,6 +132,7 @@ pub async fn run(
     app.journal.publisher.close();
     acceptor.shut_down(config.grace, stop_now).await;
     app.finish().await;
+    drop(event_loops);
     app.journal.uploads.close();
     control.finish().await;
     if let Some(history) = config.history {

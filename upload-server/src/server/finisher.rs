@@ -1,16 +1,25 @@
-//! Stores small files that have arrived whole, one after the other on as few threads as keep up. Each
-//! thread that one wakes for another costs more than a small file: so a file that arrives while others
-//! are stored wakes none, and their records go into the history together.
+//! Stores small files that have arrived whole. Waking a thread for each would cost more than a small file
+//! does: so a task of the event loop stores them, once the tasks that are ready have run. All files that have
+//! arrived by then are stored one after the other, and their records go into the history together. A
+//! thread that may block does it where the disk is slow, and where one task does not keep up.
 
-use std::{collections::VecDeque, sync::Arc, thread};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, task::spawn_blocking};
+use tokio::{
+    sync::oneshot,
+    task::{spawn_blocking, yield_now},
+};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     error::Error,
     intake::ReceivedFile,
+    net::event_loops,
     preconditions::Preconditions,
     store::{Store, Stored},
     transfer::{Completed, Receipt, Transfer},
@@ -19,8 +28,14 @@ use super::{
 /// How many files are stored before their records are kept together.
 const BATCH: usize = 16;
 
-/// How many files wait for each thread before another one joins.
-const WAITING_PER_THREAD: usize = 2 * BATCH;
+/// How many files wait for each worker before another one joins.
+const WAITING_PER_WORKER: usize = 2 * BATCH;
+
+/// A batch on a disk that is not slow takes less than this: no event loop may block for longer.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// How long a disk that was slow counts as slow.
+const SLOW_FOR: Duration = Duration::from_secs(10);
 
 /// The file that a client sent, and the record of its upload.
 pub(crate) struct Finish {
@@ -36,14 +51,22 @@ pub(crate) type Finished = Result<(Stored, Receipt), Error>;
 #[derive(Clone)]
 pub(crate) struct Finisher {
     store: Store,
-    most_threads: usize,
-    state: Arc<Mutex<State>>,
+    most_workers: usize,
+    /// Of each event loop: what arrives in one wakes no other.
+    queues: Arc<[Mutex<Queue>]>,
 }
 
 #[derive(Default)]
-struct State {
+struct Queue {
     waiting: VecDeque<(Finish, oneshot::Sender<Finished>)>,
-    threads: usize,
+    workers: usize,
+    slow_until: Option<Instant>,
+}
+
+/// Stores what waits in a queue, until nothing does.
+struct Worker {
+    finisher: Finisher,
+    queue: usize,
 }
 
 impl Finish {
@@ -84,66 +107,98 @@ impl Finish {
 
 impl Finisher {
     pub(crate) fn new(store: Store) -> Self {
+        let event_loops = event_loops::count();
         Self {
             store,
-            most_threads: thread::available_parallelism().map_or(1, Into::into),
-            state: Arc::default(),
+            most_workers: event_loops,
+            queues: (0..event_loops).map(|_| Mutex::default()).collect(),
         }
     }
 
-    /// Stores the file off the runtime. It also does so when its caller is dropped.
+    /// Stores the file, even when its caller is dropped.
     pub(crate) fn submit(&self, finish: Finish) -> oneshot::Receiver<Finished> {
         let (done, finished) = oneshot::channel();
-        let mut state = self.state.lock();
-        state.waiting.push_back((finish, done));
-        let enough = state.waiting.len() <= state.threads * WAITING_PER_THREAD;
-        if !enough && state.threads < self.most_threads {
-            state.threads += 1;
-            drop(state);
-            self.spawn();
+        let number = event_loops::current();
+        let mut queue = self.queues[number].lock();
+        queue.waiting.push_back((finish, done));
+        let enough = queue.waiting.len() <= queue.workers * WAITING_PER_WORKER;
+        if !enough && queue.workers < self.most_workers {
+            let may_block = queue.workers > 0 || queue.is_slow();
+            queue.workers += 1;
+            drop(queue);
+            let worker = Worker {
+                finisher: self.clone(),
+                queue: number,
+            };
+            worker.start(may_block);
         }
         finished
     }
+}
 
-    fn spawn(&self) {
-        let finisher = self.clone();
-        spawn_blocking(move || {
-            let thread = FinishingThread(finisher);
-            while thread.0.store_batch() {}
-        });
+impl Worker {
+    /// `may_block`: on a thread that may block, instead of the event loop.
+    fn start(self, may_block: bool) {
+        if may_block {
+            spawn_blocking(move || while self.store_batch() {});
+        } else {
+            tokio::spawn(async move {
+                // The tasks that are ready run first: more files may arrive.
+                while self.store_batch() && !self.queue().lock().is_slow() {
+                    yield_now().await;
+                }
+            });
+        }
     }
 
-    /// Returns false where nothing waits.
+    /// Returns whether more files wait. Blocks.
     fn store_batch(&self) -> bool {
         let batch: Vec<_> = {
-            let mut state = self.state.lock();
-            let length = state.waiting.len().min(BATCH);
-            state.waiting.drain(..length).collect()
+            let mut queue = self.queue().lock();
+            let length = queue.waiting.len().min(BATCH);
+            queue.waiting.drain(..length).collect()
         };
-        let store = |(finish, done): (Finish, _)| (finish.store(&self.store), done);
+        let begun = Instant::now();
+        let store = |(finish, done): (Finish, _)| (finish.store(&self.finisher.store), done);
         let stored: Vec<_> = batch.into_iter().map(store).collect();
-        let any = !stored.is_empty();
         for ((stored, _working), done) in stored {
             let finished = stored.map(|(stored, completed)| (stored, completed.receipt()));
             // The request may be gone.
             let _ = done.send(finished);
         }
-        any
+        let now = Instant::now();
+        let mut queue = self.queue().lock();
+        if now - begun > SLOW {
+            queue.slow_until = Some(now + SLOW_FOR);
+        }
+        !queue.waiting.is_empty()
+    }
+
+    fn queue(&self) -> &Mutex<Queue> {
+        &self.finisher.queues[self.queue]
     }
 }
 
-/// A thread that is counted.
-struct FinishingThread(Finisher);
+impl Queue {
+    fn is_slow(&self) -> bool {
+        self.slow_until.is_some_and(|until| Instant::now() < until)
+    }
+}
 
-impl Drop for FinishingThread {
+impl Drop for Worker {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        if state.waiting.is_empty() {
-            state.threads -= 1;
-        } else {
-            // A file came at the last moment, or the thread panicked.
-            drop(state);
-            self.0.spawn();
+        let mut queue = self.queue().lock();
+        if queue.waiting.is_empty() {
+            queue.workers -= 1;
+            return;
         }
+        // A file came at the last moment, the disk is slow, or the worker panicked.
+        let may_block = queue.workers > 1 || queue.is_slow();
+        drop(queue);
+        let next = Self {
+            finisher: self.finisher.clone(),
+            queue: self.queue,
+        };
+        next.start(may_block);
     }
 }

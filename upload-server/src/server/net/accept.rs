@@ -2,11 +2,16 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
 use tracing::{debug, warn};
 
 use super::{
     connection_limit::{ConnectionSlots, Slot},
+    event_loops::EventLoops,
     http::HttpServer,
     serve,
 };
@@ -23,14 +28,16 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     http: HttpServer,
+    event_loops: Arc<EventLoops>,
     slots: Arc<ConnectionSlots>,
     turned_away: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(http: HttpServer, connections: usize) -> Self {
+    pub(crate) fn new(http: HttpServer, event_loops: Arc<EventLoops>, connections: usize) -> Self {
         Self {
             http,
+            event_loops,
             slots: Arc::new(ConnectionSlots::new(connections)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
@@ -99,10 +106,19 @@ impl Acceptor {
             }
         };
         let slot = Slot::new(slots, permit);
-        let (socket, connection) = http.open(stream, client, accepted_ns, slot)?;
-        self.http
-            .tasks
-            .spawn(async move { serve::serve(&http, socket, connection).await });
+        let stream = stream.into_std()?;
+        let place = self.event_loops.place();
+        let handle = place.handle.clone();
+        let serving = async move {
+            let _place = place;
+            let opened = TcpStream::from_std(stream)
+                .and_then(|stream| http.open(stream, client, accepted_ns, slot));
+            match opened {
+                Ok((socket, connection)) => serve::serve(&http, socket, connection).await,
+                Err(error) => debug!(%error, "a connection broke before it was served"),
+            }
+        };
+        self.http.tasks.spawn_on(serving, &handle);
         Ok(())
     }
 }

@@ -23,7 +23,8 @@ use super::{
     connection::{Accepted, Connection},
     connection_limit::Slot,
     linger,
-    receive_window::ReceiveWindows,
+    read_ahead::ReadAhead,
+    read_ahead_budget::ReadAheadBudget,
     request::{self, ResponseBody},
     socket::Socket,
 };
@@ -40,7 +41,8 @@ pub(crate) struct HttpServer {
     pub(crate) tls: Option<TlsAcceptor>,
     /// Whether a client may speak HTTP/2.
     pub(crate) http2: bool,
-    pub(crate) receive_windows: ReceiveWindows,
+    /// What the connections of HTTP/2 may hold.
+    pub(crate) read_ahead: ReadAheadBudget,
     /// Timeout for the TLS handshake, for a request's head, and between requests.
     pub(crate) head: Duration,
     /// How long a client may leave sent bytes unacknowledged.
@@ -112,10 +114,11 @@ impl HttpServer {
         connection.abandon();
     }
 
-    /// Answers the requests of a connection.
+    /// Answers the requests of a connection; of one of HTTP/2, with what it reads ahead.
     pub(super) fn service(
         &self,
         connection: Arc<Connection>,
+        ahead: Option<ReadAhead>,
     ) -> impl Service<
         Request<Incoming>,
         Response = Response<ResponseBody>,
@@ -131,6 +134,7 @@ impl HttpServer {
             Box::pin(request::answer(
                 router.clone(),
                 Arc::clone(&connection),
+                ahead.clone(),
                 forwarded,
                 request,
             ))

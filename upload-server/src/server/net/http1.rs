@@ -30,7 +30,7 @@ where
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(
             TokioIo::new(stream),
-            server.service(Arc::clone(&connection)),
+            server.service(Arc::clone(&connection), None),
         );
 
     let served_out = tokio::select! {

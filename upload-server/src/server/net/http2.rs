@@ -6,10 +6,15 @@ use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 
-use super::{connection::Connection, http::HttpServer, timed_stream::TimedStream};
+use super::{
+    connection::Connection, http::HttpServer, read_ahead::ReadAhead, timed_stream::TimedStream,
+};
 
 /// Concurrent requests on one connection.
 const MAX_STREAMS: u32 = 100;
+
+/// The largest window (RFC 9113, 6.9.1). What bounds the memory is how far the connection is read ahead.
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// How much is read from the socket at a time. Frames of DATA have 16 KiB: to read each by itself takes a
 /// system call, and sends an acknowledgement, for each.
@@ -31,16 +36,16 @@ where
         server: server.clone(),
         connection: Arc::clone(&connection),
     };
-    let window = server.receive_windows.open();
+    let ahead = ReadAhead::new(server.read_ahead.share());
+    let stream = ahead.of(stream);
     let mut http = http2::Builder::new(requests)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        // One upload may take it all: the connection's bounds the memory.
-        .initial_stream_window_size(window.bytes)
-        .initial_connection_window_size(window.bytes)
+        .initial_stream_window_size(LARGEST_WINDOW)
+        .initial_connection_window_size(LARGEST_WINDOW)
         .serve_connection(
             TokioIo::new(BufReader::with_capacity(READ_BYTES, stream)),
-            server.service(Arc::clone(&connection)),
+            server.service(Arc::clone(&connection), Some(ahead)),
         );
 
     tokio::select! {

@@ -1,58 +1,57 @@
-//! How much a client of HTTP/2 may send before the server has read it (RFC 9113, 5.2). A client sends
-//! no more than that in a round trip, so that a small window makes a long path slow. But where the disk
-//! is slower than the network, all of it is in memory. So the connections share a budget: the first
-//! ones get large windows, and the more there are, the smaller are those of further ones.
+//! How much a connection of HTTP/2 may hold in memory at most, even if some of its bodies are not read while
+//! the readers of others wait. The connections share a budget: the more there are, the less do further ones
+//! get.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What the large windows of all connections take together.
-const BUDGET: u32 = 256 * 1024 * 1024;
+/// What the shares of all connections are together, beyond the smallest.
+const BUDGET: usize = 128 * 1024 * 1024;
 
 /// A connection gets this part of what is left of the budget.
-const SHARE: u32 = 2;
+const PART: usize = 8;
 
 /// Every connection gets at least this, whatever is left.
-const SMALLEST: u32 = 2 * 1024 * 1024;
+const SMALLEST: usize = 1024 * 1024;
 
 /// The budget of a server. Clones share it.
 #[derive(Clone)]
-pub(crate) struct ReceiveWindows {
-    left: Arc<Mutex<u32>>,
+pub(crate) struct ReadAheadBudget {
+    left: Arc<Mutex<usize>>,
 }
 
-/// A connection's window. Dropping it returns it to the budget.
-pub(super) struct ReceiveWindow {
-    pub(super) bytes: u32,
-    of_budget: u32,
-    windows: ReceiveWindows,
+/// A connection's share. Dropping it returns it to the budget.
+pub(super) struct Share {
+    pub(super) bytes: usize,
+    of_budget: usize,
+    budget: ReadAheadBudget,
 }
 
-impl ReceiveWindows {
+impl ReadAheadBudget {
     pub(crate) fn new() -> Self {
         Self {
             left: Arc::new(Mutex::new(BUDGET)),
         }
     }
 
-    /// The window of a new connection.
-    pub(super) fn open(&self) -> ReceiveWindow {
+    /// The share of a new connection.
+    pub(super) fn share(&self) -> Share {
         let mut left = self.left.lock();
-        let bytes = (*left / SHARE).max(SMALLEST);
+        let bytes = (*left / PART).max(SMALLEST);
         let of_budget = bytes.min(*left);
         *left -= of_budget;
-        ReceiveWindow {
+        Share {
             bytes,
             of_budget,
-            windows: self.clone(),
+            budget: self.clone(),
         }
     }
 }
 
-impl Drop for ReceiveWindow {
+impl Drop for Share {
     fn drop(&mut self) {
-        *self.windows.left.lock() += self.of_budget;
+        *self.budget.left.lock() += self.of_budget;
     }
 }
 
@@ -62,16 +61,15 @@ mod tests {
 
     #[test]
     fn the_budget_is_shared() {
-        let windows = ReceiveWindows::new();
-        let first = windows.open();
-        assert_eq!(first.bytes, BUDGET / SHARE);
-        let more: Vec<_> = (0..50).map(|_| windows.open()).collect();
+        let budget = ReadAheadBudget::new();
+        let first = budget.share();
+        assert_eq!(first.bytes, BUDGET / PART);
+        let more: Vec<_> = (0..200).map(|_| budget.share()).collect();
         assert!(more.is_sorted_by(|before, next| before.bytes >= next.bytes));
-        let least = SMALLEST * 50;
-        assert!(more.iter().all(|window| window.bytes >= SMALLEST));
-        let all: u32 = more.iter().map(|window| window.bytes).sum();
-        assert!(first.bytes + all <= BUDGET + least);
+        assert!(more.iter().all(|share| share.bytes >= SMALLEST));
+        let all: usize = more.iter().map(|share| share.bytes).sum();
+        assert!(first.bytes + all <= BUDGET + 200 * SMALLEST);
         drop((first, more));
-        assert_eq!(windows.open().bytes, BUDGET / SHARE);
+        assert_eq!(budget.share().bytes, BUDGET / PART);
     }
 }

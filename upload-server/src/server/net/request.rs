@@ -17,7 +17,12 @@ use axum::{
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use super::{access_log::AccessLine, connection::Connection, kept_body::KeptBody};
+use super::{
+    access_log::AccessLine,
+    connection::Connection,
+    kept_body::KeptBody,
+    read_ahead::{BodyShare, ReadAhead},
+};
 use crate::server::{
     forwarded::Forwarded,
     observed_body::{ObservedBody, Observer},
@@ -29,6 +34,7 @@ pub(super) type ResponseBody = ObservedBody<Body, RequestInFlight>;
 pub(super) async fn answer(
     router: Router,
     connection: Arc<Connection>,
+    ahead: Option<ReadAhead>,
     forwarded: Option<Forwarded>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
@@ -37,14 +43,17 @@ pub(super) async fn answer(
     let number = context.request;
     let path = request.uri().path().to_owned();
     let line = AccessLine::begin(request.method().clone(), path, &context);
-    let received = BytesReceived(Arc::clone(&line.received));
+    let has_body = !request.body().is_end_stream();
+    let received = BytesReceived {
+        bytes: Arc::clone(&line.received),
+        share: ahead.filter(|_| has_body).map(|ahead| ahead.body()),
+    };
     let in_flight = RequestInFlight {
         connection: Arc::clone(&connection),
         request: number,
         line,
         answered: false,
     };
-    let has_body = !request.body().is_end_stream();
     let mut request = request.map(|body| Body::new(ObservedBody::new(body, received)));
     let mut kept = None;
     if version == Version::HTTP_2 {
@@ -109,11 +118,24 @@ fn with_one_slash(request: &mut Request<Body>) {
     }
 }
 
-struct BytesReceived(Arc<AtomicU64>);
+struct BytesReceived {
+    bytes: Arc<AtomicU64>,
+    /// Of what HTTP/2 reads ahead.
+    share: Option<BodyShare>,
+}
 
 impl Observer for BytesReceived {
+    fn waiting(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.waiting();
+        }
+    }
+
     fn passed(&mut self, bytes: u64) -> Result<(), BoxError> {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(share) = &mut self.share {
+            share.took(usize::try_from(bytes)?);
+        }
         Ok(())
     }
 }
