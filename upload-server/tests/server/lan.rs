@@ -29,9 +29,11 @@ fn prepared(further: &str, name: &str, addresses: &[&str]) -> Command {
         .iter()
         .map(|address| format!("ip address add {address} dev lan0 nodad\n"))
         .collect();
+    // The kernel sets an interface to running a moment after it is up.
     let script = format!(
         "set -e\nhostname {name}\nip link set lo up\nip link add lan0 type veth peer name lan1\n\
-         {add}ip link set lan0 up\nip link set lan1 up\n{further}\nexec \"$0\" \"$@\""
+         {add}ip link set lan0 up\nip link set lan1 up\n\
+         until ip link show lan0 | grep -q 'state UP'; do :; done\n{further}\nexec \"$0\" \"$@\""
     );
     let mut command = Command::new("unshare");
     command
