@@ -16,6 +16,7 @@ pub(crate) mod tests {
             forwarded_for: None,
             method: "PUT".to_owned(),
             target: "/file".to_owned(),
+            target_bytes: None,
             version: "HTTP/1.1".to_owned(),
             name: Some("file".to_owned()),
             request_id: None,

@@ -12,6 +12,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// The longest target in a record, in bytes.
+pub const MAX_TARGET: usize = 1_024;
+
 /// One line of the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -74,8 +77,11 @@ pub struct Upload {
     pub forwarded_for: Option<IpAddr>,
     /// The request's method.
     pub method: String,
-    /// The request's target, as it came.
+    /// The request's target, as it came; of a long one, the beginning: at most [`MAX_TARGET`] bytes.
     pub target: String,
+    /// How long the target was, in bytes, where `target` is only its beginning; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_bytes: Option<u64>,
     /// The request's protocol version, such as `HTTP/1.1`.
     pub version: String,
     /// The name the file was or would have been stored under; `null` where none was accepted.
@@ -93,7 +99,9 @@ pub struct Upload {
     /// SHA-256 of the stored file as hexadecimal digits; `null` where it was not computed.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The status of the response; `null` when none was sent.
+    /// The status of the response; `null` when none was sent. Of a form with many files, the records of the
+    /// earlier files come before the response: their status and times of the response are `null`, and added
+    /// to the server's history once it is sent.
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
@@ -144,8 +152,11 @@ pub struct PartOfUpload {
     pub length: Option<u64>,
     /// The request's method.
     pub method: String,
-    /// The request's target, as it came.
+    /// The request's target, as it came; of a long one, the beginning: at most [`MAX_TARGET`] bytes.
     pub target: String,
+    /// How long the target was, in bytes, where `target` is only its beginning; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_bytes: Option<u64>,
     /// The request's protocol version, such as `HTTP/1.1`.
     pub version: String,
     /// The request's `Content-Length`.
@@ -205,6 +216,16 @@ impl Upload {
     pub fn origin(&self) -> String {
         let beyond = self.forwarded_for.map(|address| address.to_string());
         beyond.unwrap_or_else(|| self.client.to_string())
+    }
+
+    /// Whether a request with this target may have carried the upload: of a long target, the beginning is
+    /// compared.
+    #[must_use]
+    pub fn has_target(&self, target: &str) -> bool {
+        match self.target_bytes {
+            None => self.target == target,
+            Some(_) => target.starts_with(&self.target),
+        }
     }
 }
 
@@ -276,7 +297,13 @@ mod tests {
             "head_ns":0,"body_first_ns":null,"body_last_ns":null,"stored_ns":null,
             "response_ns":null,"sent_ns":null}"#;
         let upload: Upload = serde_json::from_str(line).unwrap();
-        assert_eq!((upload.sha256, upload.request_id), (None, None));
+        assert_eq!((&upload.sha256, &upload.request_id), (&None, &None));
         assert_eq!(upload.forwarded_for, None);
+        assert!(upload.has_target("/file") && !upload.has_target("/file2"));
+        let cut = Upload {
+            target_bytes: Some(6),
+            ..upload
+        };
+        assert!(cut.has_target("/file2") && !cut.has_target("/fil"));
     }
 }

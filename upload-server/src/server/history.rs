@@ -24,11 +24,14 @@ use self::{
     upload_row::UploadRow,
     writer::{Order, Outcome, Writer},
 };
-use super::file_lock::Locked;
+use super::{clock::wall_clock, file_lock::Locked, net::held_records::Answered};
 use crate::record::Upload;
 
 /// Only the server's user may read the names and addresses of clients.
 const MODE: u32 = 0o600;
+
+/// How long the write-ahead log's file stays once its content is in the database's file.
+const LOG_BYTES: u32 = 32 * 1024 * 1024;
 
 /// The history of a server. Clones share it.
 #[derive(Clone)]
@@ -81,6 +84,8 @@ impl History {
         database.pragma_update(None, "foreign_keys", true)?;
         // No upload waits for that.
         database.pragma_update(None, "wal_autocheckpoint", 0)?;
+        // A log that had to grow does not stay as long.
+        database.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         schema::migrate(&mut database, &schema::MIGRATIONS)?;
         let last_id: Option<i64> =
             database.query_row("SELECT max(id) FROM uploads", [], |row| row.get(0))?;
@@ -111,6 +116,19 @@ impl History {
         };
         if let Err(reason) = self.0.writer.queue(Order::Keep(Box::new(row))) {
             warn!(id = upload.id, "{reason}");
+        }
+    }
+
+    /// Queues the response to be added to the records of these uploads. Does not wait.
+    pub(crate) fn queue_response(&self, ids: Vec<u64>, answered: Answered) {
+        let ended = answered.sent_ns.or(answered.response_ns).map(wall_clock);
+        let order = Order::Answered {
+            ids,
+            answered,
+            ended,
+        };
+        if let Err(reason) = self.0.writer.queue(order) {
+            warn!("{reason}");
         }
     }
 
@@ -295,6 +313,43 @@ mod tests {
         assert_eq!(history.timelines(2).unwrap(), None);
         assert_eq!(ids(&history, Some(5)), ["4", "3"]);
         assert_eq!(history.lines(Some(5), 1).unwrap().len(), 1);
+    }
+
+    /// The timelines of 20 uploads are larger than the history of 20 may be.
+    #[test]
+    fn has_a_size() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 20, false).unwrap();
+        let timeline = format!("\"{}\"", "x".repeat(100_000));
+        for id in 1..=20 {
+            keep(&history, &upload(id));
+            assert!(history.set_timeline(id, "7".into(), timeline.clone()));
+            assert!(ids(&history, None).contains(&id.to_string()));
+        }
+        let left = ids(&history, None).len();
+        assert!((7..=10).contains(&left), "{left}");
+        history.close();
+        let file = fs::metadata(root.path().join("history.sqlite")).unwrap();
+        assert!(file.len() < 1_300_000, "{}", file.len());
+    }
+
+    #[test]
+    fn takes_the_response_later() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 10, false).unwrap();
+        keep(&history, &upload(1));
+        let answered = Answered {
+            status: Some(201),
+            response_ns: Some(7),
+            sent_ns: Some(8),
+        };
+        // The second is unknown.
+        history.queue_response(vec![1, 2], answered);
+        let mut expected = upload(1);
+        answered.add_to(&mut expected);
+        let record = history.record(1).unwrap().unwrap();
+        assert_eq!(serde_json::from_str::<Upload>(&record).unwrap(), expected);
+        assert_eq!(ids(&history, None), ["1"]);
     }
 
     #[test]

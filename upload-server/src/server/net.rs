@@ -6,6 +6,7 @@ mod access_log;
 pub(crate) mod connection;
 pub(crate) mod connection_limit;
 pub(crate) mod event_loops;
+pub(crate) mod held_records;
 pub(crate) mod http;
 mod http1;
 mod http2;

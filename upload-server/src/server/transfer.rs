@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, Uri,
     header::{CONTENT_LENGTH, EXPECT, LINK},
     request::Parts,
 };
@@ -23,7 +23,7 @@ use super::{
     relative::Links,
     store::Stored,
 };
-use crate::record::{Outcome, Part, Times, Upload};
+use crate::record::{MAX_TARGET, Outcome, Part, Times, Upload};
 
 /// The client's, or a proxy's, own id for a request. A page that cancels an upload never learns the id of
 /// its record, and finds the record by this one.
@@ -102,6 +102,7 @@ impl Transfer {
     pub(crate) fn begin(context: &RequestContext, request: &Parts) -> Self {
         let content_length = request.headers.get(CONTENT_LENGTH);
         let original = request.extensions.get::<OriginalTarget>();
+        let (target, target_bytes) = recorded(original.map_or(&request.uri, |target| &target.0));
         let record = Upload {
             id: String::new(),
             cookie: context.connection.cookie,
@@ -109,9 +110,8 @@ impl Transfer {
             client: context.connection.client,
             forwarded_for: context.forwarded.as_ref().and_then(Forwarded::client),
             method: request.method.to_string(),
-            target: original
-                .map_or(&request.uri, |target| &target.0)
-                .to_string(),
+            target,
+            target_bytes,
             version: format!("{:?}", request.version),
             name: None,
             request_id: request_id(&request.headers),
@@ -274,6 +274,19 @@ impl Drop for Transfer {
             self.conclude_failed(&Error::Aborted);
         }
     }
+}
+
+/// A target as records have it, and how long it was if that is only its beginning: a record is kept for each file
+/// of a form.
+fn recorded(target: &Uri) -> (String, Option<u64>) {
+    let mut text = target.to_string();
+    if text.len() <= MAX_TARGET {
+        return (text, None);
+    }
+    let bytes = text.len() as u64;
+    text.truncate(text.floor_char_boundary(MAX_TARGET));
+    text.shrink_to_fit();
+    (text, Some(bytes))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

@@ -17,7 +17,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::{debug, info, warn};
 
 use self::feed::Feed;
-use super::history::{History, Keeping, UploadSummary};
+use super::{
+    history::{History, Keeping, UploadSummary},
+    net::held_records::Answered,
+};
 use crate::record::{ConnectionEnd, PartOfUpload, Server, Upload};
 
 pub(crate) struct UploadLog {
@@ -47,6 +50,13 @@ impl UploadLog {
         self.history.as_ref()?.keep(upload)
     }
 
+    /// Keeps the record of an upload that has ended in the history, in place of an earlier one.
+    pub(super) fn queue(&self, upload: &Upload) {
+        if let Some(history) = &self.history {
+            history.queue(upload);
+        }
+    }
+
     pub(super) fn publish_upload(&self, upload: Upload) {
         info!(
             id = upload.id,
@@ -58,10 +68,16 @@ impl UploadLog {
             "upload {}",
             upload.outcome,
         );
-        if let Some(history) = &self.history {
-            history.queue(&upload);
-        }
         self.feed.publish_upload(upload);
+    }
+
+    /// Adds the response to the records of these uploads, which were published before it was sent. In the feed,
+    /// it is in the remembered lines alone.
+    pub(super) fn answered(&self, ids: Vec<u64>, answered: Answered) {
+        self.feed.answered(&ids, answered);
+        if let Some(history) = &self.history {
+            history.queue_response(ids, answered);
+        }
     }
 
     pub(crate) fn publish_part(&self, part: PartOfUpload) {
@@ -163,6 +179,7 @@ mod tests {
         let log = UploadLog::new(this_server(Vec::new()).unwrap(), Some(history));
         log.keep(&upload(1)).unwrap().wait();
         assert!(log.set_timeline("1", "7".into(), "1".into()));
+        log.queue(&upload(1));
         log.publish_upload(upload(1));
         assert!(log.set_timeline("1", "8".into(), "2".into()));
         assert_eq!(log.timelines("1").unwrap(), ["1", "2"]);

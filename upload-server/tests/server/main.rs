@@ -35,6 +35,7 @@ mod lan;
 mod leftover;
 mod limits;
 mod links;
+mod much_work;
 mod operation;
 mod origin;
 mod page;

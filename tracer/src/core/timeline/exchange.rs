@@ -66,7 +66,7 @@ pub(super) fn exchanges(
 /// Whether a seen request is the one that carried these files.
 fn is_of(files: &[&Upload], http: &HttpExchange) -> bool {
     let both = files.first().zip(http.request.as_ref());
-    both.is_some_and(|(file, seen)| seen.method == file.method && seen.target == file.target)
+    both.is_some_and(|(file, seen)| seen.method == file.method && file.has_target(&seen.target))
 }
 
 /// Combines both sources. If the segments show the whole exchange, their times and the server's names

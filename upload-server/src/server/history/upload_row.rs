@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::error;
 
-use crate::{record::Upload, server::clock::wall_clock};
+use crate::{
+    record::Upload,
+    server::{clock::wall_clock, net::held_records::Answered},
+};
 
 /// A row to be written.
 pub(super) struct UploadRow {
@@ -65,6 +68,36 @@ impl UploadRow {
         ])?;
         Ok(())
     }
+}
+
+/// Adds the response to the records of these uploads, as far as they are still kept.
+pub(super) fn answer(
+    database: &Connection,
+    ids: &[u64],
+    answered: &Answered,
+    ended: Option<&str>,
+) -> Result<(), rusqlite::Error> {
+    let mut update = database.prepare_cached(
+        "UPDATE uploads SET status = ?2, ended = coalesce(?5, ended),
+         record = json_set(record, '$.status', ?2, '$.response_ns', ?3, '$.sent_ns', ?4)
+         WHERE id = ?1",
+    )?;
+    let Answered {
+        status,
+        response_ns,
+        sent_ns,
+    } = answered;
+    let [response_ns, sent_ns] = [response_ns, sent_ns].map(|time| time.map(u64::cast_signed));
+    for id in ids {
+        update.execute(params![
+            id.cast_signed(),
+            status,
+            response_ns,
+            sent_ns,
+            ended
+        ])?;
+    }
+    Ok(())
 }
 
 /// Up to `limit` uploads before this id, the latest first.

@@ -17,7 +17,8 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, params};
 use tracing::warn;
 
-use super::upload_row::UploadRow;
+use super::upload_row::{self, UploadRow};
+use crate::server::net::held_records::Answered;
 
 /// How many orders may be queued that nobody waits for.
 const BACKLOG: usize = 4_096;
@@ -32,9 +33,22 @@ const ORDERS_PER_CHECKPOINT: usize = 1_000;
 /// length, in pages, they wait for the rest.
 const LONG_LOG: u32 = 8_192;
 
+/// How many bytes an upload may have on average, with its timelines.
+const BYTES_PER_UPLOAD: u64 = 32 * 1024;
+
+/// How many bytes a history may have, however few uploads it keeps.
+const FEWEST_BYTES: u64 = 1024 * 1024;
+
 /// What to write.
 pub(super) enum Order {
     Keep(Box<UploadRow>),
+    /// Add the response to the records of these uploads.
+    Answered {
+        ids: Vec<u64>,
+        answered: Answered,
+        /// When it was sent, in RFC 3339.
+        ended: Option<String>,
+    },
     Timeline {
         id: u64,
         connection: String,
@@ -240,6 +254,11 @@ fn write_orders(
 ) -> Result<Vec<bool>, rusqlite::Error> {
     let written = orders.iter().map(|(order, _)| match order {
         Order::Keep(row) => row.write(database).map(|()| true),
+        Order::Answered {
+            ids,
+            answered,
+            ended,
+        } => upload_row::answer(database, ids, answered, ended.as_deref()).map(|()| true),
         Order::Timeline {
             id,
             connection,
@@ -250,8 +269,45 @@ fn write_orders(
     if let Some(keep) = keep {
         let forget = "DELETE FROM uploads WHERE id <= (SELECT max(id) FROM uploads) - ?1";
         database.prepare_cached(forget)?.execute([keep])?;
+        forget_beyond(database, most_bytes(keep))?;
     }
     Ok(known)
+}
+
+/// How many bytes the history of so many uploads may have.
+fn most_bytes(keep: u32) -> u64 {
+    (u64::from(keep) * BYTES_PER_UPLOAD).max(FEWEST_BYTES)
+}
+
+/// Forgets the oldest uploads until what is left has at most so many bytes. The file does not shrink: later
+/// uploads take its free pages.
+fn forget_beyond(database: &Connection, most_bytes: u64) -> Result<(), rusqlite::Error> {
+    let mut forgotten = 0;
+    while used_bytes(database)? > most_bytes {
+        let oldest = "DELETE FROM uploads WHERE id IN
+            (SELECT id FROM uploads ORDER BY id LIMIT 1 + (SELECT count(*) FROM uploads) / 8)";
+        match database.prepare_cached(oldest)?.execute([])? {
+            0 => break,
+            rows => forgotten += rows,
+        }
+    }
+    if forgotten > 0 {
+        warn!(
+            forgotten,
+            most_bytes, "the history is too large: it forgets the oldest uploads before their time"
+        );
+    }
+    Ok(())
+}
+
+fn used_bytes(database: &Connection) -> Result<u64, rusqlite::Error> {
+    let number = |pragma: &str| {
+        database
+            .prepare_cached(pragma)?
+            .query_row([], |row| row.get::<_, i64>(0))
+    };
+    let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+    Ok((pages * number("PRAGMA page_size")?).cast_unsigned())
 }
 
 /// Returns false when the upload is unknown.

@@ -1,5 +1,5 @@
-//! An accepted connection: its identity, the progress of its requests, and the records of uploads whose
-//! response is not sent yet.
+//! An accepted connection: its identity, the progress of its requests, and their uploads, whose records go on
+//! once the response is sent.
 //!
 //! Everything that works on a request holds an `Arc` of the connection. Its end is published when the
 //! last of them is dropped, so that no upload can follow it.
@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::connection_limit::Slot;
+use super::{
+    connection_limit::Slot,
+    held_records::{HeldRecords, OfRequest},
+};
 use crate::{
     record::{ConnectionEnd, Cookie, Upload},
     server::{clock, forwarded::Forwarded, history::Keeping, journal::Journal, relative::Links},
@@ -59,10 +62,7 @@ struct Progress {
     reset: bool,
     /// The server drops the requests in flight.
     abandoned: bool,
-    /// Ended uploads whose response hyper does not have yet.
-    concluded: Vec<Upload>,
-    /// Ended uploads whose response hyper has, but perhaps not the kernel.
-    answered: Vec<Upload>,
+    held: HeldRecords,
 }
 
 /// One request on a connection, as handlers see it.
@@ -117,8 +117,7 @@ impl Connection {
             first_byte_ns: None,
             reset: false,
             abandoned: false,
-            concluded: Vec::new(),
-            answered: Vec::new(),
+            held: HeldRecords::default(),
         };
         let Accepted {
             cookie,
@@ -209,9 +208,19 @@ impl Connection {
         self.journal.uploads.keep(upload)
     }
 
-    /// Holds the record of an upload back until its response is sent.
+    /// Holds the record of an upload back until its response is sent. Of the many files of a form, the
+    /// earlier ones go on.
     pub(crate) fn hold_back(&self, upload: Upload) {
-        self.progress.lock().concluded.push(upload);
+        let mut progress = self.progress.lock();
+        let gone_on = progress.held.hold(upload);
+        let too_old = progress.held.too_old();
+        drop(progress);
+        if let Some(upload) = gone_on {
+            self.journal.upload_kept(upload);
+        }
+        if let Some(held) = too_old {
+            self.publish_all(held);
+        }
     }
 
     /// The address of an upload's timeline.
@@ -224,11 +233,7 @@ impl Connection {
         let now = clock::now_ns();
         let mut progress = self.progress.lock();
         progress.idle = true;
-        let concluded = progress.concluded.iter_mut();
-        for upload in concluded.filter(|upload| upload.request == request) {
-            upload.status = Some(status.as_u16());
-            upload.times.response_ns = Some(now);
-        }
+        progress.held.answer(request, status.as_u16(), now);
     }
 
     /// Call when hyper is done with this request. If `answered`, hyper has all of the response.
@@ -239,25 +244,18 @@ impl Connection {
             progress.silent_since = Instant::now();
             progress.slot.mark_silent();
         }
-        let of_request = |upload: &mut Upload| upload.request == request;
-        let over: Vec<_> = progress.concluded.extract_if(.., of_request).collect();
         if answered {
-            progress.answered.extend(over);
-        } else {
-            self.publish_unanswered(over);
+            progress.held.written(request);
+        } else if let Some(unanswered) = progress.held.unanswered(request) {
+            self.publish_all(unanswered);
         }
     }
 
     /// Call when everything that hyper wrote has been handed to the kernel.
     pub(crate) fn flushed(&self) {
         let mut progress = self.progress.lock();
-        if progress.answered.is_empty() {
-            return;
-        }
-        let sent_ns = Some(clock::now_ns());
-        for mut upload in progress.answered.drain(..) {
-            upload.times.sent_ns = sent_ns;
-            self.publish(upload);
+        for sent in progress.held.sent(clock::now_ns) {
+            self.publish_all(sent);
         }
     }
 
@@ -278,9 +276,13 @@ impl Connection {
         }
     }
 
-    fn publish_unanswered(&self, uploads: Vec<Upload>) {
-        for mut upload in uploads {
-            upload.status = None;
+    /// Publishes what was held of a request.
+    fn publish_all(&self, mut held: OfRequest) {
+        let gone_on = held.gone_on();
+        if !gone_on.is_empty() {
+            self.journal.uploads.answered(gone_on, held.answered());
+        }
+        for upload in held.records() {
             self.publish(upload);
         }
     }
@@ -300,9 +302,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let progress = self.progress.get_mut();
         let requests = progress.requests;
-        let mut unanswered = std::mem::take(&mut progress.answered);
-        unanswered.append(&mut progress.concluded);
-        self.publish_unanswered(unanswered);
+        for unanswered in progress.held.left() {
+            self.publish_all(unanswered);
+        }
         self.journal.metrics.connections_open.dec();
         self.journal.uploads.publish_end(ConnectionEnd {
             cookie: self.cookie,

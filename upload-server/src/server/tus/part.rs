@@ -234,6 +234,7 @@ impl Written {
                 length: description.length,
                 method: record.method.clone(),
                 target: record.target.clone(),
+                target_bytes: record.target_bytes,
                 version: record.version.clone(),
                 content_length: record.content_length,
                 part,

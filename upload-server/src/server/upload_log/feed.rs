@@ -1,7 +1,7 @@
 //! The lines of the control socket's `GET /uploads`: the latest are remembered, and each new one goes
 //! to every reader. Both are bounded: a reader that is too slow loses the rest, and delays nobody.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     record::{ConnectionEnd, FeedLine, PartOfUpload, Server, Upload},
-    server::{encoding::json_line, history::UploadSummary},
+    server::{encoding::json_line, history::UploadSummary, net::held_records::Answered},
 };
 
 /// How many uploads, how many parts of uploads, and how many connection ends, are remembered.
@@ -68,6 +68,19 @@ impl Feed {
                 timelines,
             },
         );
+    }
+
+    /// Adds the response to the remembered lines of these uploads.
+    pub(super) fn answered(&self, ids: &[u64], answered: Answered) {
+        let ids: HashSet<u64> = ids.iter().copied().collect();
+        let is_one = |upload: &Remembered| upload.id.parse().is_ok_and(|id| ids.contains(&id));
+        let mut state = self.state.lock();
+        for remembered in state.uploads.iter_mut().filter(|upload| is_one(upload)) {
+            if let Some(mut record) = remembered.record() {
+                answered.add_to(&mut record);
+                remembered.line = json_line(&FeedLine::Upload(record)).into();
+            }
+        }
     }
 
     pub(super) fn publish_part(&self, part: PartOfUpload) {
