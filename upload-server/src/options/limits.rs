@@ -28,6 +28,14 @@ pub(crate) struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = count, default_value = "128")]
     max_uploads_per_client: usize,
 
+    /// Concurrent downloads
+    #[arg(long, value_name = "N", value_parser = count, default_value = "256")]
+    max_downloads: usize,
+
+    /// Concurrent downloads of one client
+    #[arg(long, value_name = "N", value_parser = count, default_value = "128")]
+    max_downloads_per_client: usize,
+
     /// Timeout for a TLS handshake, for a request's head, and between requests
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
     header_timeout: Duration,
@@ -49,6 +57,8 @@ impl LimitOptions {
             connections: self.max_connections,
             uploads: self.max_uploads,
             uploads_per_client: self.max_uploads_per_client,
+            downloads: self.max_downloads,
+            downloads_per_client: self.max_downloads_per_client,
             head: self.header_timeout,
             idle: self.idle_timeout,
             min_rate: self.min_rate,

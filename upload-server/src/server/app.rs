@@ -13,7 +13,7 @@ use super::{
     finisher::Finisher,
     intake::Intake,
     journal::Journal,
-    limits::{FreeSpace, admission::Admission},
+    limits::{ClientSlots, FreeSpace, admission::Admission},
     net::{http::HttpServer, linger::MAX_TIME, read_ahead_budget::ReadAheadBudget},
     store::Store,
     tus::Tus,
@@ -49,6 +49,11 @@ impl App {
             idle: config.limits.idle,
             digest: config.sha256.then_some(Algorithm::Sha256),
             in_flight: journal.metrics.uploads_in_flight.clone(),
+            downloads: Arc::new(ClientSlots::new(
+                "downloads",
+                config.limits.downloads_that_fit(),
+                config.limits.downloads_per_client,
+            )),
             finishing: TaskTracker::new(),
         };
         let space = FreeSpace::new(config.directory.clone(), config.limits.min_free);

@@ -49,10 +49,10 @@ pub(crate) enum Error {
     HeadTimedOut(Duration),
     #[error("the body arrives at less than {0} bytes per second, the minimum of this server")]
     TooSlow(u64),
-    #[error("the server is at its limit of connections or uploads: try again later")]
+    #[error("the server is at its limit of connections, uploads or downloads: try again later")]
     Busy,
-    #[error("more than {0} concurrent uploads from one client: try again later")]
-    TooMany(usize),
+    #[error("more than {most} concurrent {of} from one client: try again later")]
+    TooMany { of: &'static str, most: usize },
     #[error("the file is larger than {0} bytes, the maximum of this server")]
     TooLarge(u64),
     #[error("the name is not accepted: {0}")]
@@ -170,7 +170,7 @@ impl Error {
                 (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut)
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
-            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
+            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
             Self::Name(_)
             | Self::Malformed(_)
@@ -248,7 +248,7 @@ impl IntoResponse for Error {
         response.extensions_mut().insert(shown);
         let headers = response.headers_mut();
         match self.cause() {
-            Self::Busy | Self::TooMany(_) => {
+            Self::Busy | Self::TooMany { .. } => {
                 headers.insert(RETRY_AFTER, RETRY_SECS);
             }
             Self::Unauthorized => {

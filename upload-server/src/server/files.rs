@@ -6,6 +6,7 @@ mod content;
 use std::time::SystemTime;
 
 use axum::{
+    Extension,
     extract::State,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
@@ -24,6 +25,7 @@ use super::{
     error::Error,
     intake::Intake,
     name::Name,
+    net::connection::RequestContext,
     preconditions::Preconditions,
     relative::relative,
     store::FileStat,
@@ -33,6 +35,7 @@ use super::{
 /// another one.
 pub(crate) async fn download(
     State(intake): State<Intake>,
+    Extension(context): Extension<RequestContext>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -40,6 +43,7 @@ pub(crate) async fn download(
     let name = name(&uri)?;
     let preconditions = Preconditions::of_download(&headers);
     let wanted = wanted(&headers)?;
+    let slot = intake.downloads.take(context.client())?;
     let opened = intake.store.open_file(&name).await;
     let (file, stat) = opened.map_err(Error::from_lookup)?;
     if preconditions.is_not_modified(&stat)? {
@@ -64,7 +68,7 @@ pub(crate) async fn download(
         (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ];
     let status = content.status();
-    let body = stream(file, &content)?;
+    let body = stream(file, &content, slot)?;
     Ok((status, validators(&stat), about, range, digest, body).into_response())
 }
 

@@ -1,7 +1,7 @@
 //! From a body to a stored file: the path that a PUT and each file of a form take, and the last step of
 //! a resumable upload.
 
-use std::{future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::body::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,6 +14,7 @@ use super::{
     digest::{Algorithm, RequestedDigests},
     error::Error,
     finisher::{Finish, Finisher},
+    limits::ClientSlots,
     name::Name,
     preconditions::Preconditions,
     store::{Store, Stored},
@@ -36,6 +37,8 @@ pub(crate) struct Intake {
     /// How many uploads are in flight.
     pub(crate) in_flight: Gauge,
     pub(crate) finisher: Finisher,
+    /// For downloads: each holds a file open.
+    pub(crate) downloads: Arc<ClientSlots>,
     /// Tasks that must finish before the server ends: files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 mod access_log;
+mod answer_progress;
 pub(crate) mod connection;
 pub(crate) mod connection_limit;
 pub(crate) mod event_loops;
@@ -16,6 +17,7 @@ mod read_ahead;
 pub(crate) mod read_ahead_budget;
 pub(crate) mod request;
 mod serve;
+mod small_pieces;
 mod socket;
 mod timed_stream;
 pub(crate) mod tls;

@@ -69,6 +69,31 @@ async fn uploads_at_a_time() {
     }
 }
 
+/// A download that its client does not read holds a place, and nobody waits for it.
+#[tokio::test]
+async fn downloads_at_a_time() {
+    check(503, |limits| limits.downloads = 1).await;
+    check(429, |limits| limits.downloads_per_client = 1).await;
+
+    async fn check(status: u16, adjust: impl FnOnce(&mut Limits)) {
+        const GET: &str = "GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let server = serve(adjust).await;
+        let large = fs::File::create(server.path("large")).unwrap();
+        large.set_len(100_000_000).unwrap();
+        let mut feed = server.feed().await;
+        let mut held = server.connect().await;
+        held.send(GET).await;
+        assert_eq!(held.try_status().await, Some(200));
+        let mut other = server.connect().await;
+        other.send(GET).await;
+        assert_turned_away(&other.response().await, status);
+        drop(held);
+        feed.connection().await;
+        other.send(GET).await;
+        assert_eq!(other.response().await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn the_disk_is_not_filled() {
     let server = serve(|limits| limits.min_free = u64::MAX / 2).await;

@@ -2,13 +2,18 @@
 
 use std::{fmt::Write, fs, path::Path};
 
+use bytes::Bytes;
+use h2::client::SendRequest;
+use hyper::Request;
+use tokio::{net::TcpStream, process::Command};
 use upload_server::record::MAX_TARGET;
 
 use crate::{
-    client::Client,
+    client::{Client, content},
     feed::Feed,
     history::history,
-    process::{Running, control, tempdir},
+    process::{PROGRAM, Running, control, tempdir},
+    test_server::within_limit,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -85,4 +90,82 @@ async fn a_form_of_many_files_with_a_long_target() {
     assert!(memory < 48 * MIB, "{} MiB", memory / MIB);
     let history = history_bytes(root.path());
     assert!(history < 64 * MIB, "{} MiB", history / MIB);
+}
+
+/// A client of HTTP/2 that lets the server send the heads of its answers, and one byte of each.
+async fn takes_no_answer(server: &Running) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(1)
+        .handshake(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    within_limit(client.ready()).await.unwrap()
+}
+
+/// How many descriptors the server has.
+fn descriptors(server: &Running) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.pid()))
+        .unwrap()
+        .count()
+}
+
+#[tokio::test]
+async fn downloads_that_nobody_reads() {
+    const CONNECTIONS: usize = 12;
+    const EACH: usize = 100;
+    const BYTES: usize = 1_000_000;
+    let root = tempdir();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 1024; exec \"$0\" \"$@\"", PROGRAM]);
+    limited.args(["--http2", "--idle-timeout", "1", "--max-downloads", "64"]);
+    let server = Running::start_as(limited, root.path()).await;
+    let mut other = Client::connect(server.address).await;
+    assert_eq!(other.put("large", &content(BYTES)).await.status, 201);
+    let (descriptors_before, memory_before) = (descriptors(&server), peak_memory(&server));
+
+    let mut answered = [0, 0];
+    let (mut clients, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        let mut client = takes_no_answer(&server).await;
+        for _ in 0..EACH {
+            let get = Request::get("http://localhost/files/large");
+            let (answer, _) = client.send_request(get.body(()).unwrap(), true).unwrap();
+            let answer = within_limit(answer).await.unwrap();
+            match answer.status().as_u16() {
+                200 => answered[0] += 1,
+                503 => answered[1] += 1,
+                status => panic!("{status}"),
+            }
+            answers.push(answer);
+        }
+        clients.push(client);
+    }
+    let [begun, refused] = answered;
+    assert!(begun >= 64, "{begun}");
+    assert_eq!(begun + refused, CONNECTIONS * EACH);
+    let most = descriptors_before + CONNECTIONS + 64;
+    let now = descriptors(&server);
+    assert!(now <= most + 8, "{now} instead of {most}");
+    let memory = peak_memory(&server) - memory_before;
+    assert!(memory < 80 * MIB, "{} MiB", memory / MIB);
+    assert_eq!(other.put("another", b"file").await.status, 201);
+
+    // Each answer is given up, and its connection goes on.
+    for answer in answers.iter_mut().filter(|answer| answer.status() == 200) {
+        while let Some(Ok(_)) = within_limit(answer.body_mut().data()).await {}
+    }
+    let get = "GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    other.send(get).await;
+    let response = other.response().await;
+    assert_eq!(response.status, 200);
+    assert!(response.body == content(BYTES));
+    // The refusals, which nobody has read either.
+    answers.clear();
+    for client in &mut clients {
+        let get = Request::get("http://localhost/healthz");
+        let (answer, _) = client.send_request(get.body(()).unwrap(), true).unwrap();
+        assert_eq!(within_limit(answer).await.unwrap().status(), 200);
+    }
 }

@@ -17,9 +17,12 @@ use axum::{
 };
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 use tokio::io::AsyncReadExt;
+use tokio_stream::StreamExt;
 use tokio_util::io::ReaderStream;
 
-use crate::server::{error::Error, preconditions::whole_seconds, store::FileStat};
+use crate::server::{
+    error::Error, limits::ClientSlot, preconditions::whole_seconds, store::FileStat,
+};
 
 /// How much of a file is read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -83,15 +86,17 @@ impl Content {
     }
 }
 
-/// The bytes. A file that grows meanwhile is sent up to the length that it had at first.
-pub(super) fn stream(mut file: File, content: &Content) -> io::Result<Body> {
+/// The bytes. A file that grows meanwhile is sent up to the length that it had at first. The slot is free again
+/// once they are read, or given up.
+pub(super) fn stream(mut file: File, content: &Content, slot: ClientSlot) -> io::Result<Body> {
     let start = content.range.as_ref().map_or(0, |range| *range.start());
     file.seek(SeekFrom::Start(start))?;
     let bytes = tokio::fs::File::from_std(file).take(content.length());
-    Ok(Body::from_stream(ReaderStream::with_capacity(
-        bytes,
-        CHUNK_BYTES,
-    )))
+    let chunks = ReaderStream::with_capacity(bytes, CHUNK_BYTES);
+    Ok(Body::from_stream(chunks.map(move |chunk| {
+        let _held = &slot;
+        chunk
+    })))
 }
 
 /// Whether the file is the one that the client has a part of: by its tag, or by its exact date. The

@@ -14,16 +14,16 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
     Limits,
+    client_slots::{ClientSlot, ClientSlots},
     free_space::FreeSpace,
     limited_body::limited_body,
-    upload_slots::{UploadSlot, UploadSlots},
 };
 use crate::server::{error::Error, net::connection::RequestContext, transfer::Transfer};
 
 #[derive(Clone)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
-    slots: Arc<UploadSlots>,
+    slots: Arc<ClientSlots>,
     space: FreeSpace,
     in_flight: Gauge,
 }
@@ -31,14 +31,18 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(limits: Limits, directory: PathBuf, in_flight: Gauge) -> Self {
         Self {
-            slots: Arc::new(UploadSlots::new(limits.uploads, limits.uploads_per_client)),
+            slots: Arc::new(ClientSlots::new(
+                "uploads",
+                limits.uploads,
+                limits.uploads_per_client,
+            )),
             space: FreeSpace::new(directory, limits.min_free),
             limits: Arc::new(limits),
             in_flight,
         }
     }
 
-    fn admit(&self, context: &RequestContext, body: &Body) -> Result<UploadSlot, Error> {
+    fn admit(&self, context: &RequestContext, body: &Body) -> Result<ClientSlot, Error> {
         let slot = self.slots.take(context.client())?;
         self.space.check(body.size_hint().lower())?;
         Ok(slot)

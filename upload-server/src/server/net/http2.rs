@@ -5,9 +5,11 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tracing::debug;
 
 use super::{
-    connection::Connection, http::HttpServer, read_ahead::ReadAhead, timed_stream::TimedStream,
+    answer_progress::AnswerProgress, connection::Connection, http::HttpServer,
+    read_ahead::ReadAhead, timed_stream::TimedStream,
 };
 
 /// Concurrent requests on one connection.
@@ -75,7 +77,11 @@ where
         let Self { server, connection } = self.clone();
         self.server.tasks.spawn(async move {
             tokio::select! {
-                () = request => (),
+                in_time = AnswerProgress::watch(request, server.idle) => {
+                    if !in_time {
+                        debug!(cookie = %connection.cookie, "the client does not take an answer");
+                    }
+                }
                 () = server.abandoned(&connection) => (),
             }
         });

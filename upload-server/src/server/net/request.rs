@@ -19,9 +19,11 @@ use tower::ServiceExt;
 
 use super::{
     access_log::AccessLine,
+    answer_progress::AnswerProgress,
     connection::Connection,
     kept_body::KeptBody,
     read_ahead::{BodyShare, ReadAhead},
+    small_pieces::SmallPieces,
 };
 use crate::server::{
     forwarded::Forwarded,
@@ -52,6 +54,7 @@ pub(super) async fn answer(
         connection: Arc::clone(&connection),
         request: number,
         line,
+        progress: AnswerProgress::current(),
         answered: false,
     };
     let mut request = request.map(|body| Body::new(ObservedBody::new(body, received)));
@@ -75,7 +78,13 @@ pub(super) async fn answer(
     }
     let status = response.status();
     connection.response_ready(number, status);
-    Ok(response.map(|body| in_flight.answer(status, body)))
+    Ok(response.map(|body| {
+        if version == Version::HTTP_2 {
+            in_flight.answer(status, SmallPieces::of(body))
+        } else {
+            in_flight.answer(status, body)
+        }
+    }))
 }
 
 /// HTTP/2 sends scheme, authority and path apart (RFC 9113, 8.3.1), and hyper joins them in one URI.
@@ -146,6 +155,8 @@ pub(super) struct RequestInFlight {
     connection: Arc<Connection>,
     request: u32,
     line: AccessLine,
+    /// Of HTTP/2 alone.
+    progress: Option<Arc<AnswerProgress>>,
     /// hyper has all of the response.
     answered: bool,
 }
@@ -159,8 +170,17 @@ impl RequestInFlight {
 }
 
 impl Observer for RequestInFlight {
+    fn waiting(&mut self) {
+        if let Some(progress) = &self.progress {
+            progress.taken();
+        }
+    }
+
     fn passed(&mut self, bytes: u64) -> Result<(), BoxError> {
         self.line.sent += bytes;
+        if let Some(progress) = &self.progress {
+            progress.ready();
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Slots for concurrent uploads: in all, and for each client.
+//! Slots for what clients do at the same time, such as uploads: in all, and for each client.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,9 @@ use crate::server::error::Error;
 use parking_lot::Mutex;
 
 #[derive(Debug)]
-pub(crate) struct UploadSlots {
+pub(crate) struct ClientSlots {
+    /// What a slot is for, in the plural.
+    of: &'static str,
     most: usize,
     most_per_client: usize,
     taken: Mutex<Taken>,
@@ -22,16 +24,17 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// An upload's slot. Dropping it frees the slot.
+/// The slot of one of them. Dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct UploadSlot {
-    slots: Arc<UploadSlots>,
+pub(crate) struct ClientSlot {
+    slots: Arc<ClientSlots>,
     client: IpAddr,
 }
 
-impl UploadSlots {
-    pub(crate) fn new(most: usize, most_per_client: usize) -> Self {
+impl ClientSlots {
+    pub(crate) fn new(of: &'static str, most: usize, most_per_client: usize) -> Self {
         Self {
+            of,
             most,
             most_per_client,
             taken: Mutex::default(),
@@ -39,7 +42,7 @@ impl UploadSlots {
     }
 
     /// An error where all slots, or all of this client's, are taken.
-    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<UploadSlot, Error> {
+    pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<ClientSlot, Error> {
         let client = network(client);
         let mut taken = self.taken.lock();
         if taken.all >= self.most {
@@ -47,18 +50,21 @@ impl UploadSlots {
         }
         let of_client = taken.by_client.entry(client).or_default();
         if *of_client >= self.most_per_client {
-            return Err(Error::TooMany(self.most_per_client));
+            return Err(Error::TooMany {
+                of: self.of,
+                most: self.most_per_client,
+            });
         }
         *of_client += 1;
         taken.all += 1;
-        Ok(UploadSlot {
+        Ok(ClientSlot {
             slots: Arc::clone(self),
             client,
         })
     }
 }
 
-impl Drop for UploadSlot {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
         taken.all -= 1;
@@ -88,11 +94,14 @@ mod tests {
 
     #[test]
     fn counts_all_and_each() {
-        let slots = Arc::new(UploadSlots::new(3, 2));
+        let slots = Arc::new(ClientSlots::new("uploads", 3, 2));
         let take = |client: &str| slots.take(client.parse().unwrap());
         let first = take("192.0.2.1").unwrap();
         let _second = take("192.0.2.1").unwrap();
-        assert!(matches!(take("192.0.2.1"), Err(Error::TooMany(2))));
+        assert!(matches!(
+            take("192.0.2.1"),
+            Err(Error::TooMany { most: 2, .. })
+        ));
         let _other = take("192.0.2.2").unwrap();
         assert!(matches!(take("192.0.2.3"), Err(Error::Busy)));
         drop(first);
@@ -102,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_client() {
-        let slots = Arc::new(UploadSlots::new(9, 1));
+        let slots = Arc::new(ClientSlots::new("uploads", 9, 1));
         let take = |client: &str| slots.take(client.parse().unwrap());
         let _first = take("2001:db8::1").unwrap();
         assert!(take("2001:db8::ffff:1").is_err());
