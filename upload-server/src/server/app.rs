@@ -9,7 +9,7 @@ use super::{
     Config,
     access::Guard,
     addresses::Addresses,
-    digest::Algorithm,
+    digest::{Algorithm, DownloadDigests},
     finisher::Finisher,
     intake::Intake,
     journal::Journal,
@@ -54,6 +54,7 @@ impl App {
                 config.limits.downloads_that_fit(),
                 config.limits.downloads_per_client,
             )),
+            digests: DownloadDigests::new(),
             finishing: TaskTracker::new(),
         };
         let space = FreeSpace::new(config.directory.clone(), config.limits.min_free);

@@ -4,12 +4,9 @@
 //! only where a client or `--sha256` asks for it.
 
 mod fields;
+mod of_downloads;
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-};
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 use axum::http::HeaderMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -17,14 +14,17 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 use subtle::ConstantTimeEq;
 
 use self::fields::expected;
-pub(crate) use self::fields::{REPR_DIGEST, wanted};
+pub(crate) use self::{
+    fields::{REPR_DIGEST, wanted},
+    of_downloads::DownloadDigests,
+};
 use super::{blocking::off_the_runtime, encoding::hex, error::Error};
 
 /// How much of a stored file is read at a time.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// The algorithms of RFC 9530 that are not deprecated, and SHA-1, which every tus server must support.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Algorithm {
     Sha1,
     Sha256,
@@ -150,20 +150,22 @@ impl Digester {
     }
 }
 
-/// The digest of a stored file. Each chunk is a blocking task of its own: when the client leaves and
-/// this future is dropped, reading stops.
-pub(crate) async fn of_file(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
-    let mut file = file.try_clone()?;
+/// The digest of a stored file. Each chunk is a blocking task of its own: when this future is dropped, reading
+/// stops.
+pub(crate) async fn of_file(file: &Arc<File>, algorithm: Algorithm) -> io::Result<Digest> {
     let mut context = algorithm.begin();
     let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
     loop {
+        let file = Arc::clone(file);
         let read = off_the_runtime(move || {
-            let length = file.read(&mut buffer)?;
+            let length = file.read_at(&mut buffer, offset)?;
             context.update(buffer.get(..length).unwrap_or_default());
-            io::Result::Ok((length, file, context, buffer))
+            io::Result::Ok((length, context, buffer))
         });
         let length;
-        (length, file, context, buffer) = read.await?;
+        (length, context, buffer) = read.await?;
+        offset += length as u64;
         if length == 0 {
             return Ok(Digest {
                 algorithm,

@@ -3,7 +3,7 @@
 
 mod content;
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Extension,
@@ -21,7 +21,7 @@ use httpdate::fmt_http_date;
 
 use self::content::{Content, stream};
 use super::{
-    digest::{self, REPR_DIGEST, wanted},
+    digest::{REPR_DIGEST, wanted},
     error::Error,
     intake::Intake,
     name::Name,
@@ -50,13 +50,20 @@ pub(crate) async fn download(
         return Ok((StatusCode::NOT_MODIFIED, validators(&stat)).into_response());
     }
     let content = Content::requested(&method, &headers, &stat)?;
+    let file = Arc::new(file);
     let digest = match wanted {
         Some(algorithm) => {
-            let digest = digest::of_file(&file, algorithm).await?;
-            Some([(REPR_DIGEST, digest.to_string())])
+            let client = context.client();
+            tokio::select! {
+                digest = intake.digests.of(&file, &stat, algorithm, client) => digest?,
+                // It may only have ended its side, and still want the file.
+                () = context.connection.client_finished() => None,
+            }
         }
         None => None,
     };
+    let digest = digest.map(|digest| [(REPR_DIGEST, digest.to_string())]);
+    let file = Arc::try_unwrap(file).or_else(|shared| shared.try_clone())?;
     let range = content.field().map(|field| [(CONTENT_RANGE, field)]);
     let about = [
         (

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     blocking::off_the_runtime,
-    digest::{Algorithm, RequestedDigests},
+    digest::{Algorithm, DownloadDigests, RequestedDigests},
     error::Error,
     finisher::{Finish, Finisher},
     limits::ClientSlots,
@@ -39,6 +39,7 @@ pub(crate) struct Intake {
     pub(crate) finisher: Finisher,
     /// For downloads: each holds a file open.
     pub(crate) downloads: Arc<ClientSlots>,
+    pub(crate) digests: DownloadDigests,
     /// Tasks that must finish before the server ends: files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }

@@ -169,3 +169,119 @@ async fn downloads_that_nobody_reads() {
         assert_eq!(within_limit(answer).await.unwrap().status(), 200);
     }
 }
+
+/// The processor time of the server, in ticks.
+fn ticks(server: &Running) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    // The 14th and the 15th of all.
+    let times = fields.split(' ').skip(11).take(2);
+    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+/// A file that takes no space.
+fn sparse(root: &Path, name: &str, bytes: u64) {
+    let file = fs::File::create(root.join("files").join(name)).unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+async fn ask_for_digest(server: &Running, name: &str) -> Client {
+    let mut client = Client::connect(server.address).await;
+    let fields = "Host: localhost\r\nWant-Repr-Digest: sha-256=1";
+    let head = format!("HEAD /files/{name} HTTP/1.1\r\n{fields}\r\n\r\n");
+    client.send(head).await;
+    client
+}
+
+#[tokio::test]
+async fn a_digest_that_many_want() {
+    const BYTES: u64 = 512 * MIB;
+    let root = tempdir();
+    let server = Running::start(root.path()).await;
+    sparse(root.path(), "one", BYTES);
+    sparse(root.path(), "many", BYTES);
+    let begun = ticks(&server);
+    let mut client = ask_for_digest(&server, "one").await;
+    let expected = client.response_head().await;
+    let expected = expected.field("repr-digest").unwrap();
+    let of_one = ticks(&server) - begun;
+
+    let (begun, memory) = (ticks(&server), peak_memory(&server));
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(ask_for_digest(&server, "many").await);
+    }
+    for client in &mut clients {
+        let response = client.response_head().await;
+        assert_eq!(response.field("repr-digest"), Some(expected));
+    }
+    let mut late = ask_for_digest(&server, "many").await;
+    assert_eq!(
+        late.response_head().await.field("repr-digest"),
+        Some(expected)
+    );
+    let of_many = ticks(&server) - begun;
+    assert!(of_many < 3 * of_one, "{of_many} instead of {of_one} ticks");
+    let memory = peak_memory(&server) - memory;
+    assert!(memory < 32 * MIB, "{} MiB", memory / MIB);
+
+    // What changes has another digest.
+    sparse(root.path(), "many", 1);
+    let mut client = ask_for_digest(&server, "many").await;
+    let changed = client.response_head().await;
+    let changed = changed.field("repr-digest").unwrap();
+    assert_ne!(changed, expected);
+}
+
+/// Each digest would take an hour.
+#[tokio::test]
+async fn digests_that_nobody_waits_for() {
+    const BYTES: u64 = 4 << 40;
+    let root = tempdir();
+    let server = Running::start_with(&["--http2"], root.path()).await;
+    let mut feed = Feed::open(&control(root.path())).await;
+    let mut other = Client::connect(server.address).await;
+    assert_eq!(other.put("small", b"1").await.status, 201);
+    feed.upload().await;
+    let before = descriptors(&server);
+    let (mut clients, mut in_streams) = (Vec::new(), Vec::new());
+    for number in 0..4 {
+        let name = format!("large-{number}");
+        sparse(root.path(), &name, BYTES);
+        clients.push(ask_for_digest(&server, &name).await);
+        let mut client = takes_no_answer(&server).await;
+        let head = Request::head(format!("http://localhost/files/{name}"));
+        let head = head.header("want-repr-digest", "sha-256=1");
+        let (answer, _) = client.send_request(head.body(()).unwrap(), true).unwrap();
+        in_streams.push((client, answer));
+    }
+    // Each client has its connection and its file.
+    while descriptors(&server) < before + 16 {
+        assert_eq!(other.put("small", b"2").await.status, 201);
+        feed.upload().await;
+    }
+    // A client may wait for four digests at a time: it gets the next file without.
+    sparse(root.path(), "large-5", BYTES);
+    let mut fifth = ask_for_digest(&server, "large-5").await;
+    let response = fifth.response_head().await;
+    assert_eq!(
+        (response.status, response.field("repr-digest")),
+        (200, None)
+    );
+    // A client that ends its side gets the file at once.
+    let mut half = clients.pop().unwrap();
+    half.finish_sending().await;
+    let response = half.response_head().await;
+    assert_eq!(
+        (response.status, response.field("repr-digest")),
+        (200, None)
+    );
+
+    drop((clients, in_streams, fifth, half));
+    for _ in 0..9 {
+        feed.connection().await;
+    }
+    while descriptors(&server) > before {
+        assert_eq!(other.put("small", b"3").await.status, 201);
+    }
+}

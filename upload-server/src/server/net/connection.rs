@@ -6,13 +6,16 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use axum::http::{StatusCode, Version};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +26,9 @@ use crate::{
     record::{ConnectionEnd, Cookie, Upload},
     server::{clock, forwarded::Forwarded, history::Keeping, journal::Journal, relative::Links},
 };
+
+/// How often to look for the end of a client that has sent further requests before it.
+const END_CHECK: Duration = Duration::from_secs(1);
 
 /// One accepted socket.
 pub(crate) struct Connection {
@@ -38,6 +44,9 @@ pub(crate) struct Connection {
     pub(crate) dismissed: CancellationToken,
     pub(crate) journal: Arc<Journal>,
     progress: Mutex<Progress>,
+    /// How many handlers wait for the end of the client's side.
+    waiting_for_end: AtomicUsize,
+    finished: CancellationToken,
 }
 
 /// What is known of a socket when it is accepted.
@@ -63,6 +72,22 @@ struct Progress {
     /// The server drops the requests in flight.
     abandoned: bool,
     held: HeldRecords,
+}
+
+/// A handler that waits for the end of the client's side.
+struct WaitingForEnd<'a>(&'a AtomicUsize);
+
+impl<'a> WaitingForEnd<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for WaitingForEnd<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One request on a connection, as handlers see it.
@@ -135,7 +160,32 @@ impl Connection {
             dismissed,
             journal,
             progress: Mutex::new(progress),
+            waiting_for_end: AtomicUsize::new(0),
+            finished: CancellationToken::new(),
         }
+    }
+
+    /// Completes when the client has ended its side, or is gone: until the server sends something, there is no
+    /// difference. Without this, nobody notices before the response is sent.
+    pub(crate) async fn client_finished(&self) {
+        let waiting = WaitingForEnd::new(&self.waiting_for_end);
+        loop {
+            // The task that polls this also looks at the socket, each time it runs.
+            if timeout(END_CHECK, self.finished.cancelled()).await.is_ok() {
+                drop(waiting);
+                return;
+            }
+        }
+    }
+
+    /// Whether [`Self::set_finished`] is to be called.
+    pub(crate) fn awaits_end(&self) -> bool {
+        self.waiting_for_end.load(Ordering::Relaxed) > 0
+    }
+
+    /// Call when the client has ended its side.
+    pub(crate) fn set_finished(&self) {
+        self.finished.cancel();
     }
 
     /// Call when bytes were read.

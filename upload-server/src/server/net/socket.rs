@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -31,6 +31,20 @@ impl Socket {
         let mut first = [0];
         let peeked = self.record_reset(self.stream.peek(&mut first).await)?;
         Ok((peeked > 0).then_some(first[0]))
+    }
+
+    /// Reports the end of the client's side, which nobody reads while a response is prepared, to the connection.
+    fn look_for_end(&self, cx: &mut Context<'_>) {
+        // Also wakes this task when something arrives.
+        if self.stream.poll_read_ready(cx).is_pending() {
+            return;
+        }
+        let ready = pin!(self.stream.ready(Interest::READABLE));
+        if let Poll::Ready(Ok(ready)) = ready.poll(cx)
+            && ready.is_read_closed()
+        {
+            self.connection.set_finished();
+        }
     }
 
     fn record_reset<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -81,6 +95,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.awaits_end() {
+            self.look_for_end(cx);
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

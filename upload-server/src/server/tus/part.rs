@@ -172,7 +172,9 @@ impl Tus {
         transfer: Transfer,
     ) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
-            Some(algorithm) => vec![digest::of_file(&upload.content()?, algorithm).await?],
+            Some(algorithm) => {
+                vec![digest::of_file(&Arc::new(upload.content()?), algorithm).await?]
+            }
             None => Vec::new(),
         };
         let received = ReceivedFile {
