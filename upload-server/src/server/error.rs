@@ -49,7 +49,9 @@ pub(crate) enum Error {
     HeadTimedOut(Duration),
     #[error("the body arrives at less than {0} bytes per second, the minimum of this server")]
     TooSlow(u64),
-    #[error("the server is at its limit of connections, uploads or downloads: try again later")]
+    #[error(
+        "the server is at its limit of connections, uploads, downloads or listeners: try again later"
+    )]
     Busy,
     #[error("more than {most} concurrent {of} from one client: try again later")]
     TooMany { of: &'static str, most: usize },

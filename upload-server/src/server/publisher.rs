@@ -7,6 +7,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::HeaderName,
     response::{
@@ -16,14 +17,21 @@ use axum::{
 };
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
 
-use super::{encoding::json_line, error::Error};
+use super::{
+    encoding::json_line,
+    error::Error,
+    limits::{ClientSlot, ClientSlots},
+    net::connection::RequestContext,
+};
 use crate::record::Upload;
 
-/// The most concurrent listeners: each holds a connection.
+/// The most concurrent listeners: each holds a connection. And the most of one client, whose browser has one for
+/// each page that is open.
 const LISTENERS: usize = 256;
+const LISTENERS_OF_ONE_CLIENT: usize = 64;
 
 /// How many events a listener may be behind.
 const BACKLOG: usize = 1_024;
@@ -37,7 +45,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 /// Publishes events to the listeners, and knows whether a tracer is attached.
 pub(crate) struct Publisher {
     state: Mutex<Published>,
-    listener_slots: Arc<Semaphore>,
+    listener_slots: Arc<ClientSlots>,
 }
 
 struct Published {
@@ -80,7 +88,11 @@ impl Publisher {
                 tracers: 0,
                 live: Some(broadcast::Sender::new(BACKLOG)),
             }),
-            listener_slots: Arc::new(Semaphore::new(LISTENERS)),
+            listener_slots: Arc::new(ClientSlots::new(
+                "listeners for events",
+                LISTENERS,
+                LISTENERS_OF_ONE_CLIENT,
+            )),
         }
     }
 
@@ -161,9 +173,11 @@ pub(crate) struct EventsRoute {
     pub(crate) uploads: bool,
 }
 
-pub(crate) async fn events(State(route): State<EventsRoute>) -> Result<Response, Error> {
-    let slot = Arc::clone(&route.publisher.listener_slots).try_acquire_owned();
-    let slot = slot.map_err(|_| Error::Busy)?;
+pub(crate) async fn events(
+    State(route): State<EventsRoute>,
+    Extension(context): Extension<RequestContext>,
+) -> Result<Response, Error> {
+    let slot = route.publisher.listener_slots.take(context.client())?;
     let stream = stream(&route, slot);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT);
     Ok(([UNBUFFERED], Sse::new(stream).keep_alive(heartbeat)).into_response())
@@ -172,7 +186,7 @@ pub(crate) async fn events(State(route): State<EventsRoute>) -> Result<Response,
 /// Ends when the listener is too far behind.
 fn stream(
     route: &EventsRoute,
-    slot: OwnedSemaphorePermit,
+    slot: ClientSlot,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let (now, live) = route.publisher.listen();
     let uploads = route.uploads;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, TcpStream, UnixStream},
 };
 use upload_server::record::Upload;
 
@@ -15,9 +15,16 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// As HTTP/1.0, so that the body is what follows the head, without chunks.
     pub(crate) async fn connect(server: &TestServer) -> (u16, Self) {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        Self::connect_from(server, 1).await
+    }
+
+    /// From the address of this machine with this last number. As HTTP/1.0, so that the body is what follows the
+    /// head, without chunks.
+    async fn connect_from(server: &TestServer, address: u8) -> (u16, Self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, address], 0).into()).unwrap();
+        let mut stream = within_limit(socket.connect(server.address)).await.unwrap();
         stream
             .write_all(b"GET /events HTTP/1.0\r\nHost: localhost\r\n\r\n")
             .await
@@ -141,13 +148,19 @@ async fn no_listing_hides_uploads() {
 async fn listeners_are_bounded() {
     let server = TestServer::start().await;
     let mut listeners = Vec::new();
-    for _ in 0..256 {
-        let (status, mut listener) = Listener::connect(&server).await;
-        assert_eq!(status, 200);
-        listener.expect("tracer").await;
-        listeners.push(listener);
+    for client in 1..=4 {
+        for _ in 0..64 {
+            let (status, mut listener) = Listener::connect_from(&server, client).await;
+            assert_eq!(status, 200);
+            listener.expect("tracer").await;
+            listeners.push(listener);
+        }
+        // One client does not take the places of all.
+        if client < 4 {
+            assert_eq!(Listener::connect_from(&server, client).await.0, 429);
+        }
     }
-    assert_eq!(Listener::connect(&server).await.0, 503);
+    assert_eq!(Listener::connect_from(&server, 5).await.0, 503);
     let upload = tokio::spawn({
         let mut client = server.connect().await;
         async move { client.put("file", b"abc").await.status }
