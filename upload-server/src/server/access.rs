@@ -109,6 +109,7 @@ impl Access {
         context: &RequestContext,
         grant: Option<&Grant>,
     ) -> Result<(), Error> {
+        target::check(request.uri(), request.headers())?;
         if request.uri().path() == HEALTH && request.method().is_safe() {
             return Ok(());
         }
@@ -144,7 +145,8 @@ impl Access {
     }
 
     /// Another site can point its own name at this machine's address (DNS rebinding): its page then has the
-    /// same origin as the server, and may send any field. But it cannot choose the field `Host`.
+    /// same origin as the server, and may send any field. But it cannot choose the field `Host`. Nor can it know
+    /// the token: where there is one, other machines may call the server by any name.
     fn check_names(
         &self,
         host: Option<&Authority>,
@@ -155,13 +157,20 @@ impl Access {
         let Some(target) = target else {
             return Ok(());
         };
-        if !connection.local.ip().to_canonical().is_loopback() {
+        let from_elsewhere = !connection.local.ip().to_canonical().is_loopback();
+        if from_elsewhere && self.token.is_some() {
             return Ok(());
         }
         if !target.is_reported() {
+            // No name leads to an address in the place of a name.
+            if from_elsewhere && host::is_address(&target.host) {
+                return Ok(());
+            }
             return self.hosts.check(&target.host, target.field);
         }
-        if let Some(host) = host.filter(|host| !target::is_from_proxy(host, connection)) {
+        // A browser on this machine could have made the report itself.
+        let written = host.filter(|host| !target::is_from_proxy(host, connection));
+        if let Some(host) = written.filter(|_| !from_elsewhere) {
             self.hosts.check(host, "Host")?;
         }
         // Where the server was given no names, they are up to the proxy: it is trusted.

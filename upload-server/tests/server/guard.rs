@@ -115,6 +115,10 @@ async fn other_names_for_this_machine_are_refused() {
     check("Host: 192.0.2.1\r\n", 421).await;
     check("", 400).await;
     check("Host: \r\n", 400).await;
+    check("Host: localhost\r\nHost: localhost\r\n", 400).await;
+    check("Host: localhost\r\nHost: evil.example\r\n", 400).await;
+    check("Host: user@localhost\r\n", 400).await;
+    check("Host: user:word@files.example\r\n", 400).await;
 
     async fn check(headers: &str, status: u16) {
         let server = serve(|access| access.hosts = Hosts::new(["files.example".to_owned()])).await;
@@ -133,6 +137,9 @@ async fn a_target_with_a_name_of_its_own_counts() {
     let target = "http://evil.example/";
     let response = get(&server, target, "Host: localhost\r\n").await;
     assert_eq!(response.status, 421);
+    let target = "http://user@localhost/";
+    let response = get(&server, target, "Host: localhost\r\n").await;
+    assert_eq!(response.status, 400);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The names of the server that are accepted in a request from its own machine.
+//! The names of the server that are accepted in a request.
 
 use std::net::IpAddr;
 
@@ -70,6 +70,11 @@ impl Hosts {
 pub(crate) fn is_this_machine(authority: &Authority) -> bool {
     let host = authority.host();
     address(host).map_or_else(|| is_localhost(host), |address| address.is_loopback())
+}
+
+/// Whether this is an address instead of a name.
+pub(crate) fn is_address(authority: &Authority) -> bool {
+    address(authority.host()).is_some()
 }
 
 /// Whether HSTS is safe for this name. It is not for `localhost`, which all servers on a machine

@@ -3,10 +3,13 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Uri, header::HOST, uri::Authority};
+use axum::http::{HeaderMap, HeaderValue, Uri, header::HOST, uri::Authority};
 
 use super::host::is_this_machine;
-use crate::server::net::connection::{Connection, RequestContext};
+use crate::server::{
+    error::Error,
+    net::connection::{Connection, RequestContext},
+};
 
 /// The host that a trusted proxy reports, or else that of the request.
 pub(crate) struct Target {
@@ -26,6 +29,28 @@ pub(crate) struct Target {
 pub(crate) fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let of_header = || headers.get(HOST)?.to_str().ok()?.parse().ok();
     uri.authority().cloned().or_else(of_header)
+}
+
+/// An error for a request with more than one field `Host`, whose readers could disagree (RFC 9112, 3.2), or with a
+/// user before the host, which belongs to no HTTP address (RFC 9110, 4.2.4).
+pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+    let mut fields = headers.get_all(HOST).iter();
+    let first = fields.next();
+    if fields.next().is_some() {
+        return Err(Error::Malformed(
+            "the request has more than one field Host".to_owned(),
+        ));
+    }
+    let of_target = uri.authority().map(|host| host.as_str().as_bytes());
+    let mut hosts = of_target
+        .into_iter()
+        .chain(first.map(HeaderValue::as_bytes));
+    if hosts.any(|host| host.contains(&b'@')) {
+        return Err(Error::Malformed(
+            "the host of the request has a user before it".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether no browser on the other end of the connection wrote this host: it would have named the port, which
