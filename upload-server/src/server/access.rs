@@ -6,13 +6,14 @@ mod headers;
 mod host;
 mod target;
 mod token;
+mod wrong_tokens;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{StatusCode, Version, uri::Authority},
+    http::{StatusCode, Version, header::AUTHORIZATION, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -26,6 +27,7 @@ pub use self::{
 pub(crate) use self::{
     cross_site::CrossSite,
     target::{Target, host},
+    wrong_tokens::WrongTokens,
 };
 use super::{
     error::Error, forwarded::TrustedProxies, net::connection::RequestContext, page::ASSETS,
@@ -72,6 +74,7 @@ impl Default for Offer {
 /// The checks around the routes.
 pub(crate) struct Guard {
     pub(crate) access: Access,
+    pub(crate) wrong_tokens: WrongTokens,
     /// The certificate is publicly trusted, so send HSTS.
     pub(crate) publicly_trusted: bool,
 }
@@ -91,14 +94,47 @@ pub(crate) async fn guard(
         Some(grant) if cors::is_preflight(&request) => {
             cors::preflight(request.headers(), access.token.is_some(), grant)
         }
-        grant => match access.check(&request, host.as_ref(), &context, grant.as_ref()) {
-            Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
-        },
+        grant => {
+            let shows_token = shows_token(&request);
+            let waited = guard.wait(shows_token, context.client()).await;
+            let admit = |()| guard.admit(&request, host.as_ref(), &context, grant.as_ref());
+            match waited.and_then(admit) {
+                Ok(()) => next.run(request).await,
+                Err(error) => error.into_response(),
+            }
+        }
     };
     access.origins.add(grant.as_ref(), &mut response);
     headers::add(response.headers_mut(), strict);
     response
+}
+
+impl Guard {
+    /// A client that has shown wrong tokens waits before the next one is looked at.
+    async fn wait(&self, shows_token: bool, client: IpAddr) -> Result<(), Error> {
+        if shows_token && self.access.token.is_some() {
+            self.wrong_tokens.wait(client).await?;
+        }
+        Ok(())
+    }
+
+    fn admit(
+        &self,
+        request: &Request,
+        host: Option<&Authority>,
+        context: &RequestContext,
+        grant: Option<&Grant>,
+    ) -> Result<(), Error> {
+        let admitted = self.access.check(request, host, context, grant);
+        if matches!(admitted, Err(Error::Unauthorized)) && shows_token(request) {
+            self.wrong_tokens.add(context.client());
+        }
+        admitted
+    }
+}
+
+fn shows_token(request: &Request) -> bool {
+    request.headers().contains_key(AUTHORIZATION)
 }
 
 impl Access {

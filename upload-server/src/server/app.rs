@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Config,
-    access::Guard,
+    access::{Guard, WrongTokens},
     addresses::Addresses,
     digest::{Algorithm, DownloadDigests},
     finisher::Finisher,
@@ -76,6 +76,7 @@ impl App {
             ),
             guard: Arc::new(Guard {
                 access: config.access.clone(),
+                wrong_tokens: WrongTokens::new(),
                 publicly_trusted: tls.is_some_and(|tls| !tls.is_self_signed()),
             }),
             intake,

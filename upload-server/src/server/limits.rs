@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use tracing::info;
 
-pub(crate) use self::client_slots::{ClientSlot, ClientSlots};
+pub(crate) use self::client_slots::{ClientSlot, ClientSlots, network};
 pub(crate) use self::free_space::{FreeSpace, Shortage};
 
 /// Descriptors set aside for everything but connections and uploads.

@@ -1,9 +1,13 @@
 //! The checks before a request reaches its route.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{RootCertStore, pki_types::PrivateKeyDer};
+use tokio::net::TcpSocket;
 use upload_server::{
     record::Outcome,
     server::{Access, Hosts, TlsIdentity, Token},
@@ -69,6 +73,51 @@ async fn the_token_is_asked_for() {
         }
         assert!(!response.head.contains(TOKEN) && !response.text().contains(TOKEN));
     }
+}
+
+/// At first at once. Then one after another, a few at a time, even the right one.
+#[tokio::test]
+async fn tokens_cannot_be_tried_at_any_rate() {
+    let server = with_token().await;
+    let ask = async |client: &mut Client, token: &str| {
+        let fields = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+        client.send(format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
+    };
+    let wrong = "0123456789abcdeg";
+    let mut client = server.connect().await;
+    for _ in 0..20 {
+        ask(&mut client, wrong).await;
+        assert_eq!(client.response().await.status, 401);
+    }
+    let begun = Instant::now();
+    let mut clients = Vec::new();
+    for _ in 0..64 {
+        let mut client = server.connect().await;
+        ask(&mut client, wrong).await;
+        clients.push(client);
+    }
+    let mut refused = 0;
+    for client in &mut clients {
+        match client.response().await.status {
+            401 => {}
+            429 => refused += 1,
+            status => panic!("{status}"),
+        }
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    assert!(refused > 0 && refused <= 48, "{refused}");
+    // The one who knows the token only waits.
+    ask(&mut client, TOKEN).await;
+    assert_eq!(client.response().await.status, 200);
+    // Others do not.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let mut other = Client::over(socket.connect(server.address).await.unwrap());
+    let begun = Instant::now();
+    ask(&mut other, TOKEN).await;
+    assert_eq!(other.response().await.status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Drop for ClientSlot {
 }
 
 /// A client with one IPv6 address usually has a whole /64 network of them: it counts as one client.
-fn network(client: IpAddr) -> IpAddr {
+pub(crate) fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(address) => {
