@@ -24,15 +24,16 @@ impl Journal {
     }
 
     /// Publishes the record of an upload that has ended, well or badly.
-    pub(crate) fn upload_ended(&self, upload: Upload) {
-        self.uploads.queue(&upload);
+    pub(crate) fn upload_ended(&self, upload: &Upload) {
+        self.uploads.queue(upload);
         self.upload_kept(upload);
     }
 
     /// The same for a record that is in the history as it is.
-    pub(crate) fn upload_kept(&self, upload: Upload) {
-        self.metrics.upload(&upload);
-        self.publisher.upload(&upload);
+    pub(crate) fn upload_kept(&self, upload: &Upload) {
+        self.metrics.upload(upload);
         self.uploads.publish_upload(upload);
+        // Listeners ask for the upload as soon as they know of it.
+        self.publisher.upload(upload);
     }
 }

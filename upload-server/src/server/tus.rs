@@ -147,7 +147,7 @@ impl Tus {
         upload.id = self.journal.uploads.next_id();
         upload.outcome = Outcome::Aborted;
         upload.error = Some(error.to_owned());
-        self.journal.upload_ended(upload);
+        self.journal.upload_ended(&upload);
     }
 
     /// An error where the disk has no room for this many more bytes. None are reserved: an interrupted

@@ -57,7 +57,7 @@ impl UploadLog {
         }
     }
 
-    pub(super) fn publish_upload(&self, upload: Upload) {
+    pub(super) fn publish_upload(&self, upload: &Upload) {
         info!(
             id = upload.id,
             client = %upload.origin(),
@@ -180,7 +180,7 @@ mod tests {
         log.keep(&upload(1)).unwrap().wait();
         assert!(log.set_timeline("1", "7".into(), "1".into()));
         log.queue(&upload(1));
-        log.publish_upload(upload(1));
+        log.publish_upload(&upload(1));
         assert!(log.set_timeline("1", "8".into(), "2".into()));
         assert_eq!(log.timelines("1").unwrap(), ["1", "2"]);
     }

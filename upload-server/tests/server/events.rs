@@ -128,10 +128,12 @@ async fn the_end_of_the_server_ends_the_tracers_request() {
 #[tokio::test]
 async fn no_listing_hides_uploads() {
     let server = TestServer::start_with(|config| config.access.offer.listing = false).await;
+    let mut feed = server.feed().await;
     let (_, mut listener) = Listener::connect(&server).await;
     listener.expect("tracer").await;
     let answer = server.connect().await.put("file", b"abc").await;
     let receipt: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(feed.upload().await.id, "1");
     let address = receipt["timeline"].as_str().unwrap();
     assert!(
         address.starts_with("/t/1-") && address.len() == 5 + 32,

@@ -266,7 +266,7 @@ impl Connection {
         let too_old = progress.held.too_old();
         drop(progress);
         if let Some(upload) = gone_on {
-            self.journal.upload_kept(upload);
+            self.journal.upload_kept(&upload);
         }
         if let Some(held) = too_old {
             self.publish_all(held);
@@ -344,7 +344,7 @@ impl Connection {
         if let Some(last) = last.filter(|last| (last.cookie, last.request) == this) {
             last.times = times;
         }
-        self.journal.upload_ended(upload);
+        self.journal.upload_ended(&upload);
     }
 }
 

@@ -54,9 +54,9 @@ impl Feed {
         }
     }
 
-    pub(super) fn publish_upload(&self, upload: Upload) {
+    pub(super) fn publish_upload(&self, upload: &Upload) {
         let id = upload.id.clone();
-        let line = Bytes::from(json_line(&FeedLine::Upload(upload)));
+        let line = Bytes::from(json_line(&FeedLine::Upload(upload.clone())));
         let mut state = self.state.lock();
         state.send(&line);
         let timelines = Vec::new();
