@@ -3,6 +3,7 @@
 //! The data goes one way: `source` → `core` → `sink`; `session` plugs them together, and `kernel` is
 //! all that touches the kernel. `ARCHITECTURE.md` beside `Cargo.toml` has the map and the glossary.
 
+mod caller;
 pub mod cli;
 mod core;
 mod doctor;
@@ -22,6 +23,9 @@ pub use self::{
 /// The one door for the tests on a kernel and for the fuzzer.
 #[cfg(feature = "internals")]
 pub mod internals {
+    pub mod caller {
+        pub use crate::caller::*;
+    }
     pub mod core {
         pub use crate::core::*;
     }

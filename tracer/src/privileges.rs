@@ -25,9 +25,6 @@ const FOR_OTHERS: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
 ];
 
-/// To create a rotated output file again: its directory and owner may be another user's.
-pub const FOR_FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::CHOWN);
-
 /// To connect to another user's upload server, whose control socket has mode 0600.
 pub const FOR_CONTROL_SOCKET: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
 

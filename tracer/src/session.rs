@@ -17,9 +17,10 @@ use anyhow::{Context as _, Result};
 
 pub use self::command::CannotStart;
 use crate::{
+    caller::Caller,
     cli::{OutputArgs, TraceArgs},
     core::input::{Flow, Input},
-    message, privileges,
+    message,
     session::{
         outputs::Outputs,
         plan::{Ended, Plan},
@@ -32,9 +33,16 @@ use crate::{
 const RENEW_EVERY_NS: u64 = 1_000_000_000;
 
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
+    let caller = Caller::find()?;
     let plan = Plan::choose(arguments, output).await?;
-    let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
-        .with_web(plan.server())?;
+    let mut outputs = Outputs::open(
+        output,
+        plan.scope,
+        Some(arguments),
+        &caller,
+        WhenBehind::Drop,
+    )?
+    .with_web(plan.server())?;
     let ended = plan.run(arguments, |input| outputs.take(input)).await?;
     explain_nothing(&outputs, arguments, &ended);
     outputs.finish()?;
@@ -44,13 +52,18 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 /// Traces live, and records the inputs into `file`.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
-    let created = OutputFile::create(file).with_context(unwritable)?;
-    let plan = Plan::choose(arguments, output)
-        .await?
-        .keeping(privileges::FOR_FILES);
+    let caller = Caller::find()?;
+    let created = OutputFile::create(file, &caller).with_context(unwritable)?;
+    let plan = Plan::choose(arguments, output).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), plan.scope)?;
-    let mut outputs = Outputs::open(output, plan.scope, Some(arguments), WhenBehind::Drop)?
-        .with_web(plan.server())?;
+    let mut outputs = Outputs::open(
+        output,
+        plan.scope,
+        Some(arguments),
+        &caller,
+        WhenBehind::Drop,
+    )?
+    .with_web(plan.server())?;
     let mut written = Ok(());
     let mut records = 0_u64;
     let mut renewed_ns = 0;
@@ -93,11 +106,14 @@ fn explain_nothing(outputs: &Outputs, arguments: &TraceArgs, ended: &Ended) {
 }
 
 pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
-    let opened =
-        File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
+    let caller = Caller::find()?;
+    let named = file.to_owned();
+    let opened = caller
+        .act(move || File::open(named))
+        .with_context(|| format!("{} cannot be opened", file.display()))?;
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
-    let mut outputs = Outputs::open(output, recording.scope(), None, WhenBehind::Wait)?;
+    let mut outputs = Outputs::open(output, recording.scope(), None, &caller, WhenBehind::Wait)?;
     let damage = loop {
         match recording.read() {
             Ok(Some(input)) => {

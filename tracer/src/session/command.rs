@@ -5,7 +5,6 @@ mod look_up;
 mod signals;
 #[cfg(test)]
 mod tests;
-mod user;
 
 use std::{
     env,
@@ -17,13 +16,14 @@ use std::{
 };
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, geteuid, getuid, kill_process};
 use signals::Signals;
 use tokio::{
     process::{Child, Command},
     runtime::Handle,
 };
-pub use user::{NoUser, User};
+
+pub use crate::caller::{NoUser, User};
 
 /// Where the command's stdout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +75,18 @@ pub struct Prepared {
     user: Option<User>,
 }
 
-/// Finds the program `argv[0]`, to run it as the user who called `sudo`, or else as the current user.
+/// Finds the program `argv[0]`, to run it as the user who called `sudo` or a setuid tracer, or else as
+/// the current user.
 pub fn prepare(argv: &[OsString], stdout: Stdout) -> Result<Prepared, CannotStart> {
+    if getuid() != geteuid() {
+        return prepare_as(Some(User::real()?), argv, stdout);
+    }
     let user = User::behind_sudo(env::var_os)?;
+    if let Some(user) = &user
+        && !user.has_login()
+    {
+        return Err(NoUser::Unknown { uid: user.uid() }.into());
+    }
     prepare_as(user, argv, stdout)
 }
 
@@ -132,7 +141,7 @@ impl Prepared {
                     command.env_remove(name);
                 }
             }
-            command.envs(user.environment());
+            command.envs(user.environment().into_iter().flatten());
         }
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         as_user(self.user.as_ref(), || {

@@ -3,12 +3,10 @@
 use std::{io, net::SocketAddr, num::NonZeroUsize, os::fd::AsFd, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use rustix::{
-    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
-    thread::CapabilitySet,
-};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use crate::{
+    caller::Caller,
     cli::{OutputArgs, TraceArgs},
     core::{
         host::Clock,
@@ -17,7 +15,7 @@ use crate::{
         pipeline::Pipeline,
         scope::Scope,
     },
-    message, privileges,
+    message,
     sink::{Capture, Pcapng, SinkThread, Web, WebThread, WhenBehind, output_file::OutputFile},
 };
 
@@ -41,23 +39,21 @@ impl Outputs {
         output: &OutputArgs,
         scope: Scope,
         trace: Option<&TraceArgs>,
+        caller: &Caller,
         when_behind: WhenBehind,
     ) -> Result<Self> {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         append(io::stdout()).context("stdout cannot be written")?;
         let render = output.format.renderer(scope, output.explain);
-        let nothing = CapabilitySet::empty();
-        let stdout = SinkThread::start(render, Box::new(io::stdout()), nothing, when_behind)?;
+        let stdout = SinkThread::start(render, Box::new(io::stdout()), when_behind)?;
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
-            let file = OutputFile::create(path).with_context(unwritable)?;
+            let file = OutputFile::create(path, caller).with_context(unwritable)?;
             let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
             let file = Capture::begin(Box::new(file), header).with_context(unwritable)?;
-            let (pcapng, keeps) = (Box::new(pcapng), privileges::FOR_FILES);
             sinks.push(SinkThread::start(
-                pcapng,
+                Box::new(pcapng),
                 Box::new(file),
-                keeps,
                 when_behind,
             )?);
         }

@@ -110,13 +110,6 @@ impl Plan {
         Some((path.clone(), feed.server.listen.clone()))
     }
 
-    /// Also keeps these capabilities while tracing.
-    #[must_use]
-    pub fn keeping(mut self, capabilities: CapabilitySet) -> Self {
-        self.kept |= capabilities;
-        self
-    }
-
     /// Attaches, starts the command, and passes every input to `each`. Stops when `each` has enough,
     /// or when the command has ended and no connection is open.
     pub async fn run(

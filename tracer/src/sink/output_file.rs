@@ -1,24 +1,30 @@
-//! A file that the tracer writes. It belongs to the user who called `sudo`, and follows log rotation:
-//! if the file is moved away, a new one is created; if it is emptied (logrotate's `copytruncate`), the
-//! output starts again with its header, and the bytes written since are discarded.
+//! A file that the tracer writes. It is opened with the caller's rights, and so belongs to the caller; no
+//! other user may read it, since captured payload can hold passwords. It follows log rotation: if the file
+//! is moved away, a new one is created; if it is emptied (logrotate's `copytruncate`), the output starts
+//! again with its header, and the bytes written since are discarded.
 
 use std::{
-    env,
-    ffi::OsString,
-    fs::{File, Metadata, OpenOptions},
+    ffi::OsStr,
+    fs::{self, File, Metadata},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{MetadataExt as _, fchown},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::process::geteuid;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::Errno,
+};
 use tracing::warn;
+
+use crate::caller::Caller;
 
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
+    caller: Caller,
     file: File,
-    /// Device and inode; `None` if it is not a regular file, which is never rotated.
+    /// Device and inode; `None` if it is no regular file, or one that the shell opened: it is never rotated.
     identity: Option<(u64, u64)>,
     written: u64,
     warned: bool,
@@ -31,12 +37,19 @@ pub trait Destination: Write + Send {
 }
 
 impl OutputFile {
-    /// Creates the file, or empties it. A new file belongs to the user who called `sudo`.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = create(path)?;
-        let identity = identity(&file.metadata()?);
+    /// Creates the file, or empties it, with the caller's rights. Follows no symbolic link at the end of
+    /// the path: another user may have made it.
+    pub fn create(path: &Path, caller: &Caller) -> io::Result<Self> {
+        let named = path.to_owned();
+        let (file, identity) = caller.act(move || {
+            let file = create(&named)?;
+            let found = file.metadata()?;
+            let is_passed = names_passed_descriptor(&named);
+            Ok((file, identity(&found).filter(|_| !is_passed)))
+        })?;
         Ok(Self {
             path: path.to_owned(),
+            caller: caller.clone(),
             file,
             identity,
             written: 0,
@@ -46,7 +59,8 @@ impl OutputFile {
 
     /// Whether the path now names another file, or none.
     fn was_moved(&self) -> io::Result<bool> {
-        match std::fs::metadata(&self.path) {
+        let path = self.path.clone();
+        match self.caller.act(move || fs::symlink_metadata(path)) {
             Ok(found) => Ok(identity(&found) != self.identity),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
@@ -57,9 +71,17 @@ impl OutputFile {
         Ok(self.file.metadata()?.len() < self.written)
     }
 
+    /// Shortens the file to this length, unless somebody else emptied it.
+    fn cut_back(&mut self, length: u64) {
+        let is_whole = |found: Metadata| found.is_file() && found.len() == self.written;
+        if self.file.metadata().is_ok_and(is_whole) && self.file.set_len(length).is_ok() {
+            self.written = length;
+        }
+    }
+
     fn follow(&mut self) -> io::Result<bool> {
         if self.was_moved()? {
-            *self = Self::create(&self.path)?;
+            *self = Self::create(&self.path, &self.caller)?;
             return Ok(true);
         }
         if self.was_emptied()? {
@@ -76,6 +98,24 @@ impl Write for OutputFile {
         let length = self.file.write(bytes)?;
         self.written = self.written.saturating_add(length as u64);
         Ok(length)
+    }
+
+    /// Writes all or nothing: what a full disk took of the bytes is cut off again, so that the file can
+    /// be read to its end.
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let before = self.written;
+        while !bytes.is_empty() {
+            match self.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(length) => bytes = &bytes[length..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.cut_back(before);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -114,38 +154,38 @@ fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
     metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// Changes the owner of a new file only. Opens it for appending, so that emptying it leaves no hole at
-/// its start.
+/// Opens for appending, so that emptying the file leaves no hole at its start.
 fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            if let Some((uid, gid)) = caller_of_sudo(env::var_os) {
-                fchown(&file, Some(uid), gid)?;
-            }
-            Ok(file)
+    let mut flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+    flags |= OFlags::NOCTTY | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, !names_passed_descriptor(path));
+    let file = match open(path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => {
+            return Err(io::Error::other(
+                "it is a symbolic link, which the tracer does not follow: name the file itself",
+            ));
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let file = options.create(true).open(path)?;
-            if file.metadata()?.is_file() {
-                file.set_len(0)?;
-            }
-            Ok(file)
-        }
-        Err(error) => Err(error),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
     }
+    Ok(file)
 }
 
-/// The ids in `SUDO_UID` and `SUDO_GID`; `None` if the tracer is not root and cannot chown.
-fn caller_of_sudo(
-    variable: impl Fn(&'static str) -> Option<OsString>,
-) -> Option<(u32, Option<u32>)> {
-    let id = |name| variable(name)?.to_str()?.parse::<u32>().ok();
-    geteuid()
-        .is_root()
-        .then(|| Some((id("SUDO_UID")?, id("SUDO_GID"))))
-        .flatten()
+/// Whether the path is one of those by which a shell names a descriptor that it passes, as in
+/// `--pcapng >(wireshark -k -i -)`. They are links that the kernel makes, and nobody can change.
+fn names_passed_descriptor(path: &Path) -> bool {
+    let is_number = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let folder = path.parent();
+    ["/dev/stdout", "/dev/stderr"]
+        .iter()
+        .any(|name| path == Path::new(name))
+        || ["/dev/fd", "/proc/self/fd"]
+            .iter()
+            .any(|name| folder == Some(Path::new(name)))
+            && path.file_name().is_some_and(is_number)
 }
 
 #[cfg(test)]

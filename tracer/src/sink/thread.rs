@@ -66,11 +66,10 @@ const MAX_SPARE: usize = 4;
 const MAX_SPARE_BYTES: usize = 4 * CHUNK;
 
 impl SinkThread {
-    /// Starts the thread, which drops all capabilities except `keeps`.
+    /// Starts the thread, which drops all capabilities.
     pub fn start(
         render: Box<dyn Render>,
         mut destination: Box<dyn Write + Send>,
-        keeps: CapabilitySet,
         when_behind: WhenBehind,
     ) -> Result<Self> {
         let (chunks, to_write) = mpsc::channel();
@@ -78,7 +77,7 @@ impl SinkThread {
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
-                privileges::keep(keeps);
+                privileges::keep(CapabilitySet::empty());
                 write_all(&mut destination, &to_write, &come_back)
             })
             .context("starting the output's thread")?;

@@ -1,13 +1,16 @@
 //! Files that the tracer writes: whose they are, and that they may be rotated.
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
 };
 
-use crate::lab::{Lab, Server, run, wait_until};
+use crate::{
+    lab::{Lab, Server, run, wait_until},
+    privileges::THREE,
+};
 
 /// No user of the machine needs this id.
 const CALLER: u32 = 4_000_123;
@@ -32,28 +35,149 @@ fn frames(path: &Path) -> Option<usize> {
         .then(|| String::from_utf8(read.stdout).unwrap().lines().count())
 }
 
+/// A folder of the caller, within one that everybody may pass through.
+fn callers_folder(lab: &Lab) -> PathBuf {
+    let everybodys = Permissions::from_mode(0o755);
+    fs::set_permissions(lab.dir.path(), everybodys).unwrap();
+    let folder = lab.dir.path().join("callers");
+    fs::create_dir(&folder).unwrap();
+    chown(&folder, Some(CALLER), Some(CALLER)).unwrap();
+    folder
+}
+
+/// The tracer as `sudo` starts it for the caller, until it has written what it opens.
+fn by_sudo(recording: &Path, capture: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .arg("record")
+        .arg(recording)
+        .args(["--port", "5000", "--duration", "0", "--pcapng"])
+        .arg(capture)
+        .env("SUDO_UID", CALLER.to_string())
+        .env("SUDO_GID", CALLER.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
 #[test]
-fn files_belong_to_the_caller_of_sudo() {
+fn files_belong_to_the_caller_of_sudo_alone() {
     let lab = Lab::new();
-    let paths: Vec<PathBuf> = ["trace", "pcapng"]
-        .iter()
-        .map(|name| lab.dir.path().join(name))
-        .collect();
-    let [recording, capture] = &paths[..] else {
-        unreachable!()
-    };
-    let there = lab.file("there", 1);
-    for (recording, owner) in [(recording, CALLER), (&there, 0)] {
-        run(Command::new(env!("CARGO_BIN_EXE_tracer"))
-            .args(["record", recording.to_str().unwrap(), "--port", "5000"])
-            .args(["--pcapng", capture.to_str().unwrap(), "--duration", "0"])
-            .env("SUDO_UID", CALLER.to_string())
-            .env("SUDO_GID", CALLER.to_string()));
-        let found = fs::metadata(recording).unwrap();
-        assert_eq!((found.uid(), found.gid()), (owner, owner), "{recording:?}");
+    let folder = callers_folder(&lab);
+    let paths = ["trace", "pcapng"].map(|name| folder.join(name));
+    let output = by_sudo(&paths[0], &paths[1]);
+    assert!(output.status.success(), "{output:?}");
+    for path in paths {
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.gid()), (CALLER, CALLER), "{path:?}");
+        assert_eq!(found.mode() & 0o777, 0o600, "{path:?}");
     }
-    let found = fs::metadata(capture).unwrap();
-    assert_eq!((found.uid(), found.gid()), (CALLER, CALLER));
+}
+
+/// A rule of `sudo` for the tracer alone makes nobody root: what the caller may not write stays as it
+/// is, whether it is named or linked to.
+#[test]
+fn what_the_caller_may_not_write_stays_as_it_is() {
+    let lab = Lab::new();
+    let folder = callers_folder(&lab);
+    let roots = lab.file("roots", 100);
+    fs::set_permissions(&roots, Permissions::from_mode(0o644)).unwrap();
+    let before = fs::read(&roots).unwrap();
+    let roots_folder = lab.dir.path().join("roots_folder");
+    fs::create_dir(&roots_folder).unwrap();
+    let link = |name: &str, to: &Path| {
+        let link = folder.join(name);
+        symlink(to, &link).unwrap();
+        link
+    };
+    let own = folder.join("own");
+    let victims = [
+        roots.clone(),
+        link("to_roots", &roots),
+        link("to_new", &roots_folder.join("new")),
+        link("to_folder", &roots_folder).join("new"),
+        roots_folder.join("new"),
+    ];
+    for victim in &victims {
+        for (recording, capture) in [(victim, &own), (&own, victim)] {
+            let output = by_sudo(recording, capture);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{victim:?}: {stderr}");
+            let sentence = format!("{} cannot be written: ", victim.display());
+            assert!(stderr.contains(&sentence), "{stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert_eq!(fs::read(&roots).unwrap(), before, "{victim:?}");
+            let made = fs::read_dir(&roots_folder).unwrap().count();
+            assert_eq!(made, 0, "{victim:?}");
+        }
+    }
+}
+
+/// A link that takes a file's place under way leads nowhere, for root as for the caller.
+#[test]
+fn a_rotation_follows_no_link() {
+    let lab = Lab::new();
+    let folder = callers_folder(&lab);
+    let server = lab.server(&["--on-duplicate", "overwrite"]);
+    let roots = lab.file("roots", 100);
+    let before = fs::read(&roots).unwrap();
+    let capture = folder.join("pcapng");
+    let log = lab.dir.path().join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+    command
+        .args(["--port", "5000", "-o", "ndjson", "--pcapng"])
+        .arg(&capture)
+        .env("SUDO_UID", CALLER.to_string())
+        .env("SUDO_GID", CALLER.to_string())
+        .stderr(fs::File::create(&log).unwrap());
+    let tracer = lab.tracer_by(command);
+    fs::rename(&capture, folder.join("pcapng.1")).unwrap();
+    symlink(&roots, &capture).unwrap();
+    upload_until(&lab, &server, || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("symbolic link"))
+    });
+    tracer.stop();
+    server.stop();
+    assert_eq!(fs::read(&roots).unwrap(), before);
+    let text = fs::read_to_string(&log).unwrap();
+    assert_eq!(text.matches("symbolic link").count(), 1, "{text}");
+}
+
+/// With a file's capabilities, the caller is the real user.
+#[test]
+fn capabilities_of_the_file_open_no_files() {
+    let lab = Lab::new();
+    let folder = callers_folder(&lab);
+    let tracer = lab.everybodys_tracer();
+    let capabilities = [&THREE[..], &["cap_dac_override", "cap_chown"]].concat();
+    let capabilities = format!("{}=ep", capabilities.join(","));
+    run(Command::new("setcap").arg(capabilities).arg(&tracer));
+    let roots = lab.file("roots", 100);
+    fs::set_permissions(&roots, Permissions::from_mode(0o600)).unwrap();
+    let before = fs::read(&roots).unwrap();
+    let ids = format!("--reuid={CALLER} --regid={CALLER} --clear-groups");
+    let record = |path: &Path| {
+        Command::new("setpriv")
+            .args(ids.split(' '))
+            .arg(&tracer)
+            .arg("record")
+            .arg(path)
+            .args(["--port", "5000", "--duration", "0"])
+            // Whoever may set these must gain nothing by it.
+            .env("SUDO_UID", "0")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let refused = record(&roots);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("Permission denied"), "{stderr}");
+    assert_eq!(fs::read(&roots).unwrap(), before);
+    let own = folder.join("own");
+    let recorded = record(&own);
+    assert!(recorded.status.success(), "{recorded:?}");
+    let found = fs::metadata(&own).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o777), (CALLER, 0o600));
 }
 
 /// Moved away and emptied: each piece is whole, and the tracer goes on.

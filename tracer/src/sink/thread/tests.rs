@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Mutex, mpsc},
 };
 
-use rustix::thread::CapabilitySet;
 use serde_json::Value;
 use upload_protocol::{
     ConnectionId, End, Moment, State,
@@ -72,13 +71,7 @@ fn start_padded(
         padding,
         times: Rc::clone(&times),
     };
-    let nothing = CapabilitySet::empty();
-    let thread = SinkThread::start(
-        Box::new(render),
-        Box::new(destination),
-        nothing,
-        WhenBehind::Drop,
-    );
+    let thread = SinkThread::start(Box::new(render), Box::new(destination), WhenBehind::Drop);
     (thread.unwrap(), times)
 }
 

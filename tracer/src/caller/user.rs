@@ -1,15 +1,15 @@
-//! Acting as another user than root, with exactly the rights of that user.
+//! A user, and acting with exactly the rights of that user.
 
 use std::{
     ffi::{CString, OsString},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
 };
 
 use nix::unistd::{self, getgrouplist};
 use rustix::{
-    process::geteuid,
+    process::{getgid, getgroups, getuid},
     thread::{
         CapabilitySet, CapabilitySets, Gid, Uid, clear_ambient_capability_set, set_capabilities,
         set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -19,20 +19,27 @@ use rustix::{
 /// Why the user who called `sudo` is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum NoUser {
-    #[error("{name}={value} is not a valid id; unset SUDO_UID to run the command as root")]
+    #[error("{name}={value} is not a valid id; unset SUDO_UID to act as root")]
     NotAnId { name: &'static str, value: String },
-    #[error("there is no user {uid} (SUDO_UID); unset SUDO_UID to run the command as root")]
+    #[error("there is no user {uid} (SUDO_UID); unset SUDO_UID to act as root")]
     Unknown { uid: u32 },
     #[error("cannot look up user {uid} and their groups: {reason}")]
     Database { uid: u32, reason: io::Error },
 }
 
-/// A user from the user database (passwd and group, or any other NSS source).
+/// A user's ids and groups, from the user database (passwd and group, or any other NSS source) or from
+/// this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     uid: Uid,
     gid: Gid,
     groups: Vec<Gid>,
+    /// What the database has beside; `None` if the ids are all that is known.
+    login: Option<Login>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Login {
     name: String,
     home: PathBuf,
     shell: PathBuf,
@@ -40,7 +47,7 @@ pub struct User {
 
 impl User {
     /// The user who called `sudo`, from `SUDO_UID` and `SUDO_GID`. `None` if that user is root, or if
-    /// the tracer is not root and cannot change its user.
+    /// the tracer was started by another user than root, who may set these variables at will.
     pub fn behind_sudo(
         variable: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Option<Self>, NoUser> {
@@ -51,9 +58,31 @@ impl User {
         };
         match id("SUDO_UID")? {
             None | Some(0) => Ok(None),
-            Some(_) if !geteuid().is_root() => Ok(None),
-            Some(uid) => Self::from_ids(uid, id("SUDO_GID")?).map(Some),
+            Some(_) if !getuid().is_root() => Ok(None),
+            Some(uid) => {
+                let gid = id("SUDO_GID")?;
+                match (Self::from_ids(uid, gid), gid) {
+                    (Err(NoUser::Unknown { .. }), Some(gid)) => Ok(Some(Self::stranger(uid, gid))),
+                    (found, _) => found.map(Some),
+                }
+            }
         }
+    }
+
+    /// The user who started this process: its real ids, whatever rights the program's file adds
+    /// (setuid, setgid, file capabilities).
+    pub fn real() -> Result<Self, NoUser> {
+        let uid = getuid();
+        let groups = getgroups().map_err(|error| NoUser::Database {
+            uid: uid.as_raw(),
+            reason: error.into(),
+        })?;
+        Ok(Self {
+            uid,
+            gid: getgid(),
+            groups,
+            login: None,
+        })
     }
 
     /// The user with this id, in this primary group or, without one, in that of the database.
@@ -78,20 +107,53 @@ impl User {
                 .into_iter()
                 .map(|group| Gid::from_raw(group.as_raw()))
                 .collect(),
-            name: user.name,
-            home: user.dir,
-            shell: user.shell,
+            login: Some(Login {
+                name: user.name,
+                home: user.dir,
+                shell: user.shell,
+            }),
         })
     }
 
-    /// The variables that `login` sets for this user, except `PATH` and `MAIL`.
-    pub(super) fn environment(&self) -> [(&'static str, OsString); 4] {
-        [
-            ("HOME", self.home.clone().into()),
-            ("USER", self.name.clone().into()),
-            ("LOGNAME", self.name.clone().into()),
-            ("SHELL", self.shell.clone().into()),
-        ]
+    /// A user that the database does not know.
+    pub(crate) fn stranger(uid: u32, gid: u32) -> Self {
+        let gid = Gid::from_raw(gid);
+        Self {
+            uid: Uid::from_raw(uid),
+            gid,
+            groups: vec![gid],
+            login: None,
+        }
+    }
+
+    /// The user's id.
+    #[must_use]
+    pub const fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
+    /// Whether the database knows the user.
+    #[must_use]
+    pub const fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// The home directory, if the database has one.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        Some(&self.login.as_ref()?.home)
+    }
+
+    /// The variables that `login` sets for this user, except `PATH` and `MAIL`; `None` if the database
+    /// does not know the user.
+    pub(crate) fn environment(&self) -> Option<[(&'static str, OsString); 4]> {
+        let Login { name, home, shell } = self.login.clone()?;
+        Some([
+            ("HOME", home.into()),
+            ("USER", name.clone().into()),
+            ("LOGNAME", name.into()),
+            ("SHELL", shell.into()),
+        ])
     }
 
     /// Runs `act` on a thread that becomes this user for good. A process that it starts runs as this
@@ -112,10 +174,14 @@ impl User {
         })
     }
 
-    /// Sets the groups first: afterwards this thread lacks the right to.
-    fn become_it(&self) -> io::Result<()> {
+    /// Makes the calling thread this user for good: its ids and groups, and no capability. Sets the
+    /// groups first: afterwards this thread lacks the right to.
+    pub(super) fn become_it(&self) -> io::Result<()> {
         let Self { uid, gid, .. } = *self;
-        set_thread_groups(&self.groups)?;
+        // Who has the groups already needs no right to set them.
+        if getgroups()? != self.groups {
+            set_thread_groups(&self.groups)?;
+        }
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)?;
         // The kernel does this too, unless a securebit such as SECBIT_KEEP_CAPS forbids it.
