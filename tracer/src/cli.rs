@@ -11,8 +11,8 @@ const MAX_RING_BYTES: i64 = 1 << 31;
 
 /// Show what TCP did for an upload: how its connection was opened, used and closed
 ///
-/// Without a filter, trace the upload server that answers at the default control socket.
-/// If none answers, trace every connection.
+/// Without a filter, trace the upload server that answers at the default control socket, if it
+/// runs as you or as root. If none answers, trace every connection.
 #[derive(Debug, Parser)]
 #[command(
     verbatim_doc_comment,

@@ -5,6 +5,7 @@
 
 mod caller;
 pub mod cli;
+mod control;
 mod core;
 mod doctor;
 mod kernel;

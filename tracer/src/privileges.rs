@@ -25,9 +25,6 @@ const FOR_OTHERS: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
 ];
 
-/// To connect to another user's upload server, whose control socket has mode 0600.
-pub const FOR_CONTROL_SOCKET: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
-
 /// To send signals to a command that runs as another user.
 pub const FOR_COMMAND: CapabilitySet = CapabilitySet::KILL;
 

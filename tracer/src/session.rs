@@ -34,7 +34,7 @@ const RENEW_EVERY_NS: u64 = 1_000_000_000;
 
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let caller = Caller::find()?;
-    let plan = Plan::choose(arguments, output).await?;
+    let plan = Plan::choose(arguments, output, &caller).await?;
     let mut outputs = Outputs::open(
         output,
         plan.scope,
@@ -54,7 +54,7 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
     let unwritable = || format!("the recording {} cannot be written", file.display());
     let caller = Caller::find()?;
     let created = OutputFile::create(file, &caller).with_context(unwritable)?;
-    let plan = Plan::choose(arguments, output).await?;
+    let plan = Plan::choose(arguments, output, &caller).await?;
     let mut recorder = Recorder::new(BufWriter::new(created), plan.scope)?;
     let mut outputs = Outputs::open(
         output,

@@ -66,7 +66,7 @@ impl ReadyServer {
         for endpoint in endpoints {
             listeners.extend(endpoint.open()?);
         }
-        let (control, control_socket) = ControlSocketFile::bind(&options.control)?;
+        let (control, control_socket) = ControlSocketFile::open(options.control.as_deref())?;
         let mut config = Config::new(open_directory(&options.dir)?);
         options.storage.apply(&mut config);
         config.history = options.storage.open_history(&options.state);

@@ -9,7 +9,6 @@ mod token_file;
 use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
-use upload_server::control_path::default_control_path;
 
 use self::{
     access::AccessOptions,
@@ -30,9 +29,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value = "./uploads")]
     pub(crate) dir: PathBuf,
 
-    /// Unix socket that streams the records of uploads
-    #[arg(long, value_name = "SOCKET", default_value_os_t = default_control_path())]
-    pub(crate) control: PathBuf,
+    /// Unix socket that streams the records of uploads [default: in the user's runtime directory]
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: Option<PathBuf>,
 
     /// Serve HTTPS with a certificate that the server generates: certificate.pem in --state
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! The pipeline, and the sinks that show its outputs on stdout, in files and on the server's page.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, os::fd::AsFd, path::PathBuf};
+use std::{io, net::SocketAddr, num::NonZeroUsize, os::fd::AsFd};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -8,6 +8,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use crate::{
     caller::Caller,
     cli::{OutputArgs, TraceArgs},
+    control::ControlSocket,
     core::{
         host::Clock,
         input::{Flow, Input},
@@ -75,7 +76,7 @@ impl Outputs {
     }
 
     /// Also hands timelines to the upload server.
-    pub fn with_web(mut self, server: Option<(PathBuf, Vec<SocketAddr>)>) -> Result<Self> {
+    pub fn with_web(mut self, server: Option<(ControlSocket, Vec<SocketAddr>)>) -> Result<Self> {
         if let Some((control, listen)) = server {
             let web = Web::new(control, listen)
                 .context("cannot start the output to the upload server")?;

@@ -8,12 +8,11 @@ use std::{
     cell::Cell,
     net::SocketAddr,
     ops::ControlFlow,
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rustix::thread::CapabilitySet;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -21,14 +20,15 @@ use tokio::{
     time::sleep,
 };
 use tracing::{debug, warn};
-use upload_protocol::{client::UploadFeed, control_path::default_control_path};
 
 use self::{
     selection::Selection,
     socket_scan::{listening, open_already},
 };
 use crate::{
+    caller::Caller,
     cli::{OutputArgs, TraceArgs},
+    control::{self, ControlError, ControlSocket, FoundServer},
     core::{
         input::{Flow, Input, Missing},
         scope::Scope,
@@ -56,7 +56,7 @@ pub struct Ended {
 
 pub struct Plan {
     selection: Selection,
-    feed: Option<(PathBuf, UploadFeed)>,
+    server: Option<FoundServer>,
     command: Option<Prepared>,
     /// Capabilities that tracing still needs once attached.
     kept: CapabilitySet,
@@ -66,14 +66,25 @@ pub struct Plan {
 
 impl Plan {
     /// Finds the upload server, if there is one, the command, and the filter.
-    pub async fn choose(arguments: &TraceArgs, output: &OutputArgs) -> Result<Self> {
+    pub async fn choose(
+        arguments: &TraceArgs,
+        output: &OutputArgs,
+        caller: &Caller,
+    ) -> Result<Self> {
         let command = prepare(arguments, output)?;
-        let feed = find_feed(arguments).await?;
-        let of_server = feed
+        let named = arguments.server.as_deref();
+        let server = control::find(named, caller)
+            .await
+            .map_err(|error| match error {
+                ControlError::Unreachable { .. } => anyhow::Error::from(error)
+                    .context("start one with `upload-server`, or omit --server"),
+                error => error.into(),
+            })?;
+        let of_server = server
             .as_ref()
             .filter(|_| !arguments.filters() && !arguments.all);
         let mut selection = Selection::of(arguments)?;
-        let what = if let Some(feed) = of_server {
+        let what = if let Some(FoundServer { feed, .. }) = of_server {
             let listen = &feed.server.listen;
             selection.filter.ports = listen.iter().map(SocketAddr::port).collect();
             let names: Vec<String> = listen.iter().map(ToString::to_string).collect();
@@ -91,12 +102,11 @@ impl Plan {
             every_segment: arguments.segments || arguments.pcapng.is_some(),
         };
         let mut kept = privileges::for_reading();
-        kept.set(privileges::FOR_CONTROL_SOCKET, feed.is_some());
         kept.set(privileges::FOR_COMMAND, command.is_some());
         Ok(Self {
             selection,
             kept,
-            feed: feed.map(|feed| (path_of(arguments), feed)),
+            server,
             command,
             scope,
             what,
@@ -105,9 +115,9 @@ impl Plan {
 
     /// The upload server's control socket and where it listens, if there is one.
     #[must_use]
-    pub fn server(&self) -> Option<(PathBuf, Vec<SocketAddr>)> {
-        let (path, feed) = self.feed.as_ref()?;
-        Some((path.clone(), feed.server.listen.clone()))
+    pub fn server(&self) -> Option<(ControlSocket, Vec<SocketAddr>)> {
+        let FoundServer { socket, feed } = self.server.as_ref()?;
+        Some((socket.clone(), feed.server.listen.clone()))
     }
 
     /// Attaches, starts the command, and passes every input to `each`. Stops when `each` has enough,
@@ -135,14 +145,14 @@ impl Plan {
         }
         message(&format!("tracing {} (attached in {took} ms)", self.what));
         give_memory_back();
-        let (to, feed) = mpsc::channel(1024);
-        if let Some((path, news)) = self.feed {
+        let (to, news) = mpsc::channel(1024);
+        if let Some(FoundServer { socket, feed }) = self.server {
             // With filters, the tracer may not see the server's uploads: do not announce it.
             if arguments.server.is_some() || !arguments.filters() {
-                let path = path.clone();
-                tokio::spawn(async move { presence::announce(&path).await });
+                let socket = socket.clone();
+                tokio::spawn(async move { presence::announce(&socket).await });
             }
-            tokio::spawn(async move { feed::follow(news, &path, to).await });
+            tokio::spawn(async move { feed::follow(feed, &socket, to).await });
         }
         for pid in &self.selection.filter.pids {
             tokio::spawn(process::announce_end(*pid));
@@ -162,7 +172,7 @@ impl Plan {
         let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
         let _ = each(Input::Room(most));
         let beside = LiveInputs {
-            feed,
+            feed: news,
             listening,
             audit: arguments.audit,
             open,
@@ -200,24 +210,6 @@ fn prepare(arguments: &TraceArgs, output: &OutputArgs) -> Result<Option<Prepared
         Stdout::Inherit
     };
     Ok(Some(command::prepare(&arguments.run, stdout)?))
-}
-
-fn path_of(arguments: &TraceArgs) -> PathBuf {
-    let named = arguments.server.clone();
-    named.unwrap_or_else(default_control_path)
-}
-
-async fn find_feed(arguments: &TraceArgs) -> Result<Option<UploadFeed>> {
-    match UploadFeed::connect(&path_of(arguments)).await {
-        Ok(feed) => Ok(Some(feed)),
-        Err(error) if arguments.server.is_some() => {
-            Err(error).context("start one with `upload-server`, or omit --server")
-        }
-        Err(error) => {
-            debug!(%error, "no upload server");
-            Ok(None)
-        }
-    }
 }
 
 /// Waits until the command has ended or the time is up.

@@ -10,7 +10,6 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     io,
     net::SocketAddr,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ use upload_protocol::{
 
 use self::control::Control;
 pub use self::thread::WebThread;
-use crate::core::output::Output;
+use crate::{control::ControlSocket, core::output::Output};
 
 /// How long to send nothing after the server did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -54,7 +53,7 @@ pub struct Web {
 
 impl Web {
     /// Sends to this control socket, of a server that listens at `listen`.
-    pub fn new(control: PathBuf, listen: Vec<SocketAddr>) -> io::Result<Self> {
+    pub fn new(control: ControlSocket, listen: Vec<SocketAddr>) -> io::Result<Self> {
         Ok(Self {
             control: Control::new(control)?,
             listen,

@@ -1,7 +1,5 @@
 //! Follows the upload server's feed, and reconnects until the tracer ends.
 
-use std::path::Path;
-
 use anyhow::Result;
 use tokio::{sync::mpsc, time::sleep};
 use tracing::{info, warn};
@@ -10,10 +8,10 @@ use upload_protocol::{
     upload::FeedLine,
 };
 
-use crate::core::input::Feed;
+use crate::{control::ControlSocket, core::input::Feed};
 
 /// Sends every line to `to`, and reconnects when the server restarts. Ends when the receiver is dropped.
-pub async fn follow(feed: UploadFeed, path: &Path, to: mpsc::Sender<Feed>) {
+pub async fn follow(feed: UploadFeed, control: &ControlSocket, to: mpsc::Sender<Feed>) {
     let mut connected = Some(feed);
     loop {
         if let Some(feed) = connected.take() {
@@ -27,7 +25,7 @@ pub async fn follow(feed: UploadFeed, path: &Path, to: mpsc::Sender<Feed>) {
             }
         }
         sleep(RETRY).await;
-        connected = UploadFeed::connect(path).await.ok();
+        connected = control.feed().await.ok();
     }
 }
 

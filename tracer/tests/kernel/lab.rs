@@ -165,8 +165,17 @@ impl Lab {
 
     /// A tracer that every user may execute; cargo's folder may be closed to others.
     pub(crate) fn everybodys_tracer(&self) -> PathBuf {
-        let path = self.dir.path().join("tracer");
-        fs::copy(env!("CARGO_BIN_EXE_tracer"), &path).unwrap();
+        self.everybodys(Path::new(env!("CARGO_BIN_EXE_tracer")))
+    }
+
+    /// The same for the upload server.
+    pub(crate) fn everybodys_server(&self) -> PathBuf {
+        self.everybodys(&server_binary())
+    }
+
+    fn everybodys(&self, program: &Path) -> PathBuf {
+        let path = self.dir.path().join(program.file_name().unwrap());
+        fs::copy(program, &path).unwrap();
         fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).unwrap();
         path
     }
@@ -439,6 +448,12 @@ impl Tracer {
                 break;
             }
         }
+    }
+
+    /// What it wrote by now.
+    pub(crate) fn lines_so_far(&mut self) -> Trace {
+        self.seen.extend(self.lines.try_iter());
+        Trace::new(self.seen.clone())
     }
 
     /// Ends the tracer; gives all it said.

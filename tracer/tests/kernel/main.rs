@@ -25,6 +25,7 @@ mod explained;
 mod failures;
 mod files;
 mod filters;
+mod found_server;
 mod gave_up;
 mod handed_over;
 mod heads;

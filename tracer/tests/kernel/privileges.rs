@@ -190,6 +190,23 @@ fn check_keeps(lab: &Lab, arguments: &[&str], first: CapabilitySet, sinks: Capab
     }
 }
 
+/// All capabilities that the tracer's threads hold.
+pub(crate) fn held_by(tracer: &Tracer) -> CapabilitySet {
+    Held::by(tracer)
+        .iter()
+        .map(|held| held.capabilities)
+        .collect()
+}
+
+/// What a thread of the tracer may hold without a command to signal.
+fn privileges_while_reading(held: &Held) -> CapabilitySet {
+    if held.is_first() {
+        privileges::for_reading()
+    } else {
+        CapabilitySet::empty()
+    }
+}
+
 #[test]
 fn unneeded_capabilities_are_dropped() {
     let lab = Lab::new();
@@ -199,8 +216,7 @@ fn unneeded_capabilities_are_dropped() {
     let nothing = CapabilitySet::empty();
     check_keeps(&lab, &["--port", "5000"], nothing, nothing);
     let with_server = ["--server", &control];
-    let control_socket = CapabilitySet::DAC_OVERRIDE;
-    check_keeps(&lab, &with_server, control_socket, control_socket);
+    check_keeps(&lab, &with_server, nothing, nothing);
     let with_capture = ["--port", "5000", "--pcapng", &pcapng];
     check_keeps(&lab, &with_capture, nothing, nothing);
     let recorded = ["record", &trace, "--port", "5000"];
@@ -242,6 +258,13 @@ fn others_files_sockets_and_processes_stay_within_reach() {
         lab.upload(&file, &server.url("small"));
         is_somebodys(&trace) && is_somebodys(&pcapng)
     });
+    for held in Held::by(&tracer) {
+        assert_eq!(
+            held.capabilities,
+            privileges_while_reading(&held),
+            "{held:?}"
+        );
+    }
     tracer.wait_for_timelines(1);
     let control = lab.control();
     wait_until(|| {

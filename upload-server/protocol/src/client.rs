@@ -1,10 +1,6 @@
 //! Requests to the control socket: the feed, the tracer's presence, finished timelines.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -26,10 +22,8 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("nobody answers at the control socket {}", path.display())]
-    Unreachable { path: PathBuf, source: io::Error },
-    #[error("the program that answers at {} is no upload server", .0.display())]
-    NotAServer(PathBuf),
+    #[error("the program that answers at the control socket is no upload server")]
+    NotAServer,
     #[error("the control socket answers {0}")]
     Refused(StatusCode),
     #[error("the feed has a line without end")]
@@ -53,18 +47,11 @@ pub struct ControlClient {
 }
 
 impl ControlClient {
-    /// Connects to the control socket at `path`.
+    /// Speaks over this stream, which is connected to a control socket.
     ///
     /// # Errors
-    /// When nobody answers there.
-    pub async fn connect(path: &Path) -> Result<Self> {
-        let stream =
-            UnixStream::connect(path)
-                .await
-                .map_err(|source| ClientError::Unreachable {
-                    path: path.to_owned(),
-                    source,
-                })?;
+    /// When the stream is closed.
+    pub async fn over(stream: UnixStream) -> Result<Self> {
         let credentials = stream.peer_cred().ok();
         let peer = credentials.and_then(|peer| u32::try_from(peer.pid()?).ok());
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -118,12 +105,13 @@ pub struct UploadFeed {
 }
 
 impl UploadFeed {
-    /// `GET /uploads` at the control socket at `path`; reads the server's introduction.
+    /// `GET /uploads` over this stream, which is connected to a control socket; reads the server's
+    /// introduction.
     ///
     /// # Errors
-    /// When nobody answers there, or not as an upload server.
-    pub async fn connect(path: &Path) -> Result<Self> {
-        let mut client = ControlClient::connect(path).await?;
+    /// When nobody answers, or not as an upload server.
+    pub async fn over(stream: UnixStream) -> Result<Self> {
+        let mut client = ControlClient::over(stream).await?;
         let request = Request::get("/uploads")
             .header(HOST, "localhost")
             .body(Full::default())?;
@@ -139,7 +127,7 @@ impl UploadFeed {
                 server.pid = peer.unwrap_or(server.pid);
                 Ok(Self { server, lines })
             }
-            _ => Err(ClientError::NotAServer(path.to_owned())),
+            _ => Err(ClientError::NotAServer),
         }
     }
 

@@ -2,9 +2,11 @@
 //! its owner alone, and removed at the end.
 
 use std::{
-    fs, io,
+    env,
+    fs::{self, DirBuilder, Permissions},
+    io::{self, Write as _},
     os::unix::{
-        fs::{FileTypeExt, MetadataExt},
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt as _},
         net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -14,8 +16,11 @@ use anyhow::{Result, anyhow, bail};
 use rustix::{
     fs::{Mode, fchmod},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+    process::geteuid,
 };
+use tempfile::TempDir;
 use tokio::net::UnixListener;
+use upload_server::control_path::{control_paths, is_private};
 
 const BACKLOG: i32 = 128;
 
@@ -23,11 +28,40 @@ const BACKLOG: i32 = 128;
 pub(crate) struct ControlSocketFile {
     path: PathBuf,
     inode: u64,
+    /// Made for the socket alone, and removed after it.
+    directory: Option<TempDir>,
 }
 
 impl ControlSocketFile {
-    /// Listens at this path. Needs a runtime.
-    pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self)> {
+    /// Listens at this path or, without one, where the tracer looks by itself. Needs a runtime.
+    pub(crate) fn open(named: Option<&Path>) -> Result<(UnixListener, Self)> {
+        if let Some(path) = named {
+            return Self::bind(path);
+        }
+        if let Some(path) = default_path() {
+            return Self::bind(&path);
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("upload-server-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| {
+                anyhow!("nowhere to make a control socket: name one with --control ({error})")
+            })?;
+        let path = directory.path().join("control.sock");
+        let (listener, mut file) = Self::bind(&path)?;
+        file.directory = Some(directory);
+        // Not worth failing for.
+        let _ = writeln!(
+            io::stderr(),
+            "upload-server: no directory is the user's alone, so the control socket is {}: the \
+             tracer finds it with --server",
+            path.display()
+        );
+        Ok((listener, file))
+    }
+
+    fn bind(path: &Path) -> Result<(UnixListener, Self)> {
         let name = path.display();
         remove_stale(path)?;
         let listener = listen_privately(path).map_err(|error| {
@@ -42,6 +76,7 @@ impl ControlSocketFile {
             Self {
                 path: path.to_owned(),
                 inode,
+                directory: None,
             },
         ))
     }
@@ -55,6 +90,21 @@ impl Drop for ControlSocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The default path, in a directory that is this user's alone.
+fn default_path() -> Option<PathBuf> {
+    let user = geteuid().as_raw();
+    let paths = control_paths(user, env::var_os);
+    let is_usable = |path: &&PathBuf| path.parent().is_some_and(|found| is_private(found, user));
+    if let Some(path) = paths.iter().find(is_usable) {
+        return Some(path.clone());
+    }
+    let last = paths.last()?;
+    let mut directory = DirBuilder::new();
+    directory.recursive(true).mode(0o700);
+    directory.create(last.parent()?).ok()?;
+    is_usable(&last).then(|| last.clone())
 }
 
 /// Removes the socket of a dead server.

@@ -1,14 +1,23 @@
 //! The control socket, as curl sees it.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    path::Path,
+    process::Stdio,
+};
 
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
 };
 use upload_server::record::FeedLine;
 
-use crate::{test_server::TestServer, test_server::within_limit};
+use crate::{
+    process::{PROGRAM, Running, tempdir},
+    test_server::{TestServer, within_limit},
+};
 
 async fn curl(control: &Path, arguments: &[&str]) -> String {
     let output = Command::new("curl")
@@ -77,7 +86,7 @@ async fn keeps_timelines() {
     server.connect().await.put("file", b"x").await;
     feed.upload().await;
     let large = format!("@{}", server.path("large").display());
-    std::fs::write(server.path("large"), " ".repeat(1024 * 1024 + 1)).unwrap();
+    fs::write(server.path("large"), " ".repeat(1024 * 1024 + 1)).unwrap();
 
     check(&server, "1", None, "404").await;
     check(&server, "1", Some("{\"phases\":[1]}"), "204").await;
@@ -98,4 +107,27 @@ async fn keeps_timelines() {
         let answer = curl(&server.control(), &arguments).await;
         assert!(answer.ends_with(expected), "{id} {timeline:?}: {answer}");
     }
+}
+
+/// In a directory where others may write, somebody else could have bound the name first.
+#[tokio::test]
+async fn the_default_is_in_a_directory_of_the_user_alone() {
+    let root = tempdir();
+    let folder = |name: &str, mode| {
+        let folder = root.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+        folder
+    };
+    let (shared, own) = (folder("shared", 0o1777), folder("own", 0o700));
+    let mut command = Command::new(PROGRAM);
+    command
+        .env("RUNTIME_DIRECTORY", &shared)
+        .env("XDG_RUNTIME_DIR", &own);
+    let server = Running::start_without_control(command, root.path()).await;
+    let socket = fs::metadata(own.join("upload-server.sock")).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+    assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
+    assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
 }

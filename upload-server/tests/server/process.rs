@@ -43,6 +43,12 @@ impl Running {
     }
 
     pub(crate) async fn start_as(mut command: Command, root: &Path) -> Self {
+        command.arg("--control").arg(control(root));
+        Self::start_without_control(command, root).await
+    }
+
+    /// With the control socket where it is by default.
+    pub(crate) async fn start_without_control(mut command: Command, root: &Path) -> Self {
         let ready_path = root.join("ready");
         let _ = fs::remove_file(&ready_path);
         let notifications = UnixDatagram::bind(&ready_path).unwrap();
@@ -107,8 +113,6 @@ fn with_arguments<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command 
     command
         .arg("--dir")
         .arg(root.join("files"))
-        .arg("--control")
-        .arg(control(root))
         .env_remove("NOTIFY_SOCKET")
         .stderr(fs::File::create(root.join("stderr")).unwrap())
 }

@@ -1,6 +1,6 @@
 //! Requests to the control socket, one at a time on one connection.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use anyhow::{Result, anyhow};
 use tokio::{
@@ -9,23 +9,25 @@ use tokio::{
 };
 use upload_protocol::client::{Bytes, ControlClient, StatusCode};
 
+use crate::control::ControlSocket;
+
 /// A server that does not answer within this time counts as gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Has its own runtime, since it runs on the sink's thread.
 pub(super) struct Control {
-    path: PathBuf,
+    socket: ControlSocket,
     runtime: Runtime,
     client: Option<ControlClient>,
 }
 
 impl Control {
-    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(socket: ControlSocket) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         Ok(Self {
-            path,
+            socket,
             runtime,
             client: None,
         })
@@ -33,7 +35,7 @@ impl Control {
 
     pub(super) fn hand_in(&mut self, upload: &str, timeline: Bytes) -> Result<StatusCode> {
         let Self {
-            path,
+            socket,
             runtime,
             client,
         } = self;
@@ -44,7 +46,7 @@ impl Control {
             {
                 return Ok(status);
             }
-            let mut opened = ControlClient::connect(path).await?;
+            let mut opened = socket.client().await?;
             let status = opened.put_timeline(upload, timeline).await?;
             *client = Some(opened);
             Ok(status)
@@ -53,7 +55,7 @@ impl Control {
         let handed = handed.unwrap_or_else(|_| {
             Err(anyhow!(
                 "no answer from the control socket {} in {} s",
-                path.display(),
+                socket.path().display(),
                 PATIENCE.as_secs()
             ))
         });

@@ -3,6 +3,7 @@
 use std::{sync::mpsc, thread};
 
 use anyhow::{Context as _, Result};
+use rustix::thread::CapabilitySet;
 use tracing::error;
 
 use super::Web;
@@ -28,7 +29,7 @@ impl WebThread {
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
-                privileges::keep(privileges::FOR_CONTROL_SOCKET);
+                privileges::keep(CapabilitySet::empty());
                 for batch in to_take {
                     for output in &batch {
                         web.take(output);
