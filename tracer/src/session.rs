@@ -6,12 +6,7 @@ mod outputs;
 mod plan;
 mod unmatched;
 
-use std::{
-    fs::File,
-    io::{BufReader, BufWriter},
-    path::Path,
-    process::ExitCode,
-};
+use std::{fs::File, io::BufReader, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 
@@ -25,14 +20,12 @@ use crate::{
         outputs::Outputs,
         plan::{Ended, Plan},
     },
-    sink::{Recorder, WhenBehind, output_file::OutputFile},
+    sink::{RecordingFile, WhenBehind, output_file::OutputFile, survive_file_size_limit},
     source::recording::Recording,
 };
 
-/// How often a recording is flushed, and its file checked for rotation.
-const RENEW_EVERY_NS: u64 = 1_000_000_000;
-
 pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
+    survive_file_size_limit()?;
     let caller = Caller::find()?;
     let plan = Plan::choose(arguments, output, &caller).await?;
     let mut outputs = Outputs::open(
@@ -52,10 +45,11 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 /// Traces live, and records the inputs into `file`.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let unwritable = || format!("the recording {} cannot be written", file.display());
+    survive_file_size_limit()?;
     let caller = Caller::find()?;
     let created = OutputFile::create(file, &caller).with_context(unwritable)?;
     let plan = Plan::choose(arguments, output, &caller).await?;
-    let mut recorder = Recorder::new(BufWriter::new(created), plan.scope)?;
+    let recording = RecordingFile::begin(file, created, plan.scope).with_context(unwritable)?;
     let mut outputs = Outputs::open(
         output,
         plan.scope,
@@ -63,36 +57,11 @@ pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> 
         &caller,
         WhenBehind::Drop,
     )?
+    .with_recording(recording)
     .with_web(plan.server())?;
-    let mut written = Ok(());
-    let mut records = 0_u64;
-    let mut renewed_ns = 0;
-    let ended = plan
-        .run(arguments, |input| {
-            records += u64::from(matches!(input, Input::Kernel(_)));
-            if written.is_ok() {
-                written = recorder.write(&input);
-            }
-            if let Input::Tick(tick) = &input
-                && written.is_ok()
-                && tick.mono_ns.saturating_sub(renewed_ns) >= RENEW_EVERY_NS
-            {
-                renewed_ns = tick.mono_ns;
-                written = recorder.renew();
-            }
-            match outputs.take(input) {
-                _ if written.is_err() => Flow::Enough,
-                flow => flow,
-            }
-        })
-        .await?;
+    let ended = plan.run(arguments, |input| outputs.take(input)).await?;
     explain_nothing(&outputs, arguments, &ended);
     outputs.finish()?;
-    written.with_context(unwritable)?;
-    message(&format!(
-        "recorded {records} records into {}",
-        file.display()
-    ));
     Ok(ended.status)
 }
 
@@ -106,6 +75,7 @@ fn explain_nothing(outputs: &Outputs, arguments: &TraceArgs, ended: &Ended) {
 }
 
 pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
+    survive_file_size_limit()?;
     let caller = Caller::find()?;
     let named = file.to_owned();
     let opened = caller

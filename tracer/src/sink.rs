@@ -1,28 +1,43 @@
 //! Where outputs go: one file per sink. Outputs are rendered on the core's thread and written on a
-//! thread per sink. A slow sink drops its own lines, counts and reports them, and delays no other.
+//! thread per sink. A slow sink drops its own lines, counts and reports them, and delays no other. One that
+//! cannot write any more is reported at once, and what it leaves out is counted at the end.
 
 mod losses;
 mod ndjson;
 pub mod output_file;
 mod pcapng;
 mod recorder;
+mod recording_file;
 mod text;
 mod thread;
 mod web;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use clap::ValueEnum;
+use signal_hook::consts::SIGXFSZ;
 
 pub use self::{
     ndjson::Ndjson,
     pcapng::{Capture, Pcapng},
     recorder::Recorder,
+    recording_file::RecordingFile,
     text::{Styles, Text},
     thread::{SinkThread, WhenBehind},
     web::{Web, WebThread},
 };
 use crate::core::{output::Output, scope::Scope};
+
+/// From now on a file that may not grow further (RLIMIT_FSIZE) ends no process: the write fails with EFBIG,
+/// as it would without the signal. A handler, unlike ignoring, is not inherited by the command.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
+}
+
+/// What a person reads when an output fails.
+fn cannot_be_written(name: &str, error: &io::Error) -> String {
+    format!("{name} cannot be written any more, and the rest is left out: {error}")
+}
 
 /// The formats of stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -17,7 +17,10 @@ use crate::{
         scope::Scope,
     },
     message,
-    sink::{Capture, Pcapng, SinkThread, Web, WebThread, WhenBehind, output_file::OutputFile},
+    sink::{
+        Capture, Pcapng, RecordingFile, SinkThread, Web, WebThread, WhenBehind,
+        output_file::OutputFile,
+    },
 };
 
 pub struct Outputs {
@@ -25,6 +28,8 @@ pub struct Outputs {
     stdout: SinkThread,
     /// Sinks other than stdout.
     files: Vec<SinkThread>,
+    /// Takes the inputs, before the pipeline does.
+    recording: Option<RecordingFile>,
     /// Hands timelines to the upload server.
     web: Option<WebThread>,
     clock: Clock,
@@ -46,13 +51,19 @@ impl Outputs {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         append(io::stdout()).context("stdout cannot be written")?;
         let render = output.format.renderer(scope, output.explain);
-        let stdout = SinkThread::start(render, Box::new(io::stdout()), when_behind)?;
+        let stdout = SinkThread::start(
+            "stdout".to_owned(),
+            render,
+            Box::new(io::stdout()),
+            when_behind,
+        )?;
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
             let unwritable = || format!("{} cannot be written", path.display());
             let file = OutputFile::create(path, caller).with_context(unwritable)?;
             let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
             let file = Capture::begin(Box::new(file), header).with_context(unwritable)?;
             sinks.push(SinkThread::start(
+                path.display().to_string(),
                 Box::new(pcapng),
                 Box::new(file),
                 when_behind,
@@ -64,6 +75,7 @@ impl Outputs {
         }
         Ok(Self {
             web: None,
+            recording: None,
             pipeline,
             stdout,
             files: sinks,
@@ -73,6 +85,13 @@ impl Outputs {
             traced_nothing: false,
             uploads_left: trace.and_then(|trace| trace.count).map(NonZeroUsize::get),
         })
+    }
+
+    /// Also records the inputs.
+    #[must_use]
+    pub fn with_recording(mut self, recording: RecordingFile) -> Self {
+        self.recording = Some(recording);
+        self
     }
 
     /// Also hands timelines to the upload server.
@@ -88,6 +107,9 @@ impl Outputs {
 
     /// Takes an input; enough when there is nothing more to show, or nobody to show it to.
     pub fn take(&mut self, input: Input<'_>) -> Flow {
+        if let Some(recording) = &mut self.recording {
+            recording.take(&input);
+        }
         let is_last = matches!(input, Input::Shutdown);
         if let Input::Tick(tick) = &input {
             self.clock = Clock::at(tick);
@@ -115,7 +137,7 @@ impl Outputs {
         if let Some(web) = &mut self.web {
             web.send(outputs, is_last);
         }
-        if has_enough || self.stdout.is_broken() {
+        if has_enough || self.stdout.is_closed() || self.is_broken() {
             return Flow::Enough;
         }
         if self.pipeline.has_open() {
@@ -130,12 +152,17 @@ impl Outputs {
         self.traced_nothing
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written. An error if an output could not be written to its end.
     pub fn finish(self) -> Result<()> {
-        let sinks = std::iter::once(self.stdout).chain(self.files);
+        let mut failed = Vec::new();
+        let mut lost = 0;
         // Finish every sink, even if one failed.
-        let finished: Vec<Result<u64>> = sinks.map(SinkThread::finish).collect();
-        let lost: u64 = finished.iter().flatten().sum();
+        for sink in std::iter::once(self.stdout).chain(self.files) {
+            match sink.finish() {
+                Ok(lines) => lost += lines,
+                Err(error) => failed.push(error),
+            }
+        }
         if lost > 0 {
             message(&format!(
                 "{lost} lines were lost: the output could not keep up"
@@ -147,10 +174,23 @@ impl Outputs {
                 "{lost} timelines could not be handed to the upload server"
             ));
         }
-        finished
-            .into_iter()
-            .find_map(Result::err)
-            .map_or(Ok(()), Err)
+        failed.extend(
+            self.recording
+                .and_then(|recording| recording.finish().err()),
+        );
+        let last = failed.pop();
+        for error in failed {
+            message(&format!("{error:#}"));
+        }
+        last.map_or(Ok(()), Err)
+    }
+
+    /// Whether no output can be written any more.
+    fn is_broken(&self) -> bool {
+        let recording = self.recording.as_ref();
+        self.stdout.is_broken()
+            && self.files.iter().all(SinkThread::is_broken)
+            && recording.is_none_or(RecordingFile::is_broken)
     }
 
     fn has_enough(&mut self, outputs: &[Output]) -> bool {

@@ -177,6 +177,11 @@ impl Write for Capture {
         self.destination.write(bytes)
     }
 
+    /// Whole blocks, all or none of them.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.destination.write_all(bytes)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.destination.flush()?;
         if self.asked.elapsed() >= ASK_EVERY {

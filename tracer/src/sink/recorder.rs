@@ -1,8 +1,7 @@
-//! Writes inputs into a recording, for `tracer replay`.
+//! Writes inputs as a recording, for `tracer replay`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use super::output_file::Destination;
 use crate::core::{
     input::Input,
     recording::{self, Header},
@@ -11,18 +10,23 @@ use crate::core::{
 
 pub struct Recorder<W: Write> {
     destination: W,
-    header: Header,
+    header: Vec<u8>,
 }
 
 impl<W: Write> Recorder<W> {
     /// Begins a recording.
     pub fn new(mut destination: W, scope: Scope) -> io::Result<Self> {
-        let header = Header::new(scope);
-        destination.write_all(&header.to_bytes())?;
+        let header = Header::new(scope).to_bytes().to_vec();
+        destination.write_all(&header)?;
         Ok(Self {
             destination,
             header,
         })
+    }
+
+    /// The bytes that a recording begins with.
+    pub fn header(&self) -> &[u8] {
+        &self.header
     }
 
     /// Appends an input; writes out what is buffered at the last.
@@ -36,15 +40,9 @@ impl<W: Write> Recorder<W> {
         self.destination.write_all(&[kind])?;
         self.destination.write_all(&bytes)
     }
-}
 
-impl<W: Destination> Recorder<BufWriter<W>> {
-    /// Writes out what is buffered; where the destination begins anew, so does the recording.
-    pub fn renew(&mut self) -> io::Result<()> {
-        self.destination.flush()?;
-        if self.destination.get_mut().renew()? {
-            self.destination.write_all(&self.header.to_bytes())?;
-        }
-        Ok(())
+    /// Where it writes to.
+    pub fn destination(&mut self) -> &mut W {
+        &mut self.destination
     }
 }

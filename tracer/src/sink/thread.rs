@@ -3,17 +3,20 @@
 
 use std::{
     io::{self, ErrorKind, Write},
-    sync::mpsc::{self, TryRecvError},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, TryRecvError},
+    },
     thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::thread::CapabilitySet;
 use tracing::error;
 use upload_protocol::Moment;
 
 use super::{Render, losses::Losses};
-use crate::{core::output::Output, privileges};
+use crate::{core::output::Output, message, privileges};
 
 /// What to do with outputs when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum WhenBehind {
 }
 
 pub struct SinkThread {
+    /// What it writes to, for a person.
+    name: String,
     render: Box<dyn Render>,
     /// Rendered, and not sent to the thread yet.
     chunk: Chunk,
@@ -32,6 +37,8 @@ pub struct SinkThread {
     /// Chunks that the thread has written, to reuse their buffers.
     written: mpsc::Receiver<Chunk>,
     thread: thread::JoinHandle<io::Result<()>>,
+    /// Why the thread ended by itself.
+    failure: Arc<OnceLock<ErrorKind>>,
     waiting: Waiting,
     /// Buffers for the next chunks.
     spare: Vec<Vec<u8>>,
@@ -68,20 +75,32 @@ const MAX_SPARE_BYTES: usize = 4 * CHUNK;
 impl SinkThread {
     /// Starts the thread, which drops all capabilities.
     pub fn start(
+        name: String,
         render: Box<dyn Render>,
         mut destination: Box<dyn Write + Send>,
         when_behind: WhenBehind,
     ) -> Result<Self> {
         let (chunks, to_write) = mpsc::channel();
         let (come_back, written) = mpsc::channel();
+        let failure = Arc::new(OnceLock::new());
+        let (own_name, own_failure) = (name.clone(), Arc::clone(&failure));
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
                 privileges::keep(CapabilitySet::empty());
-                write_all(&mut destination, &to_write, &come_back)
+                let result = write_all(&mut destination, &to_write, &come_back);
+                if let Err(error) = &result {
+                    let _ = own_failure.set(error.kind());
+                    if error.kind() != ErrorKind::BrokenPipe {
+                        message(&super::cannot_be_written(&own_name, error));
+                    }
+                }
+                result
             })
             .context("starting the output's thread")?;
         Ok(Self {
+            name,
+            failure,
             render,
             chunk: Chunk::default(),
             chunks: Some(chunks),
@@ -122,6 +141,12 @@ impl SinkThread {
         self.broken
     }
 
+    /// Whether its reader has closed the pipe.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.broken && self.failure.get() == Some(&ErrorKind::BrokenPipe)
+    }
+
     /// Waits until everything is written. Returns the number of lines lost; 0 if the reader has closed
     /// the pipe.
     pub fn finish(mut self) -> Result<u64> {
@@ -136,10 +161,8 @@ impl SinkThread {
         match self.thread.join() {
             Ok(Ok(())) => Ok(lost),
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
-            Ok(Err(error)) if lost == 0 => Err(error).context("writing the output"),
-            Ok(Err(error)) => {
-                Err(error).with_context(|| format!("writing the output; {lost} lines were lost"))
-            }
+            // The reason was reported at once.
+            Ok(Err(_)) => bail!("{lost} lines were left out of {}", self.name),
             Err(_) => {
                 error!("the output's thread ended abnormally");
                 Ok(lost)

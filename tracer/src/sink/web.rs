@@ -48,6 +48,8 @@ pub struct Web {
     /// Connections that carried a part of an upload, and have no timeline yet.
     awaited: VecDeque<(Cookie, String)>,
     pause_until: Option<Instant>,
+    /// Whether it was reported that the server takes nothing.
+    reported: bool,
     lost: u64,
 }
 
@@ -61,6 +63,7 @@ impl Web {
             remembered: VecDeque::new(),
             awaited: VecDeque::new(),
             pause_until: None,
+            reported: false,
             lost: 0,
         })
     }
@@ -139,14 +142,16 @@ impl Web {
         }
         self.pause_until = None;
         match self.control.hand_in(upload, body) {
-            Ok(status) if status.is_success() => {}
+            Ok(status) if status.is_success() => self.reported = false,
             // The server may have forgotten the upload.
             Ok(status) => {
                 debug!(upload, %status, "the server refused a timeline");
                 self.lost += 1;
             }
             Err(error) => {
-                warn!("cannot send a timeline to the upload server: {error:#}");
+                if !std::mem::replace(&mut self.reported, true) {
+                    warn!("cannot send a timeline to the upload server: {error:#}");
+                }
                 self.lost += 1;
                 self.pause_until = Some(Instant::now() + PAUSE);
             }

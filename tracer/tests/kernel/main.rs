@@ -26,6 +26,7 @@ mod failures;
 mod files;
 mod filters;
 mod found_server;
+mod full_disk;
 mod gave_up;
 mod handed_over;
 mod heads;
