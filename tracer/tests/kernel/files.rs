@@ -112,6 +112,80 @@ fn what_the_caller_may_not_write_stays_as_it_is() {
     }
 }
 
+/// A user of the machine who is in a second group; removed when dropped.
+struct Member {
+    name: String,
+    uid: u32,
+    gid: u32,
+    group: u32,
+}
+
+impl Member {
+    fn add() -> Self {
+        let name = format!("tracer-{}", std::process::id());
+        let group = format!("{name}-g");
+        run(Command::new("groupadd").arg(&group));
+        run(Command::new("useradd").args(["--groups", &group, "--no-create-home", &name]));
+        let id = |words: &[&str]| run(Command::new("id").args(words).arg(&name));
+        let number = |text: &str| text.trim().parse().unwrap();
+        let (uid, gid) = (number(&id(&["-u"])), number(&id(&["-g"])));
+        let groups = id(&["-G"]);
+        let group = groups
+            .split_whitespace()
+            .map(number)
+            .find(|one| *one != gid);
+        Self {
+            group: group.unwrap(),
+            name,
+            uid,
+            gid,
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        for (program, name) in [
+            ("userdel", self.name.clone()),
+            ("groupdel", format!("{}-g", self.name)),
+        ] {
+            let _ = Command::new(program).arg(name).status();
+        }
+    }
+}
+
+/// The caller's groups count, and root's do not.
+#[test]
+fn the_callers_groups_count_and_no_others() {
+    let lab = Lab::new();
+    let everybodys = Permissions::from_mode(0o755);
+    fs::set_permissions(lab.dir.path(), everybodys).unwrap();
+    let member = Member::add();
+    let record = |group: u32| {
+        let folder = lab.dir.path().join(group.to_string());
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o770)).unwrap();
+        chown(&folder, Some(0), Some(group)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tracer"))
+            .arg("record")
+            .arg(folder.join("trace"))
+            .args(["--port", "5000", "--duration", "0"])
+            .env("SUDO_UID", member.uid.to_string())
+            .env("SUDO_GID", member.gid.to_string())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (output.status.code(), folder.join("trace"))
+    };
+    let (status, recorded) = record(member.group);
+    assert_eq!(status, Some(0));
+    let found = fs::metadata(recorded).unwrap();
+    assert_eq!((found.uid(), found.gid()), (member.uid, member.gid));
+    let (status, refused) = record(0);
+    assert_eq!(status, Some(1));
+    assert!(!refused.exists());
+}
+
 /// A link that takes a file's place under way leads nowhere, for root as for the caller.
 #[test]
 fn a_rotation_follows_no_link() {

@@ -288,3 +288,27 @@ fn a_command_of_another_user_gets_its_signals() {
     tracer.wait_for_text("started");
     assert_eq!(tracer.end_by(Signal::TERM).code(), Some(143));
 }
+
+/// The file's owner lends its rights to the tracer, and not to the command.
+#[test]
+fn the_command_of_a_setuid_tracer_is_the_callers() {
+    let lab = Lab::new();
+    let tracer = lab.everybodys_tracer();
+    fs::set_permissions(&tracer, Permissions::from_mode(0o4755)).unwrap();
+    let stdout = run(Command::new("setpriv")
+        .args([format!("--reuid={SOMEBODY}"), format!("--regid={SOMEBODY}")])
+        .arg("--clear-groups")
+        .arg(&tracer)
+        .args([
+            "--",
+            "sh",
+            "-c",
+            "grep -E '^(Uid|CapEff)' /proc/self/status",
+        ])
+        // Whoever may set these must gain nothing by it.
+        .env("SUDO_UID", "0")
+        .stdin(Stdio::null()));
+    let uids = format!("Uid:\t{SOMEBODY}\t{SOMEBODY}\t{SOMEBODY}\t{SOMEBODY}");
+    assert!(stdout.contains(&uids), "{stdout}");
+    assert!(stdout.contains("CapEff:\t0000000000000000"), "{stdout}");
+}
