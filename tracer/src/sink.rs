@@ -24,7 +24,7 @@ pub use self::{
     recording_file::RecordingFile,
     text::{Styles, Text},
     thread::{SinkThread, WhenBehind},
-    web::{Web, WebThread},
+    web::{Web, WebServer, WebThread},
 };
 use crate::core::{output::Output, scope::Scope};
 

@@ -1,6 +1,6 @@
 //! The pipeline, and the sinks that show its outputs on stdout, in files and on the server's page.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, os::fd::AsFd};
+use std::{io, num::NonZeroUsize, os::fd::AsFd};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -8,7 +8,6 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use crate::{
     caller::Caller,
     cli::{OutputArgs, TraceArgs},
-    control::ControlSocket,
     core::{
         host::Clock,
         input::{Flow, Input},
@@ -18,7 +17,7 @@ use crate::{
     },
     message,
     sink::{
-        Capture, Pcapng, RecordingFile, SinkThread, Web, WebThread, WhenBehind,
+        Capture, Pcapng, RecordingFile, SinkThread, Web, WebServer, WebThread, WhenBehind,
         output_file::OutputFile,
     },
 };
@@ -95,10 +94,9 @@ impl Outputs {
     }
 
     /// Also hands timelines to the upload server.
-    pub fn with_web(mut self, server: Option<(ControlSocket, Vec<SocketAddr>)>) -> Result<Self> {
-        if let Some((control, listen)) = server {
-            let web = Web::new(control, listen)
-                .context("cannot start the output to the upload server")?;
+    pub fn with_web(mut self, server: Option<WebServer>) -> Result<Self> {
+        if let Some(server) = server {
+            let web = Web::new(server).context("cannot start the output to the upload server")?;
             self.web = Some(WebThread::start(web)?);
             self.pipeline = self.pipeline.with_snapshots();
         }

@@ -28,7 +28,7 @@ use self::{
 use crate::{
     caller::Caller,
     cli::{OutputArgs, TraceArgs},
-    control::{self, ControlError, ControlSocket, FoundServer},
+    control::{self, ControlError, FoundServer},
     core::{
         input::{Flow, Input, Missing},
         scope::Scope,
@@ -36,6 +36,7 @@ use crate::{
     kernel::{Probe, Refused},
     message, privileges,
     session::command::{self, Prepared, Running, Stdout},
+    sink::WebServer,
     source::{
         feed,
         live::{self, LiveInputs},
@@ -113,11 +114,15 @@ impl Plan {
         })
     }
 
-    /// The upload server's control socket and where it listens, if there is one.
+    /// The upload server that takes timelines, if there is one.
     #[must_use]
-    pub fn server(&self) -> Option<(ControlSocket, Vec<SocketAddr>)> {
+    pub fn server(&self) -> Option<WebServer> {
         let FoundServer { socket, feed } = self.server.as_ref()?;
-        Some((socket.clone(), feed.server.listen.clone()))
+        Some(WebServer {
+            control: socket.clone(),
+            listen: feed.server.listen.clone(),
+            user: feed.user,
+        })
     }
 
     /// Attaches, starts the command, and passes every input to `each`. Stops when `each` has enough,

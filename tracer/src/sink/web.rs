@@ -15,11 +15,11 @@ use std::{
 
 use tracing::{debug, warn};
 use upload_protocol::{
-    ConnectionId,
+    ConnectionId, OwnerFrom,
     client::Bytes,
     explain::explained_line,
     line::UploadLine,
-    timeline::{Certainty, Timeline, UploadSummary},
+    timeline::{Certainty, Process, Timeline, UploadSummary},
     upload::Cookie,
 };
 
@@ -41,6 +41,8 @@ pub struct Web {
     control: Control,
     /// Where the server listens.
     listen: Vec<SocketAddr>,
+    /// The user who runs the server; `None` if the kernel does not say.
+    user: Option<u32>,
     /// Uploads of open connections for which a snapshot was sent.
     handed_in: HashMap<ConnectionId, HashSet<String>>,
     /// Timelines of connections that may turn out to have carried a part of an upload.
@@ -53,12 +55,24 @@ pub struct Web {
     lost: u64,
 }
 
+/// An upload server that takes timelines.
+#[derive(Debug)]
+pub struct WebServer {
+    /// Where it takes them.
+    pub control: ControlSocket,
+    /// Where it takes uploads.
+    pub listen: Vec<SocketAddr>,
+    /// The user who runs it; `None` if the kernel does not say.
+    pub user: Option<u32>,
+}
+
 impl Web {
-    /// Sends to this control socket, of a server that listens at `listen`.
-    pub fn new(control: ControlSocket, listen: Vec<SocketAddr>) -> io::Result<Self> {
+    /// Sends to this server.
+    pub fn new(server: WebServer) -> io::Result<Self> {
         Ok(Self {
-            control: Control::new(control)?,
-            listen,
+            control: Control::new(server.control)?,
+            listen: server.listen,
+            user: server.user,
             handed_in: HashMap::new(),
             remembered: VecDeque::new(),
             awaited: VecDeque::new(),
@@ -123,6 +137,11 @@ impl Web {
         if uploads.is_empty() {
             return;
         }
+        if self.is_of_another_user(timeline) {
+            debug!("the server reports an upload on the connection of another user");
+            self.lost += uploads.len() as u64;
+            return;
+        }
         let whole = (reported(timeline).count() <= MAX_WHOLE)
             .then(|| line(timeline))
             .flatten()
@@ -133,6 +152,23 @@ impl Web {
                 None => self.lost += 1,
             }
         }
+    }
+
+    /// Whether only processes of other users than the server's were seen to use the connection's socket.
+    /// A feed tells which connections carried its uploads, and is believed no further than the kernel.
+    fn is_of_another_user(&self, timeline: &Timeline) -> bool {
+        let Some(user) = self.user else { return false };
+        let server = &timeline.server;
+        let acted = |process: &&Process| {
+            use OwnerFrom::{Connect, Read, Send};
+            matches!(process.owner_from, Some(Connect | Read | Send))
+        };
+        let mut users = std::iter::once(&server.owner)
+            .chain(&server.also)
+            .filter(acted)
+            .filter_map(|process| process.uid)
+            .peekable();
+        users.peek().is_some() && users.all(|one| one != user)
     }
 
     fn hand_in(&mut self, upload: &str, body: Bytes) {
@@ -164,7 +200,8 @@ impl Web {
             .listen
             .iter()
             .any(|listen| listen.port() == timeline.server.port);
-        let Some(cookie) = timeline.server.cookie.filter(|_| of_server) else {
+        let is_own = of_server && !self.is_of_another_user(timeline);
+        let Some(cookie) = timeline.server.cookie.filter(|_| is_own) else {
             return;
         };
         if timeline.uploads.iter().any(is_inferred) {

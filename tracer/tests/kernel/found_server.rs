@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::{
         fs::{PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, Sender},
     thread,
 };
 
@@ -18,6 +18,7 @@ use tracer::internals::caller::User;
 use crate::{
     lab::{Lab, wait_until},
     privileges::{THREE, held_by},
+    uploads::KeepAlive,
 };
 
 /// No user of the machine needs these ids.
@@ -29,6 +30,8 @@ struct Impostor {
     path: PathBuf,
     /// The first line of each connection; empty where nothing was sent.
     requests: Receiver<String>,
+    /// Further lines of its feed.
+    feed: Sender<String>,
 }
 
 impl Impostor {
@@ -45,29 +48,25 @@ impl Impostor {
             bind().unwrap()
         };
         let (to, requests) = mpsc::channel();
+        let (feed, lines) = mpsc::channel();
         thread::spawn(move || {
+            let mut lines = Some(lines);
             for stream in listener.incoming() {
                 let mut stream = BufReader::new(stream.unwrap());
                 let mut line = String::new();
                 let _ = stream.read_line(&mut line);
-                let line_of_feed = format!(
-                    "{{\"type\":\"server\",\"pid\":1,\"comm\":\"upload-server\",\"netns\":1,\
-                     \"listen\":[{listen}],\"version\":\"0\"}}\n"
-                );
-                // Whoever sent nothing may be gone.
-                let _ = write!(
-                    stream.get_mut(),
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line_of_feed}",
-                    line_of_feed.len()
-                );
+                let is_feed = line.starts_with("GET /uploads");
+                let lines = lines.take_if(|_| is_feed);
                 if to.send(line).is_err() {
                     break;
                 }
+                thread::spawn(move || answer(stream.into_inner(), listen, lines));
             }
         });
         Self {
             path: path.to_owned(),
             requests,
+            feed,
         }
     }
 
@@ -75,17 +74,23 @@ impl Impostor {
     fn requests(self) -> Vec<String> {
         let mut last = UnixStream::connect(&self.path).unwrap();
         last.write_all(b"the last\n").unwrap();
-        let mut answer = Vec::new();
-        last.shutdown(std::net::Shutdown::Write).unwrap();
-        let requests: Vec<String> = self
-            .requests
-            .iter()
-            .take_while(|line| line != "the last\n")
-            .collect();
-        drop(self.requests);
-        let _ = last.read_to_end(&mut answer);
-        requests
+        let requests = self.requests.iter();
+        requests.take_while(|line| line != "the last\n").collect()
     }
+}
+
+/// Answers every request with a feed, whose later lines these are.
+fn answer(mut stream: UnixStream, listen: &str, lines: Option<Receiver<String>>) {
+    let introduction = format!(
+        "{{\"type\":\"server\",\"pid\":1,\"comm\":\"upload-server\",\"netns\":1,\
+         \"listen\":[{listen}],\"version\":\"0\"}}\n"
+    );
+    // Whoever sent nothing may be gone.
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for line in std::iter::once(introduction).chain(lines.into_iter().flatten()) {
+        let _ = write!(stream, "{:x}\r\n{line}\r\n", line.len());
+    }
+    let _ = stream.write_all(b"0\r\n\r\n");
 }
 
 /// A folder of this user, with this mode.
@@ -172,6 +177,46 @@ fn a_feed_without_an_address_is_refused() {
     assert!(stderr.contains("names no address"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(!impostor.requests().is_empty());
+}
+
+/// A feed is believed no further than the kernel: who claims the connection of another user's server does
+/// not get its timeline, even if the user named the socket.
+#[test]
+fn another_users_connection_is_not_handed_over() {
+    let lab = Lab::new();
+    let path = lab.dir.path().join("claiming");
+    fs::set_permissions(lab.dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let impostor = Impostor::listen(&path, true, "\"127.0.0.1:5000\"");
+    let roots = lab.server(&[]);
+    let tracer = ["-o", "ndjson", "--server", path.to_str().unwrap()];
+    let mut tracer = lab.tracer_alone(&tracer);
+    let mut client = KeepAlive::connect(&lab, &roots);
+    client.put("secret", b"content");
+    let mut feed = BufReader::new(UnixStream::connect(lab.control()).unwrap());
+    write!(
+        feed.get_mut(),
+        "GET /uploads HTTP/1.1\r\nHost: control\r\n\r\n"
+    )
+    .unwrap();
+    let mut claimed = String::new();
+    while !claimed.starts_with("{\"type\":\"upload\"") {
+        claimed.clear();
+        assert!(feed.read_line(&mut claimed).unwrap() > 0);
+    }
+    impostor.feed.send(claimed).unwrap();
+    tracer.wait_for("upload", 1);
+    drop(client);
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    roots.stop();
+    let uploads = &trace.timelines()[0]["uploads"];
+    assert_eq!(uploads[0]["certainty"], "observed", "{uploads:#}");
+    let requests = impostor.requests();
+    assert!(requests.iter().any(|line| line.starts_with("GET /uploads")));
+    let handed_in = requests
+        .iter()
+        .find(|line| line.starts_with("POST /uploads/"));
+    assert_eq!(handed_in, None);
 }
 
 /// Both agree on the place: the server where it binds, and the tracer of `sudo` where it looks.

@@ -26,6 +26,8 @@ pub enum ClientError {
     NotAServer,
     #[error("the control socket answers {0}")]
     Refused(StatusCode),
+    #[error("the id of an upload has other characters than letters, digits, - and _")]
+    NotAnId,
     #[error("the feed has a line without end")]
     EndlessLine,
     #[error("a line of the feed")]
@@ -43,6 +45,8 @@ pub struct ControlClient {
     sender: SendRequest<Full<Bytes>>,
     /// The server's process id in this process's PID namespace; 0 if it has none there.
     peer: Option<u32>,
+    /// The user who listens at the socket.
+    user: Option<u32>,
     _connection: JoinSet<()>,
 }
 
@@ -54,6 +58,7 @@ impl ControlClient {
     pub async fn over(stream: UnixStream) -> Result<Self> {
         let credentials = stream.peer_cred().ok();
         let peer = credentials.and_then(|peer| u32::try_from(peer.pid()?).ok());
+        let user = credentials.map(|peer| peer.uid());
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -63,6 +68,7 @@ impl ControlClient {
         Ok(Self {
             sender,
             peer,
+            user,
             _connection: tasks,
         })
     }
@@ -83,8 +89,12 @@ impl ControlClient {
     /// is: it may have forgotten the upload.
     ///
     /// # Errors
-    /// When the server went away.
+    /// When the server went away, or the id would make another request of this one.
     pub async fn put_timeline(&mut self, upload: &str, line: Bytes) -> Result<StatusCode> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if upload.is_empty() || !upload.bytes().all(is_plain) {
+            return Err(ClientError::NotAnId);
+        }
         self.sender.ready().await?;
         let request = post(&format!("/uploads/{upload}/timeline"))
             .header(CONTENT_TYPE, "application/json")
@@ -101,6 +111,8 @@ pub struct UploadFeed {
     /// The server's first line, with its process id as this process sees it: in a container the server
     /// knows itself by another.
     pub server: Server,
+    /// The user who listens at the socket, as the kernel says; `None` if it does not.
+    pub user: Option<u32>,
     lines: Lines,
 }
 
@@ -116,7 +128,7 @@ impl UploadFeed {
             .header(HOST, "localhost")
             .body(Full::default())?;
         let response = accepted(client.sender.send_request(request).await?)?;
-        let peer = client.peer;
+        let (peer, user) = (client.peer, client.user);
         let mut lines = Lines {
             body: response.into_body(),
             buffer: Vec::new(),
@@ -125,7 +137,11 @@ impl UploadFeed {
         match lines.next().await? {
             Some(FeedLine::Server(mut server)) => {
                 server.pid = peer.unwrap_or(server.pid);
-                Ok(Self { server, lines })
+                Ok(Self {
+                    server,
+                    user,
+                    lines,
+                })
             }
             _ => Err(ClientError::NotAServer),
         }
