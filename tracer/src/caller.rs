@@ -14,9 +14,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rustix::{process::getuid, thread::set_no_new_privs};
+use rustix::{
+    process::{geteuid, getuid},
+    thread::set_no_new_privs,
+};
 
-pub use self::user::{NoUser, User};
+pub use self::user::{NoUser, User, name_of};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -87,6 +90,18 @@ impl Caller {
     #[must_use]
     pub fn uid(&self) -> u32 {
         self.user().map_or(0, User::uid)
+    }
+
+    /// Why a file cannot be used, as the start of a sentence; with the user who may not, where that is not
+    /// the one whose rights the tracer has.
+    #[must_use]
+    pub fn cannot(&self, file: &str, what: &str) -> String {
+        match self.user() {
+            Some(user) if user.uid() != geteuid().as_raw() => {
+                format!("{file} cannot be {what} by {}", name_of(user.uid()))
+            }
+            _ => format!("{file} cannot be {what}"),
+        }
     }
 
     /// Does this with the caller's rights, and waits for it.

@@ -15,7 +15,6 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::unistd;
 use rustix::{
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
@@ -30,7 +29,7 @@ use upload_protocol::{
 };
 
 use crate::{
-    caller::{Caller, User},
+    caller::{Caller, User, name_of},
     message,
 };
 
@@ -263,12 +262,4 @@ fn connect_to(path: &Path) -> io::Result<StdUnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
-}
-
-/// A user for a sentence: name and id.
-fn name_of(uid: u32) -> String {
-    match unistd::User::from_uid(uid.into()) {
-        Ok(Some(user)) => format!("the user {} ({uid})", user.name),
-        _ => format!("the user {uid}"),
-    }
 }

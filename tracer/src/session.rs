@@ -44,9 +44,9 @@ pub async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCod
 
 /// Traces live, and records the inputs into `file`.
 pub async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
-    let unwritable = || format!("the recording {} cannot be written", file.display());
     survive_file_size_limit()?;
     let caller = Caller::find()?;
+    let unwritable = || caller.cannot(&format!("the recording {}", file.display()), "written");
     let created = OutputFile::create(file, &caller).with_context(unwritable)?;
     let plan = Plan::choose(arguments, output, &caller).await?;
     let recording = RecordingFile::begin(file, created, plan.scope).with_context(unwritable)?;
@@ -80,7 +80,7 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
     let named = file.to_owned();
     let opened = caller
         .act(move || File::open(named))
-        .with_context(|| format!("{} cannot be opened", file.display()))?;
+        .with_context(|| caller.cannot(&file.display().to_string(), "opened"))?;
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
     let mut outputs = Outputs::open(output, recording.scope(), None, &caller, WhenBehind::Wait)?;

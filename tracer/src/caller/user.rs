@@ -198,6 +198,15 @@ impl User {
     }
 }
 
+/// A user for a sentence: name and id.
+#[must_use]
+pub fn name_of(uid: u32) -> String {
+    match unistd::User::from_uid(uid.into()) {
+        Ok(Some(user)) => format!("the user {} ({uid})", user.name),
+        _ => format!("the user {uid}"),
+    }
+}
+
 /// `u32::MAX` is no id: setresuid(2) takes it as "unchanged".
 fn parse_id(name: &'static str, value: &std::ffi::OsStr) -> Result<u32, NoUser> {
     value

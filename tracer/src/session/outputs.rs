@@ -57,7 +57,7 @@ impl Outputs {
             when_behind,
         )?;
         if let Some(path) = trace.and_then(|trace| trace.pcapng.as_ref()) {
-            let unwritable = || format!("{} cannot be written", path.display());
+            let unwritable = || caller.cannot(&path.display().to_string(), "written");
             let file = OutputFile::create(path, caller).with_context(unwritable)?;
             let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
             let file = Capture::begin(Box::new(file), header).with_context(unwritable)?;

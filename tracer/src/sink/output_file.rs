@@ -4,10 +4,9 @@
 //! again with its header, and the bytes written since are discarded.
 
 use std::{
-    ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Write},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -44,7 +43,7 @@ impl OutputFile {
         let (file, identity) = caller.act(move || {
             let file = create(&named)?;
             let found = file.metadata()?;
-            let is_passed = names_passed_descriptor(&named);
+            let is_passed = passed_descriptor(&named).is_some();
             Ok((file, identity(&found).filter(|_| !is_passed)))
         })?;
         Ok(Self {
@@ -158,34 +157,36 @@ fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
 fn create(path: &Path) -> io::Result<File> {
     let mut flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
     flags |= OFlags::NOCTTY | OFlags::CLOEXEC;
-    flags.set(OFlags::NOFOLLOW, !names_passed_descriptor(path));
-    let file = match open(path, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => File::from(file),
-        Err(Errno::LOOP) => {
-            return Err(io::Error::other(
+    let number = passed_descriptor(path);
+    flags.set(OFlags::NOFOLLOW, number.is_none());
+    let file = match number {
+        // `sudo` may have made the pipe, as root: it is used as it is.
+        Some(1) => io::stdout().as_fd().try_clone_to_owned()?,
+        Some(2) => io::stderr().as_fd().try_clone_to_owned()?,
+        _ => open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| match error {
+            Errno::LOOP => io::Error::other(
                 "it is a symbolic link, which the tracer does not follow: name the file itself",
-            ));
-        }
-        Err(error) => return Err(error.into()),
+            ),
+            error => error.into(),
+        })?,
     };
+    let file = File::from(file);
     if file.metadata()?.is_file() {
         file.set_len(0)?;
     }
     Ok(file)
 }
 
-/// Whether the path is one of those by which a shell names a descriptor that it passes, as in
-/// `--pcapng >(wireshark -k -i -)`. They are links that the kernel makes, and nobody can change.
-fn names_passed_descriptor(path: &Path) -> bool {
-    let is_number = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let folder = path.parent();
-    ["/dev/stdout", "/dev/stderr"]
-        .iter()
-        .any(|name| path == Path::new(name))
-        || ["/dev/fd", "/proc/self/fd"]
+/// The number of a descriptor that a shell passes, by one of the names that it has for it, as in
+/// `--pcapng >(wireshark -k -i -)`. These are links that the kernel makes, and nobody can change.
+fn passed_descriptor(path: &Path) -> Option<u32> {
+    match path.to_str()? {
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        path => ["/dev/fd/", "/proc/self/fd/"]
             .iter()
-            .any(|name| folder == Some(Path::new(name)))
-            && path.file_name().is_some_and(is_number)
+            .find_map(|folder| path.strip_prefix(folder)?.parse().ok()),
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct Web {
     control: Control,
     /// Where the server listens.
     listen: Vec<SocketAddr>,
-    /// The user who runs the server; `None` if the kernel does not say.
+    /// The user who runs the server; `None` if unknown.
     user: Option<u32>,
     /// Uploads of open connections for which a snapshot was sent.
     handed_in: HashMap<ConnectionId, HashSet<String>>,
@@ -62,7 +62,7 @@ pub struct WebServer {
     pub control: ControlSocket,
     /// Where it takes uploads.
     pub listen: Vec<SocketAddr>,
-    /// The user who runs it; `None` if the kernel does not say.
+    /// The user who runs it; `None` if unknown.
     pub user: Option<u32>,
 }
 
@@ -155,7 +155,7 @@ impl Web {
     }
 
     /// Whether only processes of other users than the server's were seen to use the connection's socket.
-    /// A feed tells which connections carried its uploads, and is believed no further than the kernel.
+    /// A feed names the connections that carried its uploads, and is believed no further than the kernel.
     fn is_of_another_user(&self, timeline: &Timeline) -> bool {
         let Some(user) = self.user else { return false };
         let server = &timeline.server;

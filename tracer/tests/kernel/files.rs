@@ -102,7 +102,10 @@ fn what_the_caller_may_not_write_stays_as_it_is() {
             let output = by_sudo(recording, capture);
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{victim:?}: {stderr}");
-            let sentence = format!("{} cannot be written: ", victim.display());
+            let sentence = format!(
+                "{} cannot be written by the user {CALLER}: ",
+                victim.display()
+            );
             assert!(stderr.contains(&sentence), "{stderr}");
             assert_eq!(stderr.lines().count(), 1, "{stderr}");
             assert_eq!(fs::read(&roots).unwrap(), before, "{victim:?}");
@@ -110,6 +113,54 @@ fn what_the_caller_may_not_write_stays_as_it_is() {
             assert_eq!(made, 0, "{victim:?}");
         }
     }
+}
+
+/// A recording holds payload: who may not read it does not replay it with the help of `sudo`.
+#[test]
+fn a_recording_is_read_as_the_caller() {
+    let lab = Lab::new();
+    let folder = callers_folder(&lab);
+    let recording = folder.join("trace");
+    assert!(by_sudo(&recording, &folder.join("pcapng")).status.success());
+    let replay = || {
+        Command::new(env!("CARGO_BIN_EXE_tracer"))
+            .arg("replay")
+            .arg(&recording)
+            .env("SUDO_UID", CALLER.to_string())
+            .env("SUDO_GID", CALLER.to_string())
+            .output()
+            .unwrap()
+    };
+    assert!(replay().status.success());
+    chown(&recording, Some(0), Some(0)).unwrap();
+    let refused = replay();
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    let sentence = format!("cannot be opened by the user {CALLER}: Permission denied");
+    assert!(stderr.contains(&sentence), "{stderr}");
+}
+
+/// A pipe of root's, as `sudo` makes one for a command whose output it logs.
+#[test]
+fn a_capture_goes_to_the_stdout_that_sudo_made() {
+    let lab = Lab::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .args([
+            "--port",
+            "5000",
+            "--duration",
+            "0",
+            "--pcapng",
+            "/dev/stdout",
+        ])
+        .env("SUDO_UID", CALLER.to_string())
+        .env("SUDO_GID", CALLER.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    drop(lab);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.starts_with(b"\x0a\x0d\x0d\x0a"), "{output:?}");
 }
 
 /// A user of the machine who is in a second group; removed when dropped.

@@ -127,7 +127,7 @@ fn a_stranger_gets_nothing() {
     let lab = Lab::new();
     let shared = folder(&lab, "shared", 0, 0o1777);
     let own = folder(&lab, "own", CALLER, 0o700);
-    // However it came to stand there.
+    // However it came to be there.
     let impostor = Impostor::listen(
         &shared.join("upload-server.sock"),
         true,

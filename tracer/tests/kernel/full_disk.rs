@@ -42,7 +42,7 @@ fn limited() -> Command {
     command
 }
 
-/// Records and captures uploads until neither can be written, and some more; gives what was said.
+/// Records and captures uploads until neither can be written, and some more.
 fn check_goes_on(lab: &Lab, mut tracer: Command, directory: &Path) {
     let [recording, capture] = ["trace", "pcapng"].map(|name| directory.join(name));
     let log = lab.dir.path().join("log");

@@ -111,7 +111,7 @@ pub struct UploadFeed {
     /// The server's first line, with its process id as this process sees it: in a container the server
     /// knows itself by another.
     pub server: Server,
-    /// The user who listens at the socket, as the kernel says; `None` if it does not.
+    /// The user who listens at the socket, as the kernel reports it; `None` if unknown.
     pub user: Option<u32>,
     lines: Lines,
 }
