@@ -163,77 +163,51 @@ fn a_capture_goes_to_the_stdout_that_sudo_made() {
     assert!(output.stdout.starts_with(b"\x0a\x0d\x0d\x0a"), "{output:?}");
 }
 
-/// A user of the machine who is in a second group; removed when dropped.
-struct Member {
-    name: String,
-    uid: u32,
-    gid: u32,
-    group: u32,
-}
-
-impl Member {
-    fn add() -> Self {
-        let name = format!("tracer-{}", std::process::id());
-        let group = format!("{name}-g");
-        run(Command::new("groupadd").arg(&group));
-        run(Command::new("useradd").args(["--groups", &group, "--no-create-home", &name]));
-        let id = |words: &[&str]| run(Command::new("id").args(words).arg(&name));
-        let number = |text: &str| text.trim().parse().unwrap();
-        let (uid, gid) = (number(&id(&["-u"])), number(&id(&["-g"])));
-        let groups = id(&["-G"]);
-        let group = groups
-            .split_whitespace()
-            .map(number)
-            .find(|one| *one != gid);
-        Self {
-            group: group.unwrap(),
-            name,
-            uid,
-            gid,
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        for (program, name) in [
-            ("userdel", self.name.clone()),
-            ("groupdel", format!("{}-g", self.name)),
-        ] {
-            let _ = Command::new(program).arg(name).status();
-        }
-    }
-}
-
-/// The caller's groups count, and root's do not.
+/// The caller's groups count, and root's do not. The caller is in the user database of the tracer's own
+/// mount namespace alone.
 #[test]
 fn the_callers_groups_count_and_no_others() {
+    const GROUP: u32 = CALLER + 1;
     let lab = Lab::new();
     let everybodys = Permissions::from_mode(0o755);
     fs::set_permissions(lab.dir.path(), everybodys).unwrap();
-    let member = Member::add();
+    let database = |name: &str, line: String| {
+        let own = lab.dir.path().join(name);
+        let text = fs::read_to_string(format!("/etc/{name}")).unwrap();
+        fs::write(&own, format!("{}\n{line}\n", text.trim_end())).unwrap();
+        format!("mount --bind {} /etc/{name} && ", own.display())
+    };
+    let user = format!("tracer-caller:x:{CALLER}:{CALLER}::/nonexistent:/bin/sh");
+    let mounts = database("passwd", user)
+        + &database("group", format!("tracer-group:x:{GROUP}:tracer-caller"));
     let record = |group: u32| {
         let folder = lab.dir.path().join(group.to_string());
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o770)).unwrap();
         chown(&folder, Some(0), Some(group)).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_tracer"))
-            .arg("record")
-            .arg(folder.join("trace"))
+        let recording = folder.join("trace");
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg(format!("{mounts} exec \"$0\" \"$@\""))
+            .args([env!("CARGO_BIN_EXE_tracer"), "record"])
+            .arg(&recording)
             .args(["--port", "5000", "--duration", "0"])
-            .env("SUDO_UID", member.uid.to_string())
-            .env("SUDO_GID", member.gid.to_string())
+            .env("SUDO_UID", CALLER.to_string())
+            .env("SUDO_GID", CALLER.to_string())
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        (output.status.code(), folder.join("trace"))
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), recording, stderr)
     };
-    let (status, recorded) = record(member.group);
-    assert_eq!(status, Some(0));
+    let (status, recorded, stderr) = record(GROUP);
+    assert_eq!(status, Some(0), "{stderr}");
     let found = fs::metadata(recorded).unwrap();
-    assert_eq!((found.uid(), found.gid()), (member.uid, member.gid));
-    let (status, refused) = record(0);
-    assert_eq!(status, Some(1));
+    assert_eq!((found.uid(), found.gid()), (CALLER, CALLER));
+    let (status, refused, stderr) = record(0);
+    assert_eq!(status, Some(1), "{stderr}");
+    let sentence = format!("by the user tracer-caller ({CALLER}): Permission denied");
+    assert!(stderr.contains(&sentence), "{stderr}");
     assert!(!refused.exists());
 }
 
