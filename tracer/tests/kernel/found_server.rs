@@ -4,7 +4,7 @@ use std::{
     fs::{self, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     os::unix::{
-        fs::{PermissionsExt as _, chown},
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -219,11 +219,8 @@ fn another_users_connection_is_not_handed_over() {
     assert_eq!(handed_in, None);
 }
 
-/// Both agree on the place: the server where it binds, and the tracer of `sudo` where it looks.
-#[test]
-fn the_server_of_the_caller_of_sudo_is_found() {
-    let lab = Lab::new();
-    let own = folder(&lab, "own", CALLER, 0o700);
+/// An upload server that the caller starts, with files in this folder and no control socket named.
+fn server_of_caller(lab: &Lab, own: &Path) -> Command {
     let ids = format!("--reuid={CALLER} --regid={CALLER} --clear-groups");
     let mut server = lab.inside("setpriv");
     server
@@ -233,7 +230,57 @@ fn the_server_of_the_caller_of_sudo_is_found() {
         .arg(own.join("uploads"))
         .arg("--state")
         .arg(own.join("state"))
-        .env("XDG_RUNTIME_DIR", &own);
+        .env_remove("HOME")
+        .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("XDG_STATE_HOME");
+    server
+}
+
+/// Without a runtime directory, the socket is in the user's state directory, or else in one that is made
+/// for it and printed. Nobody else may enter either.
+#[test]
+fn without_a_runtime_directory_the_socket_is_still_the_users_alone() {
+    let lab = Lab::new();
+    let own = folder(&lab, "own", CALLER, 0o755);
+    let mut server = server_of_caller(&lab, &own);
+    server.env("HOME", &own);
+    let server = lab.started(server);
+    let state = own.join(".local/state/upload-server");
+    assert!(state.join("control.sock").exists());
+    assert_eq!(fs::metadata(&state).unwrap().mode() & 0o777, 0o700);
+    assert!(server.interrupt().status.success());
+
+    let shared = folder(&lab, "shared", 0, 0o1777);
+    let mut server = server_of_caller(&lab, &own);
+    server.env("TMPDIR", &shared);
+    let server = lab.started(server);
+    let made = fs::read_dir(&shared)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let found = fs::metadata(&made).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o777), (CALLER, 0o700));
+    let socket = made.join("control.sock");
+    let is_there = socket.exists();
+    let output = server.interrupt();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(is_there && output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains(&format!("control socket is {}", socket.display())),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+}
+
+/// Both agree on the place: the server where it binds, and the tracer of `sudo` where it looks.
+#[test]
+fn the_server_of_the_caller_of_sudo_is_found() {
+    let lab = Lab::new();
+    let own = folder(&lab, "own", CALLER, 0o700);
+    let mut server = server_of_caller(&lab, &own);
+    server.env("XDG_RUNTIME_DIR", &own);
     let server = lab.started(server);
     let mut tracer = Command::new(env!("CARGO_BIN_EXE_tracer"));
     tracer
