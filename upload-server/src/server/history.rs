@@ -333,6 +333,25 @@ mod tests {
         assert!(file.len() < 1_300_000, "{}", file.len());
     }
 
+    /// Orders follow each other without a pause in which the log could be emptied.
+    #[test]
+    fn its_log_has_a_size() {
+        const ORDERS: u64 = 3_000;
+        let root = tempfile::tempdir().unwrap();
+        let history = History::open(root.path(), 100, false).unwrap();
+        let mut large = upload(1);
+        large.error = Some("x".repeat(15_000));
+        let log = root.path().join("history.sqlite-wal");
+        let mut longest = 0;
+        for id in 1..=ORDERS {
+            large.id = id.to_string();
+            keep(&history, &large);
+            longest = longest.max(fs::metadata(&log).unwrap().len());
+        }
+        // Each order takes eight pages of the log or more.
+        assert!(longest < 64 * 1024 * 1024, "{longest}");
+    }
+
     #[test]
     fn takes_the_response_later() {
         let root = tempfile::tempdir().unwrap();

@@ -29,8 +29,8 @@ const LAG: Duration = Duration::from_millis(20);
 /// After so many orders, what is in the write-ahead log goes into the database's file (a checkpoint).
 const ORDERS_PER_CHECKPOINT: usize = 1_000;
 
-/// A log begins anew once all of it is in the file. While uploads go on, some of it never is: so at this
-/// length, in pages, they wait for the rest.
+/// A log begins anew once all of it is in the file. While uploads go on, some of it never is, for they write more
+/// meanwhile: so at this length, in pages, they wait for the rest.
 const LONG_LOG: u32 = 8_192;
 
 /// How many bytes an upload may have on average, with its timelines.
@@ -185,8 +185,7 @@ impl Writer {
 
     fn checkpoint(&self, checkpoints: &Connection) -> Result<(), rusqlite::Error> {
         self.since_checkpoint.store(0, Ordering::Relaxed);
-        let left = checkpoint(checkpoints)?;
-        if left.is_some_and(|log| log >= LONG_LOG) {
+        if checkpoint(checkpoints)? >= LONG_LOG {
             let _no_order = self.database.lock();
             checkpoint(checkpoints)?;
         }
@@ -216,13 +215,10 @@ impl Writer {
     }
 }
 
-/// Moves the log into the database's file, as far as no reader needs it. Returns how many pages the log has, if
-/// some could not be moved.
-fn checkpoint(database: &Connection) -> Result<Option<u32>, rusqlite::Error> {
-    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        let (log, moved): (u32, u32) = (row.get(1)?, row.get(2)?);
-        Ok((moved < log).then_some(log))
-    })
+/// Moves the log into the database's file, as far as no reader needs it. Returns how many pages the log had at the
+/// beginning.
+fn checkpoint(database: &Connection) -> Result<u32, rusqlite::Error> {
+    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }
 
 fn try_write_all(
