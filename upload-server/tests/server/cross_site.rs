@@ -4,6 +4,8 @@ use upload_server::server::{Hosts, TrustedProxies};
 
 use crate::{
     guard::{get, put, serve},
+    lan::{curl_beside, on_host},
+    process::{Running, tempdir},
     test_server::TestServer,
 };
 
@@ -165,4 +167,29 @@ async fn a_link_from_another_site_may_be_followed() {
     assert_eq!(followed.status, 200);
     let read = get(&server, "/", &format!("{link}no-cors\r\n")).await;
     assert_eq!(read.status, 403);
+}
+
+/// A page of another site whose name leads to the server's address in the LAN (DNS rebinding).
+#[tokio::test]
+async fn a_foreign_name_for_the_address_is_refused() {
+    let root = tempdir();
+    let mut command = on_host("shelf", &["192.0.2.7/24"]);
+    command.args(["--listen", ":0", "--public", "--host", "files.lan"]);
+    let server = Running::start_as(command, root.path()).await;
+    let port = server.address.port();
+    for (host, expected) in [
+        ("evil.example", "421"),
+        ("files.lan.evil.example", "421"),
+        ("files.lan", "200"),
+        ("shelf.local", "200"),
+        ("192.0.2.7", "200"),
+        // A router may pass on what comes to its own address.
+        ("198.51.100.7", "200"),
+    ] {
+        let to = format!("{host}:{port}:192.0.2.7:{port}");
+        let url = format!("http://{host}:{port}/");
+        let status = ["--no-fail", "-o", "/dev/null", "-w", "%{http_code}"];
+        let arguments = [&["--connect-to", &to, &url], &status[..]].concat();
+        assert_eq!(curl_beside(&server, &arguments).await, expected, "{host}");
+    }
 }

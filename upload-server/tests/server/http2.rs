@@ -35,7 +35,7 @@ async fn serve(head: Duration) -> TestServer {
     .await
 }
 
-async fn connect(server: &TestServer) -> SendRequest<Bytes> {
+pub(crate) async fn connect(server: &TestServer) -> SendRequest<Bytes> {
     speak(TcpStream::connect(server.address).await.unwrap()).await
 }
 
@@ -50,14 +50,20 @@ where
     within_limit(client.ready()).await.unwrap()
 }
 
-fn put(client: &mut SendRequest<Bytes>, name: &str) -> (ResponseFuture, SendStream<Bytes>) {
+pub(crate) fn put(
+    client: &mut SendRequest<Bytes>,
+    name: &str,
+) -> (ResponseFuture, SendStream<Bytes>) {
     let request = Request::put(format!("http://localhost/{name}"))
         .body(())
         .unwrap();
     client.send_request(request, false).unwrap()
 }
 
-async fn finish((response, mut body): (ResponseFuture, SendStream<Bytes>), content: &[u8]) -> u16 {
+pub(crate) async fn finish(
+    (response, mut body): (ResponseFuture, SendStream<Bytes>),
+    content: &[u8],
+) -> u16 {
     body.send_data(content.to_vec().into(), true).unwrap();
     let (head, rest) = within_limit(response).await.unwrap().into_parts();
     read_out(rest).await;
@@ -295,44 +301,6 @@ async fn a_silent_client_is_dropped() {
     assert_eq!(finish(upload, b"and then no more").await, 201);
     feed.upload().await;
     assert_eq!(feed.connection().await.requests, 1);
-}
-
-/// An answer that the client does not take is given up. One that has nothing to take is not.
-#[tokio::test]
-async fn an_unread_answer_times_out() {
-    let server = TestServer::start_with(|config| {
-        config.http2 = true;
-        config.limits.idle = Duration::from_millis(200);
-    })
-    .await;
-    fs::write(server.path("large"), content(1_000_000)).unwrap();
-    let mut client = connect(&server).await;
-    let get = |path| {
-        let request = Request::get(format!("http://localhost{path}"));
-        request.body(()).unwrap()
-    };
-    let (events, _) = client.send_request(get("/events"), true).unwrap();
-    let mut events = within_limit(events).await.unwrap().into_body();
-    let first = within_limit(events.data()).await.unwrap().unwrap();
-    assert!(first.starts_with(b"event: tracer"), "{first:?}");
-
-    // The window has 64 KiB, and does not grow while the client takes nothing.
-    let (unread, _) = client.send_request(get("/files/large"), true).unwrap();
-    let mut unread = within_limit(unread).await.unwrap().into_body();
-    let broken = loop {
-        match within_limit(unread.data()).await.unwrap() {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(broken.reason(), Some(Reason::CANCEL));
-    events.flow_control().release_capacity(first.len()).unwrap();
-    drop(unread);
-
-    let upload = put(&mut client, "file");
-    assert_eq!(finish(upload, b"whole").await, 201);
-    let next = within_limit(events.data()).await.unwrap().unwrap();
-    assert!(next.starts_with(b"event: upload"), "{next:?}");
 }
 
 #[tokio::test]

@@ -1,13 +1,19 @@
 //! Clients that take their time.
 
-use std::{fs::File, time::Duration};
+use std::{
+    fs::{self, File},
+    time::Duration,
+};
 
+use h2::Reason;
+use hyper::Request;
 use tokio::time::{Interval, interval};
 use upload_server::{record::Outcome, server::Limits};
 
 use crate::{
-    client::{Client, put_head},
-    test_server::TestServer,
+    client::{Client, content, put_head},
+    http2,
+    test_server::{TestServer, within_limit},
 };
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -101,4 +107,42 @@ async fn an_unread_response_times_out() {
         .await;
     assert_eq!(feed.connection().await.requests, 1);
     drop(client);
+}
+
+/// An answer that the client does not take is given up. One that has nothing to take is not.
+#[tokio::test]
+async fn an_unread_answer_of_http_2_times_out() {
+    let server = TestServer::start_with(|config| {
+        config.http2 = true;
+        config.limits.idle = Duration::from_millis(200);
+    })
+    .await;
+    fs::write(server.path("large"), content(1_000_000)).unwrap();
+    let mut client = http2::connect(&server).await;
+    let get = |path| {
+        let request = Request::get(format!("http://localhost{path}"));
+        request.body(()).unwrap()
+    };
+    let (events, _) = client.send_request(get("/events"), true).unwrap();
+    let mut events = within_limit(events).await.unwrap().into_body();
+    let first = within_limit(events.data()).await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: tracer"), "{first:?}");
+
+    // The window has 64 KiB, and does not grow while the client takes nothing.
+    let (unread, _) = client.send_request(get("/files/large"), true).unwrap();
+    let mut unread = within_limit(unread).await.unwrap().into_body();
+    let broken = loop {
+        match within_limit(unread.data()).await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(broken.reason(), Some(Reason::CANCEL));
+    events.flow_control().release_capacity(first.len()).unwrap();
+    drop(unread);
+
+    let upload = http2::put(&mut client, "file");
+    assert_eq!(http2::finish(upload, b"whole").await, 201);
+    let next = within_limit(events.data()).await.unwrap().unwrap();
+    assert!(next.starts_with(b"event: upload"), "{next:?}");
 }
