@@ -1,11 +1,14 @@
 //! Joins uploads with connections, by the cookie of the accepted socket.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use foldhash::HashMap;
 use upload_protocol::{
     OwnerFrom,
-    upload::{ConnectionEnd, FeedLine, Server, Upload},
+    upload::{ConnectionEnd, FeedLine, Part, Server, Upload},
 };
 
 use crate::core::{
@@ -13,19 +16,113 @@ use crate::core::{
     input::Feed,
 };
 
+/// Uploads kept of one connection, in number and in bytes; of those beyond, only the number is kept.
+const MAX_UPLOADS: usize = 1_000;
+const MAX_BYTES: usize = 4 << 20;
+/// Uploads of which it is remembered that they were reported. A server repeats fewer to a new reader.
+const MAX_KNOWN: usize = 4_096;
+
 /// The upload server's reports so far.
 #[derive(Debug, Default)]
 pub struct Correlator {
     server: Option<Server>,
+    /// Whether uploads after a connection's first ones are kept until they are [taken](Self::take_fresh).
+    keeps_fresh: bool,
     /// Uploads by the cookie that carried them, until their connection is emitted.
-    uploads: HashMap<u64, Vec<Upload>>,
+    uploads: HashMap<u64, Carried>,
+    /// The latest reports.
+    known: Known,
+    /// The highest id so far, where ids are numbers.
+    last_id: Option<u64>,
+    /// Whether the feed began again, and no upload has followed yet.
+    is_resumed: bool,
+    /// Uploads that the feed reported while nobody read it.
+    missed: u64,
     /// Sockets that the server has closed, and when.
     ended: HashMap<u64, u64>,
     /// Reports from before this are ignored: the server repeats uploads from before the tracer.
     since_ns: Option<u64>,
 }
 
+/// The uploads of one connection.
+#[derive(Debug, Default)]
+struct Carried {
+    /// The first ones.
+    first: Uploads,
+    /// How many of these were taken as fresh.
+    taken: usize,
+    /// Those after the first ones that were not taken yet.
+    later: Uploads,
+    /// How many followed the first ones.
+    left_out: u64,
+    /// When the server last saw one of them.
+    last_ns: u64,
+}
+
+/// Uploads, limited in number and bytes.
+#[derive(Debug, Default)]
+struct Uploads {
+    list: Vec<Upload>,
+    bytes: usize,
+}
+
+impl Uploads {
+    /// Gives the upload back if there is no room.
+    fn push(&mut self, upload: Upload) -> Option<Upload> {
+        let bytes = size(&upload);
+        let is_full =
+            self.list.len() == MAX_UPLOADS || self.bytes.saturating_add(bytes) > MAX_BYTES;
+        if is_full && !self.list.is_empty() {
+            return Some(upload);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.list.push(upload);
+        None
+    }
+}
+
+/// The latest reports: a server repeats them to a reader that comes back.
+#[derive(Debug, Default)]
+struct Known {
+    set: HashSet<Report>,
+    order: VecDeque<Report>,
+}
+
+/// Socket, request and id: a server without a history uses ids again.
+type Report = (u64, u32, String);
+
+impl Known {
+    /// Whether the upload was not reported before.
+    fn insert(&mut self, upload: &Upload) -> bool {
+        let report = (upload.cookie.0, upload.request, upload.id.clone());
+        if !self.set.insert(report.clone()) {
+            return false;
+        }
+        self.order.push_back(report);
+        if self.order.len() > MAX_KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// The uploads that a server reported of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    /// The first ones.
+    pub uploads: &'a [Upload],
+    /// How many followed.
+    pub left_out: u64,
+}
+
 impl Correlator {
+    /// Keeps each upload until it is [taken](Self::take_fresh).
+    pub const fn keep_fresh(&mut self) {
+        self.keeps_fresh = true;
+    }
+
     /// Ignores reports of uploads that ended before `mono_ns`: they were before the tracer.
     pub fn begin(&mut self, mono_ns: u64) {
         self.since_ns.get_or_insert(mono_ns);
@@ -35,7 +132,10 @@ impl Correlator {
     pub fn ingest(&mut self, feed: Feed) -> Option<Upload> {
         match feed {
             Feed::Line(line) => match *line {
-                FeedLine::Server(server) => self.server = Some(server),
+                FeedLine::Server(server) => {
+                    self.server = Some(server);
+                    self.is_resumed = true;
+                }
                 FeedLine::Connection(end) => self.ingest_end(&end),
                 FeedLine::Upload(upload) => return self.ingest_upload(upload),
                 FeedLine::Part(_) | FeedLine::Unknown => {}
@@ -47,13 +147,42 @@ impl Correlator {
 
     /// The uploads that a connection has carried; `None` if no server reports them.
     #[must_use]
-    pub fn uploads(&self, connection: &Connection) -> Option<&[Upload]> {
+    pub fn uploads(&self, connection: &Connection) -> Option<Reported<'_>> {
         let known = connection
             .server
             .as_ref()
             .and_then(|view| self.uploads.get(&view.cookie))
-            .map(Vec::as_slice);
-        known.or_else(|| self.serves(connection).then_some(&[]))
+            .map(|carried| Reported {
+                uploads: &carried.first.list,
+                left_out: carried.left_out,
+            });
+        known.or_else(|| {
+            self.serves(connection).then_some(Reported {
+                uploads: &[],
+                left_out: 0,
+            })
+        })
+    }
+
+    /// Takes the uploads of a connection that were not taken yet, for a timeline with these alone: all
+    /// that it takes to find their exchanges, and where the fresh ones begin among them. `None` if there is no
+    /// fresh one.
+    pub fn take_fresh(&mut self, connection: &Connection) -> Option<(Vec<Upload>, usize)> {
+        let view = connection.server.as_ref()?;
+        let carried = self.uploads.get_mut(&view.cookie)?;
+        let from = std::mem::replace(&mut carried.taken, carried.first.list.len());
+        let later = std::mem::take(&mut carried.later).list;
+        if from == carried.first.list.len() && later.is_empty() {
+            return None;
+        }
+        let mut uploads = carried.first.list.clone();
+        uploads.extend(later);
+        Some((uploads, from))
+    }
+
+    /// Takes how many uploads were reported while nobody read the feed.
+    pub const fn take_missed(&mut self) -> u64 {
+        std::mem::replace(&mut self.missed, 0)
     }
 
     /// Whether the server may still report on a closed connection.
@@ -67,7 +196,8 @@ impl Correlator {
     }
 
     /// Whether the connection is the server's, by its address.
-    fn serves(&self, connection: &Connection) -> bool {
+    #[must_use]
+    pub fn serves(&self, connection: &Connection) -> bool {
         let (Some(server), Some(view)) = (&self.server, &connection.server) else {
             return false;
         };
@@ -108,9 +238,8 @@ impl Correlator {
     pub fn forget_strangers(&mut self, before_ns: u64, is_known: impl Fn(u64) -> bool) {
         self.ended
             .retain(|cookie, at| *at >= before_ns || is_known(*cookie));
-        self.uploads.retain(|cookie, uploads| {
-            uploads.iter().any(|upload| last_seen(upload) >= before_ns) || is_known(*cookie)
-        });
+        self.uploads
+            .retain(|cookie, carried| carried.last_ns >= before_ns || is_known(*cookie));
     }
 
     fn ingest_end(&mut self, end: &ConnectionEnd) {
@@ -120,21 +249,58 @@ impl Correlator {
     }
 
     fn ingest_upload(&mut self, upload: Upload) -> Option<Upload> {
+        self.count_missed(&upload.id);
         // Requests are counted from 1.
         if upload.request == 0 || !self.is_news(last_seen(&upload)) {
             return None;
         }
-        let known = self.uploads.entry(upload.cookie.0).or_default();
-        if known.contains(&upload) {
+        if !self.known.insert(&upload) {
             return None;
         }
-        known.push(upload.clone());
+        let carried = self.uploads.entry(upload.cookie.0).or_default();
+        carried.last_ns = carried.last_ns.max(last_seen(&upload));
+        if let Some(later) = carried.first.push(upload.clone()) {
+            carried.left_out += 1;
+            if self.keeps_fresh {
+                // Without room, the upload has no timeline while its connection is open.
+                let _ = carried.later.push(later);
+            }
+        }
         Some(upload)
+    }
+
+    /// Ids are consecutive. Behind the last one before the feed was read again, those up to the first one
+    /// after it are missing.
+    fn count_missed(&mut self, id: &str) {
+        let Ok(id) = id.parse::<u64>() else { return };
+        if std::mem::replace(&mut self.is_resumed, false)
+            && let Some(last) = self.last_id
+        {
+            let missed = id.saturating_sub(last).saturating_sub(1);
+            self.missed = self.missed.saturating_add(missed);
+        }
+        self.last_id = self.last_id.max(Some(id));
     }
 
     fn is_news(&self, mono_ns: u64) -> bool {
         self.since_ns.is_some_and(|since| mono_ns >= since)
     }
+}
+
+/// About how many bytes a report takes.
+fn size(upload: &Upload) -> usize {
+    let texts = [
+        Some(&upload.id),
+        Some(&upload.method),
+        Some(&upload.target),
+        Some(&upload.version),
+        upload.name.as_ref(),
+        upload.request_id.as_ref(),
+        upload.sha256.as_ref(),
+        upload.error.as_ref(),
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    size_of::<Upload>() + texts + upload.connections.len() * size_of::<Part>()
 }
 
 /// The time of the server's last event of an upload.

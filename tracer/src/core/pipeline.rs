@@ -24,7 +24,7 @@ use crate::core::{
     host::{Clock, Host},
     input::{Input, Missing, ProgramCost, Tick},
     output::{Output, TracedSegment},
-    timeline::timeline,
+    timeline::{self, timeline},
 };
 
 /// How long to wait after CLOSE for the RST that caused it: its record may come later.
@@ -36,6 +36,8 @@ const PROGRESS_AFTER_NS: u64 = 300_000_000;
 /// The same for snapshots: once no upload has followed for the first of these, and after the second in
 /// any case.
 const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
+/// Uploads that wait for their connection; more are reported without it.
+const MAX_FRESH: usize = 10_000;
 /// How long feed lines about unknown sockets are kept.
 const FORGET_AFTER_NS: u64 = 60_000_000_000;
 
@@ -103,6 +105,7 @@ impl Pipeline {
     #[must_use]
     pub fn with_snapshots(mut self) -> Self {
         self.snapshots = Some(BTreeMap::new());
+        self.correlator.keep_fresh();
         self
     }
 
@@ -222,7 +225,9 @@ impl Pipeline {
         let now_ns = self.tick.mono_ns;
         for upload in std::mem::take(&mut self.fresh) {
             let key = self.table.find(upload.cookie.0);
-            if key.is_none() && last_seen(&upload).saturating_add(patience_ns) > now_ns {
+            let may_wait = self.fresh.len() < MAX_FRESH;
+            let is_recent = last_seen(&upload).saturating_add(patience_ns) > now_ns;
+            if key.is_none() && is_recent && may_wait {
                 self.fresh.push(upload);
                 continue;
             }
@@ -238,6 +243,7 @@ impl Pipeline {
                 outcome: Some(upload.outcome),
                 certainty: Certainty::Observed,
                 error: upload.error,
+                parts: parts(&upload.connections),
                 earlier: earlier(upload.cookie, &upload.connections),
             })));
             if let Some(key) = key {
@@ -274,7 +280,7 @@ impl Pipeline {
             .map(|(key, _)| key)
             .collect();
         for key in due {
-            out.extend(self.so_far(key).map(Output::Snapshot));
+            out.extend(self.snapshot(key).map(Output::Snapshot));
         }
     }
 
@@ -285,10 +291,26 @@ impl Pipeline {
         }
         let mut connection = self.table.get(key)?.clone();
         self.correlator.name_owner(&mut connection);
-        let uploads = self.correlator.uploads(&connection);
+        let reported = self.correlator.uploads(&connection);
         let transfer = self.table.transfer_of(&connection);
-        let known = (uploads, transfer);
-        timeline(&connection, known, &self.host, self.tick.mono_ns).map(Box::new)
+        let known = (reported.map(|reported| reported.uploads), transfer);
+        let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
+        timeline::leave_out_uploads(&mut timeline, reported.map_or(0, |all| all.left_out));
+        Some(Box::new(timeline))
+    }
+
+    /// The timeline so far of an open connection, with the uploads that no snapshot had yet.
+    fn snapshot(&mut self, key: Key) -> Option<Box<Timeline>> {
+        if self.closed.contains_key(&key) {
+            return None;
+        }
+        let mut connection = self.table.get(key)?.clone();
+        let (uploads, from) = self.correlator.take_fresh(&connection)?;
+        self.correlator.name_owner(&mut connection);
+        let known = (Some(uploads.as_slice()), None);
+        let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
+        timeline::keep_uploads(&mut timeline, from);
+        Some(Box::new(timeline))
     }
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
@@ -359,12 +381,14 @@ impl Pipeline {
         self.table.learn_transfers(&mut connection);
         let transfer = self.table.claim_transfer(&connection);
         self.correlator.name_owner(&mut connection);
-        let uploads = self.correlator.uploads(&connection);
-        let known = (uploads, transfer.as_ref());
+        let reported = self.correlator.uploads(&connection);
+        let known = (reported.map(|reported| reported.uploads), transfer.as_ref());
         let timeline = timeline(&connection, known, &self.host, self.tick.mono_ns);
-        let is_inferred = uploads.is_none();
+        let is_inferred = reported.is_none();
+        let uploads_left_out = reported.map_or(0, |reported| reported.left_out);
         self.correlator.forget(&connection);
-        if let Some(timeline) = timeline {
+        if let Some(mut timeline) = timeline {
+            timeline::leave_out_uploads(&mut timeline, uploads_left_out);
             if is_inferred {
                 self.report_inferred(&timeline, &mut connection, out);
             }
@@ -394,6 +418,14 @@ fn earlier(last: Cookie, parts: &[Part]) -> Vec<Cookie> {
     earlier.sort_unstable();
     earlier.dedup();
     earlier
+}
+
+/// The sockets that carried the parts of an upload, and when the heads of these requests were complete.
+fn parts(parts: &[Part]) -> Vec<(Cookie, u64)> {
+    let parts = parts.iter();
+    parts
+        .map(|part| (part.cookie, part.times.head_ns))
+        .collect()
 }
 
 #[cfg(test)]

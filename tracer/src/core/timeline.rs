@@ -19,7 +19,10 @@ use upload_protocol::{
     upload::Upload,
 };
 
-pub use self::upload::{has_upload, of_finished};
+pub use self::{
+    omissions::{keep_uploads, leave_out_uploads},
+    upload::{has_upload, of_finished},
+};
 use crate::core::{
     connection::{Connection, Unfinished, View},
     host::Host,

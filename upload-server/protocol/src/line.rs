@@ -70,6 +70,10 @@ pub struct UploadLine {
     /// What went wrong; absent where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The requests that carried parts of it: their accepted sockets, and when their heads were complete,
+    /// CLOCK_MONOTONIC; not in the line.
+    #[serde(skip)]
+    pub parts: Vec<(Cookie, u64)>,
     /// The accepted sockets that carried parts of it before the last one did; not in the line.
     #[serde(skip)]
     pub earlier: Vec<Cookie>,
@@ -111,13 +115,15 @@ pub enum Hop {
     Handshakes,
     /// A sink could not keep up.
     Sink,
+    /// The upload server's feed went on while the tracer did not read it. Counts uploads, not records.
+    Feed,
 }
 
 impl Hop {
     /// Whether the count may include things that made no record.
     #[must_use]
     pub const fn is_at_most(self) -> bool {
-        matches!(self, Self::Recursion | Self::Handshakes)
+        matches!(self, Self::Recursion | Self::Handshakes | Self::Feed)
     }
 
     /// The cause, in words.
@@ -131,6 +137,7 @@ impl Hop {
             Self::Table => "too many connections at once (a larger --max-connections helps)",
             Self::Handshakes => "too many pending handshakes at once",
             Self::Sink => "the output could not keep up",
+            Self::Feed => "the upload server reported uploads while its feed was not read",
         }
     }
 }

@@ -80,6 +80,7 @@ fn lines() -> Vec<Line<'static>> {
             outcome: Some(Outcome::Failed),
             certainty: Certainty::Observed,
             error: Some("broken".to_owned()),
+            parts: Vec::new(),
             earlier: Vec::new(),
         })),
         Line::Timeline(Cow::Owned(timeline(at, connection))),

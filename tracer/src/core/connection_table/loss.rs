@@ -1,5 +1,7 @@
 //! Marks the connections that a loss or a suspend affects.
 
+use crate::core::connection::Connection;
+
 use super::{ConnectionTable, Key, pairing::Pair, pending_handshakes::STALE_NS};
 
 impl ConnectionTable {
@@ -9,6 +11,15 @@ impl ConnectionTable {
         self.lost_ns = Some(now_ns);
         for connection in self.connections.values_mut() {
             connection.record_loss(count, at_most);
+        }
+    }
+
+    /// Counts up to `count` lost reports against the connections that they may have been about.
+    pub fn record_loss_of(&mut self, count: u64, may_concern: impl Fn(&Connection) -> bool) {
+        for connection in self.connections.values_mut() {
+            if may_concern(connection) {
+                connection.record_loss(count, true);
+            }
         }
     }
 

@@ -91,6 +91,7 @@ impl Pipeline {
             outcome: upload.outcome,
             certainty: Certainty::Inferred,
             error: None,
+            parts: Vec::new(),
             earlier: Vec::new(),
         })));
     }

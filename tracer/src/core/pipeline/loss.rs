@@ -26,6 +26,13 @@ impl Pipeline {
                 self.emit_loss(hop, count, before, out);
             }
         }
+        let missed = self.correlator.take_missed();
+        if missed > 0 {
+            let correlator = &self.correlator;
+            self.table
+                .record_loss_of(missed, |connection| correlator.serves(connection));
+            self.emit_loss(Hop::Feed, missed, before, out);
+        }
         // The evicted connections are marked already.
         let dropped = std::mem::take(&mut self.dropped);
         self.emit_loss(Hop::Table, dropped, before, out);
