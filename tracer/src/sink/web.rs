@@ -4,10 +4,11 @@
 //! goes on without the server.
 
 mod control;
+mod own;
 mod thread;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::VecDeque,
     io,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use std::{
 
 use tracing::{debug, warn};
 use upload_protocol::{
-    ConnectionId, OwnerFrom,
+    OwnerFrom,
     client::Bytes,
     explain::explained_line,
     line::UploadLine,
@@ -23,19 +24,18 @@ use upload_protocol::{
     upload::Cookie,
 };
 
-use self::control::Control;
 pub use self::thread::WebThread;
+use self::{control::Control, own::Split};
 use crate::{control::ControlSocket, core::output::Output};
 
 /// How long to send nothing after the server did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A timeline with more uploads than this is reduced to one upload for each of them. Otherwise the
-/// server would keep, for each upload, a timeline with all of them.
-const MAX_WHOLE: usize = 16;
 /// The server's limit for a timeline.
 const MAX_BYTES: usize = 1024 * 1024;
-/// Timelines kept for uploads that continue on another connection.
+/// Timelines kept for uploads that continue on another connection, and how many exchanges they may have
+/// together.
 const MAX_REMEMBERED: usize = 256;
+const MAX_EXCHANGES: usize = 16 * 1024;
 
 pub struct Web {
     control: Control,
@@ -43,10 +43,10 @@ pub struct Web {
     listen: Vec<SocketAddr>,
     /// The user who runs the server; `None` if unknown.
     user: Option<u32>,
-    /// Uploads of open connections for which a snapshot was sent.
-    handed_in: HashMap<ConnectionId, HashSet<String>>,
+    /// The latest uploads that came in parts, and which requests carried these.
+    parts: VecDeque<(String, Vec<(Cookie, u64)>)>,
     /// Timelines of connections that may turn out to have carried a part of an upload.
-    remembered: VecDeque<(Cookie, Bytes)>,
+    remembered: VecDeque<(Cookie, Timeline)>,
     /// Connections that carried a part of an upload, and have no timeline yet.
     awaited: VecDeque<(Cookie, String)>,
     pause_until: Option<Instant>,
@@ -73,7 +73,7 @@ impl Web {
             control: Control::new(server.control)?,
             listen: server.listen,
             user: server.user,
-            handed_in: HashMap::new(),
+            parts: VecDeque::new(),
             remembered: VecDeque::new(),
             awaited: VecDeque::new(),
             pause_until: None,
@@ -85,7 +85,7 @@ impl Web {
     fn wants(output: &Output) -> bool {
         match output {
             Output::Timeline(_) | Output::Snapshot(_) => true,
-            Output::Upload(upload) => !upload.earlier.is_empty(),
+            Output::Upload(upload) => !upload.parts.is_empty(),
             Output::State(_)
             | Output::Segment(_)
             | Output::Progress(_)
@@ -94,10 +94,28 @@ impl Web {
         }
     }
 
-    fn take(&mut self, output: &Output) {
+    /// How many timelines of uploads an output gives.
+    fn timelines(output: &Output) -> u64 {
         match output {
-            Output::Snapshot(timeline) => self.snapshot(timeline),
-            Output::Timeline(timeline) => self.timeline(timeline),
+            Output::Timeline(timeline) | Output::Snapshot(timeline) => {
+                reported(timeline).count() as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// Hands in what follows from an output, as long as there is time.
+    fn take(&mut self, output: &Output, has_time: impl Fn() -> bool) {
+        if !has_time() {
+            self.lost += Self::timelines(output);
+            return;
+        }
+        match output {
+            Output::Snapshot(timeline) => self.hand_in_all(timeline, has_time),
+            Output::Timeline(timeline) => {
+                self.hand_in_all(timeline, has_time);
+                self.remember(timeline);
+            }
             Output::Upload(upload) => self.upload(upload),
             Output::State(_)
             | Output::Segment(_)
@@ -107,50 +125,52 @@ impl Web {
         }
     }
 
-    fn snapshot(&mut self, timeline: &Timeline) {
-        let handed_in = self.handed_in.entry(timeline.connection).or_default();
-        let new: Vec<&str> = reported(timeline)
-            .filter(|id| handed_in.insert((*id).to_owned()))
-            .collect();
-        self.hand_in_all(timeline, &new);
-    }
-
-    fn timeline(&mut self, timeline: &Timeline) {
-        self.handed_in.remove(&timeline.connection);
-        let uploads: Vec<&str> = reported(timeline).collect();
-        self.hand_in_all(timeline, &uploads);
-        self.remember(timeline);
-    }
-
     /// An upload that continued on another connection also gets the timelines of the earlier ones.
     fn upload(&mut self, upload: &UploadLine) {
+        push_bounded(&mut self.parts, (upload.id.clone(), upload.parts.clone()));
         for cookie in &upload.earlier {
             let known = self.remembered.iter().find(|(of, _)| of == cookie);
-            match known.map(|(_, body)| body.clone()) {
-                Some(body) => self.hand_in(&upload.id, body),
+            let own = known.map(|(_, timeline)| {
+                let heads = self.heads(&upload.id, timeline);
+                Split::new(timeline).of(&upload.id, &heads)
+            });
+            match own {
+                Some(own) => self.hand_in_line(&upload.id, &own),
                 None => push_bounded(&mut self.awaited, (*cookie, upload.id.clone())),
             }
         }
     }
 
-    fn hand_in_all(&mut self, timeline: &Timeline, uploads: &[&str]) {
-        if uploads.is_empty() {
-            return;
-        }
-        if self.is_of_another_user(timeline) {
+    fn hand_in_all(&mut self, timeline: &Timeline, has_time: impl Fn() -> bool) {
+        if self.is_of_another_user(timeline) && reported(timeline).next().is_some() {
             debug!("the server reports an upload on the connection of another user");
-            self.lost += uploads.len() as u64;
+            self.lost += reported(timeline).count() as u64;
             return;
         }
-        let whole = (reported(timeline).count() <= MAX_WHOLE)
-            .then(|| line(timeline))
-            .flatten()
-            .filter(|line| line.len() <= MAX_BYTES);
-        for upload in uploads {
-            match whole.clone().or_else(|| line(&of_upload(timeline, upload))) {
-                Some(body) => self.hand_in(upload, body),
-                None => self.lost += 1,
+        let split = Split::new(timeline);
+        for upload in reported(timeline) {
+            if !has_time() {
+                self.lost += 1;
+                continue;
             }
+            let heads = self.heads(upload, timeline);
+            self.hand_in_line(upload, &split.of(upload, &heads));
+        }
+    }
+
+    /// When the heads of an upload's requests on this connection were complete.
+    fn heads(&self, upload: &str, timeline: &Timeline) -> Vec<u64> {
+        let parts = self.parts.iter().rev().find(|(id, _)| id == upload);
+        let parts = parts.map_or(&[][..], |(_, parts)| parts.as_slice());
+        let cookie = timeline.server.cookie;
+        let own = parts.iter().filter(|(of, _)| Some(*of) == cookie);
+        own.map(|(_, head_ns)| *head_ns).collect()
+    }
+
+    fn hand_in_line(&mut self, upload: &str, own: &Timeline) {
+        match line(own).filter(|line| line.len() <= MAX_BYTES) {
+            Some(body) => self.hand_in(upload, body),
+            None => self.lost += 1,
         }
     }
 
@@ -207,17 +227,22 @@ impl Web {
         if timeline.uploads.iter().any(is_inferred) {
             return;
         }
-        let body = line(timeline).filter(|line| line.len() <= MAX_BYTES);
-        let Some(body) = body else {
-            return;
-        };
         let (due, awaited): (VecDeque<_>, _) =
             self.awaited.drain(..).partition(|(of, _)| *of == cookie);
         self.awaited = awaited;
+        let split = Split::new(timeline);
         for (_, upload) in due {
-            self.hand_in(&upload, body.clone());
+            let heads = self.heads(&upload, timeline);
+            self.hand_in_line(&upload, &split.of(&upload, &heads));
         }
-        push_bounded(&mut self.remembered, (cookie, body));
+        push_bounded(&mut self.remembered, (cookie, timeline.clone()));
+        let exchanges = |(_, timeline): &(_, Timeline)| timeline.exchanges().len();
+        let mut all: usize = self.remembered.iter().map(exchanges).sum();
+        while all > MAX_EXCHANGES
+            && let Some(oldest) = self.remembered.pop_front()
+        {
+            all -= exchanges(&oldest);
+        }
     }
 }
 
@@ -242,16 +267,4 @@ fn line(timeline: &Timeline) -> Option<Bytes> {
     let mut line = serde_json::to_vec(&explained_line(timeline)).ok()?;
     line.push(b'\n');
     Some(line.into())
-}
-
-/// The timeline reduced to one upload.
-fn of_upload(timeline: &Timeline, upload: &str) -> Timeline {
-    let mut own = timeline.clone();
-    own.uploads.retain(|listed| listed.id == upload);
-    if let Some(phase) = own.maintenance_mut() {
-        let all = phase.exchanges.len();
-        phase.exchanges.retain(|exchange| exchange.is_of(upload));
-        phase.exchanges_left_out += all - phase.exchanges.len();
-    }
-    own
 }

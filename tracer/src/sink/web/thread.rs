@@ -1,6 +1,10 @@
 //! Runs the page's sink on its own thread, since it waits for the server's answers.
 
-use std::{sync::mpsc, thread};
+use std::{
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use rustix::thread::CapabilitySet;
@@ -11,31 +15,40 @@ use crate::{core::output::Output, privileges};
 
 pub struct WebThread {
     batches: Option<mpsc::Sender<Vec<Output>>>,
-    /// The size of each batch that the thread has processed.
+    /// The weight of each batch that the thread has processed.
     taken: mpsc::Receiver<usize>,
     /// Returns how many timelines could not be sent.
     thread: thread::JoinHandle<u64>,
+    /// The weight of what waits.
     waiting: usize,
+    /// When the thread gives up, once the end has come.
+    deadline: Arc<OnceLock<Instant>>,
     lost: u64,
 }
 
-/// Outputs that may wait; more are dropped.
+/// Outputs that may wait, by [weight](weight); more are dropped.
 const MAX_WAITING: usize = 1 << 16;
+/// How long the rest is still sent after the end.
+const LAST: Duration = Duration::from_secs(10);
 
 impl WebThread {
     pub fn start(mut web: Web) -> Result<Self> {
         let (batches, to_take) = mpsc::channel::<Vec<Output>>();
         let (done, taken) = mpsc::channel();
+        let deadline = Arc::new(OnceLock::new());
+        let ends = Arc::clone(&deadline);
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
                 privileges::keep(CapabilitySet::empty());
                 for batch in to_take {
                     for output in &batch {
-                        web.take(output);
+                        web.take(output, || {
+                            ends.get().is_none_or(|ends| Instant::now() < *ends)
+                        });
                     }
                     // This fails only if the sink was dropped, which counts no more.
-                    let _ = done.send(batch.len());
+                    let _ = done.send(batch.iter().map(weight).sum());
                 }
                 web.lost
             })
@@ -45,6 +58,7 @@ impl WebThread {
             taken,
             thread,
             waiting: 0,
+            deadline,
             lost: 0,
         })
     }
@@ -57,19 +71,21 @@ impl WebThread {
             return;
         }
         self.waiting -= self.taken.try_iter().sum::<usize>();
-        let count = batch.len();
+        let count: usize = batch.iter().map(weight).sum();
+        let timelines: u64 = batch.iter().map(Web::timelines).sum();
         let has_room = is_last || self.waiting < MAX_WAITING;
         let batches = self.batches.as_ref().filter(|_| has_room);
         match batches.map(|batches| batches.send(batch)) {
             Some(Ok(())) => self.waiting += count,
-            Some(Err(_)) | None => self.lost += count as u64,
+            Some(Err(_)) | None => self.lost += timelines,
         }
     }
 
-    /// Waits until every timeline is sent; returns the number that could not be.
+    /// Waits until every timeline is sent, for some seconds at most; returns the number that could not be.
     #[must_use]
     pub fn finish(mut self) -> u64 {
         drop(self.batches.take());
+        let _ = self.deadline.set(Instant::now() + LAST);
         match self.thread.join() {
             Ok(lost) => self.lost + lost,
             Err(_) => {
@@ -77,5 +93,15 @@ impl WebThread {
                 self.lost
             }
         }
+    }
+}
+
+/// About how much memory an output takes: as many times as an exchange.
+fn weight(output: &Output) -> usize {
+    match output {
+        Output::Timeline(timeline) | Output::Snapshot(timeline) => {
+            1 + timeline.uploads.len() + timeline.exchanges().len()
+        }
+        _ => 1,
     }
 }
