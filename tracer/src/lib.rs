@@ -13,9 +13,9 @@ mod privileges;
 mod session;
 mod sink;
 mod source;
+pub mod stderr;
 
-use std::io::{self, Write as _};
-
+use self::stderr::message;
 pub use self::{
     doctor::doctor,
     session::{CannotStart, record, replay, trace},
@@ -45,10 +45,4 @@ pub mod internals {
     pub mod source {
         pub use crate::source::*;
     }
-}
-
-/// A line for the person who started the tracer, on stderr.
-fn message(line: &str) {
-    // `eprintln!` panics where nobody reads stderr any more.
-    let _ = writeln!(io::stderr(), "tracer: {line}");
 }

@@ -1,7 +1,7 @@
 //! Parse, run, report.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     process::ExitCode,
 };
 
@@ -11,6 +11,7 @@ use mimalloc::MiMalloc;
 use tracer::{
     CannotStart,
     cli::{Cli, Command},
+    stderr,
 };
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -28,7 +29,7 @@ async fn main() -> ExitCode {
     match run(&cli).await {
         Ok(status) => status,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "tracer: {error:#}");
+            stderr::message(&format!("{error:#}"));
             error
                 .downcast_ref()
                 .map_or(ExitCode::FAILURE, |error: &CannotStart| {
@@ -62,7 +63,7 @@ fn log_to_stderr(verbose: u8) {
             .with_target("programs", LevelFilter::TRACE),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| stderr::Log)
         .with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry()
         .with(lines)

@@ -7,6 +7,7 @@ mod packets;
 mod phases;
 mod separated;
 mod styles;
+mod way_out;
 
 use std::{
     collections::HashMap,
@@ -154,6 +155,15 @@ impl Render for Text {
         if !self.shows(output) {
             return Ok(());
         }
+        let from = to.len();
+        let rendered = self.write(output, to);
+        way_out::make_plain(to, from, self.styles.coloured);
+        rendered
+    }
+}
+
+impl Text {
+    fn write(&mut self, output: &Output, to: &mut Vec<u8>) -> io::Result<()> {
         match output {
             Output::State(_) | Output::Snapshot(_) => Ok(()),
             Output::Segment(segment) => self.packets.write(to, &segment.line),
@@ -284,7 +294,9 @@ fn write_ending(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::R
     }
     put(out, "   ");
     closing::closing(out, phase, timeline);
-    put(out, "\n\n");
+    put(out, "\n");
+    write_left_out(out, styles, timeline)?;
+    put(out, "\n");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod line;
 pub mod moment;
 mod names;
+pub mod plain;
 pub mod segment;
 pub mod tcp;
 pub mod timeline;

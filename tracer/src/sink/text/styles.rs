@@ -14,6 +14,8 @@ pub struct Styles {
     pub(super) initiation: Style,
     pub(super) maintenance: Style,
     pub(super) termination: Style,
+    /// Whether any is more than plain text.
+    pub(super) coloured: bool,
 }
 
 impl Styles {
@@ -25,6 +27,7 @@ impl Styles {
         initiation: AnsiColor::Cyan.on_default(),
         maintenance: AnsiColor::Green.on_default(),
         termination: AnsiColor::Yellow.on_default(),
+        coloured: true,
     };
 
     /// Colours only on a terminal, or where the environment asks for them.
