@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io,
+    ops::ControlFlow,
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::{DirEntryExt as _, MetadataExt as _},
@@ -35,6 +36,7 @@ pub struct CgroupNames {
     root: PathBuf,
     is_mounted: bool,
     /// Keeps a mount that no path leads to.
+    #[expect(dead_code, reason = "the mount lasts as long as its descriptor")]
     detached: Option<File>,
     paths: HashMap<u64, String>,
 }
@@ -110,7 +112,52 @@ impl CgroupNames {
     /// # Errors
     /// When the root cannot be read. What was known stays.
     pub fn refresh(&mut self) -> io::Result<()> {
-        let mut paths = HashMap::from([(fs::metadata(&self.root)?.ino(), "/".to_owned())]);
+        let mut paths = HashMap::new();
+        self.walk(|id, path| {
+            paths.insert(id, path.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        self.paths = paths;
+        Ok(())
+    }
+
+    /// Walks the hierarchy until these cgroups are found, and gives those that are there. Keeps nothing.
+    #[must_use]
+    pub fn find(&self, wanted: &foldhash::HashSet<u64>) -> Vec<(u64, String)> {
+        let mut found = Vec::new();
+        let walked = self.walk(|id, path| {
+            if wanted.contains(&id) {
+                found.push((id, path.to_owned()));
+            }
+            if found.len() < wanted.len() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        if let Err(error) = walked {
+            debug!(%error, "no names of cgroups");
+        }
+        found
+    }
+
+    /// The path of a cgroup, if this process is in it. Takes no walk.
+    #[must_use]
+    pub fn path_by_process(&self, id: u64, pid: u32) -> Option<String> {
+        if pid == 0 {
+            return None;
+        }
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let below = self.root.join(path.trim_start_matches('/'));
+        let is_same = !path.contains("/..") && fs::metadata(below).ok()?.ino() == id;
+        is_same.then(|| path.to_owned())
+    }
+
+    fn walk(&self, mut each: impl FnMut(u64, &str) -> ControlFlow<()>) -> io::Result<()> {
+        if each(fs::metadata(&self.root)?.ino(), "/").is_break() {
+            return Ok(());
+        }
         let mut left = vec![(self.root.clone(), String::new())];
         while let Some((directory, path)) = left.pop() {
             let entries = match fs::read_dir(&directory) {
@@ -122,12 +169,13 @@ impl CgroupNames {
             for entry in entries.flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     let path = format!("{path}/{}", entry.file_name().display());
-                    paths.insert(entry.ino(), path.clone());
+                    if each(entry.ino(), &path).is_break() {
+                        return Ok(());
+                    }
                     left.push((entry.path(), path));
                 }
             }
         }
-        self.paths = paths;
         Ok(())
     }
 
@@ -266,10 +314,20 @@ impl CgroupRoot {
     /// # Errors
     /// When the root cannot be read.
     pub fn names(self) -> io::Result<CgroupNames> {
-        let mut names = CgroupNames::new(self.path)?;
-        names.is_mounted = self.is_mounted;
-        names.detached = Some(self.directory).filter(|_| !self.is_mounted);
+        let mut names = self.into_names();
+        names.refresh()?;
         Ok(names)
+    }
+
+    /// The names, none of which is known yet.
+    #[must_use]
+    pub fn into_names(self) -> CgroupNames {
+        CgroupNames {
+            root: self.path,
+            is_mounted: self.is_mounted,
+            detached: Some(self.directory).filter(|_| !self.is_mounted),
+            paths: HashMap::new(),
+        }
     }
 
     fn mounted(path: PathBuf) -> io::Result<Self> {

@@ -104,6 +104,7 @@ pub async fn run(
     // Detached, the programs add no record: the ring's rest and the loss counters are final.
     source.probe.detach();
     let _ = source.drain()?;
+    source.pass_on_names();
     while let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await {
         let _ = (source.each)(Input::Feed(news));
     }
@@ -137,11 +138,10 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         let mut found = 0;
         self.probe.drain(|record| {
             found += 1;
-            if let Some(name) = names.of_record(record) {
-                let _ = each(name);
-            }
+            names.ask_of_record(record);
             let _ = each(Input::Kernel(record.into()));
         });
+        self.pass_on_names();
         self.period = poll_interval::after(self.period, found);
         if found > 0 {
             // An empty ring loses nothing. A skipped program run without a record is counted at the end.
@@ -153,6 +153,13 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             suspended_ns: now.suspended_ns,
             ..self.counted
         })))
+    }
+
+    fn pass_on_names(&mut self) {
+        let each = &mut self.each;
+        self.names.pass_on(|name| {
+            let _ = each(name);
+        });
     }
 
     /// A tick with fresh loss counters.
@@ -192,8 +199,9 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
             ));
         }
         for socket in sockets {
-            if let Some(name) = socket.cgroup_id.and_then(|id| self.names.of(id)) {
-                let _ = (self.each)(name);
+            if let Some(id) = socket.cgroup_id {
+                let pid = socket.holders.first().map_or(0, |holder| holder.pid);
+                self.names.ask(id, pid);
             }
             let _ = (self.each)(Input::Socket(Box::new(socket)));
         }
