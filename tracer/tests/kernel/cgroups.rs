@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tracer::internals::kernel::{
@@ -220,4 +221,54 @@ fn only(tracer: &mut Command) -> serde_json::Value {
 fn without_the_hierarchy_there_are_no_names() {
     let nowhere = tempfile::tempdir().unwrap();
     assert!(CgroupNames::new(nowhere.path().join("cgroup")).is_err());
+}
+
+/// Everybody can make cgroups, and connect from a new one each time: looking for their names must not keep
+/// the tracer from its records.
+#[test]
+fn many_cgroups_cost_no_record() {
+    let lab = Lab::new();
+    let nested = Nested::new(&lab);
+    let script = format!(
+        "import os, socket, sys
+base = '{base}'
+for number in range(10000): os.mkdir(f'{{base}}/{{number}}')
+print(flush=True)
+sys.stdin.readline()
+listener = socket.create_server(('127.0.0.1', 4002))
+for number in range(100):
+    directory = f'{{base}}/new-{{number}}'
+    os.mkdir(directory)
+    with open(directory + '/cgroup.procs', 'w') as procs: procs.write('0')
+    for _ in range(10):
+        client = socket.create_connection(('127.0.0.1', 4002))
+        server = listener.accept()[0]
+        for _ in range(20):
+            client.send(b'x'); server.recv(1); server.send(b'y'); client.recv(1)
+        client.close(); server.close()
+with open('{root}/cgroup.procs', 'w') as procs: procs.write('0')
+for directory in os.listdir(base):
+    if os.path.isdir(f'{{base}}/{{directory}}'): os.rmdir(f'{{base}}/{{directory}}')",
+        base = nested.inner.display(),
+        root = root().display(),
+    );
+    let mut maker = lab.inside("python3");
+    maker.args(["-c", &script]);
+    let mut maker = maker
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut made = String::new();
+    let mut stdout = BufReader::new(maker.stdout.take().unwrap());
+    stdout.read_line(&mut made).unwrap();
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--port", "4002"]);
+    maker.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(maker.wait().unwrap().success());
+    tracer.wait_for_timelines(1000);
+    let trace = tracer.stop();
+    assert_eq!(trace.summary()["lost"], 0);
+    // Of the others, the name is not known yet when they end: their process has moved on.
+    let is_named = |timeline: &&serde_json::Value| timeline["client"]["cgroup"].is_string();
+    assert!(trace.timelines().iter().any(is_named));
 }

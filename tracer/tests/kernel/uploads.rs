@@ -224,6 +224,43 @@ fn a_thousand_in_a_row_and_a_hundred_at_once() {
     server.stop();
 }
 
+/// A script that uploads a directory: only the first uploads of a connection are kept, and each is counted.
+#[test]
+fn thousands_on_one_connection() {
+    const ALL: usize = 5_000;
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let mut tracer = lab.tracer(&[]);
+    let script = format!(
+        "import http.client
+kept = http.client.HTTPConnection('127.0.0.1', {})
+for number in range({ALL}):
+    kept.request('PUT', f'/file-{{number}}', b'hello')
+    answer = kept.getresponse()
+    answer.read()
+    assert answer.status == 201, answer.status",
+        server.address.port()
+    );
+    crate::lab::run(lab.inside("python3").args(["-c", &script]));
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    let timeline = trace.only_upload();
+    assert_eq!(timeline["uploads"].as_array().unwrap().len(), 1_000);
+    let left_out = timeline["left_out"].as_array().unwrap();
+    let uploads = left_out
+        .iter()
+        .find(|one| one["what"] == "uploads after the first 1,000");
+    assert_eq!(uploads.unwrap()["count"], ALL - 1_000);
+    assert_eq!(trace.of("upload").len(), ALL);
+    let summary = trace.summary();
+    assert_eq!(number(&summary["uploads"]), ALL as u64);
+    assert_eq!(
+        (number(&summary["lost"]), number(&summary["left_out"])),
+        (0, 1)
+    );
+    server.stop();
+}
+
 #[test]
 fn an_open_connection_is_reported_at_the_end() {
     let lab = Lab::new();

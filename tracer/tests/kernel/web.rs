@@ -121,6 +121,35 @@ fn an_upload_on_a_connection_that_stays_open() {
     server.stop();
 }
 
+/// A proxy keeps its connections to the server, and carries the uploads of several people on each.
+#[test]
+fn an_uploads_page_has_nothing_of_others_on_its_connection() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let mut tracer = lab.tracer(&[]);
+    let mut proxy = KeepAlive::connect(&lab, &server);
+    proxy.put("ann.txt?token=secret-of-ann", b"hello");
+    proxy.put("bob.txt?token=secret-of-bob", b"hello");
+    let check = |own: &str, id: &str, foreign: &[&str], open: bool| {
+        let has = || handed_in(&lab, id).filter(|line| is_open(line) == open);
+        wait_until(|| has().is_some());
+        let line = has().unwrap();
+        assert!(line.contains(&format!(r#""target":"/{own}""#)), "{line}");
+        for word in foreign {
+            assert!(!line.contains(word), "{word} in {line}");
+        }
+    };
+    check("ann.txt", "1", &["bob.txt", "secret"], true);
+    check("bob.txt", "2", &["ann.txt", "secret"], true);
+    drop(proxy);
+    tracer.wait_for_timelines(1);
+    check("ann.txt", "1", &["bob.txt", "secret"], false);
+    check("bob.txt", "2", &["ann.txt", "secret"], false);
+    let trace = tracer.stop();
+    assert_eq!(trace.only_upload()["uploads"].as_array().unwrap().len(), 2);
+    server.stop();
+}
+
 #[test]
 fn the_server_knows_at_once_of_the_tracers_death() {
     let lab = Lab::new();
