@@ -16,7 +16,12 @@ impl Payload {
         };
         match &self.parser {
             Parser::Http(conversation) => {
-                add(LeftOut::Requests, conversation.left_out() as u64);
+                let requests = if conversation.has_long_targets() {
+                    LeftOut::RequestsWithLongTargets
+                } else {
+                    LeftOut::Requests
+                };
+                add(requests, conversation.left_out() as u64);
                 add(LeftOut::Heads, conversation.heads_cut());
                 if conversation.requests_unread() {
                     omissions.push(Omission::uncounted(LeftOut::RequestsUnanswered));

@@ -32,6 +32,7 @@ names! {
     /// A kind of thing that has a limit.
     pub enum LeftOut {
         Requests = "requests after the first 1,000",
+        RequestsWithLongTargets = "requests after the first 1 MiB of targets",
         Uploads = "uploads after the first 1,000",
         RequestsUnanswered = "requests behind 1,000 without an answer",
         Heads = "HTTP heads not read to their end",

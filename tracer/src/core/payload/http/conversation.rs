@@ -118,6 +118,10 @@ impl Conversation {
         self.exchanges.left_out()
     }
 
+    pub(in crate::core::payload) const fn has_long_targets(&self) -> bool {
+        self.exchanges.has_long_targets()
+    }
+
     pub(in crate::core::payload) const fn heads_cut(&self) -> u64 {
         self.heads_cut
     }

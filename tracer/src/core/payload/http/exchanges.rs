@@ -5,11 +5,15 @@ use std::collections::VecDeque;
 
 use super::{HttpExchange, HttpRequest};
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Exchanges {
     /// The first ones.
     kept: Vec<HttpExchange>,
-    /// Those after [`MAX_KEPT`] that were not handed out yet.
+    /// How many are kept at most.
+    limit: usize,
+    /// How long the targets of the kept ones are together.
+    target_bytes: usize,
+    /// Those after [`limit`](Self::limit) that were not handed out yet.
     rest: VecDeque<HttpExchange>,
     /// How many began.
     begun: usize,
@@ -27,7 +31,23 @@ pub struct Finished {
     pub exchange: HttpExchange,
 }
 
-pub(super) const MAX_KEPT: usize = 1000;
+const MAX_KEPT: usize = 1000;
+/// Of the targets of the kept exchanges; one alone may have 64 KiB.
+const MAX_TARGET_BYTES: usize = 1 << 20;
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self {
+            kept: Vec::new(),
+            limit: MAX_KEPT,
+            target_bytes: 0,
+            rest: VecDeque::new(),
+            begun: 0,
+            finished: 0,
+            requests: 0,
+        }
+    }
+}
 
 impl Exchanges {
     pub(super) fn kept(&self) -> &[HttpExchange] {
@@ -39,11 +59,23 @@ impl Exchanges {
     }
 
     pub(super) const fn left_out(&self) -> usize {
-        self.begun.saturating_sub(MAX_KEPT)
+        self.begun.saturating_sub(self.limit)
+    }
+
+    /// Whether fewer are kept because of their long targets.
+    pub(super) const fn has_long_targets(&self) -> bool {
+        self.limit < MAX_KEPT
     }
 
     pub(super) fn open(&mut self, exchange: HttpExchange) {
-        if self.begun < MAX_KEPT {
+        if self.begun < self.limit {
+            let request = exchange.request.as_ref();
+            self.target_bytes += request.map_or(0, |request| request.target.len());
+            if self.target_bytes > MAX_TARGET_BYTES {
+                self.limit = self.begun;
+            }
+        }
+        if self.begun < self.limit {
             self.kept.push(exchange);
         } else {
             self.rest.push_back(exchange);
@@ -53,7 +85,7 @@ impl Exchanges {
 
     /// `None` if it was handed out and is not kept.
     pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut HttpExchange> {
-        match number.checked_sub(MAX_KEPT) {
+        match number.checked_sub(self.limit) {
             None => self.kept.get_mut(number),
             Some(place) => self.rest.get_mut(place.checked_sub(self.dropped())?),
         }
@@ -71,7 +103,7 @@ impl Exchanges {
     pub(super) fn take_finished(&mut self, all: bool) -> Vec<Finished> {
         let mut taken = Vec::new();
         while self.finished < self.begun && (all || self.has_finished()) {
-            let exchange = match self.finished.checked_sub(MAX_KEPT) {
+            let exchange = match self.finished.checked_sub(self.limit) {
                 None => self.kept.get(self.finished).cloned(),
                 Some(_) => self.rest.pop_front(),
             };
@@ -89,7 +121,7 @@ impl Exchanges {
     }
 
     fn get(&self, number: usize) -> Option<&HttpExchange> {
-        match number.checked_sub(MAX_KEPT) {
+        match number.checked_sub(self.limit) {
             None => self.kept.get(number),
             Some(place) => self.rest.get(place.checked_sub(self.dropped())?),
         }
@@ -97,7 +129,7 @@ impl Exchanges {
 
     /// How many of the rest were handed out.
     const fn dropped(&self) -> usize {
-        self.finished.saturating_sub(MAX_KEPT)
+        self.finished.saturating_sub(self.limit)
     }
 }
 

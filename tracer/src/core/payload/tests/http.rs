@@ -2,7 +2,7 @@
 
 use upload_protocol::{
     End::{self, Client, Server},
-    timeline::Protocol,
+    timeline::{LeftOut, Protocol},
 };
 
 use super::{defects, feed_head, text};
@@ -323,4 +323,25 @@ fn exchanges_are_bounded() {
             .iter()
             .all(|exchange| exchange.response.is_some())
     );
+}
+
+/// Each is handed out, whether it is kept or not.
+#[test]
+fn long_targets_are_bounded() {
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(10_000));
+    let mut segments = Vec::new();
+    for _ in 0..300 {
+        segments.push((Client, long.as_str(), 0));
+        segments.push((Server, OK, 0));
+    }
+    let mut payload = feed(&segments);
+    let kept = payload.exchanges().len();
+    assert_eq!(kept, (1 << 20) / 10_001);
+    assert_eq!(payload.exchanges_left_out(), 300 - kept);
+    let omission = &payload.omissions()[0];
+    assert_eq!(omission.what, LeftOut::RequestsWithLongTargets);
+    assert_eq!(omission.count, Some(300 - kept as u64));
+    let sequences = payload.take_finished(true).into_iter();
+    let sequences: Vec<u32> = sequences.map(|finished| finished.sequence).collect();
+    assert_eq!(sequences, (1..=300).collect::<Vec<_>>());
 }
