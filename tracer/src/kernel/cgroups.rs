@@ -87,6 +87,7 @@ impl CgroupNames {
     ///
     /// # Errors
     /// When the root cannot be read.
+    #[cfg(feature = "internals")]
     pub fn new(root: PathBuf) -> io::Result<Self> {
         let mut names = Self {
             root,
@@ -391,6 +392,7 @@ fn mounts() -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// When `/proc/self/mounts` cannot be read.
+#[cfg(feature = "internals")]
 pub fn cgroup2_root() -> Result<Option<PathBuf>> {
     Ok(mounts()?.into_iter().next())
 }
