@@ -98,6 +98,7 @@ pub fn for_tests() -> Result<()> {
 fn for_clients() {
     let programs = packages(&[
         ("caddy", "caddy"),
+        ("faketime", "faketime"),
         ("git", "git"),
         ("haproxy", "haproxy"),
         ("microsocks", "microsocks"),

@@ -78,7 +78,7 @@ impl Tus {
         Self {
             intake,
             space,
-            uploads: UnfinishedUploads { directory, life },
+            uploads: UnfinishedUploads::new(directory, life),
             sessions: Sessions::default(),
             journal,
         }
@@ -123,7 +123,7 @@ impl Tus {
     /// Removes expired uploads, again and again until `stop`.
     pub(crate) async fn sweep(self, stop: CancellationToken) {
         let (least, most) = SWEEP_PAUSE;
-        let pause = self.uploads.life.clamp(least, most);
+        let pause = self.uploads.life().clamp(least, most);
         loop {
             let uploads = self.uploads.clone();
             match off_the_runtime(move || uploads.sweep()).await {
@@ -166,7 +166,7 @@ impl Tus {
     }
 
     fn progress(&self, offset: u64) -> [(HeaderName, String); 2] {
-        let expires = SystemTime::now() + self.uploads.life;
+        let expires = SystemTime::now() + self.uploads.life();
         [
             (UPLOAD_OFFSET, offset.to_string()),
             (UPLOAD_EXPIRES, httpdate::fmt_http_date(expires)),

@@ -10,6 +10,7 @@ mod access;
 mod broken;
 mod browser;
 mod client;
+mod clock_jump;
 mod coding;
 mod control;
 mod cross_site;

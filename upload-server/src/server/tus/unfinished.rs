@@ -6,7 +6,9 @@
 //!
 //! A partial upload keeps its bytes until the final upload takes them (see `assembly`).
 
+mod age;
 mod assembly;
+mod counted_time;
 
 use std::{
     fs::File,
@@ -19,6 +21,7 @@ use std::{
 use rustix::fs::OFlags;
 use tracing::warn;
 
+use self::age::Ages;
 use super::{
     description::{Description, Kind},
     error::TusError,
@@ -44,7 +47,8 @@ const DESCRIPTION: &str = ".json";
 pub(crate) struct UnfinishedUploads {
     pub(crate) directory: Arc<Directory>,
     /// How long an interrupted upload is kept.
-    pub(crate) life: Duration,
+    life: Duration,
+    ages: Arc<Ages>,
 }
 
 /// An unfinished upload, locked for one request.
@@ -63,6 +67,20 @@ pub(crate) enum OpenedUpload {
 }
 
 impl UnfinishedUploads {
+    pub(crate) fn new(directory: Arc<Directory>, life: Duration) -> Self {
+        let ages = Arc::new(Ages::open(&directory));
+        Self {
+            directory,
+            life,
+            ages,
+        }
+    }
+
+    /// How long an interrupted upload is kept.
+    pub(crate) fn life(&self) -> Duration {
+        self.life
+    }
+
     pub(crate) fn create(
         &self,
         session: Session,
@@ -108,14 +126,23 @@ impl UnfinishedUploads {
     /// Removes expired files, and returns the uploads that thereby end without a file.
     pub(crate) fn sweep(&self) -> io::Result<Vec<Description>> {
         let mut expired = Vec::new();
-        for name in self.directory.names()? {
-            let Some(rest) = name.strip_prefix(PREFIX) else {
-                continue;
-            };
-            match self.sweep_one(&name, rest) {
+        let mut names = self.directory.names()?;
+        names.retain(|name| name.starts_with(PREFIX) && name != age::FILE);
+        for name in &names {
+            let rest = name.strip_prefix(PREFIX).unwrap_or(name);
+            match self.sweep_one(name, rest) {
                 Ok(description) => expired.extend(description),
                 Err(error) => warn!(%error, name, "cannot remove a leftover file"),
             }
+        }
+        let is_left = |name: &String| matches!(self.directory.find(name), Ok(Some(_)));
+        let saved = if names.iter().any(is_left) {
+            self.ages.save(&self.directory)
+        } else {
+            remove_if_there(&self.directory, age::FILE)
+        };
+        if let Err(error) = saved {
+            warn!(%error, "cannot save the age of resumable uploads: after a restart, they expire later");
         }
         Ok(expired)
     }
@@ -190,7 +217,7 @@ impl UnfinishedUploads {
     }
 
     fn has_expired(&self, modified: SystemTime) -> bool {
-        modified.elapsed().is_ok_and(|elapsed| elapsed >= self.life)
+        self.ages.age(modified) >= self.life
     }
 }
 
