@@ -77,7 +77,8 @@ pub struct Upload {
     pub forwarded_for: Option<IpAddr>,
     /// The request's method.
     pub method: String,
-    /// The request's target, as it came; of a long one, the beginning: at most [`MAX_TARGET`] bytes.
+    /// The request's target, as it came, without its query, which may be secret; of a long one, the
+    /// beginning: at most [`MAX_TARGET`] bytes.
     pub target: String,
     /// How long the target was, in bytes, where `target` is only its beginning; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,7 +153,8 @@ pub struct PartOfUpload {
     pub length: Option<u64>,
     /// The request's method.
     pub method: String,
-    /// The request's target, as it came; of a long one, the beginning: at most [`MAX_TARGET`] bytes.
+    /// The request's target, as it came, without its query, which may be secret; of a long one, the
+    /// beginning: at most [`MAX_TARGET`] bytes.
     pub target: String,
     /// How long the target was, in bytes, where `target` is only its beginning; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -276,17 +276,16 @@ impl Drop for Transfer {
     }
 }
 
-/// A target as records have it, and how long it was if that is only its beginning: a record is kept for each file
-/// of a form.
+/// A target as records have it, and how long it was if that is only its beginning. A query may be secret. A
+/// record is kept for each file of a form.
 fn recorded(target: &Uri) -> (String, Option<u64>) {
     let mut text = target.to_string();
-    if text.len() <= MAX_TARGET {
-        return (text, None);
-    }
-    let bytes = text.len() as u64;
-    text.truncate(text.floor_char_boundary(MAX_TARGET));
+    let bytes = text.len();
+    let path = text.find('?').unwrap_or(bytes).min(MAX_TARGET);
+    text.truncate(text.floor_char_boundary(path));
     text.shrink_to_fit();
-    (text, Some(bytes))
+    let is_cut = text.len() < bytes;
+    (text, is_cut.then_some(bytes as u64))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

@@ -50,6 +50,7 @@ mod put_names;
 mod random;
 mod readme;
 mod refused;
+mod secret_query;
 mod shutdown;
 mod slow;
 mod test_server;
