@@ -108,7 +108,10 @@ async fn pages_and_receipts_know_the_prefix() {
     let server = trusting().await;
     let fields = "X-Forwarded-Prefix: /upload/\r\nX-Forwarded-Proto: https\r\n\
                   X-Forwarded-Host: files.example\r\n";
+    let mut feed = server.feed().await;
     let answer = put_with(&server, fields).await;
+    // The page lists an upload once its answer is sent.
+    feed.upload().await;
     assert!(
         answer.text().contains("\"timeline\":\"/upload/t/1\""),
         "{}",
