@@ -87,7 +87,14 @@ impl State {
     }
 
     fn is_paused(&self) -> bool {
-        self.is_enough() && (self.hungry == 0 || self.unread >= self.share.bytes)
+        let some_hungry = self.hungry > 0 && self.unread < self.share.bytes;
+        self.is_enough() && !some_hungry && !self.are_all_hungry()
+    }
+
+    /// Then nothing is there but what was read since they had a turn, whatever was counted: padding, and frames
+    /// other than DATA, belong to no body.
+    fn are_all_hungry(&self) -> bool {
+        self.hungry == self.bodies
     }
 
     fn wake_reader(&mut self) {
@@ -144,10 +151,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAheadStream<S> {
                 state.paused = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            // The reader that waits may have its bytes, and had no turn to take them yet.
-            if state.is_enough() && std::mem::take(&mut state.has_read) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if state.is_enough() {
+                // The reader that waits may have its bytes, and had no turn to take them yet.
+                if std::mem::take(&mut state.has_read) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if state.are_all_hungry() {
+                    state.unread = 0;
+                }
             }
         }
         let before = buffer.filled().len();
@@ -255,6 +267,32 @@ mod tests {
         drop(other);
         assert_eq!(ahead.0.lock().unread, 0);
         assert!(read(&mut stream).await > ENOUGH);
+    }
+
+    /// A client may pad its frames: more is read than any reader takes.
+    #[tokio::test]
+    async fn what_belongs_to_no_body_holds_none_back() {
+        let (ahead, mut stream, _client) = connection(32 * 1024 * 1024).await;
+        let mut body = ahead.body();
+        body.waiting();
+        // Never more than enough without a turn of the readers.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut buffer = vec![0; ENOUGH / 4];
+        let mut at_once = 0;
+        loop {
+            let mut into = ReadBuf::new(&mut buffer);
+            if Pin::new(&mut stream)
+                .poll_read(&mut cx, &mut into)
+                .is_pending()
+            {
+                break;
+            }
+            at_once += into.filled().len();
+        }
+        assert_eq!(at_once, ENOUGH);
+        assert!(read(&mut stream).await > 30 * 1024 * 1024);
+        body.took(1);
+        assert_eq!(read(&mut stream).await, 0);
     }
 
     #[tokio::test]
