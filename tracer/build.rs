@@ -1,68 +1,19 @@
-//! Builds the eBPF programs with the nightly toolchain and puts the object into `OUT_DIR`.
+//! Decides whether live tracing is a part of the tracer, and then builds the eBPF programs for it.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+#[cfg(feature = "live")]
+#[path = "build/programs.rs"]
+mod programs;
 
-use anyhow::{Context as _, Result, bail};
-use aya_build::{Package, Toolchain, build_ebpf};
+use anyhow::Result;
 
 fn main() -> Result<()> {
-    let missing = missing_tools();
-    if !missing.is_empty() {
-        bail!(
-            "to build the eBPF programs this machine lacks {}: run `cargo xtask setup`, which installs it",
-            missing.join(" and ")
-        );
+    println!("cargo::rustc-check-cfg=cfg(live)");
+    println!("cargo::rerun-if-changed=build.rs");
+    #[cfg(feature = "live")]
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        println!("cargo::rustc-cfg=live");
+        println!("cargo::rerun-if-changed=build");
+        programs::build()?;
     }
-    let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tracer-ebpf");
-    build_ebpf(
-        [Package {
-            name: "tracer-ebpf",
-            root_dir,
-            no_default_features: false,
-            features: &["programs"],
-        }],
-        Toolchain::Nightly,
-    )
-    .context("building the eBPF programs; if it is bpf-linker that failed, it may not match the nightly's LLVM: `cargo uninstall bpf-linker`, then `cargo xtask setup`")
-}
-
-fn missing_tools() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    match nightly_sysroot() {
-        None => missing.push("a nightly toolchain (rustup toolchain nightly)"),
-        Some(sysroot) => {
-            let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core");
-            if !library.exists() {
-                missing.push("rust-src on the nightly toolchain");
-            }
-        }
-    }
-    if !runs("bpf-linker", &["--version"]) {
-        missing.push("bpf-linker");
-    }
-    missing
-}
-
-fn nightly_sysroot() -> Option<String> {
-    let output = Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
-}
-
-fn runs(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    Ok(())
 }

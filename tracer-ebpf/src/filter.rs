@@ -3,7 +3,10 @@
 //! Conditions of one kind are alternatives; where several kinds are set, one of each must match. A
 //! socket named by its cookie is traced in any case. No bit set: every connection.
 
-use crate::{head::LineEnds, record::Passed};
+use crate::{
+    head::LineEnds,
+    record::{Gauges, LimitTimes, Passed},
+};
 
 /// Either port of the connection must be in the map `PORTS`.
 pub const BY_PORT: u32 = 1 << 0;
@@ -61,13 +64,13 @@ pub struct Listener {
 }
 
 /// What the programs remember about a socket that passed the filter: the value of the socket storage
-/// `SOCKETS`.
+/// `SOCKETS`. Zero is nothing yet: the kernel makes it so.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// The process (thread group) that acted on the socket last; 0 before the first.
     pub holder: u32,
-    /// The direction of the last payload, and [`NEITHER`] before the first.
+    /// One more than the direction of the last payload; 0 before the first.
     pub last_payload: u32,
     /// What is captured of the present burst, by direction.
     pub bursts: [Burst; 2],
@@ -83,6 +86,74 @@ pub struct Remembered {
     pub first_subflow: u64,
     /// By direction.
     pub passed: [Passed; 2],
+    /// What held its sender and its receiver back.
+    pub limits: Limits,
+}
+
+/// What held a socket back so far, and the readings that the next evaluation needs. What each segment needs comes
+/// first, in one line of the cache; what a reading process writes comes last, in another.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The latest evaluation of the sender, CLOCK_MONOTONIC; 0 before the first.
+    pub sender_ns: u64,
+    /// The latest evaluation of the receiver, likewise.
+    pub receiver_ns: u64,
+    /// The latest segment that arrived, likewise.
+    pub arrived_ns: u64,
+    /// `write_seq` at the latest segment.
+    pub write_seq: u32,
+    /// How many bytes of payload the latest segment with payload had that arrived.
+    pub arrived_bytes: u32,
+    /// Where the window ended when a segment left last; 0 before any.
+    pub window_end: u32,
+    /// 1 if what arrived used the window up, 2 once the window was opened again.
+    pub window_used: u8,
+    /// 1 if payload arrived since a segment left.
+    pub has_arrived: u8,
+    /// 1 if the send buffer was full at the latest evaluation.
+    pub buffer_full: u8,
+    /// 1 if a segment was in flight at the latest evaluation.
+    pub in_flight: u8,
+    /// 1 if no process had accepted the socket at the latest evaluation.
+    pub is_queued: u8,
+    /// 1 if segments waited in queues of this machine when one arrived last.
+    pub has_queue: u8,
+    /// Zero.
+    pub padding: [u8; 6],
+    /// The first evaluation, CLOCK_MONOTONIC.
+    pub first_ns: u64,
+    /// The latest record, likewise.
+    pub submitted_ns: u64,
+    /// The arrival of the first segment whose timestamp was read, in milliseconds.
+    pub first_arrived_ms: u64,
+    /// The least difference of an arrival and the timestamp of its segment, in milliseconds modulo 2^32.
+    pub least_delay_ms: u64,
+    /// The peer's timestamp (TSval) of that first segment.
+    pub first_tsval: u32,
+    /// The least delay of a timed segment beyond the fastest, in milliseconds: in the present round trip …
+    pub delay_ms: u32,
+    /// … and in the one before.
+    pub delay_before_ms: u32,
+    /// When the present round trip began, in milliseconds modulo 2^32.
+    pub round_ms: u32,
+    /// What is submitted.
+    pub times: LimitTimes,
+    /// What is submitted of the stretch since the record before.
+    pub gauges: Gauges,
+    /// When a segment, or a process's first read, showed that the socket was accepted, where a segment before
+    /// showed that it was not, CLOCK_MONOTONIC; else 0.
+    pub accepted_ns: u64,
+    /// When a process read from the socket last, likewise; 0 for never.
+    pub read_ns: u64,
+    /// How long the thread that sends ran on a CPU, from one time that it sent to the next.
+    pub processor_ns: u64,
+    /// How long it had run when it sent last.
+    pub runtime_ns: u64,
+    /// The thread that sent last; 0 before the first.
+    pub thread: u32,
+    /// Zero.
+    pub padding_2: u32,
 }
 
 /// What is still captured of a burst: payload that one end sends before the other does.
@@ -110,43 +181,4 @@ pub struct Burst {
     /// How much of that is in the present record.
     pub piece: u32,
     pub padding: u32,
-}
-
-/// `Remembered::last_payload` before any payload.
-pub const NEITHER: u32 = 2;
-
-impl Remembered {
-    pub const NEW: Self = Self {
-        holder: 0,
-        last_payload: NEITHER,
-        bursts: [Burst::NONE; 2],
-        opened: 0,
-        closing_left: 0,
-        recorded: 0,
-        padding: 0,
-        first_subflow: 0,
-        passed: [Passed::NONE; 2],
-    };
-}
-
-impl Burst {
-    pub const NONE: Self = Self {
-        line_ends: LineEnds::NONE,
-        before_bytes: 0,
-        left: 0,
-        head_left: 0,
-        is_first: 0,
-        headers: 0,
-        preamble: 0,
-        captured: 0,
-        piece: 0,
-        padding: 0,
-    };
-}
-
-impl Passed {
-    pub const NONE: Self = Self {
-        bytes: 0,
-        last_ns: 0,
-    };
 }

@@ -35,6 +35,8 @@ macro_rules! members {
             COMMON_V6_DADDR "sock_common" "skc_v6_daddr" EVERYTHING;
             COMMON_V6_RCV_SADDR "sock_common" "skc_v6_rcv_saddr" EVERYTHING;
             COMMON_NET "sock_common" "skc_net.net" "the network namespace of each end";
+            NET_TCP_WMEM "net" "ipv4.sysctl_tcp_wmem" BUFFERS;
+            NET_TCP_RMEM "net" "ipv4.sysctl_tcp_rmem" BUFFERS;
             NET_INUM "net" "ns.inum" "the network namespace of each end";
             SOCK_ERROR "sock" "sk_err" "why a connection failed, where only its socket shows it";
             COMMON_FLAGS "sock_common" "skc_flags" "whether a process held a socket when a time-out closed it";
@@ -57,6 +59,8 @@ macro_rules! members {
             TCP_USER_TIMEOUT "tcp_sock" "inet_conn.icsk_user_timeout" TIMER;
             TCP_SND_WND "tcp_sock" "snd_wnd" TIMER;
             TASK_FLAGS "task_struct" "flags" "which owners are kernel threads";
+            TASK_RUNTIME "task_struct" "se.sum_exec_runtime" "whether a client was limited by its CPU";
+            SKB_LEN "sk_buff" "len" "which segments a path drops";
             MPTCP_TOKEN "mptcp_sock" "token" "which MPTCP connection a subflow belongs to";
             TCP_REPAIR "tcp_sock" "repair" "which connections were restored";
             TCP_BYTES_RETRANS "tcp_sock" "bytes_retrans" "how many bytes were retransmitted";
@@ -72,6 +76,34 @@ macro_rules! members {
             TCP_WSCALE_OK "tcp_sock" "rx_opt.wscale_ok" OPTIONS;
             TCP_SND_WSCALE "tcp_sock" "rx_opt.snd_wscale" OPTIONS;
             TCP_RCV_WSCALE "tcp_sock" "rx_opt.rcv_wscale" OPTIONS;
+            TCP_WRITE_SEQ "tcp_sock" "write_seq" LIMITS;
+            TCP_SND_NXT "tcp_sock" "snd_nxt" LIMITS;
+            TCP_SND_UNA "tcp_sock" "snd_una" LIMITS;
+            TCP_PACKETS_OUT "tcp_sock" "packets_out" LIMITS;
+            TCP_SACKED_OUT "tcp_sock" "sacked_out" LIMITS;
+            TCP_LOST_OUT "tcp_sock" "lost_out" LIMITS;
+            TCP_RETRANS_OUT "tcp_sock" "retrans_out" LIMITS;
+            TCP_CHRONO_TYPE "tcp_sock" "chrono_type" LIMITS;
+            TCP_CA_STATE "tcp_sock" "inet_conn.icsk_ca_state" LIMITS;
+            TCP_NONAGLE "tcp_sock" "nonagle" LIMITS;
+            TCP_MSS_CACHE "tcp_sock" "mss_cache" LIMITS;
+            TCP_RCV_WND "tcp_sock" "rcv_wnd" LIMITS;
+            TCP_RCV_WUP "tcp_sock" "rcv_wup" LIMITS;
+            TCP_RCV_NXT "tcp_sock" "rcv_nxt" LIMITS;
+            TCP_COPIED_SEQ "tcp_sock" "copied_seq" LIMITS;
+            TCP_NUM_SACKS "tcp_sock" "rx_opt.num_sacks" LIMITS;
+            TCP_RCV_TSVAL "tcp_sock" "rx_opt.rcv_tsval" LIMITS;
+            TCP_RCV_MSS "tcp_sock" "inet_conn.icsk_ack.rcv_mss" LIMITS;
+            TCP_OUT_OF_ORDER "tcp_sock" "rcv_ooopack" LIMITS;
+            TCP_DSACK_DUPS "tcp_sock" "dsack_dups" LIMITS;
+            SOCK_SOCKET "sock" "sk_socket" LIMITS;
+            SOCKET_FLAGS "socket" "flags" LIMITS;
+            SOCK_PACING_STATUS "sock" "sk_pacing_status" LIMITS;
+            SOCK_PACING_RATE "sock" "sk_pacing_rate" LIMITS;
+            SOCK_WMEM_ALLOC "sock" "sk_wmem_alloc.refs.counter" LIMITS;
+            SOCK_SNDBUF "sock" "sk_sndbuf" LIMITS;
+            SOCK_RCVBUF "sock" "sk_rcvbuf" LIMITS;
+            SOCK_USERLOCKS "sock" "sk_userlocks" LIMITS;
         }
     };
 }
@@ -82,6 +114,8 @@ const CHILDREN: &str = "which connections belong to children of a traced process
 const TIMER: &str = "which time-out closed a connection";
 const NAMESPACES: &str =
     "process ids where the tracer is in a PID namespace of its own (a container)";
+const LIMITS: &str = "what held an upload back";
+const BUFFERS: &str = "whether a buffer is as large as the kernel's settings permit";
 const OPTIONS: &str = "TCP options, where the handshake was not seen";
 
 macro_rules! table {

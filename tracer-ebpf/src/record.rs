@@ -6,7 +6,7 @@
 //! before. The asserted sizes keep a layout from changing by accident.
 
 /// Version of the layout, written into recordings.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// `Header::kind` of a [`StateChange`].
 pub const STATE_CHANGE: u16 = 1;
@@ -41,6 +41,10 @@ pub const FLOW: u16 = 11;
 pub const MORE_BYTES: u16 = 12;
 /// `Header::kind` of a [`Subflow`]: the socket carries a part of an MPTCP connection.
 pub const SUBFLOW: u16 = 13;
+/// `Header::kind` of [`Limits`]: how long each limit held a socket back so far.
+pub const LIMITS: u16 = 14;
+/// `Header::kind` of a [`TimeOut`]: the retransmission timer sent a segment again.
+pub const TIME_OUT: u16 = 15;
 
 /// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
 /// the change.
@@ -152,6 +156,13 @@ macro_rules! wire {
         const _: () = assert!(size_of::<$name>() == $size);
     };
 }
+
+mod limits;
+
+pub use self::limits::{
+    END, FIXED_RECEIVE_BUFFER, FIXED_SEND_BUFFER, Gauges, LARGEST_RECEIVE_BUFFER,
+    LARGEST_SEND_BUFFER, LimitTimes, Limits, PERIOD, TURN, TimeOut, receiver, sender,
+};
 
 wire! {
     /// The start of every record.

@@ -19,7 +19,10 @@ use rustix::{
     thread::set_no_new_privs,
 };
 
+use tracing::debug;
+
 pub use self::user::{NoUser, User, name_of};
+use crate::privileges;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -34,7 +37,8 @@ struct OtherUser {
 }
 
 impl Caller {
-    /// Finds the caller, and starts the thread that is the caller; root itself needs none.
+    /// Finds the caller, and starts the thread that is the caller; root itself needs none. Every thread becomes
+    /// the caller with [`privileges::keep`].
     ///
     /// # Errors
     /// When `sudo` names no valid user, or the thread cannot become that user.
@@ -44,7 +48,25 @@ impl Caller {
         } else {
             Some(User::real()?)
         };
-        user.map_or_else(|| Ok(Self::default()), Self::other)
+        let Some(user) = user else {
+            return Ok(Self::default());
+        };
+        privileges::leave_to(user.clone());
+        Self::other(user)
+    }
+
+    /// Root, for as long as this is kept. If the caller is another user, a thread stays root, without its
+    /// capabilities.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        if self.0.is_none() {
+            return Self::default();
+        }
+        let root = User::from_ids(0, None).map_err(Into::into);
+        root.and_then(Self::other).unwrap_or_else(|error| {
+            debug!("no thread stays root: {error:#}");
+            self.clone()
+        })
     }
 
     /// Starts a thread that is this user.

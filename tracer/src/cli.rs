@@ -1,10 +1,16 @@
 //! The command line. Scripts depend on it: options are added, not renamed.
 
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser, value_parser};
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
+    value_parser,
+};
+use jiff::SignedDuration;
+use upload_protocol::timeline::HeldBackBy;
 
-use crate::sink::Format;
+use crate::sink::{Choice, Format};
 
 /// The largest power of two that the option's number has room for.
 const MAX_RING_BYTES: i64 = 1 << 31;
@@ -23,11 +29,13 @@ const MAX_RING_BYTES: i64 = 1 << 31;
   tracer --port 443 --duration 60             Trace every HTTPS connection for a minute
   tracer -- curl -T big.iso https://host/     Trace the connections of this command
   tracer --pid 4242 -o ndjson | jq .          Trace one process, as NDJSON
+  tracer --port 443 --slower-than 2s          Show only uploads that took longer than 2 seconds
   tracer --comm rsync --port 22               Trace rsync's connections to or from port 22
   tracer --cgroup system.slice/ssh.service    Trace a systemd unit or a container
   tracer doctor                               Check what works on this machine
   tracer record upload.trace --port 5000      Record now,
-  tracer replay upload.trace                  and show it later"
+  tracer replay upload.trace                  and show it later
+  tracer read upload.pcapng                   Show a capture of tcpdump or Wireshark"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,6 +49,19 @@ pub struct Cli {
     pub verbose: u8,
 }
 
+impl Cli {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// When it is not understood, and for `--help` and `--version`.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        let command = Self::command();
+        #[cfg(not(live))]
+        let command = crate::without_live::cli::shown(command);
+        Self::from_arg_matches(&command.try_get_matches()?)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Trace live, and also record the kernel's events in a file
@@ -49,6 +70,21 @@ pub enum Command {
     ///
     /// List what is unavailable, what will be unknown without it, and how to fix it.
     Doctor,
+    /// Read a capture (pcap, pcapng), and show what TCP did in it
+    ///
+    /// Connections are numbered as tshark's tcp.stream numbers them. What only a kernel knows, such as
+    /// the owners of sockets, is unknown.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Examples:
+  tracer read upload.pcapng                             Show the timelines
+  tracer read a.pcap.gz --explain --port 443            Explain each step of HTTPS connections
+  tracer read a.pcap --address 192.0.2.7 --segments     Show every segment of one host
+  tracer read a.pcap -o ndjson | jq .                   Print data
+  tracer read client.pcapng server.pcapng               Show both ends of the same connections
+  ssh router tcpdump -U -w - tcp | tracer read -        Read while it is captured"
+    )]
+    Read(Box<ReadArgs>),
     /// Show a recording as it was shown live
     Replay {
         /// Recording to show
@@ -64,6 +100,44 @@ pub struct RecordArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub trace: TraceArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct ReadArgs {
+    /// Capture to read: pcap or pcapng, possibly in gzip or zstd; `-` for stdin
+    ///
+    /// Several are read together: pieces of one capture in the order of their times, and two
+    /// captures of the same connections, one at each end, as one.
+    #[arg(required = true, value_name = "FILE", verbatim_doc_comment)]
+    pub files: Vec<PathBuf>,
+
+    /// Show connections from or to this port
+    ///
+    /// Repeatable, as is the filter below. Filters of the same kind are ORed, different kinds are
+    /// ANDed.
+    #[arg(long, value_name = "N", verbatim_doc_comment, value_parser = value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+
+    /// Show connections from or to this IP address
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Vec<IpAddr>,
+
+    /// Show every segment, as in a packet list
+    #[arg(long)]
+    pub segments: bool,
+
+    /// Write every segment that is shown into a file for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pub pcapng: Option<PathBuf>,
+
+    /// Track at most N connections at once
+    ///
+    /// Beyond that, drop the ones that were idle for longest, and count them (`lost`).
+    #[arg(long, value_name = "N", default_value_t = 1 << 16, value_parser = value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -158,6 +232,43 @@ pub struct OutputArgs {
     /// the same segment.
     #[arg(long, verbatim_doc_comment)]
     pub explain: bool,
+    /// Show only uploads that took longer, such as 2s or 500ms
+    ///
+    /// Of NDJSON, only timelines, losses and the summary are printed then.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub slower_than: Option<Duration>,
+    /// Show only uploads that this cause held back; repeatable
+    ///
+    /// The cause is the verdict of the diagnosis, such as path or client_application.
+    #[arg(long, value_name = "CAUSE", value_parser = causes(), hide_possible_values = true)]
+    pub held_back_by: Vec<HeldBackBy>,
+}
+
+impl OutputArgs {
+    /// Which uploads to show.
+    #[must_use]
+    pub fn choice(&self) -> Choice {
+        Choice {
+            slower_than: self.slower_than,
+            held_back_by: self.held_back_by.clone(),
+        }
+    }
+}
+
+fn causes() -> impl TypedValueParser<Value = HeldBackBy> {
+    let causes = HeldBackBy::ALL
+        .iter()
+        .filter(|cause| cause.side().is_some());
+    let names = PossibleValuesParser::new(causes.map(|cause| cause.name()));
+    names.try_map(|name| HeldBackBy::named(&name).ok_or("no such cause"))
+}
+
+/// A time with its unit.
+fn time(text: &str) -> Result<Duration, String> {
+    let time: SignedDuration = text
+        .parse()
+        .map_err(|_| "not a time such as 2s, 500ms or 1m 30s".to_owned())?;
+    Duration::try_from(time).map_err(|_| "a time is not negative".to_owned())
 }
 
 /// A cookie in decimal, or in hexadecimal as `ss -e` prints it. Bare digits are decimal, as ever; with

@@ -12,6 +12,7 @@ use std::{
         net::UnixStream as StdUnixStream,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ use rustix::{
     },
     process::{geteuid, getuid},
 };
+use tokio::time::timeout;
 use tracing::debug;
 use upload_protocol::{
     client::{ClientError, ControlClient, UploadFeed},
@@ -32,6 +34,9 @@ use crate::{
     caller::{Caller, User, name_of},
     message,
 };
+
+/// How long the first line of a feed may take.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a control socket is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,8 @@ pub enum ControlError {
         .0.display()
     )]
     ListensNowhere(PathBuf),
+    #[error("the program at the control socket {} does not answer", .0.display())]
+    Silent(PathBuf),
     #[error("the control socket {}", path.display())]
     Client { path: PathBuf, source: ClientError },
 }
@@ -79,10 +86,18 @@ pub async fn find(
     }
     for socket in ControlSocket::by_convention(caller) {
         match socket.answer().await {
-            Ok(found) => return Ok(Some(found)),
-            Err(error @ (ControlError::Stranger { .. } | ControlError::ListensNowhere(_))) => {
-                message(&error.to_string());
+            Ok(mut found) => {
+                // Root connects again, too.
+                if found.socket.rights.user().is_none() {
+                    found.socket.rights = caller.root();
+                }
+                return Ok(Some(found));
             }
+            Err(
+                error @ (ControlError::Stranger { .. }
+                | ControlError::ListensNowhere(_)
+                | ControlError::Silent(_)),
+            ) => message(&error.to_string()),
             Err(error) => debug!(%error, "no upload server"),
         }
     }
@@ -113,7 +128,7 @@ impl ControlSocket {
         match found {
             // Root itself passes every mode, but only until it drops its capabilities.
             Ok((true, owner, _)) if caller.user().is_some() || owner == 0 => socket(caller.clone()),
-            Ok((_, 0, _)) => socket(Caller::default()),
+            Ok((_, 0, _)) => socket(caller.root()),
             Ok((_, uid, gid)) => {
                 let owner = User::from_ids(uid, None).unwrap_or_else(|_| User::stranger(uid, gid));
                 socket(Caller::other(owner).unwrap_or_else(|error| {
@@ -170,8 +185,9 @@ impl ControlSocket {
 
     /// Opens the feed.
     pub async fn feed(&self) -> Result<UploadFeed, ControlError> {
-        let feed = UploadFeed::over(self.connect()?)
+        let feed = timeout(PATIENCE, UploadFeed::over(self.connect()?))
             .await
+            .map_err(|_| ControlError::Silent(self.path.clone()))?
             .map_err(|error| self.failed(error))?;
         // Without a port, the filter would choose every connection.
         if feed.server.listen.iter().all(|listen| listen.port() == 0) {

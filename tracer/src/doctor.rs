@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use upload_protocol::plain::plain;
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,23 @@ fn print(findings: &[Finding], to: &mut impl Write) -> io::Result<()> {
         text,
     } in findings
     {
+        // A path, or the name of a program, may have any characters.
+        let text = plain(text);
         writeln!(to, "{check:<16} {verdict:<9} {text}")?;
     }
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, print};
+
+    #[test]
+    fn nothing_acts_on_a_terminal() {
+        let mut printed = Vec::new();
+        let finding = Finding::ok("cgroup v2", "/sys/\u{9b}2J\u{202e}");
+        print(&[finding], &mut printed).unwrap();
+        let expected = "cgroup v2        ok        /sys/\\u{9b}2J\\u{202e}\n";
+        assert_eq!(String::from_utf8(printed).unwrap(), expected);
+    }
 }

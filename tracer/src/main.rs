@@ -1,15 +1,9 @@
 //! Parse, run, report.
 
-use std::{
-    io::{self, IsTerminal as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser as _;
-use mimalloc::MiMalloc;
 use tracer::{
-    CannotStart,
     cli::{Cli, Command},
     stderr,
 };
@@ -19,36 +13,30 @@ use tracing_subscriber::{
 };
 
 /// Every event makes and frees a few small things, on two threads.
+#[cfg(not(target_os = "macos"))]
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    stderr::report_panics();
+    let cli = Cli::of_process().unwrap_or_else(|error| stderr::refuse(&error));
     log_to_stderr(cli.verbose);
-    match run(&cli).await {
+    match run(&cli) {
         Ok(status) => status,
         Err(error) => {
             stderr::message(&format!("{error:#}"));
-            error
-                .downcast_ref()
-                .map_or(ExitCode::FAILURE, |error: &CannotStart| {
-                    error.exit_code().into()
-                })
+            tracer::exit_code(&error)
         }
     }
 }
 
-async fn run(cli: &Cli) -> Result<ExitCode> {
+fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
-        None => tracer::trace(&cli.trace, &cli.output).await,
-        Some(Command::Doctor) => tracer::doctor(),
-        Some(Command::Record(record)) => {
-            tracer::record(&record.file, &record.trace, &record.output).await
-        }
+        Some(Command::Read(arguments)) => tracer::read(arguments).map(|()| ExitCode::SUCCESS),
         Some(Command::Replay { file, output }) => {
             tracer::replay(file, output).map(|()| ExitCode::SUCCESS)
         }
+        None | Some(Command::Record(_) | Command::Doctor) => tracer::live(cli),
     }
 }
 
@@ -64,7 +52,7 @@ fn log_to_stderr(verbose: u8) {
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| stderr::Log)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(stderr::is_terminal());
     tracing_subscriber::registry()
         .with(lines)
         .with(targets)

@@ -1,15 +1,20 @@
 //! The tracer's capabilities(7): those that attaching needs, and the few that tracing keeps.
 //!
-//! Capabilities belong to a thread, and a new thread inherits them from its creator. So once the
-//! tracer is attached, each remaining thread drops its own.
+//! Capabilities and the user belong to a thread, and a new thread inherits them from its creator. So once the
+//! tracer is attached, each remaining thread drops its own capabilities, and becomes the caller.
 
-use std::io;
+use std::{io, sync::OnceLock};
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
-    set_no_new_privs,
+    set_keep_capabilities, set_no_new_privs,
 };
 use tracing::warn;
+
+use crate::caller::User;
+
+/// The user that threads become when they drop their capabilities.
+static CALLER: OnceLock<User> = OnceLock::new();
 
 /// The capabilities that attaching needs.
 const TO_ATTACH: [(CapabilitySet, &str); 3] = [
@@ -77,8 +82,19 @@ pub fn kernel_version() -> Option<(u32, u32)> {
     version(rustix::system::uname().release().to_str().ok()?)
 }
 
+/// From now on, threads that [drop their capabilities](keep) become this user: root without a capability still
+/// owns the files of the system, and may send signals to its processes.
+pub fn leave_to(caller: User) {
+    let _ = CALLER.set(caller);
+}
+
+/// Drops all capabilities of the calling thread, as [`keep`] does.
+pub fn drop_all() {
+    keep(CapabilitySet::empty());
+}
+
 /// Drops all other capabilities of the calling thread, for good: a program that it executes does not
-/// regain any.
+/// regain any. The thread becomes the caller.
 pub fn keep(kept: CapabilitySet) {
     if let Err(error) = keep_only(kept) {
         warn!(%error, "cannot drop capabilities that are no longer needed");
@@ -88,6 +104,12 @@ pub fn keep(kept: CapabilitySet) {
 fn keep_only(kept: CapabilitySet) -> io::Result<()> {
     let mine = capabilities(None)?;
     set_no_new_privs(true)?;
+    if let Some(caller) = CALLER.get() {
+        // Else the kernel would clear those that are kept.
+        set_keep_capabilities(true)?;
+        caller.take_ids()?;
+        set_keep_capabilities(false)?;
+    }
     clear_ambient_capability_set()?;
     set_capabilities(
         None,

@@ -2,37 +2,41 @@
 //! thread per sink. A slow sink drops its own lines, counts and reports them, and delays no other. One that
 //! cannot write any more is reported at once, and what it leaves out is counted at the end.
 
+mod chosen;
+mod headed_file;
 mod losses;
 mod ndjson;
 pub mod output_file;
 mod pcapng;
 mod recorder;
+#[cfg(live)]
 mod recording_file;
 mod text;
 mod thread;
+mod way_out;
+#[cfg(live)]
 mod web;
+mod writer;
 
-use std::{io, sync::Arc};
+use std::io;
 
 use clap::ValueEnum;
-use signal_hook::consts::SIGXFSZ;
 
 pub use self::{
+    chosen::Choice,
+    headed_file::HeadedFile,
     ndjson::Ndjson,
-    pcapng::{Capture, Pcapng},
+    pcapng::Pcapng,
     recorder::Recorder,
-    recording_file::RecordingFile,
     text::{Styles, Text},
     thread::{SinkThread, WhenBehind},
+};
+#[cfg(live)]
+pub use self::{
+    recording_file::RecordingFile,
     web::{Web, WebServer, WebThread},
 };
 use crate::core::{output::Output, scope::Scope};
-
-/// From now on a file that may not grow further (RLIMIT_FSIZE) ends no process: the write fails with EFBIG,
-/// as it would without the signal. A handler, unlike ignoring, is not inherited by the command.
-pub fn survive_file_size_limit() -> io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
-}
 
 /// What a person reads when an output fails.
 fn cannot_be_written(name: &str, error: &io::Error) -> String {
@@ -49,11 +53,11 @@ pub enum Format {
 }
 
 impl Format {
-    pub fn renderer(self, scope: Scope, explain: bool) -> Box<dyn Render> {
-        match self {
+    pub fn renderer(self, scope: Scope, explain: bool, choice: Choice) -> Box<dyn Render> {
+        choice.of(match self {
             Self::Text => Box::new(Text::new(Styles::of_stdout(), scope, explain)),
             Self::Ndjson => Box::new(Ndjson::new(scope.segments, explain)),
-        }
+        })
     }
 
     /// Whether programs read it: nothing else may be on stdout, and every change of state is a line.

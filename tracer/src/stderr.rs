@@ -1,13 +1,87 @@
-//! The one way out to stderr: what others named (a program, a file, a server) acts on no terminal.
+//! The one way out to stderr: what others named (a program, a file, a server) acts on no terminal, and a pipe
+//! that nobody reads blocks no thread.
 
-use std::io::{self, Write};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, Write},
+    panic, process,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use upload_protocol::plain::{is_hidden, plain, push_plain};
+use anstream::{AutoStream, ColorChoice};
+use upload_protocol::plain::{plain, plain_lines, plain_log};
+
+use crate::system::stderr::{PIECE_BYTES, has_room, write_piece};
+
+/// How long a line waits for room, unless the line before it found none.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Lines left out since the last one that was written.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// A line on stderr, with the tracer's name.
 pub fn message(line: &str) {
-    // `eprintln!` panics where nobody reads stderr any more.
-    let _ = writeln!(io::stderr(), "tracer: {}", plain(line));
+    write(&format!("tracer: {}\n", plain(line)));
+}
+
+/// The end of a process whose command line is not understood. Words of it may be names of files, as a shell
+/// expands them. Help goes to stdout.
+pub fn refuse(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    match AutoStream::choice(&io::stderr()) {
+        ColorChoice::Never => write(&plain_lines(&text.to_string())),
+        _ => write(&plain_log(&text.ansi().to_string())),
+    }
+    process::exit(error.exit_code());
+}
+
+/// Whether a terminal shows stderr; it is then ready for colours.
+#[must_use]
+pub fn is_terminal() -> bool {
+    let stderr = AutoStream::always_ansi(io::stderr());
+    stderr.is_terminal()
+}
+
+/// From now on, a panic is one message; with `RUST_BACKTRACE`, followed by where it happened.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        message(&panicked.to_string());
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            write(&plain_lines(&format!("{trace}\n")));
+        }
+    }));
+}
+
+/// Writes lines, or leaves them out where nobody makes room for them.
+fn write(lines: &str) {
+    let left_out = LEFT_OUT.load(Ordering::Relaxed);
+    let patience = if left_out == 0 {
+        PATIENCE
+    } else {
+        Duration::ZERO
+    };
+    if !has_room(patience) {
+        LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    if left_out > 0 {
+        LEFT_OUT.fetch_sub(left_out, Ordering::Relaxed);
+        write(&format!(
+            "tracer: {left_out} messages were left out: nobody read stderr\n"
+        ));
+    }
+    // A pipe with room takes so many bytes without waiting.
+    for piece in lines.as_bytes().chunks(PIECE_BYTES) {
+        // Unlike with `eprintln!`, nothing panics where nobody reads stderr any more.
+        if !has_room(PATIENCE) || write_piece(piece).is_err() {
+            return;
+        }
+    }
 }
 
 /// Stderr for lines of the log. Their formatter escapes values, and colours the rest: of control characters,
@@ -18,56 +92,11 @@ pub struct Log;
 impl Write for Log {
     /// Takes a whole line at a time, as the log gives it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(escaped(bytes).as_bytes())?;
+        write(&plain_log(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-fn escaped(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut escaped = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(character) = rest.next() {
-        match character {
-            '\n' | '\t' => escaped.push(character),
-            '\u{1b}' if is_colour(rest.as_str()) => escaped.push(character),
-            hidden if is_hidden(hidden) => push_plain(&mut escaped, hidden),
-            seen => escaped.push(seen),
-        }
-    }
-    escaped
-}
-
-/// Whether this follows ESC in a sequence that sets a colour (SGR).
-fn is_colour(rest: &str) -> bool {
-    rest.strip_prefix('[').is_some_and(|rest| {
-        let numbers = rest.trim_start_matches(|one: char| one.is_ascii_digit() || one == ';');
-        numbers.starts_with('m')
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escaped;
-
-    #[test]
-    fn only_colours_pass() {
-        for (line, expected) in [
-            ("plain é\n", "plain é\n"),
-            (
-                "\u{1b}[33mWARN\u{1b}[0m\tx\n",
-                "\u{1b}[33mWARN\u{1b}[0m\tx\n",
-            ),
-            (
-                "\u{1b}[2Ja\u{9b}2Jb\u{202e}c\n",
-                "\\u{1b}[2Ja\\u{9b}2Jb\\u{202e}c\n",
-            ),
-        ] {
-            assert_eq!(escaped(line.as_bytes()), expected);
-        }
+        Ok(())
     }
 }

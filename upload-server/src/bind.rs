@@ -25,7 +25,7 @@ use self::{
     certificate::GeneratedCertificate, control_socket::ControlSocketFile, listeners::Endpoint,
     reach::Machine,
 };
-use crate::options::Options;
+use crate::{options::Options, stderr};
 
 /// More addresses of this machine are only counted.
 const MAX_ADDRESSES: usize = 16;
@@ -107,37 +107,32 @@ impl ReadyServer {
             addresses.join(" and "),
             self.config.directory.display()
         );
-        // None of these writes is worth failing for.
-        let _ = writeln!(io::stderr(), "upload-server {status}");
+        stderr::message(&format!("upload-server {status}"));
         if let Some(first) = self.reached_at.first() {
             let addresses = reach::sentence(&self.reached_at, MAX_ADDRESSES);
-            let _ = writeln!(
-                io::stderr(),
+            stderr::message(&format!(
                 "upload-server addresses for other machines: {addresses}"
-            );
+            ));
             if let Some(code) = qr_code::for_stderr(first) {
                 let _ = write!(io::stderr(), "{code}");
             }
         }
         if self.sends_token_in_clear_text() {
-            let _ = writeln!(
-                io::stderr(),
-                "upload-server: the token crosses the network in clear text: add --tls"
+            stderr::message(
+                "upload-server: the token crosses the network in clear text: add --tls",
             );
         }
         if let Some(generated) = &self.certificate {
-            let _ = writeln!(
-                io::stderr(),
+            stderr::message(&format!(
                 "upload-server certificate {}, SHA-256 fingerprint {}",
                 generated.path.display(),
                 generated.fingerprint
-            );
+            ));
             if let Some(reason) = &generated.replaced {
-                let _ = writeln!(
-                    io::stderr(),
+                stderr::message(&format!(
                     "upload-server: the certificate is new, because the former one {reason}: let \
                      clients trust the new one"
-                );
+                ));
             }
         }
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {

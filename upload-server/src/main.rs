@@ -3,10 +3,11 @@
 mod bind;
 mod options;
 mod signals;
+mod stderr;
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 
@@ -45,8 +46,7 @@ fn main() -> ExitCode {
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without stderr, the exit status has to do.
-            let _ = writeln!(io::stderr(), "upload-server: {error:#}");
+            stderr::message(&format!("upload-server: {error:#}"));
             if error.is::<UsageError>() {
                 ExitCode::from(UsageError::EXIT_STATUS)
             } else {
@@ -68,7 +68,7 @@ fn return_memory_early() {
 fn serve(options: &Options) -> anyhow::Result<()> {
     let passed = listeners::passed()?;
     runtime()?.block_on(async {
-        let requested = signals::listen()?;
+        let requested = signals::listen(options.grace)?;
         let ready = ReadyServer::open(options, passed)?;
         ready.announce();
         let ReadyServer {
@@ -99,7 +99,7 @@ fn log_to_stderr() {
         .and_then(|targets| targets.parse().ok())
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| stderr::Log)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry()

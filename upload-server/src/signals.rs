@@ -1,12 +1,30 @@
-//! The signals that stop the process: the first gracefully, the second at once.
+//! The signals that stop the process: the first gracefully, the second at once. A thread of its own waits for them,
+//! and ends the process in the end: so they count even where a disk or another program blocks everything else.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use rustix::process::Signal;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    iterator::Signals,
+    low_level,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+/// How long the end may take once the requests in flight have had their time.
+const LAST: Duration = Duration::from_secs(10);
+
+/// How long the end may take where it is to come at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The exit status of a process that something has stuck in.
+const FAILURE: i32 = 1;
 
 pub(crate) struct StopSignals {
     /// Cancelled by the first signal: finish the requests in flight, and stop.
@@ -15,37 +33,44 @@ pub(crate) struct StopSignals {
     pub(crate) stop_now: CancellationToken,
 }
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on. Needs a runtime.
-pub(crate) fn listen() -> io::Result<StopSignals> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on. Requests in flight have `grace` to finish.
+pub(crate) fn listen(grace: Duration) -> io::Result<StopSignals> {
     // Unhandled, SIGXFSZ would kill the process; handled, the write fails with EFBIG.
-    let file_too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let (signalled, signal) = mpsc::channel();
+    start("signals", move || {
+        // A third signal does not kill the process: it is about to end anyway.
+        for _ in signals.forever() {
+            let _ = signalled.send(());
+        }
+    })?;
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
-    let (to_stop, to_stop_now) = (stop.clone(), stop_now.clone());
-    tokio::spawn(async move {
-        let _file_too_large = file_too_large;
-        let mut signalled = async || {
-            tokio::select! {
-                _ = interrupt.recv() => (),
-                _ = terminate.recv() => (),
-                _ = hangup.recv() => (),
-            }
-        };
-        signalled().await;
+    let tokens = StopSignals {
+        stop: stop.clone(),
+        stop_now: stop_now.clone(),
+    };
+    start("stop", move || {
+        if signal.recv().is_err() {
+            return;
+        }
+        stop.cancel();
         info!("stopping once the requests in flight are done");
         if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
             debug!(%error, "cannot notify systemd");
         }
-        to_stop.cancel();
-        signalled().await;
-        warn!("stopping at once");
-        to_stop_now.cancel();
-        // A third signal does not kill the process: it is about to end anyway.
-        loop {
-            signalled().await;
+        if signal.recv_timeout(grace.saturating_add(LAST)).is_ok() {
+            stop_now.cancel();
+            warn!("stopping at once");
+            thread::sleep(AT_ONCE);
         }
-    });
-    Ok(StopSignals { stop, stop_now })
+        warn!("something is stuck: the process ends without it");
+        low_level::exit(FAILURE);
+    })?;
+    Ok(tokens)
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop)
 }

@@ -17,7 +17,15 @@ use xtask::{
 };
 
 const FOLDER: &str = "tracer/fuzz";
-const TARGETS: [&str; 5] = ["btf", "event", "segment", "payload", "recording"];
+const TARGETS: [&str; 7] = [
+    "btf",
+    "capture",
+    "event",
+    "hidden",
+    "segment",
+    "payload",
+    "recording",
+];
 
 #[derive(Args)]
 #[command(after_help = "Examples:

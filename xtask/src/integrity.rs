@@ -1,4 +1,5 @@
-//! Sends thousands of uploads and compares each stored file with what was sent.
+//! Sends thousands of uploads and compares each stored file with what was sent. Then lets each call of the file
+//! system fail.
 
 use anyhow::Result;
 use clap::Args;
@@ -15,7 +16,7 @@ pub(crate) struct Arguments {
     largest: u32,
 }
 
-/// Runs the server's test of the same name with more and larger files.
+/// Runs the server's tests of integrity with more and larger files, and with each fault.
 pub(crate) fn integrity(arguments: &Arguments) -> Result<()> {
     run(cargo()
         .env("INTEGRITY_UPLOADS", arguments.uploads.to_string())
@@ -27,5 +28,14 @@ pub(crate) fn integrity(arguments: &Arguments) -> Result<()> {
             "--package",
             "upload-server",
         ])
-        .args(["--test", "server", "integrity", "--", "--nocapture"]))
+        .env("FAULTS_STEP", "1")
+        .args([
+            "--test",
+            "server",
+            "--",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
+        .args(["integrity::", "faults::"]))
 }

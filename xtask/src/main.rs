@@ -6,6 +6,7 @@ mod endless;
 mod fuzz;
 mod integrity;
 mod lab;
+mod portable;
 mod run;
 mod service;
 mod test;
@@ -30,7 +31,7 @@ enum Verb {
     Run(run::Arguments),
     /// Run every test, those on the running kernel included
     Test(test::Arguments),
-    /// Compare 10,000 stored uploads with what was sent: some minutes
+    /// Compare 10,000 stored uploads with what was sent, and let calls of the file system fail: some minutes
     Integrity(integrity::Arguments),
     /// Check that a million connections do not grow the tracer's memory: some minutes
     Endless(endless::Arguments),
@@ -38,10 +39,18 @@ enum Verb {
     Clients,
     /// Measure what tracing costs and how fast the upload server is, side by side with their peers
     Bench(lab::Arguments),
+    /// Compare what the tracer reads of captures with what tshark does, segment by segment
+    Captures(lab::Arguments),
+    /// Search for the requests that cost the upload server the most memory, disk or CPU time a byte
+    Cost(lab::Arguments),
+    /// Make uploads slow in known ways, and compare what the tracer says held each back: some minutes
+    HeldBack(lab::Arguments),
     /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
     Kernels(lab::Arguments),
     /// Check formatting, lints, documentation and dependencies; warnings are errors
     Check,
+    /// Build the tracer for systems without eBPF: test it for Windows under wine, check it for macOS
+    Portable,
     /// Fuzz the tracer's parsers, from the seeds in tracer/fuzz
     Fuzz(fuzz::Arguments),
     /// Install what building needs and this machine lacks
@@ -66,8 +75,12 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Endless(arguments) => endless::endless(&arguments),
         Verb::Clients => clients::clients(),
         Verb::Bench(arguments) => match lab::run("bench", &arguments)? {},
+        Verb::Captures(arguments) => match lab::run("captures", &arguments)? {},
+        Verb::Cost(arguments) => match lab::run("cost", &arguments)? {},
+        Verb::HeldBack(arguments) => match lab::run("held-back", &arguments)? {},
         Verb::Kernels(arguments) => match lab::run("kernels", &arguments)? {},
         Verb::Check => check::check(),
+        Verb::Portable => portable::portable(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),
     }

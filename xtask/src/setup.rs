@@ -84,12 +84,13 @@ pub fn for_tests() -> Result<()> {
     packages(&[
         ("chromium", "chromium"),
         ("ethtool", "ethtool"),
+        ("jq", "jq"),
         ("node", "nodejs"),
         ("npm", "npm"),
+        ("sudo", "sudo"),
+        ("strace", "strace"),
     ])?;
-    NODE_PACKAGES
-        .iter()
-        .try_for_each(|(name, version, purpose)| node_package(name, version, purpose))?;
+    node_packages(|_| true)?;
     for_clients();
     Ok(())
 }
@@ -171,6 +172,54 @@ pub fn for_kernels() -> Result<()> {
     ])
 }
 
+/// The targets of `cargo xtask portable`.
+pub const MACOS: &str = "aarch64-apple-darwin";
+pub const WINDOWS: &str = "x86_64-pc-windows-gnu";
+/// The compiler and linker for Windows.
+pub const MINGW: &str = "x86_64-w64-mingw32-gcc";
+
+/// What `cargo xtask portable` needs. Without wine, its tests are skipped.
+pub fn for_portable() -> Result<()> {
+    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]))
+        .context("rustup does not list its targets")?;
+    for target in [MACOS, WINDOWS] {
+        if !installed.lines().any(|line| line == target) {
+            log(&format!("{target} is missing: the tracer is built for it"));
+            run(Command::new("rustup").args(["target", "add", target]))?;
+        }
+    }
+    let wine = [(MINGW, "gcc-mingw-w64-x86-64-posix"), ("wine", "wine")];
+    packages(&wine[..1])?;
+    if let Err(error) = packages(&wine) {
+        log(&format!("wine could not be installed: {error:#}"));
+    }
+    Ok(())
+}
+
+/// What `cargo xtask captures --make` needs.
+pub fn for_captures() -> Result<()> {
+    packages(KERNEL_TEST_TOOLS)?;
+    packages(&[("mergecap", "wireshark-common"), ("zstd", "zstd")])
+}
+
+/// Who uploads, and to whom, while `cargo xtask held-back` makes it slow.
+pub fn for_held_back() -> Result<()> {
+    packages(KERNEL_TEST_TOOLS)?;
+    packages(&[
+        ("chromium", "chromium"),
+        ("nginx", "nginx"),
+        ("node", "nodejs"),
+        ("strace", "strace"),
+        ("wget", "wget"),
+    ])?;
+    node_packages(|name| name == "playwright-core")
+}
+
+fn node_packages(is_needed: impl Fn(&str) -> bool) -> Result<()> {
+    let mut needed = NODE_PACKAGES.iter().filter(|(name, ..)| is_needed(name));
+    needed.try_for_each(|(name, version, purpose)| node_package(name, version, purpose))
+}
+
 /// Installed into a folder of its own in cargo's target directory.
 fn node_package(name: &str, version: &str, purpose: &str) -> Result<()> {
     let directory = target_dir().join(name);
@@ -215,6 +264,8 @@ pub fn for_bench() -> Result<()> {
         ("tcplife", "libbpf-tools"),
         ("tcplife.bt", "bpftrace"),
         ("tcpdump", "tcpdump"),
+        ("tcptrace", "tcptrace"),
+        ("tshark", "tshark"),
     ]);
     if let Err(error) = peers {
         log(&format!("not every peer could be installed: {error:#}"));

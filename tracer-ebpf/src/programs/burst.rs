@@ -3,9 +3,8 @@
 
 use core::ptr::addr_of_mut;
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use tracer_ebpf::{
-    filter::{Burst, NEITHER, Remembered},
+    filter::{Burst, Remembered},
     record::Passed,
 };
 
@@ -18,21 +17,16 @@ const LATER_BURST: u32 = 1024;
 /// More is captured of an HTTP head alone, in records of its own.
 pub(crate) const MAX_PAYLOAD: u64 = 2048;
 
-/// Counts the payload of a packet. Returns the clock reading where there is some, else 0.
+/// Counts the payload of a packet, which is seen at `now`.
 ///
 /// # Safety
 /// `passed` must be valid.
 #[inline(always)]
-pub(crate) unsafe fn count(passed: *mut Passed, payload: u32) -> u64 {
+pub(crate) unsafe fn count(passed: *mut Passed, payload: u32, now: u64) {
     // SAFETY: as the caller promises.
     unsafe {
-        if payload == 0 {
-            return 0;
-        }
-        let now = bpf_ktime_get_ns();
         (*passed).last_ns = now;
         (*passed).bytes += u64::from(payload);
-        now
     }
 }
 
@@ -51,9 +45,9 @@ pub(crate) unsafe fn begin(
     // SAFETY: as the caller promises.
     unsafe {
         let before = (*remembered).last_payload;
-        (*remembered).last_payload = u32::from(direction);
+        (*remembered).last_payload = u32::from(direction) + 1;
         (*burst).left = if is_first { FIRST_BURST } else { LATER_BURST };
-        if before == NEITHER {
+        if before == 0 {
             return 0;
         }
         let other = addr_of_mut!((*remembered).passed)

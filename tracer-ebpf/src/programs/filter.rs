@@ -30,7 +30,7 @@ pub(crate) use self::{
     process::{add_child, remove_process},
 };
 use crate::{
-    ring,
+    memory, ring,
     sock::{Sock, Traced},
     socket::Socket,
     task::{current_pid, is_kernel_thread},
@@ -83,7 +83,7 @@ pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
 /// What is remembered about a traced socket; `None` for a socket that is not traced.
 #[inline(always)]
 pub(crate) fn remembered(sock: impl Sock) -> Option<*mut Remembered> {
-    let known = storage(sock, null_mut(), 0);
+    let known = storage(sock, 0);
     if known.is_some() || !is_filled(HAS_NAMED) {
         return known;
     }
@@ -104,10 +104,9 @@ pub(crate) fn admits_again(
     if matches(socket, state::SYN_SENT) || FILTER_BY.load() & BY_COOKIE != 0 {
         // SAFETY: a value of `SOCKETS`.
         unsafe {
-            *remembered = Remembered {
-                recorded: (*remembered).recorded,
-                ..Remembered::NEW
-            };
+            let recorded = (*remembered).recorded;
+            memory::zero(remembered);
+            (*remembered).recorded = recorded;
         }
         return Some(remembered);
     }
@@ -139,13 +138,11 @@ pub(crate) fn remember_whole(sock: Traced, subflow: u64) -> Option<u64> {
 
 #[inline(always)]
 fn remember(sock: impl Sock) -> Option<*mut Remembered> {
-    let mut new = Remembered::NEW;
-    let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-    storage(sock, &raw mut new, flags)
+    storage(sock, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
 }
 
 #[inline(always)]
-fn storage(sock: impl Sock, value: *mut Remembered, flags: u64) -> Option<*mut Remembered> {
+fn storage(sock: impl Sock, flags: u64) -> Option<*mut Remembered> {
     let key = sock.key();
     if key.is_null() {
         return None;
@@ -154,7 +151,7 @@ fn storage(sock: impl Sock, value: *mut Remembered, flags: u64) -> Option<*mut R
     // socket that is not a full one.
     let found = unsafe {
         let map = addr_of!(SOCKETS).cast_mut().cast();
-        bpf_sk_storage_get(map, key, value.cast(), flags)
+        bpf_sk_storage_get(map, key, null_mut(), flags)
     };
     if found.is_null() {
         None
@@ -209,8 +206,7 @@ const fn is_birth(old: u8, new: u8) -> bool {
 ///
 /// Gives the cookie that the record bears: an MPTCP socket's is that of its first traced subflow.
 #[inline(always)]
-pub(crate) fn set_holder(sock: impl Sock) -> Option<u64> {
-    let remembered = remembered(sock)?;
+pub(crate) fn set_holder(sock: impl Sock, remembered: *mut Remembered) -> Option<u64> {
     if !set_holder_in(remembered) {
         return None;
     }
@@ -230,9 +226,12 @@ pub(crate) fn set_holder_in(remembered: *mut Remembered) -> bool {
     let current = current_pid();
     // SAFETY: a value of `SOCKETS`. Two processes that race here cost one more record.
     unsafe {
-        let before = (*remembered).holder;
-        (*remembered).holder = current;
-        before != current
+        let changes = (*remembered).holder != current;
+        // A write would take the line of the cache from the CPU that handles the socket's packets.
+        if changes {
+            (*remembered).holder = current;
+        }
+        changes
     }
 }
 

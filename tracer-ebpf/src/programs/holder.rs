@@ -14,7 +14,7 @@ use aya_ebpf::{
 use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
 use crate::{
-    filter, memory, ring,
+    filter, limits, memory, ring,
     sock::{OfCgroup, Traced},
     socket::Socket,
     socket_event::{self, Context},
@@ -57,7 +57,9 @@ pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
 #[cgroup_sock(sock_release)]
 pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
     let sock = OfCgroup(ctx.sock);
-    if let Some(cookie) = filter::set_holder(sock) {
+    if let Some(remembered) = filter::remembered(sock)
+        && let Some(cookie) = filter::set_holder(sock, remembered)
+    {
         submit_alone(RELEASE, cookie);
     }
     ALLOW
@@ -69,7 +71,19 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
     if raw.is_null() {
         return;
     }
-    let Some(cookie) = filter::set_holder(Traced(raw)) else {
+    let sock = Traced(raw);
+    let Some(remembered) = filter::remembered(sock) else {
+        return;
+    };
+    if kind == READ {
+        // SAFETY: a value of `SOCKETS`.
+        unsafe { limits::read(remembered) };
+    }
+    if kind == SEND {
+        // SAFETY: a value of `SOCKETS`, in the context of the process that sends.
+        unsafe { limits::sent(remembered) };
+    }
+    let Some(cookie) = filter::set_holder(sock, remembered) else {
         return;
     };
     if let Some(socket) = Socket::from_argument(ctx, 0) {

@@ -59,6 +59,12 @@ impl Pointer {
         unsafe { read_volatile(self.0.byte_add(place.offset() + extra).cast::<T>()) }
     }
 
+    /// Whether this kernel has the member at `place`.
+    #[inline(always)]
+    pub(crate) fn has(place: &Global<u32>) -> bool {
+        Place::from_bits(place.load()).exists()
+    }
+
     /// The bit-field at `place`.
     #[inline(always)]
     pub(crate) fn load_bits(self, place: &Global<u32>) -> u8 {

@@ -30,6 +30,7 @@ mod filter;
 mod head;
 mod holder;
 mod kernel;
+mod limits;
 mod memory;
 mod mptcp;
 mod packet;

@@ -5,11 +5,13 @@
 use core::{ffi::c_void, mem::MaybeUninit, ptr::addr_of_mut};
 
 use aya_ebpf::{Global, macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_ebpf::record::{Addresses, RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent, state};
+use tracer_ebpf::record::{
+    Addresses, RETRANSMIT, RETRANSMIT_SYN_ACK, SocketEvent, TIME_OUT, TimeOut, state,
+};
 
 use crate::{
     addresses, filter,
-    kernel::{Pointer, REQUEST_COMMON},
+    kernel::{Pointer, REQUEST_COMMON, SKB_LEN, TCP_BYTES_ACKED, TCP_RETRANSMITS},
     memory, ring,
     sock::Sock as _,
     socket::Socket,
@@ -23,7 +25,8 @@ static RETRANSMIT_HAS_ERROR: Global<u8> = Global::new(0);
 
 const ENOBUFS: u32 = 105;
 
-/// One record per segment that a traced socket retransmits, or tries to.
+/// One record per segment that a traced socket retransmits, or tries to, and one more where the timer
+/// does.
 #[btf_tracepoint]
 pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
     if let Some(socket) = Socket::from_argument(&ctx, 0) {
@@ -52,6 +55,32 @@ fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
         0
     };
     socket_event::submit(RETRANSMIT, socket, Context::Softirq, error);
+    // `icsk_retransmits` counts what the timer sent again since the peer acknowledged something new.
+    if error == 0
+        && socket.state() != state::SYN_SENT
+        && socket.as_tcp_sock().load::<u8>(&TCP_RETRANSMITS) != 0
+    {
+        submit_time_out(ctx, socket);
+    }
+}
+
+#[inline(always)]
+fn submit_time_out(ctx: &BtfTracePointContext, socket: Socket) {
+    let segment: *const c_void = ctx.arg(1);
+    // SAFETY: the tracepoint's argument of type `struct sk_buff *`: of the retransmission queue, without
+    // headers.
+    let segment = unsafe { Pointer::new(segment) };
+    let Some(mut entry) = ring::reserve::<TimeOut>(TIME_OUT, socket.sock().cookie()) else {
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reserved entry; every field after the header is written.
+    unsafe {
+        addr_of_mut!((*record).bytes_acked).write(socket.as_tcp_sock().load(&TCP_BYTES_ACKED));
+        addr_of_mut!((*record).length).write(segment.load(&SKB_LEN));
+        addr_of_mut!((*record).padding).write(0);
+    }
+    ring::send(entry);
 }
 
 /// `tcp_transmit_skb` returns a negative errno, or, where a queue was full, the positive

@@ -3,14 +3,19 @@
 
 use core::ptr::{addr_of_mut, null_mut};
 
-use aya_ebpf::{Global, bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
+use aya_ebpf::{
+    Global, bindings::__sk_buff, helpers::generated::bpf_ktime_get_ns, macros::cgroup_skb,
+    programs::SkBuffContext,
+};
 use tracer_ebpf::{
-    filter::{Burst, NEITHER, Remembered},
+    filter::{Burst, Remembered},
     record::{CAPTURES, EGRESS, INGRESS, Passed, SEGMENT, Segment, state},
 };
 
 use crate::{
-    burst, filter, head, mptcp,
+    burst, filter, head, limits,
+    memory::opaque,
+    mptcp,
     packet::{ACK, FIN, Packet, RST, SYN},
     ring,
     sock::{OfPacket, Sock as _},
@@ -167,6 +172,34 @@ const fn is_syn(packet: Packet, direction: u8) -> bool {
 #[inline(always)]
 fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut Remembered) {
     let payload = packet.payload();
+    let is_fin = packet.flags & FIN != 0;
+    let is_bare_ack = payload == 0 && !is_fin;
+    // An acknowledgment that leaves seldom needs the time.
+    let now = if direction == EGRESS && is_bare_ack {
+        0
+    } else {
+        // SAFETY: the helper takes no argument.
+        unsafe { bpf_ktime_get_ns() }
+    };
+    // SAFETY: a value of `SOCKETS`.
+    let turns = payload > 0 && unsafe { (*remembered).last_payload } != u32::from(direction) + 1;
+    // First: the verifier follows it for each of the ways that lead to it.
+    // SAFETY: the program's context, and as above.
+    unsafe {
+        if direction == EGRESS {
+            limits::window_opens(packet.skb, remembered);
+        }
+        if now != 0 {
+            let passing = limits::Passing {
+                direction,
+                payload,
+                is_fin,
+                turns,
+                now,
+            };
+            limits::observe(sock, remembered, passing);
+        }
+    }
     // SAFETY: a value of `SOCKETS`. Each direction has its own `passed`, which only its program
     // writes. The kernel handles a connection's packets of one direction one after another.
     let (head, extra) = unsafe {
@@ -177,23 +210,24 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             .cast::<Burst>()
             .add(direction as usize);
         let before_bytes = (*passed).bytes;
-        let counted_ns = burst::count(passed, payload);
-        let begins_burst = payload > 0 && (*remembered).last_payload != u32::from(direction);
-        let turned_ns = if begins_burst {
+        if payload > 0 {
+            burst::count(passed, payload, now);
+        }
+        let turned_ns = if turns {
             burst::begin(remembered, direction, burst, before_bytes == 0)
         } else {
             0
         };
         let extra = Extra {
-            counted_ns,
+            counted_ns: if payload > 0 { now } else { 0 },
             before_bytes,
             turned_ns,
-            burst: if begins_burst || (*burst).head_left > 0 {
+            burst: if turns || (*burst).head_left > 0 {
                 burst
             } else {
                 null_mut()
             },
-            begins_burst,
+            begins_burst: turns,
             ..Extra::NONE
         };
         (burst::head_bytes(burst, payload), extra)
@@ -294,11 +328,12 @@ fn send_in<const ROOM: usize>(
     wanted: u64,
     extra: Extra,
 ) {
-    let captured = if wanted > ROOM as u64 {
+    // Later bounds are of this value, and not of the one that was wanted.
+    let captured = opaque(if wanted > ROOM as u64 {
         ROOM as u64
     } else {
         wanted
-    };
+    });
     let Some(mut entry) = ring::reserve::<Captured<ROOM>>(SEGMENT, cookie) else {
         return;
     };
@@ -322,7 +357,9 @@ fn send_in<const ROOM: usize>(
         addr_of_mut!((*segment).accept_queue_limit).write(extra.accept_queue_limit);
         let bytes = addr_of_mut!((*record).bytes).cast();
         if !extra.burst.is_null() {
-            head::pad::<ROOM>(bytes, captured);
+            // Read again: of a value that is known to be large, Linux 6.1 follows the branch of a small one, too.
+            let end = addr_of_mut!((*segment).captured).read_volatile();
+            head::pad::<ROOM>(bytes, u64::from(end));
         }
         if !packet.copy::<ROOM>(bytes, captured) {
             addr_of_mut!((*segment).captured).write(0);
@@ -340,5 +377,3 @@ fn send_in<const ROOM: usize>(
     }
     ring::send(entry);
 }
-
-const _: () = assert!(NEITHER != EGRESS as u32 && NEITHER != INGRESS as u32);

@@ -65,9 +65,15 @@ impl Socket {
             if tcp.is_null() {
                 return None;
             }
-            // `struct tcp_sock` begins with its `struct sock`.
-            Some(Self { sock: tcp, tcp })
+            Some(Self::of_tcp(tcp))
         }
+    }
+
+    /// The socket with this `struct tcp_sock`.
+    #[inline(always)]
+    pub(crate) const fn of_tcp(tcp: Pointer) -> Self {
+        // `struct tcp_sock` begins with its `struct sock`.
+        Self { sock: tcp, tcp }
     }
 
     /// The socket as the filter takes it.
@@ -155,6 +161,18 @@ impl Socket {
             bits |= closing::ORPHAN;
         }
         bits
+    }
+
+    /// As `struct sock`.
+    #[inline(always)]
+    pub(crate) const fn as_sock(self) -> Pointer {
+        self.sock
+    }
+
+    /// As `struct tcp_sock`.
+    #[inline(always)]
+    pub(crate) const fn as_tcp_sock(self) -> Pointer {
+        self.tcp
     }
 
     #[inline(always)]

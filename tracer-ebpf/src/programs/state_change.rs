@@ -11,7 +11,7 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    filter, memory, ring,
+    filter, limits, memory, ring,
     sock::{Sock as _, Traced},
     socket::Socket,
     task,
@@ -106,6 +106,8 @@ fn observe(ctx: &BtfTracePointContext) {
         && let Some(remembered) = known
     {
         send_flow(sock, remembered);
+        // SAFETY: a value of `SOCKETS`.
+        unsafe { limits::end(socket, remembered) };
     }
 }
 

@@ -9,7 +9,10 @@ use aya_ebpf::helpers::generated::{
 use tracer_ebpf::record::Task;
 
 use crate::{
-    kernel::{Pointer, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_TGID},
+    kernel::{
+        Pointer, TASK_COMM, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_RUNTIME,
+        TASK_TGID,
+    },
     memory, pid_namespace,
 };
 
@@ -21,6 +24,19 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 pub(crate) fn current_pid() -> u32 {
     // SAFETY: a helper without arguments.
     (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
+/// The thread itself.
+#[inline(always)]
+pub(crate) fn current_thread() -> u32 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_pid_tgid() as u32 }
+}
+
+/// How long the thread has run on a CPU, in nanoseconds.
+#[inline(always)]
+pub(crate) fn current_runtime() -> u64 {
+    current_task().load(&TASK_RUNTIME)
 }
 
 /// The thread group of the process that started it.

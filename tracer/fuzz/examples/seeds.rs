@@ -13,10 +13,11 @@ use tracer::internals::{
         address::Address,
         event::{Event, EventKind},
         input::{Feed, Input, Tick},
+        pipeline::Pipeline,
         scope::Scope,
         segment::Segment,
     },
-    sink::Recorder,
+    sink::{Pcapng, Recorder, Render as _},
     source::recording::Recording,
 };
 use tracer_fuzz::payload::Piece;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
             seeds.write("payload", &name, &conversation(&inputs, tuple))?;
             let one = only(&inputs, tuple, recording.scope())?;
             seeds.write("recording", &name, &one)?;
+            seeds.write("capture", &name, &packets(&one)?)?;
         }
     }
     for path in files(&fuzz.join("../src/core/payload/tests/captured"), "hex")? {
@@ -57,11 +59,27 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// The segments of a recording as `--pcapng` writes them.
+fn packets(recording: &[u8]) -> Result<Vec<u8>> {
+    let mut recording = Recording::open(recording)?;
+    let mut pipeline = Pipeline::new(true);
+    let mut outputs = Vec::new();
+    while let Some(input) = recording.read()? {
+        pipeline.advance(input, &mut outputs);
+    }
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    let (mut pcapng, mut file) = Pcapng::new()?;
+    for output in &outputs {
+        pcapng.render(output, &mut file)?;
+    }
+    Ok(file)
+}
+
 struct Seeds(PathBuf);
 
 impl Seeds {
     fn clear(&self) -> Result<()> {
-        for target in ["btf", "event", "segment", "payload", "recording"] {
+        for target in ["btf", "capture", "event", "segment", "payload", "recording"] {
             let folder = self.0.join(target);
             if folder.exists() {
                 fs::remove_dir_all(&folder)?;
@@ -134,6 +152,8 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::Flow(_) => "flow".to_owned(),
             EventKind::MoreBytes(_) => "more-bytes".to_owned(),
             EventKind::Subflow { .. } => "subflow".to_owned(),
+            EventKind::Limits(_) => "limits".to_owned(),
+            EventKind::TimeOut { .. } => "time-out".to_owned(),
             EventKind::Error(_) => "error".to_owned(),
             EventKind::Held(how, _) => format!("{how:?}").to_lowercase(),
             EventKind::Segment(segment) => {

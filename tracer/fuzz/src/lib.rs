@@ -5,7 +5,9 @@
 //! captures that the tests use.
 
 pub mod btf;
+pub mod capture;
 pub mod event;
+pub mod hidden;
 pub mod payload;
 pub mod recording;
 pub mod segment;

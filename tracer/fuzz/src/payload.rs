@@ -32,9 +32,14 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// What is told of any pieces is in order and bounded, and repetitions add nothing.
+/// What is told of any pieces is in order and bounded, and repetitions add nothing: as it comes live, and as from
+/// a capture.
 pub fn check(bytes: &[u8]) {
-    let mut payload = Payload::default();
+    check_fed(bytes, Payload::default());
+    check_fed(bytes, Payload::whole());
+}
+
+fn check_fed(bytes: &[u8], mut payload: Payload) {
     let mut sent = [0_u64; 2];
     let mut fed = Vec::new();
     for (mono_ns, piece) in (1..).zip(Pieces(bytes)) {
@@ -69,6 +74,20 @@ fn check_outcome(payload: &Payload) {
         if let Some(response) = &exchange.response {
             in_order([Some(response.start_ns), Some(response.last_ns)]);
         }
+    }
+    let contents = payload.exchanges().iter().flat_map(|exchange| {
+        let request = exchange.request.as_ref();
+        let response = exchange.response.as_ref();
+        [
+            request.and_then(|request| request.content.as_deref()),
+            response.and_then(|response| response.content.as_deref()),
+        ]
+    });
+    for content in contents.flatten() {
+        assert!(!(content.is_over && content.is_aborted));
+        let files = content.form.iter().flat_map(|form| form.files());
+        let of_files: u64 = files.map(|file| file.bytes).sum();
+        assert!(of_files <= content.bytes, "files longer than their form");
     }
     let Some(tls) = payload.tls() else { return };
     for from in [End::Client, End::Server] {

@@ -1,6 +1,6 @@
 //! A recording's bytes, through the whole core and every sink.
 
-mod timeline;
+pub(crate) mod timeline;
 
 use std::sync::LazyLock;
 
@@ -8,9 +8,11 @@ use jsonschema::Validator;
 use serde_json::Value;
 use tracer::internals::{
     core::{event::Event, input::Input, output::Output, pipeline::Pipeline, scope::Scope},
-    sink::{Ndjson, Pcapng, Render, Styles, Text},
+    sink::{Ndjson, Render},
     source::recording::Recording,
 };
+
+use crate::hidden;
 
 /// A recording is refused, or gives the same lines each time; each is described by the schema.
 pub fn check(bytes: &[u8]) {
@@ -26,14 +28,14 @@ pub fn check(bytes: &[u8]) {
         "the same input, other outputs"
     );
     check_lines(&outputs, scope);
-    show(&outputs, scope);
+    hidden::check_outputs(&outputs, scope);
     if in_order_of_time(&inputs) {
         outputs.iter().for_each(timeline::check);
     }
 }
 
 /// The inputs up to the first damaged frame.
-fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
+pub(crate) fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
     let mut inputs = Vec::new();
     while let Ok(Some(input)) = recording.read() {
         inputs.push(input);
@@ -41,7 +43,7 @@ fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
     inputs
 }
 
-fn replay(inputs: &[Input<'static>], scope: Scope) -> Vec<Output> {
+pub(crate) fn replay(inputs: &[Input<'static>], scope: Scope) -> Vec<Output> {
     let mut pipeline = Pipeline::new(scope.every_segment);
     let mut outputs = Vec::new();
     for input in inputs {
@@ -68,7 +70,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).expect("the schema is one")
 });
 
-fn check_lines(outputs: &[Output], scope: Scope) {
+pub(crate) fn check_lines(outputs: &[Output], scope: Scope) {
     let lines = rendered(&mut Ndjson::new(scope.segments, false), outputs);
     let text = String::from_utf8(lines).expect("the lines are UTF-8");
     for line in text.lines() {
@@ -85,16 +87,7 @@ fn check_lines(outputs: &[Output], scope: Scope) {
     assert!(last.contains(r#""type":"summary""#), "{last}");
 }
 
-/// The other sinks have no form that could be checked here; they must not panic.
-fn show(outputs: &[Output], scope: Scope) {
-    for explain in [false, true] {
-        rendered(&mut Text::new(Styles::default(), scope, explain), outputs);
-    }
-    let (mut pcapng, _) = Pcapng::new().expect("the header has a form");
-    rendered(&mut pcapng, outputs);
-}
-
-fn rendered(sink: &mut dyn Render, outputs: &[Output]) -> Vec<u8> {
+pub(crate) fn rendered(sink: &mut dyn Render, outputs: &[Output]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for output in outputs {
         sink.render(output, &mut bytes)

@@ -174,9 +174,9 @@ impl User {
         })
     }
 
-    /// Makes the calling thread this user for good: its ids and groups, and no capability. Sets the
-    /// groups first: afterwards this thread lacks the right to.
-    pub(super) fn become_it(&self) -> io::Result<()> {
+    /// Gives the calling thread this user's ids and groups. Sets the groups first: afterwards this thread
+    /// lacks the right to.
+    pub(crate) fn take_ids(&self) -> io::Result<()> {
         let Self { uid, gid, .. } = *self;
         // Who has the groups already needs no right to set them.
         if getgroups()? != self.groups {
@@ -184,6 +184,12 @@ impl User {
         }
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)?;
+        Ok(())
+    }
+
+    /// Makes the calling thread this user for good: its ids and groups, and no capability.
+    pub(super) fn become_it(&self) -> io::Result<()> {
+        self.take_ids()?;
         // The kernel does this too, unless a securebit such as SECBIT_KEEP_CAPS forbids it.
         clear_ambient_capability_set()?;
         set_capabilities(

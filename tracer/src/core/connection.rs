@@ -1,19 +1,27 @@
 //! One connection: the observed facts about its two sockets. [`timeline`](upload_protocol::timeline)
 //! interprets them.
 
+mod captured;
 mod cause;
 mod closing;
+mod estimate;
 mod incidents;
+mod limits;
 mod owner;
+mod stall;
 mod transition;
 mod view;
 
 use upload_protocol::{AcceptQueue, ConnectionId, End, RolesFrom};
 
 pub use self::{
+    captured::Captured,
     cause::Ended,
+    estimate::{Estimate, Vantage},
     incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset, SubflowOf},
+    limits::{LimitLog, Stretch, Times},
     owner::{Owner, Task},
+    stall::{Stall, Stalls},
     transition::{Closing, Counted, Opened, Transition},
     view::View,
 };
@@ -49,6 +57,8 @@ pub struct Connection {
     pub unfinished: Option<Unfinished>,
     /// How many of its requests were reported, if they carried uploads, before its end.
     pub requests_reported: u32,
+    /// What a capture's segments show of it; `None` if the kernel reports it.
+    pub captured: Option<Box<Captured>>,
 }
 
 /// Why a connection is emitted without its end.
@@ -88,6 +98,7 @@ impl Connection {
             last_ns: 0,
             unfinished: None,
             requests_reported: 0,
+            captured: None,
         }
     }
 

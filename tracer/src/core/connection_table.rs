@@ -1,12 +1,14 @@
 //! All connections that are open or have just closed: finds the connection of an event, and pairs the
 //! two ends of a conversation.
 
+mod captured;
 mod eviction;
 mod listeners;
 mod loss;
 mod mptcp;
 mod pairing;
 mod pending_handshakes;
+mod points;
 mod preexisting;
 mod roles;
 mod segments;
@@ -18,7 +20,9 @@ use std::num::NonZeroU64;
 use foldhash::HashMap;
 use upload_protocol::{ConnectionId, End, OwnerFrom, RolesFrom, State};
 
+pub use self::captured::Passed;
 use self::{
+    captured::CapturedConnections,
     listeners::Listeners,
     mptcp::Mptcp,
     pairing::{Pair, Pairing},
@@ -47,6 +51,7 @@ pub struct ConnectionTable {
     tasks: Tasks,
     transfers: Transfers,
     mptcp: Mptcp,
+    captured: CapturedConnections,
     /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
     /// Connections with exchanges that are over and were not taken yet.
@@ -155,6 +160,15 @@ impl ConnectionTable {
             EventKind::Flow(passed) => {
                 self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
             }
+            EventKind::Limits(limits) => {
+                self.with_view(cookie, |view| view.record_limits(mono_ns, &limits))
+            }
+            EventKind::TimeOut {
+                bytes_acked,
+                length,
+            } => self.with_view(cookie, |view| {
+                view.record_time_out(mono_ns, bytes_acked, length);
+            }),
             EventKind::Retransmit { state, error, .. } => {
                 self.with_view(cookie, |view| match error {
                     0 => view.record_retransmit(mono_ns, state),
@@ -203,7 +217,11 @@ impl ConnectionTable {
     }
 
     pub fn remove(&mut self, key: Key) -> Option<Connection> {
-        let connection = *self.connections.remove(&key)?;
+        let mut connection = *self.connections.remove(&key)?;
+        if connection.captured.is_some() {
+            self.forget_captured(&mut connection);
+            return Some(connection);
+        }
         for (end, view) in connection.views() {
             if self.sockets.get(&view.cookie) == Some(&key) {
                 self.sockets.remove(&view.cookie);
@@ -242,10 +260,14 @@ impl ConnectionTable {
         self.connections.is_empty()
     }
 
-    /// Every connection in the table, the oldest first.
+    /// The `count` oldest connections in the table, the oldest first.
     #[must_use]
-    pub fn keys(&self) -> Vec<Key> {
+    pub fn oldest(&self, count: usize) -> Vec<Key> {
         let mut keys: Vec<Key> = self.connections.keys().copied().collect();
+        if count < keys.len() {
+            keys.select_nth_unstable(count);
+            keys.truncate(count);
+        }
         keys.sort_unstable();
         keys
     }

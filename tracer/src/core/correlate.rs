@@ -19,6 +19,12 @@ use crate::core::{
 /// Uploads kept of one connection, in number and in bytes; of those beyond, only the number is kept.
 const MAX_UPLOADS: usize = 1_000;
 const MAX_BYTES: usize = 4 << 20;
+/// About how many bytes all kept reports may take, and of how many sockets there may be some. A feed may report
+/// on sockets that do not exist; reports beyond are counted as lost.
+const MAX_ALL_BYTES: usize = 64 << 20;
+const MAX_SOCKETS: usize = 1 << 16;
+/// The longest id; the server's have fewer than 20 digits.
+const MAX_ID: usize = 128;
 /// Uploads of which it is remembered that they were reported. A server repeats fewer to a new reader.
 const MAX_KNOWN: usize = 4_096;
 
@@ -30,13 +36,15 @@ pub struct Correlator {
     keeps_fresh: bool,
     /// Uploads by the cookie that carried them, until their connection is emitted.
     uploads: HashMap<u64, Carried>,
+    /// About how many bytes these take.
+    bytes: usize,
     /// The latest reports.
     known: Known,
     /// The highest id so far, where ids are numbers.
     last_id: Option<u64>,
     /// Whether the feed began again, and no upload has followed yet.
     is_resumed: bool,
-    /// Uploads that the feed reported while nobody read it.
+    /// Uploads that the feed reported while nobody read it, or without room.
     missed: u64,
     /// Sockets that the server has closed, and when.
     ended: HashMap<u64, u64>,
@@ -76,8 +84,17 @@ impl Uploads {
             return Some(upload);
         }
         self.bytes = self.bytes.saturating_add(bytes);
+        // Most connections carry one.
+        self.list.reserve_exact(usize::from(self.list.is_empty()));
         self.list.push(upload);
         None
+    }
+}
+
+impl Carried {
+    /// About how many bytes it takes, in its map.
+    const fn bytes(&self) -> usize {
+        2 * size_of::<(u64, Self)>() + self.first.bytes + self.later.bytes
     }
 }
 
@@ -171,7 +188,8 @@ impl Correlator {
         let view = connection.server.as_ref()?;
         let carried = self.uploads.get_mut(&view.cookie)?;
         let from = std::mem::replace(&mut carried.taken, carried.first.list.len());
-        let later = std::mem::take(&mut carried.later).list;
+        let Uploads { list: later, bytes } = std::mem::take(&mut carried.later);
+        self.bytes = self.bytes.saturating_sub(bytes);
         if from == carried.first.list.len() && later.is_empty() {
             return None;
         }
@@ -229,7 +247,9 @@ impl Correlator {
     pub fn forget(&mut self, connection: &Connection) {
         if let Some(view) = &connection.server {
             self.ended.remove(&view.cookie);
-            self.uploads.remove(&view.cookie);
+            let forgotten = self.uploads.remove(&view.cookie);
+            let bytes = forgotten.map_or(0, |carried| carried.bytes());
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
     }
 
@@ -238,12 +258,16 @@ impl Correlator {
     pub fn forget_strangers(&mut self, before_ns: u64, is_known: impl Fn(u64) -> bool) {
         self.ended
             .retain(|cookie, at| *at >= before_ns || is_known(*cookie));
-        self.uploads
-            .retain(|cookie, carried| carried.last_ns >= before_ns || is_known(*cookie));
+        let strangers = self
+            .uploads
+            .extract_if(|cookie, carried| carried.last_ns < before_ns && !is_known(*cookie));
+        let bytes: usize = strangers.map(|(_, carried)| carried.bytes()).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     fn ingest_end(&mut self, end: &ConnectionEnd) {
-        if self.is_news(end.closed_ns) {
+        // Without it, the connection is emitted a little later.
+        if self.is_news(end.closed_ns) && self.ended.len() < MAX_SOCKETS {
             self.ended.insert(end.cookie.0, end.closed_ns);
         }
     }
@@ -254,10 +278,18 @@ impl Correlator {
         if upload.request == 0 || !self.is_news(last_seen(&upload)) {
             return None;
         }
+        if upload.id.len() > MAX_ID || !self.has_room(&upload) {
+            self.missed = self.missed.saturating_add(1);
+            return None;
+        }
         if !self.known.insert(&upload) {
             return None;
         }
         let carried = self.uploads.entry(upload.cookie.0).or_default();
+        let before = match carried.last_ns {
+            0 => 0,
+            _ => carried.bytes(),
+        };
         carried.last_ns = carried.last_ns.max(last_seen(&upload));
         if let Some(later) = carried.first.push(upload.clone()) {
             carried.left_out += 1;
@@ -266,7 +298,14 @@ impl Correlator {
                 let _ = carried.later.push(later);
             }
         }
+        self.bytes = self.bytes.saturating_add(carried.bytes() - before);
         Some(upload)
+    }
+
+    fn has_room(&self, upload: &Upload) -> bool {
+        let is_known = self.uploads.contains_key(&upload.cookie.0);
+        self.bytes.saturating_add(size(upload)) <= MAX_ALL_BYTES
+            && (is_known || self.uploads.len() < MAX_SOCKETS)
     }
 
     /// Ids are consecutive. Behind the last one before the feed was read again, those up to the first one
@@ -288,7 +327,7 @@ impl Correlator {
 }
 
 /// About how many bytes a report takes.
-fn size(upload: &Upload) -> usize {
+pub(super) fn size(upload: &Upload) -> usize {
     let texts = [
         Some(&upload.id),
         Some(&upload.method),

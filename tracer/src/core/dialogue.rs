@@ -2,13 +2,19 @@
 //! windows, and the analysis that Wireshark makes of a segment and those before it.
 
 mod analysis;
+mod captured;
 mod in_flight;
+mod reassembly;
 mod sequence_space;
+
+use std::num::NonZeroU64;
 
 use upload_protocol::{ConnectionId, End, Flags, segment::SegmentLine};
 
+pub use self::captured::Seen;
 use self::{
     in_flight::{InFlight, Observed},
+    reassembly::Reassembly,
     sequence_space::{Position, SequenceSpace},
 };
 use crate::core::{
@@ -16,6 +22,7 @@ use crate::core::{
     host::Clock,
     output::TracedSegment,
     payload::{Chunk, Payload, nearest},
+    points::Point,
     segment::Segment,
 };
 
@@ -33,6 +40,8 @@ pub struct Dialogue {
     /// How many of these came after the first 64.
     pub steps_left_out: u32,
     pub payload: Payload,
+    /// Puts the payload of a capture's segments in order; `None` if the kernel reports them.
+    reassembly: Option<Box<Reassembly>>,
 }
 
 /// Payload that came before its receiver had a socket.
@@ -81,6 +90,8 @@ pub struct Milestone {
     pub seen_leaving: bool,
     /// Whether its sequence numbers were sent before.
     pub is_retransmission: bool,
+    /// Whether it comes from a capture, which does not tell whether it left or arrived.
+    pub is_captured: bool,
 }
 
 /// A connection has about seven; more are retransmissions.
@@ -156,7 +167,13 @@ impl Dialogue {
         if segment.flags.has(Flags::SYN) {
             own.begin(segment);
         }
+        if segment.flags.has(Flags::SYN | Flags::ACK) {
+            peer.begin_before(segment.ack);
+        }
         let position = own.place(observed, peer, self.first_rtt.known());
+        if segment.is_duplicate {
+            return position;
+        }
         let remarks = &position.analysis;
         let is_to_itself = segment.source == segment.destination;
         let milestone = Milestone {
@@ -168,6 +185,7 @@ impl Dialogue {
             from,
             seen_leaving: segment.leaving,
             is_retransmission: remarks.iter().any(|what| what.is_retransmission()),
+            is_captured: segment.frame.is_some(),
         };
         if let Some((syn, at)) = self.take_syn(observed, &position) {
             self.feed(&syn, &at);
@@ -204,6 +222,7 @@ impl RelativeSegment {
     pub fn traced(self, clock: Clock, connection: ConnectionId) -> TracedSegment {
         let Self { observed, position } = self;
         let segment = *observed.segment;
+        let crossing = segment.crossing.as_deref();
         let mut options = segment.options;
         let blocks = options.sack.iter_mut();
         for edge in blocks.flat_map(|(left, right)| [left, right]) {
@@ -223,11 +242,24 @@ impl RelativeSegment {
                 ecn: segment.ecn,
                 analysis: position.analysis,
                 seen_leaving: segment.leaving,
+                frame: segment.frame.map(NonZeroU64::get),
+                duplicate: segment.is_duplicate,
+                capture: crossing.map(|crossing| number(crossing.point)),
+                one_way_delay_ns: crossing.and_then(|crossing| crossing.one_way_delay_ns),
+                lost: crossing.and_then(|crossing| crossing.lost),
+                missing_in: crossing
+                    .and_then(|crossing| crossing.missing_in)
+                    .map(number),
             },
             packet_len: segment.packet_len,
             packet: segment.packet,
         }
     }
+}
+
+/// Captures are counted from 1.
+fn number(point: Point) -> u8 {
+    u8::from(point > 0) + 1
 }
 
 impl FirstRtt {
@@ -258,15 +290,25 @@ impl Dialogue {
         let syn = segment.flags.has(Flags::SYN);
         let offset = position.seq.wrapping_sub(u32::from(!syn));
         let has_ack = segment.flags.has(Flags::ACK);
-        self.payload.feed(&Chunk {
+        // In the middle of a stream, at least one byte precedes the first that is seen.
+        let hidden = self.reassembly.is_some() && !self.space(from).is_from_start();
+        let chunk = Chunk {
             mono_ns: segment.mono_ns,
             from,
-            offset: nearest(segment.before_bytes, offset),
+            offset: nearest(segment.before_bytes, offset) + u64::from(hidden),
             len: segment.len,
             head: segment.payload(),
             turned_ns: segment.turned_ns.or_else(|| self.turned_early(observed)),
-            received: has_ack.then(|| self.bytes_acknowledged(from, position.ack)),
-        });
+            received: has_ack.then(|| {
+                let hidden = self.reassembly.is_some() && !self.space(from.other()).is_from_start();
+                let received = self.bytes_acknowledged(from, position.ack);
+                received.wrapping_add(u32::from(hidden))
+            }),
+        };
+        match &mut self.reassembly {
+            Some(reassembly) => reassembly.add(&chunk, !hidden, &mut self.payload),
+            None => self.payload.feed(&chunk),
+        }
     }
 
     /// When payload turned its direction, where the socket that sends now did not see the payload before.

@@ -15,7 +15,8 @@ pub struct Event<'a> {
     /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
     /// The socket's addresses; absent for segments, which have their own, for
-    /// [`EventKind::Flow`], [`EventKind::Subflow`] and [`EventKind::Held`].
+    /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::TimeOut`], [`EventKind::Subflow`] and
+    /// [`EventKind::Held`].
     pub addresses: Option<Addresses>,
     pub what: EventKind<'a>,
 }
@@ -59,6 +60,15 @@ pub enum EventKind<'a> {
     MoreBytes(MoreBytes<'a>),
     /// What the socket's segments came to: those that left and those that reached it.
     Flow([record::Passed; 2]),
+    /// What held the socket back so far.
+    Limits(Box<record::Limits>),
+    /// The retransmission timer sent the first segment again that is not acknowledged.
+    TimeOut {
+        /// Sequence numbers that the peer acknowledged before it.
+        bytes_acked: u64,
+        /// Its payload, in bytes.
+        length: u32,
+    },
     /// The socket reports this errno to its process; 0 for an ICMP message that is no error of the
     /// socket yet.
     Error(u32),
@@ -141,6 +151,27 @@ impl<'a> Event<'a> {
                     cookie: header.cookie,
                     addresses: None,
                     what: EventKind::Flow(flow.passed),
+                })
+            }
+            record::LIMITS => {
+                let limits: record::Limits = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::Limits(Box::new(limits)),
+                })
+            }
+            record::TIME_OUT => {
+                let time_out: record::TimeOut = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::TimeOut {
+                        bytes_acked: time_out.bytes_acked,
+                        length: time_out.length,
+                    },
                 })
             }
             record::SUBFLOW => {

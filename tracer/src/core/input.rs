@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use upload_protocol::upload::FeedLine;
 
 pub use self::open_socket::{Counters, Holder, OpenSocket, Present};
+use crate::core::packet::Packet;
 
 /// One input of the [`Pipeline`](crate::core::pipeline::Pipeline).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<'a> {
     /// One record from the ring buffer, as it came.
     Kernel(Cow<'a, [u8]>),
+    /// A frame of a capture.
+    Packet(Packet<'a>),
     /// News of the upload server.
     Feed(Feed),
     /// A socket that was there before the tracer: one that listens, or a connection's.

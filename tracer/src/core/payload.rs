@@ -19,7 +19,7 @@ use upload_protocol::{
 pub(crate) use self::stream::nearest;
 pub use self::{
     ftp::{Command, Transfer},
-    http::{Finished, HttpExchange, HttpRequest},
+    http::{Content, Finished, FormFile, HttpExchange, HttpRequest},
     tls::Tls,
 };
 #[cfg(test)]
@@ -38,6 +38,8 @@ pub struct Payload {
     /// Whether the server has answered since that was last asked.
     answered: bool,
     parser: Parser,
+    /// Whether it is passed whole and in order, as far as it was captured: then bodies are read, too.
+    is_whole: bool,
 }
 
 /// A segment's payload.
@@ -83,9 +85,26 @@ enum Verdict {
     Undecided,
     /// They announce HTTP/2.
     Http2,
+    /// The rest of both directions is HTTP/2, to which they agreed.
+    H2c,
 }
 
 impl Payload {
+    /// Payload that is passed whole and in order, as far as it was captured.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self {
+            is_whole: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Takes a segment's payload. Skips bytes below an offset that was passed before: they are
     /// repeated.
     pub fn feed(&mut self, burst: &Chunk<'_>) {
@@ -145,7 +164,7 @@ impl Payload {
     fn parse(&mut self, new_bytes: &NewBytes<'_>, peer_silent: bool) {
         let from = new_bytes.from;
         if self.parser == Parser::Unknown {
-            self.parser = open(new_bytes, peer_silent);
+            self.parser = open(new_bytes, peer_silent, self.is_whole);
         }
         let verdict = match &mut self.parser {
             Parser::Tls(conversation) => conversation.feed(new_bytes),
@@ -165,9 +184,30 @@ impl Payload {
             Verdict::NotOurs => self.parser = neither(from, peer_silent),
             Verdict::Undecided => self.parser = Parser::Unknown,
             Verdict::Http2 => {
-                self.parser = Parser::Http2(Box::new(http2::Conversation::new(new_bytes)));
+                let conversation = http2::Conversation::new(new_bytes, self.is_whole);
+                self.parser = Parser::Http2(Box::new(conversation));
             }
+            Verdict::H2c => self.upgrade(new_bytes),
         }
+    }
+
+    /// Goes on with HTTP/2, from a place in the server's bytes.
+    fn upgrade(&mut self, new_bytes: &NewBytes<'_>) {
+        let Parser::Http(before) = std::mem::take(&mut self.parser) else {
+            return;
+        };
+        let Some((exchanges, first, offset)) = before.into_h2c() else {
+            return;
+        };
+        let mut conversation = http2::Conversation::upgraded(exchanges, first);
+        let passed = offset.saturating_sub(new_bytes.offset);
+        let mut rest = NewBytes {
+            gap: 0,
+            ..*new_bytes
+        };
+        rest.skip(usize::try_from(passed).unwrap_or(usize::MAX));
+        conversation.feed(&rest);
+        self.parser = Parser::Http2(Box::new(conversation));
     }
 
     /// The protocol, as far as it is known yet.
@@ -193,11 +233,13 @@ impl Payload {
         }
     }
 
-    /// The requests and responses of HTTP/1.x in clear text, in order, the first 1,000.
+    /// The requests and responses of HTTP in clear text, in order, the first 1,000; those of HTTP/2 where the
+    /// stream is passed whole.
     #[must_use]
     pub fn exchanges(&self) -> &[HttpExchange] {
         match &self.parser {
             Parser::Http(conversation) => conversation.exchanges(),
+            Parser::Http2(conversation) => conversation.exchanges(),
             _ => &[],
         }
     }
@@ -207,6 +249,7 @@ impl Payload {
     pub fn exchanges_left_out(&self) -> usize {
         match &self.parser {
             Parser::Http(conversation) => conversation.left_out(),
+            Parser::Http2(conversation) => conversation.left_out(),
             _ => 0,
         }
     }
@@ -216,6 +259,7 @@ impl Payload {
     pub fn has_finished(&self) -> bool {
         match &self.parser {
             Parser::Http(conversation) => conversation.has_finished(),
+            Parser::Http2(conversation) => conversation.has_finished(),
             _ => false,
         }
     }
@@ -224,6 +268,7 @@ impl Payload {
     pub fn take_finished(&mut self, all: bool) -> Vec<Finished> {
         match &mut self.parser {
             Parser::Http(conversation) => conversation.take_finished(all),
+            Parser::Http2(conversation) => conversation.take_finished(all),
             _ => Vec::new(),
         }
     }
@@ -260,6 +305,16 @@ impl Payload {
         }
     }
 
+    /// The window of each stream of HTTP/2 in clear text, as the server announced it
+    /// (`SETTINGS_INITIAL_WINDOW_SIZE`), in bytes.
+    #[must_use]
+    pub fn stream_window(&self) -> Option<u32> {
+        match &self.parser {
+            Parser::Http2(conversation) => conversation.stream_window(),
+            _ => None,
+        }
+    }
+
     /// The data connections that FTP announced, as far as there is news of them.
     pub fn take_transfers(&mut self) -> Vec<Transfer> {
         match &mut self.parser {
@@ -274,25 +329,28 @@ impl Payload {
         match &self.parser {
             Parser::Tls(conversation) => conversation.malformed(),
             Parser::Http(conversation) => conversation.malformed(),
-            Parser::Unknown
-            | Parser::Proxy(_)
-            | Parser::Http2(_)
-            | Parser::Ftp(_)
-            | Parser::Other => &[],
+            Parser::Http2(conversation) => conversation.malformed(),
+            Parser::Unknown | Parser::Proxy(_) | Parser::Ftp(_) | Parser::Other => &[],
         }
     }
 }
 
 /// Picks the parser by the first byte. In the middle of a stream, only bytes that begin like a whole
 /// record or a whole start line decide.
-fn open(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Parser {
+fn open(new_bytes: &NewBytes<'_>, peer_silent: bool, is_whole: bool) -> Parser {
     let tls = || Parser::Tls(Box::new(tls::Conversation::new(new_bytes, peer_silent)));
-    let http = || Parser::Http(Box::new(http::Conversation::new(new_bytes, peer_silent)));
+    let http = || {
+        let conversation = http::Conversation::new(new_bytes, peer_silent, is_whole);
+        Parser::Http(Box::new(conversation))
+    };
     let Some(first) = new_bytes.bytes.first() else {
         return Parser::Unknown;
     };
     let ftp = || Parser::Ftp(Box::new(ftp::Conversation::new(new_bytes.is_start)));
     if new_bytes.is_start {
+        if is_whole && peer_silent && http2::looks_like_first(new_bytes.from, new_bytes.bytes) {
+            return Parser::Http2(Box::new(http2::Conversation::whole()));
+        }
         match first {
             _ if peer_silent && ftp::looks_like_greeting(new_bytes.from, new_bytes.bytes) => ftp(),
             0x15 | 0x16 => tls(),

@@ -1,24 +1,29 @@
 //! Drives the core: takes inputs, returns outputs. The same inputs give the same outputs, live or from a
 //! recording.
 
+mod captured;
 mod eviction;
 mod inferred;
 mod loss;
+mod points;
+mod progress;
+mod uploads;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::HashMap;
 use upload_protocol::{
     State,
-    line::{self, ProgramLine, StateLine, SummaryLine, UploadLine},
-    timeline::{Certainty, Timeline},
-    upload::{Cookie, Part, Upload},
+    line::{self, ProgramLine, StateLine, SummaryLine},
+    upload::Upload,
 };
 
+use self::captured::Captured;
+pub use self::captured::Selection;
 use crate::core::{
     connection::Connection,
     connection_table::{ConnectionTable, Key},
-    correlate::{Correlator, last_seen},
+    correlate::Correlator,
     dialogue::RelativeSegment,
     event::{Event, EventKind},
     host::{Clock, Host},
@@ -31,15 +36,13 @@ use crate::core::{
 const SETTLE_NS: u64 = 10_000_000;
 /// How long a closed connection waits for the server's report, and an upload for its connection.
 const PATIENCE_NS: u64 = 2_000_000_000;
-/// How long after an upload a timeline so far is emitted, if the connection stays open.
-const PROGRESS_AFTER_NS: u64 = 300_000_000;
-/// The same for snapshots: once no upload has followed for the first of these, and after the second in
-/// any case.
-const SNAPSHOT_AFTER_NS: (u64, u64) = (50_000_000, 400_000_000);
-/// Uploads that wait for their connection; more are reported without it.
-const MAX_FRESH: usize = 10_000;
 /// How long feed lines about unknown sockets are kept.
 const FORGET_AFTER_NS: u64 = 60_000_000_000;
+/// How often they are looked for: there may be many.
+const FORGET_EVERY_NS: u64 = 1_000_000_000;
+
+/// How many connections are emitted at once at the end.
+const EMITTED_AT_ONCE: usize = 1024;
 
 /// A smaller difference is no suspend: the clocks are read one after another.
 const SUSPENDED_AT_LEAST_NS: u64 = 10_000_000;
@@ -50,6 +53,8 @@ pub struct Pipeline {
     segments: bool,
     /// Whether changes of state are not.
     without_states: bool,
+    /// Whether captured segments leave their packet behind.
+    without_packets: bool,
     /// How many connections to keep; `None` for no limit.
     room: Option<usize>,
     table: ConnectionTable,
@@ -69,6 +74,9 @@ pub struct Pipeline {
     /// The same for snapshots, if wanted, and the latest time.
     snapshots: Option<BTreeMap<Key, (u64, u64)>>,
     malformed: u64,
+    captured: Captured,
+    /// When feed lines about unknown sockets were last forgotten.
+    forgot_ns: u64,
     totals: Totals,
 }
 
@@ -101,6 +109,13 @@ impl Pipeline {
         self
     }
 
+    /// Leaves out the packets of captured segments, which a packet list does not show.
+    #[must_use]
+    pub const fn without_packets(mut self) -> Self {
+        self.without_packets = true;
+        self
+    }
+
     /// Also emits snapshots of connections that stay open.
     #[must_use]
     pub fn with_snapshots(mut self) -> Self {
@@ -113,6 +128,7 @@ impl Pipeline {
     pub fn advance(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
             Input::Kernel(bytes) => self.record(&bytes, out),
+            Input::Packet(packet) => self.packet(&packet, out),
             Input::Feed(feed) => {
                 self.fresh.extend(self.correlator.ingest(feed));
             }
@@ -164,6 +180,7 @@ impl Pipeline {
                 new,
                 pid: owner.and_then(|owner| owner.task.id()),
                 comm: owner.map(|owner| Arc::clone(&owner.task.comm)),
+                certainty: None,
             }));
         }
         if new == State::Close
@@ -209,108 +226,21 @@ impl Pipeline {
         self.correlator.begin(tick.mono_ns);
         self.report_lost(before, out);
         self.report_segments(tick.mono_ns, out);
+        self.report_waiting(out);
         self.report_uploads(PATIENCE_NS, out);
         self.report_finished(out);
         self.report_progress(out);
         self.report_snapshots(out);
         self.report_closed(out);
+        if tick.mono_ns.saturating_sub(self.forgot_ns) < FORGET_EVERY_NS {
+            return;
+        }
+        self.forgot_ns = tick.mono_ns;
         let table = &self.table;
         self.correlator
             .forget_strangers(tick.mono_ns.saturating_sub(FORGET_AFTER_NS), |cookie| {
                 table.find(cookie).is_some()
             });
-    }
-
-    fn report_uploads(&mut self, patience_ns: u64, out: &mut Vec<Output>) {
-        let now_ns = self.tick.mono_ns;
-        for upload in std::mem::take(&mut self.fresh) {
-            let key = self.table.find(upload.cookie.0);
-            let may_wait = self.fresh.len() < MAX_FRESH;
-            let is_recent = last_seen(&upload).saturating_add(patience_ns) > now_ns;
-            if key.is_none() && is_recent && may_wait {
-                self.fresh.push(upload);
-                continue;
-            }
-            self.totals.uploads += 1;
-            let connection = key.and_then(|key| self.table.get(key));
-            out.push(Output::Upload(Box::new(UploadLine {
-                at: self.host.clock.moment(last_seen(&upload)),
-                connection: connection.map(|connection| connection.id),
-                id: upload.id,
-                name: upload.name,
-                bytes: Some(upload.bytes),
-                status: upload.status,
-                outcome: Some(upload.outcome),
-                certainty: Certainty::Observed,
-                error: upload.error,
-                parts: parts(&upload.connections),
-                earlier: earlier(upload.cookie, &upload.connections),
-            })));
-            if let Some(key) = key {
-                self.progress
-                    .insert(key, now_ns.saturating_add(PROGRESS_AFTER_NS));
-                if let Some(snapshots) = &mut self.snapshots {
-                    let (quiet, latest) = SNAPSHOT_AFTER_NS;
-                    let latest = now_ns.saturating_add(latest);
-                    let due = snapshots.entry(key).or_insert((0, latest));
-                    due.0 = now_ns.saturating_add(quiet);
-                }
-            }
-        }
-    }
-
-    fn report_progress(&mut self, out: &mut Vec<Output>) {
-        let now_ns = self.tick.mono_ns;
-        let is_due = |_: &Key, from_ns: &mut u64| *from_ns <= now_ns;
-        let due: Vec<(Key, u64)> = self.progress.extract_if(.., is_due).collect();
-        for (key, _) in due {
-            out.extend(self.so_far(key).map(Output::Progress));
-        }
-    }
-
-    fn report_snapshots(&mut self, out: &mut Vec<Output>) {
-        let now_ns = self.tick.mono_ns;
-        let Some(snapshots) = &mut self.snapshots else {
-            return;
-        };
-        let due: Vec<Key> = snapshots
-            .extract_if(.., |_, (quiet, latest)| {
-                *quiet <= now_ns || *latest <= now_ns
-            })
-            .map(|(key, _)| key)
-            .collect();
-        for key in due {
-            out.extend(self.snapshot(key).map(Output::Snapshot));
-        }
-    }
-
-    /// The timeline so far of an open connection.
-    fn so_far(&self, key: Key) -> Option<Box<Timeline>> {
-        if self.closed.contains_key(&key) {
-            return None;
-        }
-        let mut connection = self.table.get(key)?.clone();
-        self.correlator.name_owner(&mut connection);
-        let reported = self.correlator.uploads(&connection);
-        let transfer = self.table.transfer_of(&connection);
-        let known = (reported.map(|reported| reported.uploads), transfer);
-        let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
-        timeline::leave_out_uploads(&mut timeline, reported.map_or(0, |all| all.left_out));
-        Some(Box::new(timeline))
-    }
-
-    /// The timeline so far of an open connection, with the uploads that no snapshot had yet.
-    fn snapshot(&mut self, key: Key) -> Option<Box<Timeline>> {
-        if self.closed.contains_key(&key) {
-            return None;
-        }
-        let mut connection = self.table.get(key)?.clone();
-        let (uploads, from) = self.correlator.take_fresh(&connection)?;
-        self.correlator.name_owner(&mut connection);
-        let known = (Some(uploads.as_slice()), None);
-        let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
-        timeline::keep_uploads(&mut timeline, from);
-        Some(Box::new(timeline))
     }
 
     fn report_closed(&mut self, out: &mut Vec<Output>) {
@@ -336,13 +266,21 @@ impl Pipeline {
         }
     }
 
-    fn shutdown(&mut self, out: &mut Vec<Output>) {
+    /// Before the shutdown, emits some of the connections that are left, the oldest first; false once there
+    /// is none. All of them at once may be many.
+    pub fn emit_some(&mut self, out: &mut Vec<Output>) -> bool {
         self.report_lost(self.tick, out);
         self.report_segments(u64::MAX, out);
+        self.finish_waiting(out);
         self.report_uploads(0, out);
-        for key in self.table.keys() {
+        for key in self.table.oldest(EMITTED_AT_ONCE) {
             self.emit(key, out);
         }
+        !self.table.is_empty()
+    }
+
+    fn shutdown(&mut self, out: &mut Vec<Output>) {
+        while self.emit_some(out) {}
         out.push(Output::Summary(Box::new(SummaryLine {
             at: self.host.clock.moment(self.tick.mono_ns),
             connections: self.totals.connections,
@@ -363,10 +301,13 @@ impl Pipeline {
                 .into_iter()
                 .map(program_line)
                 .collect(),
+            capture: self.captured.totals(),
+            clocks: self.clocks(),
         })));
     }
 
     fn emit(&mut self, key: Key, out: &mut Vec<Output>) {
+        self.finish_points(key, out);
         self.progress.remove(&key);
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.remove(&key);
@@ -389,6 +330,9 @@ impl Pipeline {
         self.correlator.forget(&connection);
         if let Some(mut timeline) = timeline {
             timeline::leave_out_uploads(&mut timeline, uploads_left_out);
+            if let Some(captured) = &connection.captured {
+                self.add_transit(&mut timeline, captured);
+            }
             if is_inferred {
                 self.report_inferred(&timeline, &mut connection, out);
             }
@@ -409,23 +353,6 @@ fn program_line(cost: ProgramCost) -> ProgramLine {
         name: cost.name,
         runs: cost.runs,
     }
-}
-
-/// The sockets that carried parts of an upload before the last one did.
-fn earlier(last: Cookie, parts: &[Part]) -> Vec<Cookie> {
-    let mut earlier: Vec<Cookie> = parts.iter().map(|part| part.cookie).collect();
-    earlier.retain(|cookie| *cookie != last);
-    earlier.sort_unstable();
-    earlier.dedup();
-    earlier
-}
-
-/// The sockets that carried the parts of an upload, and when the heads of these requests were complete.
-fn parts(parts: &[Part]) -> Vec<(Cookie, u64)> {
-    let parts = parts.iter();
-    parts
-        .map(|part| (part.cookie, part.times.head_ns))
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use anyhow::{Context as _, Result, bail};
 use tracer_ebpf::record;
 
-use crate::core::{input::Input, scope::Scope};
+use crate::core::{input::Input, packet::Packet, scope::Scope};
 
 const MAGIC: &[u8; 8] = b"tcptrace";
 const FORMAT: u16 = 1;
@@ -29,6 +29,7 @@ const COST: u8 = 5;
 const MISSING: u8 = 6;
 const ROOM: u8 = 7;
 const PRESENT: u8 = 8;
+const PACKET: u8 = 9;
 
 /// The beginning of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub fn encode<'a>(input: &'a Input<'_>) -> Result<Option<(u8, Cow<'a, [u8]>)>> {
         Input::Missing(missing) => (MISSING, serde_json::to_vec(missing)?),
         Input::Room(most) => (ROOM, serde_json::to_vec(most)?),
         Input::Present(present) => (PRESENT, serde_json::to_vec(present)?),
+        Input::Packet(packet) => return Ok(Some((PACKET, Cow::Owned(packet.to_bytes())))),
         Input::Shutdown => return Ok(None),
     };
     Ok(Some((kind, Cow::Owned(json))))
@@ -108,6 +110,7 @@ pub fn decode(kind: u8, bytes: Vec<u8>) -> Result<Input<'static>> {
         MISSING => Input::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
         ROOM => Input::Room(serde_json::from_slice(&bytes).context(DAMAGED)?),
         PRESENT => Input::Present(serde_json::from_slice(&bytes).context(DAMAGED)?),
+        PACKET => Input::Packet(Packet::from_bytes(&bytes).context(DAMAGED)?.into_owned()),
         kind => bail!("{DAMAGED}: a frame of kind {kind}"),
     })
 }

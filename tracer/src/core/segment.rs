@@ -1,11 +1,14 @@
 //! A TCP segment out of a packet's first bytes: IPv4 or IPv6, TCP, its options, the head of its
 //! payload. Every length is checked: a malformed packet is an error, never a guess.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
+};
 
 use upload_protocol::{AcceptQueue, Flags, SegmentOptions};
 
-use crate::core::address::Address;
+use crate::core::{address::Address, points::Crossing};
 
 /// A segment as it passed a socket, with its packet's bytes borrowed from the record, or owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,27 @@ pub struct Segment<Packet = Box<[u8]>> {
     pub socket_port: u16,
     /// For a SYN that reached a listener: its accept queue then.
     pub accept_queue: Option<AcceptQueue>,
+    /// Its frame in a capture, counted from 1; `None` if the kernel reported it.
+    pub frame: Option<NonZeroU64>,
+    /// Whether a capture has it twice, and this is the second.
+    pub is_duplicate: bool,
+    /// What became of it on the way from one capture to another; `None` where there are not two.
+    pub crossing: Option<Box<Crossing>>,
+}
+
+/// What an IP header tells about the segment behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Carrier {
+    /// IPv4 as `::ffff:a.b.c.d`.
+    pub source: Ipv6Addr,
+    /// Likewise.
+    pub destination: Ipv6Addr,
+    /// The ECN bits (RFC 3168).
+    pub ecn: u8,
+    /// Length of the IP header, with its options and extension headers.
+    pub headers: usize,
+    /// Length of the whole packet, from the IP header on.
+    pub length: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,24 +101,48 @@ impl<'a> Segment<&'a [u8]> {
         merged: bool,
     ) -> Result<Self, NoSegment> {
         let ip = IpHeader::parse(packet)?;
-        let tcp = packet.get(ip.length..).ok_or(NoSegment::Truncated(IP))?;
+        let carrier = Carrier {
+            source: ip.source,
+            destination: ip.destination,
+            ecn: ip.ecn,
+            headers: ip.length,
+            length,
+        };
+        let mut segment = Self::behind(packet, &carrier)?;
+        if packet.len() < segment.headers {
+            return Err(NoSegment::Truncated(TCP));
+        }
+        segment.leaving = leaving;
+        segment.merged = merged;
+        Ok(segment)
+    }
+
+    /// The segment behind an IP header that was read already. A capture may cut it within the options:
+    /// those that remain are read.
+    pub fn behind(packet: &'a [u8], ip: &Carrier) -> Result<Self, NoSegment> {
+        let tcp = packet.get(ip.headers..).ok_or(NoSegment::Truncated(IP))?;
         let fixed: &[u8; 20] = tcp.first_chunk().ok_or(NoSegment::Truncated(TCP))?;
         let header = usize::from(fixed[12] >> 4) * 4;
         if header < fixed.len() {
             return Err(NoSegment::TooShort(TCP));
         }
-        let options = tcp
-            .get(fixed.len()..header)
-            .ok_or(NoSegment::Truncated(TCP))?;
-        let headers = ip.length + header;
+        let options = &tcp[fixed.len()..header.min(tcp.len())];
+        let headers = ip.headers + header;
+        // A header beyond the packet's end: the kernel drops it (tcp_v4_rcv, "bad_packet").
+        let Some(len) = u32::try_from(headers)
+            .ok()
+            .and_then(|headers| ip.length.checked_sub(headers))
+        else {
+            return Err(NoSegment::TooShort(TCP));
+        };
         let word = |at: usize| {
             u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]])
         };
         let half = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
         Ok(Self {
             mono_ns: 0,
-            leaving,
-            merged,
+            leaving: false,
+            merged: false,
             source: Address::new(ip.source, half(0)),
             destination: Address::new(ip.destination, half(2)),
             ecn: ip.ecn,
@@ -102,9 +150,9 @@ impl<'a> Segment<&'a [u8]> {
             ack: word(8),
             flags: Flags(half(12) & 0x01ff),
             window: half(14),
-            len: length.saturating_sub(u32::try_from(headers).unwrap_or(u32::MAX)),
+            len,
             options: parse_options(options),
-            packet_len: length,
+            packet_len: ip.length,
             packet,
             headers,
             before_bytes: 0,
@@ -112,6 +160,9 @@ impl<'a> Segment<&'a [u8]> {
             under_listener: false,
             socket_port: 0,
             accept_queue: None,
+            frame: None,
+            is_duplicate: false,
+            crossing: None,
         })
     }
 
@@ -147,11 +198,44 @@ impl<'a> Segment<&'a [u8]> {
             under_listener: self.under_listener,
             socket_port: self.socket_port,
             accept_queue: self.accept_queue,
+            frame: self.frame,
+            is_duplicate: self.is_duplicate,
+            crossing: self.crossing,
         })
     }
 }
 
 impl Segment {
+    /// The same segment, with its packet borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Segment<&[u8]> {
+        Segment {
+            mono_ns: self.mono_ns,
+            leaving: self.leaving,
+            merged: self.merged,
+            source: self.source,
+            destination: self.destination,
+            ecn: self.ecn,
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            len: self.len,
+            options: self.options.clone(),
+            packet_len: self.packet_len,
+            packet: &self.packet,
+            headers: self.headers,
+            before_bytes: self.before_bytes,
+            turned_ns: self.turned_ns,
+            under_listener: self.under_listener,
+            socket_port: self.socket_port,
+            accept_queue: self.accept_queue,
+            frame: self.frame,
+            is_duplicate: self.is_duplicate,
+            crossing: self.crossing.clone(),
+        }
+    }
+
     /// Adds bytes to the captured part of the payload, if they follow it.
     pub fn add_bytes(&mut self, offset: u32, bytes: &[u8]) {
         if usize::try_from(offset) == Ok(self.payload().len()) {
@@ -167,6 +251,12 @@ impl<Packet: AsRef<[u8]>> Segment<Packet> {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.packet.as_ref().get(self.headers..).unwrap_or_default()
+    }
+
+    /// Whether some of its payload was not captured.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        usize::try_from(self.len).is_ok_and(|len| self.payload().len() < len)
     }
 
     /// The number of sequence numbers it takes: its payload, and one each for SYN and FIN.

@@ -2,6 +2,7 @@
 //! number is observed, inferred or unknown, and each step names its evidence.
 
 mod container;
+mod diagnosis;
 mod endpoint;
 mod exchange;
 mod initiation;
@@ -16,7 +17,7 @@ mod upload;
 use upload_protocol::{
     End, RolesFrom,
     timeline::{Bytes, Certainty, Incomplete, PerEnd, Phase, Timeline, UploadSummary},
-    upload::Upload,
+    upload::{Cookie, Upload},
 };
 
 pub use self::{
@@ -73,13 +74,17 @@ pub fn timeline(
     }
     let is_gone = connection.unfinished == Some(Unfinished::Gone);
     let is_open = closed_ns.is_none() && !is_gone;
+    let socket = connection.server.as_ref().map(|view| Cookie(view.cookie));
     let mut timeline = Timeline {
         at: host.clock.moment(first_ns),
         connection: connection.id,
         client: endpoint::endpoint(connection, End::Client, host)?,
         server: endpoint::endpoint(connection, End::Server, host)?,
         phases,
-        uploads: uploads.iter().map(UploadSummary::reported).collect(),
+        uploads: uploads
+            .iter()
+            .map(|upload| UploadSummary::reported(upload, socket))
+            .collect(),
         bytes,
         retransmits_by: PerEnd {
             client: connection.client.as_deref().map(retransmits),
@@ -102,10 +107,16 @@ pub fn timeline(
         left_out,
         open: is_open,
         open_for_ns: is_open.then(|| origin.since(now_ns)),
+        silent_for_ns: (is_open && connection.captured.is_some())
+            .then(|| now_ns.saturating_sub(connection.last_ns)),
+        transit: None,
     };
+    let mut sender = End::Client;
     if reported.is_none() {
         upload::infer(&mut timeline, &connection.dialogue.payload, transfer);
+        sender = upload::sender(&timeline, transfer);
     }
+    diagnosis::diagnose(&mut timeline, connection, sender, origin);
     Some(timeline)
 }
 
@@ -128,7 +139,9 @@ fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<Incomp
     {
         reasons.push(Incomplete::Restored);
     } else if connection.views().any(|(_, view)| !view.began()) {
-        reasons.push(if connection.after_loss || connection.lost > 0 {
+        reasons.push(if connection.captured.is_some() {
+            Incomplete::BeganBeforeCapture
+        } else if connection.after_loss || connection.lost > 0 {
             Incomplete::BeginUnseen
         } else {
             Incomplete::BeganBefore
@@ -137,8 +150,18 @@ fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<Incomp
     match (closed_ns, connection.unfinished, connection.lost) {
         (Some(_), ..) => {}
         (None, Some(Unfinished::Evicted), _) => reasons.push(Incomplete::Evicted),
+        (None, None, _) if connection.captured.is_some() => {
+            reasons.push(Incomplete::CaptureEnded);
+        }
         (None, None, 0) => reasons.push(Incomplete::StillOpen),
         (None, Some(Unfinished::Gone) | None, _) => reasons.push(Incomplete::EndUnseen),
+    }
+    if let Some(captured) = connection.captured.as_deref() {
+        if captured.has_one_direction() {
+            reasons.push(Incomplete::OneDirection);
+        } else if captured.has_holes || connection.dialogue.missing_bytes() > 0 {
+            reasons.push(Incomplete::HolesInCapture);
+        }
     }
     if connection.suspended {
         reasons.push(Incomplete::Suspended);

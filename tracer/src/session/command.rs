@@ -2,7 +2,6 @@
 //! awaited. Its terminal, environment and signals are the same as without the tracer.
 
 mod look_up;
-mod signals;
 #[cfg(test)]
 mod tests;
 
@@ -13,17 +12,22 @@ use std::{
     os::{fd::AsFd as _, unix::process::ExitStatusExt as _},
     path::PathBuf,
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, geteuid, getuid, kill_process};
-use signals::Signals;
 use tokio::{
     process::{Child, Command},
     runtime::Handle,
+    time::{Instant, sleep_until},
 };
 
 pub use crate::caller::{NoUser, User};
+use crate::{
+    ending::Ending,
+    session::signals::{FOR_COMMAND, Signals},
+};
 
 /// Where the command's stdout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,12 +124,16 @@ impl Prepared {
     }
 
     /// Starts the command. From then on the tracer forwards its signals to it.
-    pub fn start(self) -> Result<Running, CannotStart> {
-        let signals = Signals::listen().map_err(CannotStart::Signals)?;
+    pub fn start(self, ending: Ending) -> Result<Running, CannotStart> {
+        let signals = Signals::listen(ending, true).map_err(CannotStart::Signals)?;
         let child = self
             .spawn()
             .map_err(|error| cannot_start(&self.name, error))?;
-        Ok(Running { child, signals })
+        Ok(Running {
+            child,
+            signals,
+            awaited_until: None,
+        })
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -156,6 +164,8 @@ impl Prepared {
 pub struct Running {
     child: Child,
     signals: Signals,
+    /// Until when the command is awaited, after SIGTERM.
+    awaited_until: Option<Instant>,
 }
 
 impl Running {
@@ -175,21 +185,52 @@ impl Running {
     }
 
     /// Waits for the command to end, and returns its exit status as a shell does: 128 + N for
-    /// signal N. Cancel-safe.
+    /// signal N. Cancel-safe. If the command still runs [`FOR_COMMAND`] after it was sent SIGTERM, or when it
+    /// is sent another one, gives 143; it then has a [pid](Self::pid) still.
     ///
     /// Meanwhile forwards SIGINT, SIGTERM and SIGHUP that another process sent to the tracer. The
     /// terminal sends Ctrl-C to the command itself, so that is not forwarded: the tracer keeps
     /// tracing until the command ends.
     pub async fn wait(&mut self) -> io::Result<u8> {
         loop {
+            let until = self.awaited_until;
+            let is_late = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                status = self.child.wait() => return Ok(exit_code(status?)),
-                signal = self.signals.next() => {
-                    if let Err(error) = self.forward(signal) {
-                        tracing::warn!(?signal, %error, "cannot forward the signal to the command");
-                    }
+                biased;
+                status = self.child.wait() => {
+                    self.signals.command_ended();
+                    return Ok(exit_code(status?));
+                }
+                signal = self.signals.next() => self.pass_on(signal),
+                () = is_late => {
+                    self.signals.command_ended();
+                    return Ok(exit_code(ExitStatus::from_raw(Signal::TERM.as_raw())));
                 }
             }
+        }
+    }
+
+    /// The signals, whose time runs until this is dropped.
+    #[must_use]
+    pub fn into_signals(self) -> Signals {
+        self.signals
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        if let Err(error) = self.forward(signal) {
+            tracing::warn!(?signal, %error, "cannot forward the signal to the command");
+        }
+        if signal == Signal::TERM {
+            let patience = match self.awaited_until {
+                None => FOR_COMMAND,
+                Some(_) => Duration::ZERO,
+            };
+            self.awaited_until = Some(Instant::now() + patience);
         }
     }
 }

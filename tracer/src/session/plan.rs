@@ -14,11 +14,7 @@ use std::{
 
 use anyhow::Result;
 use rustix::thread::CapabilitySet;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 use tracing::{debug, warn};
 
 use self::{
@@ -33,9 +29,13 @@ use crate::{
         input::{Flow, Input, Missing},
         scope::Scope,
     },
+    ending::Ending,
     kernel::{Probe, Refused},
     message, privileges,
-    session::command::{self, Prepared, Running, Stdout},
+    session::{
+        command::{self, Prepared, Running, Stdout},
+        signals::Signals,
+    },
     sink::WebServer,
     source::{
         feed,
@@ -47,12 +47,17 @@ use crate::{
 /// How long to wait for connections to close after the traced command has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Lines of the feed that wait; each has up to a MiB.
+const MAX_LINES: usize = 64;
+
 /// How a run ended.
 pub struct Ended {
     /// The command's exit status if there is a command.
     pub status: ExitCode,
     /// The connections that the filter refused.
     pub refused: Refused,
+    /// Until this is dropped, signals limit the time that outputs have.
+    _signals: Signals,
 }
 
 pub struct Plan {
@@ -103,7 +108,9 @@ impl Plan {
             every_segment: arguments.segments || arguments.pcapng.is_some(),
         };
         let mut kept = privileges::for_reading();
-        kept.set(privileges::FOR_COMMAND, command.is_some());
+        // The caller needs none for a command that runs as the caller.
+        let is_for_command = command.is_some() && caller.user().is_none();
+        kept.set(privileges::FOR_COMMAND, is_for_command);
         Ok(Self {
             selection,
             kept,
@@ -130,6 +137,7 @@ impl Plan {
     pub async fn run(
         self,
         arguments: &TraceArgs,
+        ending: Ending,
         mut each: impl FnMut(Input<'_>) -> Flow,
     ) -> Result<Ended> {
         let is_command = self.command.is_some();
@@ -150,7 +158,7 @@ impl Plan {
         }
         message(&format!("tracing {} (attached in {took} ms)", self.what));
         give_memory_back();
-        let (to, news) = mpsc::channel(1024);
+        let (to, news) = mpsc::channel(MAX_LINES);
         if let Some(FoundServer { socket, feed }) = self.server {
             // With filters, the tracer may not see the server's uploads: do not announce it.
             if arguments.server.is_some() || !arguments.filters() {
@@ -162,17 +170,25 @@ impl Plan {
         for pid in &self.selection.filter.pids {
             tokio::spawn(process::announce_end(*pid));
         }
-        let mut running = self.command.map(Prepared::start).transpose()?;
+        let mut run = match self.command {
+            Some(command) => Run::Command(Box::new(command.start(ending)?)),
+            None => Run::Alone(Signals::listen(ending, false)?),
+        };
         let open = open_already(self.selection, is_command);
         let ended = Cell::new(false);
         let ended = &ended;
-        let stop: std::pin::Pin<Box<dyn Future<Output = ()>>> = match &mut running {
-            Some(running) => Box::pin(async move {
-                until_ended(running, arguments.duration).await;
-                ended.set(true);
-                sleep(GRACE).await;
-            }),
-            None => Box::pin(stop_signal(arguments)?),
+        let stop = async {
+            match &mut run {
+                Run::Command(running) => {
+                    until_ended(running, arguments.duration).await;
+                    ended.set(true);
+                    sleep(GRACE).await;
+                }
+                Run::Alone(signals) => tokio::select! {
+                    _ = signals.next() => {}
+                    () = time_is_up(arguments.duration) => {}
+                },
+            }
         };
         let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
         let _ = each(Input::Room(most));
@@ -185,8 +201,9 @@ impl Plan {
         };
         let kept = self.kept;
         let ready = || {
-            privileges::keep(kept);
+            // The service manager's socket may be root's.
             notify_ready();
+            privileges::keep(kept);
         };
         let refused = live::run(probe, beside, ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
@@ -197,12 +214,32 @@ impl Plan {
             }
         })
         .await?;
-        let status = match running {
-            Some(mut running) => running.wait().await?.into(),
-            None => ExitCode::SUCCESS,
+        let (status, signals) = match run {
+            Run::Command(mut running) => {
+                let status = running.wait().await?;
+                if let Some(pid) = running.pid() {
+                    message(&format!(
+                        "the command still runs (process {pid}), and is no longer awaited"
+                    ));
+                }
+                (status.into(), running.into_signals())
+            }
+            Run::Alone(signals) => (ExitCode::SUCCESS, signals),
         };
-        Ok(Ended { status, refused })
+        Ok(Ended {
+            status,
+            refused,
+            _signals: signals,
+        })
     }
+}
+
+/// What ends a run.
+enum Run {
+    /// The command's end; signals are passed on to it.
+    Command(Box<Running>),
+    /// A signal.
+    Alone(Signals),
 }
 
 fn prepare(arguments: &TraceArgs, output: &OutputArgs) -> Result<Option<Prepared>> {
@@ -233,22 +270,6 @@ fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         debug!(%error, "cannot notify the service manager");
     }
-}
-
-/// Completes on SIGINT, SIGTERM or SIGHUP, or when the time is up.
-fn stop_signal(arguments: &TraceArgs) -> Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let duration = arguments.duration;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            () = time_is_up(duration) => {}
-        }
-    })
 }
 
 async fn time_is_up(duration: Option<Duration>) {

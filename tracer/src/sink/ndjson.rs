@@ -7,7 +7,7 @@ use std::{
 
 use upload_protocol::{explain::explained_line, line::Line};
 
-use super::Render;
+use super::{Render, way_out};
 use crate::core::output::Output;
 
 pub struct Ndjson {
@@ -43,12 +43,14 @@ impl Render for Ndjson {
         let Some(line) = line(output) else {
             return Ok(());
         };
+        let from = to.len();
         match (&line, self.explain) {
             (Line::Timeline(timeline), true) => {
                 serde_json::to_writer(Pieces(to), &explained_line(timeline))?;
             }
             _ => serde_json::to_writer(Pieces(to), &line)?,
         }
+        way_out::make_json_plain(to, from);
         to.push(b'\n');
         Ok(())
     }

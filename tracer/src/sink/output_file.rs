@@ -6,25 +6,23 @@
 use std::{
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Write},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{Mode, OFlags, open},
-    io::Errno,
-};
 use tracing::warn;
 
-use crate::caller::Caller;
+use crate::{
+    caller::Caller,
+    system::output::{Identity, WhenBusy, create, identity},
+};
 
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
     caller: Caller,
     file: File,
-    /// Device and inode; `None` if it is no regular file, or one that the shell opened: it is never rotated.
-    identity: Option<(u64, u64)>,
+    /// `None` if it is no regular file, or one that the shell opened: it is never rotated.
+    identity: Option<Identity>,
     written: u64,
     warned: bool,
 }
@@ -40,12 +38,7 @@ impl OutputFile {
     /// the path: another user may have made it.
     pub fn create(path: &Path, caller: &Caller) -> io::Result<Self> {
         let named = path.to_owned();
-        let (file, identity) = caller.act(move || {
-            let file = create(&named)?;
-            let found = file.metadata()?;
-            let is_passed = passed_descriptor(&named).is_some();
-            Ok((file, identity(&found).filter(|_| !is_passed)))
-        })?;
+        let (file, identity) = caller.act(move || create(&named, WhenBusy::Wait))?;
         Ok(Self {
             path: path.to_owned(),
             caller: caller.clone(),
@@ -78,9 +71,25 @@ impl OutputFile {
         }
     }
 
+    /// As [`create`](Self::create), but nothing that could take the file's place under way is waited for, such as
+    /// a pipe that nobody reads.
+    fn create_again(&mut self) -> io::Result<()> {
+        let path = self.path.clone();
+        let (file, identity) = self
+            .caller
+            .act(move || match create(&path, WhenBusy::Fail)? {
+                (_, None) => Err(io::Error::other("what is there instead is no file")),
+                created => Ok(created),
+            })?;
+        self.file = file;
+        self.identity = identity;
+        self.written = 0;
+        Ok(())
+    }
+
     fn follow(&mut self) -> io::Result<bool> {
         if self.was_moved()? {
-            *self = Self::create(&self.path, &self.caller)?;
+            self.create_again()?;
             return Ok(true);
         }
         if self.was_emptied()? {
@@ -149,45 +158,6 @@ impl Destination for io::Sink {
     }
 }
 
-fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
-    metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
-}
-
-/// Opens for appending, so that emptying the file leaves no hole at its start.
-fn create(path: &Path) -> io::Result<File> {
-    let mut flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    flags |= OFlags::NOCTTY | OFlags::CLOEXEC;
-    let number = passed_descriptor(path);
-    flags.set(OFlags::NOFOLLOW, number.is_none());
-    let file = match number {
-        // `sudo` may have made the pipe, as root: it is used as it is.
-        Some(1) => io::stdout().as_fd().try_clone_to_owned()?,
-        Some(2) => io::stderr().as_fd().try_clone_to_owned()?,
-        _ => open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| match error {
-            Errno::LOOP => io::Error::other(
-                "it is a symbolic link, which the tracer does not follow: name the file itself",
-            ),
-            error => error.into(),
-        })?,
-    };
-    let file = File::from(file);
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
-    }
-    Ok(file)
-}
-
-/// The number of a descriptor that a shell passes, by one of the names that it has for it, as in
-/// `--pcapng >(wireshark -k -i -)`. These are links that the kernel makes, and nobody can change.
-fn passed_descriptor(path: &Path) -> Option<u32> {
-    match path.to_str()? {
-        "/dev/stdout" => Some(1),
-        "/dev/stderr" => Some(2),
-        path => ["/dev/fd/", "/proc/self/fd/"]
-            .iter()
-            .find_map(|folder| path.strip_prefix(folder)?.parse().ok()),
-    }
-}
-
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -3,10 +3,9 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
-    io::{self, Write},
-    mem,
-    time::{Duration, Instant},
+    collections::{HashMap, VecDeque},
+    io, mem,
+    time::Duration,
 };
 
 use pcap_file::{
@@ -19,13 +18,10 @@ use pcap_file::{
         },
     },
 };
-use upload_protocol::{ConnectionId, End};
+use upload_protocol::{ConnectionId, End, plain::plain};
 
 use super::Render;
-use crate::{
-    core::output::{Output, TracedSegment},
-    sink::output_file::Destination,
-};
+use crate::core::output::{Output, TracedSegment};
 
 pub struct Pcapng {
     /// Holds bytes only while an output is rendered.
@@ -38,13 +34,16 @@ pub struct Pcapng {
 struct Known {
     client: Option<String>,
     server: Option<String>,
-    uploads: Vec<String>,
+    /// The latest uploads.
+    uploads: VecDeque<String>,
+    /// How many there were before.
+    earlier: u64,
 }
 
+/// Uploads that a comment names: it is beside each packet, and a connection may carry thousands.
+const MAX_UPLOADS: usize = 8;
 /// `if_tsresol`: ten to the minus ninth of a second.
 const NANOSECONDS: u8 = 9;
-/// How often to check for rotation.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 
 impl Pcapng {
     /// The sink, and the start of each file: its header, and one interface per end.
@@ -72,6 +71,7 @@ impl Pcapng {
         } else {
             segment.line.from.other()
         };
+        let comment = self.comment(segment);
         let packet = EnhancedPacketBlock {
             interface_id: match seen_at {
                 End::Client => 0,
@@ -80,9 +80,7 @@ impl Pcapng {
             timestamp: Duration::from_nanos(u64::try_from(segment.line.at.unix_ns).unwrap_or(0)),
             original_len: segment.packet_len,
             data: Cow::Borrowed(&segment.packet),
-            options: vec![EnhancedPacketOption::Comment(Cow::Owned(
-                self.comment(segment),
-            ))],
+            options: vec![EnhancedPacketOption::Comment(plain(&comment))],
         };
         self.writer
             .write_pcapng_block(packet)
@@ -99,6 +97,9 @@ impl Pcapng {
             if let Some(owner) = owner {
                 comment.push_str(&format!(", {end} {owner}"));
             }
+        }
+        if known.earlier > 0 {
+            comment.push_str(&format!(", {} earlier uploads", known.earlier));
         }
         for upload in &known.uploads {
             comment.push_str(&format!(", upload {upload}"));
@@ -140,7 +141,12 @@ impl Render for Pcapng {
             }
             Output::Upload(upload) => {
                 if let Some(connection) = upload.connection {
-                    self.known(connection).uploads.push(upload.id.clone());
+                    let known = self.known(connection);
+                    known.uploads.push_back(upload.id.clone());
+                    if known.uploads.len() > MAX_UPLOADS {
+                        known.uploads.pop_front();
+                        known.earlier += 1;
+                    }
                 }
             }
             Output::Timeline(timeline) => {
@@ -152,52 +158,45 @@ impl Render for Pcapng {
     }
 }
 
-/// Writes to the destination, and the header first, again after each rotation.
-pub struct Capture {
-    destination: Box<dyn Destination>,
-    header: Vec<u8>,
-    /// When rotation was last checked.
-    asked: Instant,
-}
-
-impl Capture {
-    /// Writes the header.
-    pub fn begin(mut destination: Box<dyn Destination>, header: Vec<u8>) -> io::Result<Self> {
-        destination.write_all(&header)?;
-        Ok(Self {
-            destination,
-            header,
-            asked: Instant::now(),
-        })
-    }
-}
-
-impl Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.destination.write(bytes)
-    }
-
-    /// Whole blocks, all or none of them.
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.destination.write_all(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.destination.flush()?;
-        if self.asked.elapsed() >= ASK_EVERY {
-            self.asked = Instant::now();
-            if self.destination.renew()? {
-                self.destination.write_all(&self.header)?;
-                self.destination.flush()?;
-            }
-        }
-        Ok(())
-    }
-}
-
 fn into_io(error: PcapError) -> io::Error {
     match error {
         PcapError::IoError(error) => error,
         other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use upload_protocol::{Moment, line::UploadLine, timeline::Certainty};
+
+    use super::{ConnectionId, Output, Pcapng, Render as _};
+
+    fn upload(number: u64, connection: ConnectionId) -> Output {
+        Output::Upload(Box::new(UploadLine {
+            at: Moment::default(),
+            connection: Some(connection),
+            id: number.to_string(),
+            name: None,
+            bytes: None,
+            status: None,
+            outcome: None,
+            certainty: Certainty::Observed,
+            error: None,
+            parts: Vec::new(),
+            earlier: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn a_comment_names_the_latest_uploads() {
+        let (mut pcapng, _) = Pcapng::new().unwrap();
+        let connection = ConnectionId::new(1, None);
+        for number in 1..=20_000 {
+            let output = upload(number, connection);
+            pcapng.render(&output, &mut Vec::new()).unwrap();
+        }
+        let known = &pcapng.known[&connection];
+        assert_eq!((known.earlier, known.uploads.len()), (19_992, 8));
+        assert_eq!(known.uploads.back().unwrap(), "20000");
     }
 }

@@ -1,124 +1,130 @@
-//! A recording in a file: whole frames, written together once a second or when there are many. If the file
-//! cannot be written any more, that is reported at once; what is then left out is counted, and the run
-//! goes on for the other outputs.
+//! A recording in a file: whole frames, written together once a second or when there are many, by a
+//! [`Writer`]: a file system that does not answer holds no record up. If the file cannot be written any more,
+//! that is reported at once; what is then left out is counted, and the run goes on for the other outputs.
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Recorder,
-    output_file::{Destination as _, OutputFile},
+    HeadedFile, Recorder,
+    output_file::OutputFile,
+    writer::{CHUNK, Chunk, MAX_BYTES, Writer},
 };
 use crate::{
-    core::{input::Input, scope::Scope},
+    core::{
+        input::{Input, Tick},
+        scope::Scope,
+    },
+    ending::Ending,
     message,
 };
 
-/// How often frames are written out, and the file checked for rotation.
-const RENEW_EVERY_NS: u64 = 1_000_000_000;
-/// Bytes of frames that are written at once.
-const CHUNK: usize = 64 * 1024;
+/// How often frames are written out.
+const WRITE_EVERY_NS: u64 = 1_000_000_000;
 
 pub struct RecordingFile {
-    path: PathBuf,
-    file: OutputFile,
-    /// Holds the frames that are not written yet.
+    /// For a person.
+    name: String,
+    writer: Writer,
+    /// Makes the frames of the next chunk.
     recorder: Recorder<Vec<u8>>,
     /// The kernel's records among them.
-    waiting: u64,
-    written: u64,
+    records: u64,
+    /// The kernel's records that are in no chunk.
     left_out: u64,
-    renewed_ns: u64,
-    failed: bool,
+    handed_over_ns: u64,
 }
 
 impl RecordingFile {
     /// Begins the recording in a file that was opened.
-    pub fn begin(path: &Path, mut file: OutputFile, scope: Scope) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When its header cannot be written, or its thread cannot be started.
+    pub fn begin(path: &Path, file: OutputFile, scope: Scope, ending: &Ending) -> Result<Self> {
         let mut recorder = Recorder::new(Vec::new(), scope)?;
-        file.write_all(recorder.header())?;
         recorder.destination().clear();
+        let file = HeadedFile::begin(Box::new(file), recorder.header().to_vec())?;
+        let name = format!("the recording {}", path.display());
         Ok(Self {
-            path: path.to_owned(),
-            file,
+            writer: Writer::start(name.clone(), Box::new(file), ending.clone())
+                .context("starting the recording")?,
+            name,
             recorder,
-            waiting: 0,
-            written: 0,
+            records: 0,
             left_out: 0,
-            renewed_ns: 0,
-            failed: false,
+            handed_over_ns: 0,
         })
     }
 
     /// Records an input, or counts it as left out.
     pub fn take(&mut self, input: &Input<'_>) {
+        self.writer.take_back();
         let records = u64::from(matches!(input, Input::Kernel(_)));
-        if self.failed {
+        let waiting = self.writer.waiting().bytes + self.recorder.destination().len();
+        if self.writer.is_broken() || waiting >= MAX_BYTES {
             self.left_out += records;
             return;
         }
-        self.waiting += records;
-        if let Err(error) = self.write(input) {
-            self.fail(&error);
+        self.records += records;
+        if let Err(error) = self.encode(input) {
+            message(&format!("an input is left out of {}: {error}", self.name));
+            self.records -= records;
+            self.left_out += records;
+        }
+        let is_due = matches!(input, Input::Tick(tick)
+            if tick.mono_ns.saturating_sub(self.handed_over_ns) >= WRITE_EVERY_NS);
+        if let Input::Tick(tick) = input
+            && is_due
+        {
+            self.handed_over_ns = tick.mono_ns;
+        }
+        if is_due || self.recorder.destination().len() >= CHUNK {
+            self.hand_over();
         }
     }
 
     /// Whether the file cannot be written any more.
     #[must_use]
-    pub const fn is_broken(&self) -> bool {
-        self.failed
+    pub fn is_broken(&self) -> bool {
+        self.writer.is_broken()
     }
 
     /// Writes the rest, and reports how much is recorded; an error if something is left out.
     pub fn finish(mut self) -> Result<()> {
-        if !self.failed
-            && let Err(error) = self.write_out()
-        {
-            self.fail(&error);
-        }
-        let (written, left_out, name) = (self.written, self.left_out, self.path.display());
-        if self.failed {
-            bail!("{left_out} records were left out of the recording {name}, which has {written}");
+        self.hand_over();
+        let Self { name, left_out, .. } = self;
+        let Some(written) = self.writer.finish(left_out, "records")? else {
+            bail!("nobody reads {name} to its end");
+        };
+        if left_out > 0 {
+            bail!("{left_out} records were left out of {name}, which has {written}");
         }
         message(&format!("recorded {written} records into {name}"));
         Ok(())
     }
 
-    fn write(&mut self, input: &Input<'_>) -> io::Result<()> {
-        self.recorder.write(input)?;
-        if self.recorder.destination().len() >= CHUNK {
-            self.write_out()?;
+    /// In the replay, records that are left out are records that were lost before the tracer read them.
+    fn encode(&mut self, input: &Input<'_>) -> io::Result<()> {
+        match input {
+            Input::Tick(tick) if self.left_out > 0 => self.recorder.write(&Input::Tick(Tick {
+                lost_ring: tick.lost_ring.saturating_add(self.left_out),
+                ..*tick
+            })),
+            input => self.recorder.write(input),
         }
-        if let Input::Tick(tick) = input
-            && tick.mono_ns.saturating_sub(self.renewed_ns) >= RENEW_EVERY_NS
-        {
-            self.renewed_ns = tick.mono_ns;
-            self.write_out()?;
-            if self.file.renew()? {
-                self.file.write_all(self.recorder.header())?;
-            }
-        }
-        Ok(())
     }
 
-    fn write_out(&mut self) -> io::Result<()> {
-        self.file.write_all(self.recorder.destination())?;
-        self.recorder.destination().clear();
-        self.written += std::mem::take(&mut self.waiting);
-        Ok(())
-    }
-
-    fn fail(&mut self, error: &io::Error) {
-        self.failed = true;
-        self.left_out += std::mem::take(&mut self.waiting);
-        *self.recorder.destination() = Vec::new();
-        message(&super::cannot_be_written(
-            &format!("the recording {}", self.path.display()),
-            error,
-        ));
+    fn hand_over(&mut self) {
+        let mut chunk = Chunk {
+            bytes: std::mem::take(self.recorder.destination()),
+            lines: std::mem::take(&mut self.records),
+        };
+        if !self.writer.is_broken() {
+            self.writer.hand_over(&mut chunk);
+            *self.recorder.destination() = chunk.bytes;
+        } else {
+            self.left_out += chunk.lines;
+        }
     }
 }

@@ -2,35 +2,44 @@
 
 mod chart;
 mod closing;
+mod diagnosis;
 mod explain;
+mod heading;
 mod packets;
 mod phases;
 mod separated;
 mod styles;
-mod way_out;
+mod transit;
 
 use std::{
     collections::HashMap,
     fmt::{self, Display},
     io::{self, Write as _},
-    net::SocketAddr,
 };
 
 use upload_protocol::{
     RolesFrom,
-    line::{LostLine, Missing, SummaryLine, UploadLine},
-    timeline::{Certainty, Endpoint, Incomplete, Timeline, UploadSummary},
+    line::{CaptureTotals, LostLine, Missing, SummaryLine, UploadLine},
+    timeline::{Incomplete, Timeline},
     units::{bytes_or_unknown, duration, plain, status_text},
     upload::Outcome,
 };
 
 pub use self::styles::Styles;
-use self::{chart::put, packets::PacketList, separated::Separated};
-use super::Render;
+use self::{
+    chart::put,
+    heading::{write_ends, write_others, write_took, write_upload_heading, write_whose},
+    packets::PacketList,
+    separated::Separated,
+};
+use super::{Render, way_out};
 use crate::core::{output::Output, scope::Scope};
 
 /// Uploads by their id, with their size.
 type Shown = HashMap<String, Option<u64>>;
+
+/// A connection that is open is quiet from time to time.
+const SILENT_NS: u64 = 1_000_000_000;
 
 pub struct Text {
     styles: Styles,
@@ -104,6 +113,10 @@ impl Text {
                 explain::termination(out, styles, termination, timeline)?;
             }
         }
+        transit::transit(out, styles, timeline, self.explain)?;
+        diagnosis::diagnoses(out, styles, timeline, self.explain, |upload| {
+            self.shown.get(&upload.id) != Some(&upload.bytes)
+        })?;
         match timeline.roles_from {
             RolesFrom::Opening => {}
             RolesFrom::Simultaneous => writeln!(
@@ -121,7 +134,9 @@ impl Text {
         let bad = styles.bad;
         for reason in &timeline.incomplete {
             if !matches!(reason, Incomplete::StillOpen | Incomplete::LeftOut) {
-                writeln!(out, "  {bad}incomplete{bad:#}   {reason}")?;
+                write!(out, "  {bad}incomplete{bad:#}   {reason}")?;
+                write_silence(out, timeline, *reason)?;
+                writeln!(out)?;
             }
         }
         write_left_out(out, styles, timeline)?;
@@ -185,55 +200,13 @@ impl Text {
     }
 }
 
-fn write_upload_heading(
-    out: &mut Vec<u8>,
-    styles: Styles,
-    upload: &UploadSummary,
-    timeline: &Timeline,
-) -> io::Result<()> {
-    let Styles { bold, bad, .. } = styles;
-    match upload.certainty {
-        Certainty::Inferred => write!(out, "{bold}upload (inferred){bold:#}")?,
-        _ => write!(out, "{bold}upload {}{bold:#}", plain(&upload.id))?,
-    }
-    let name = upload.name.as_deref().map(plain).unwrap_or_default();
-    write!(out, "  {name}  {}", bytes_or_unknown(upload.bytes))?;
-    let is_unknown = upload.status.is_none() && upload.outcome.is_none();
-    if upload.certainty != Certainty::Inferred || !is_unknown {
-        write!(out, "  {}", status_text(upload.status))?;
-        match upload.outcome {
-            Some(Outcome::Complete) | None => {}
-            Some(outcome) => write!(out, "  {bad}{outcome}{bad:#}")?,
-        }
-    }
-    write_whose(out, styles, timeline)
-}
-
-/// The heading's end: how long the connection lasted, and its two ends.
-fn write_whose(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io::Result<()> {
-    let dim = styles.dim;
-    put(out, "  ");
-    write_took(out, timeline)?;
-    write!(out, "    {dim}")?;
-    write_ends(out, timeline)?;
-    writeln!(out, "{dim:#}")
-}
-
-fn write_ends(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
-    write_endpoint(out, &timeline.client)?;
-    put(out, " → ");
-    write_endpoint(out, &timeline.server)
-}
-
-/// How long the connection lasted, as far as that is known.
-fn write_took(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
-    let (lacks_begin, whole) = (timeline.lacks_begin(), duration(timeline.last_ns()));
-    match timeline.open_for_ns.map(duration) {
-        Some(so_far) if timeline.lost > 0 => write!(out, "watched for {so_far}"),
-        Some(so_far) if lacks_begin => write!(out, "open for more than {so_far}"),
-        Some(so_far) => write!(out, "open for {so_far}"),
-        None if lacks_begin => write!(out, "watched for {whole}"),
-        None => write!(out, "{whole}"),
+/// When the last segment passed of a connection that has no end in a capture, if that was not just now.
+fn write_silence(out: &mut Vec<u8>, timeline: &Timeline, reason: Incomplete) -> io::Result<()> {
+    let is_open = matches!(reason, Incomplete::CaptureEnded | Incomplete::Evicted);
+    let silence = timeline.silent_for_ns.filter(|ns| *ns >= SILENT_NS);
+    match silence.filter(|_| is_open) {
+        Some(ns) => write!(out, ": its last segment had passed {} before", duration(ns)),
+        None => Ok(()),
     }
 }
 
@@ -252,23 +225,6 @@ fn write_left_out(out: &mut Vec<u8>, styles: Styles, timeline: &Timeline) -> io:
         }
     }
     writeln!(out)
-}
-
-/// Processes that used a socket beside its owner.
-fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result<()> {
-    for (end, endpoint) in [("client", &timeline.client), ("server", &timeline.server)] {
-        for other in &endpoint.also {
-            if let Some(comm) = &other.comm {
-                let comm = plain(comm);
-                write!(out, "  the {end}'s socket was used by {comm}")?;
-                if let Some(pid) = other.pid {
-                    write!(out, "[{pid}]")?;
-                }
-                writeln!(out, ", too")?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The end of a connection whose uploads were shown while it was open.
@@ -364,6 +320,12 @@ fn write_summary(out: &mut Vec<u8>, styles: Styles, summary: &SummaryLine) -> io
         write!(out, ", {bad}something left out of {connections}{bad:#}")?;
     }
     writeln!(out, "{dim:#}")?;
+    if let Some(capture) = &summary.capture {
+        write_capture(out, styles, capture)?;
+    }
+    if let Some(clocks) = &summary.clocks {
+        transit::clocks(out, styles, clocks)?;
+    }
     for Missing { what, lost } in &summary.missing {
         writeln!(
             out,
@@ -382,25 +344,32 @@ fn write_summary(out: &mut Vec<u8>, styles: Styles, summary: &SummaryLine) -> io
     Ok(())
 }
 
+/// What a capture's frames were, other than whole segments.
+fn write_capture(out: &mut Vec<u8>, styles: Styles, capture: &CaptureTotals) -> io::Result<()> {
+    let dim = styles.dim;
+    let frames = counted(capture.frames, "frame");
+    let segments = counted(capture.segments, "TCP segment");
+    write!(out, "{dim}  {frames}, {segments}")?;
+    if capture.cut > 0 {
+        write!(out, ", {} of them cut by the snap length", capture.cut)?;
+    }
+    if capture.duplicates > 0 {
+        write!(out, ", {} of them twice in the capture", capture.duplicates)?;
+    }
+    let mut unread = Separated::by(", ");
+    if capture.unread().next().is_some() {
+        put(out, "; not read: ");
+    }
+    for (count, what) in capture.unread() {
+        unread.next(out);
+        write!(out, "{count} {what}")?;
+    }
+    writeln!(out, "{dim:#}")
+}
+
 fn counted(count: u64, what: &str) -> impl Display {
     fmt::from_fn(move |f| {
         let plural = if count == 1 { "" } else { "s" };
         write!(f, "{count} {what}{plural}")
     })
-}
-
-fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
-    if let Some(comm) = &endpoint.owner.comm {
-        put(out, &plain(comm));
-        if let Some(pid) = endpoint.owner.pid {
-            write!(out, "[{pid}]")?;
-        }
-        out.push(b' ');
-    }
-    write!(out, "{}", SocketAddr::new(endpoint.addr, endpoint.port))?;
-    if endpoint.port == 0 {
-        out.pop();
-        out.push(b'?');
-    }
-    Ok(())
 }

@@ -1,22 +1,18 @@
-//! A sink: the core's thread renders outputs, while they are still in the processor's cache, and the
-//! sink's thread writes the bytes, which may block. An output that will be dropped is not rendered.
+//! A sink: the core's thread renders outputs, while they are still in the processor's cache, and a
+//! [`Writer`] writes the bytes. An output that will be dropped is not rendered.
 
-use std::{
-    io::{self, ErrorKind, Write},
-    sync::{
-        Arc, OnceLock,
-        mpsc::{self, TryRecvError},
-    },
-    thread,
-};
+use std::io::Write;
 
-use anyhow::{Context as _, Result, bail};
-use rustix::thread::CapabilitySet;
+use anyhow::Result;
 use tracing::error;
 use upload_protocol::Moment;
 
-use super::{Render, losses::Losses};
-use crate::{core::output::Output, message, privileges};
+use super::{
+    Render,
+    losses::Losses,
+    writer::{CHUNK, Chunk, MAX_BYTES, Writer},
+};
+use crate::{core::output::Output, ending::Ending};
 
 /// What to do with outputs when the sink is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,87 +24,32 @@ pub enum WhenBehind {
 }
 
 pub struct SinkThread {
-    /// What it writes to, for a person.
-    name: String,
     render: Box<dyn Render>,
-    /// Rendered, and not sent to the thread yet.
+    /// Rendered, and not handed over yet.
     chunk: Chunk,
-    chunks: Option<mpsc::Sender<Chunk>>,
-    /// Chunks that the thread has written, to reuse their buffers.
-    written: mpsc::Receiver<Chunk>,
-    thread: thread::JoinHandle<io::Result<()>>,
-    /// Why the thread ended by itself.
-    failure: Arc<OnceLock<ErrorKind>>,
-    waiting: Waiting,
-    /// Buffers for the next chunks.
-    spare: Vec<Vec<u8>>,
-    /// Whether the destination is gone.
-    broken: bool,
+    writer: Writer,
     when_behind: WhenBehind,
     lost: Losses,
 }
 
-#[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    lines: u64,
-}
-
-/// Sent to the thread and not written yet.
-#[derive(Default)]
-struct Waiting {
-    chunks: usize,
-    bytes: usize,
-    lines: u64,
-}
-
-/// Bytes sent to the thread at once; fewer if the thread is idle.
-const CHUNK: usize = 64 * 1024;
+/// Bytes that may wait, if the caller can wait, too: enough that the thread has always something to write.
+const MAX_BYTES_IF_PATIENT: usize = 1 << 22;
 /// Lines that may wait; more are dropped.
 pub(super) const MAX_LINES: u64 = 1 << 16;
-/// Bytes that may wait, give or take a line.
-pub(super) const MAX_BYTES: usize = 1 << 26;
-/// Buffers kept for reuse. More are freed, and so is one that a single large output has grown.
-const MAX_SPARE: usize = 4;
-const MAX_SPARE_BYTES: usize = 4 * CHUNK;
 
 impl SinkThread {
     /// Starts the thread, which drops all capabilities.
     pub fn start(
         name: String,
         render: Box<dyn Render>,
-        mut destination: Box<dyn Write + Send>,
+        destination: Box<dyn Write + Send>,
         when_behind: WhenBehind,
+        ending: Ending,
     ) -> Result<Self> {
-        let (chunks, to_write) = mpsc::channel();
-        let (come_back, written) = mpsc::channel();
-        let failure = Arc::new(OnceLock::new());
-        let (own_name, own_failure) = (name.clone(), Arc::clone(&failure));
-        let thread = thread::Builder::new()
-            .name("sink".to_owned())
-            .spawn(move || {
-                privileges::keep(CapabilitySet::empty());
-                let result = write_all(&mut destination, &to_write, &come_back);
-                if let Err(error) = &result {
-                    let _ = own_failure.set(error.kind());
-                    if error.kind() != ErrorKind::BrokenPipe {
-                        message(&super::cannot_be_written(&own_name, error));
-                    }
-                }
-                result
-            })
-            .context("starting the output's thread")?;
         Ok(Self {
-            name,
-            failure,
             render,
             chunk: Chunk::default(),
-            chunks: Some(chunks),
-            written,
-            thread,
-            waiting: Waiting::default(),
-            spare: Vec::new(),
-            broken: false,
+            writer: Writer::start(name, destination, ending)?,
             when_behind,
             lost: Losses::default(),
         })
@@ -116,7 +57,7 @@ impl SinkThread {
 
     /// Renders a turn's outputs, or counts them as lost. `at` is now.
     pub fn send(&mut self, outputs: &[Output], at: Moment) {
-        self.take_back();
+        self.writer.take_back();
         self.emit_loss();
         for output in outputs {
             if self.has_room() {
@@ -125,7 +66,7 @@ impl SinkThread {
                 self.lost.record(output, at);
             }
         }
-        if self.waiting.chunks == 0 {
+        if self.writer.waiting().chunks == 0 {
             self.hand_over();
         }
     }
@@ -135,52 +76,48 @@ impl SinkThread {
         self.when_behind = WhenBehind::Wait;
     }
 
-    /// Whether the destination is gone.
+    /// Whether nothing can be written any more.
     #[must_use]
-    pub const fn is_broken(&self) -> bool {
-        self.broken
+    pub fn is_broken(&self) -> bool {
+        self.writer.is_broken()
     }
 
     /// Whether its reader has closed the pipe.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.broken && self.failure.get() == Some(&ErrorKind::BrokenPipe)
+        self.writer.is_closed()
     }
 
-    /// Waits until everything is written. Returns the number of lines lost; 0 if the reader has closed
-    /// the pipe.
+    /// Waits until everything is written, or the time of the end is over. Returns the number of lines lost;
+    /// 0 if the reader has closed the pipe.
+    ///
+    /// # Errors
+    /// When the destination was not written to the end.
     pub fn finish(mut self) -> Result<u64> {
         self.wait_from_now_on();
         self.emit_loss();
         self.hand_over();
-        drop(self.chunks.take());
-        while !self.broken && self.waiting.chunks > 0 {
-            self.wait_for_one();
-        }
         let lost = self.lost.total();
-        match self.thread.join() {
-            Ok(Ok(())) => Ok(lost),
-            Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
-            // The reason was reported at once.
-            Ok(Err(_)) => bail!("{lost} lines were left out of {}", self.name),
-            Err(_) => {
-                error!("the output's thread ended abnormally");
-                Ok(lost)
-            }
-        }
+        let written = self.writer.finish(lost + self.chunk.lines, "lines")?;
+        Ok(written.map_or(0, |_| lost))
     }
 
     /// Whether one more line may be rendered; if the caller can wait, waits for room.
     fn has_room(&mut self) -> bool {
-        while self.is_behind() && self.when_behind == WhenBehind::Wait && !self.broken {
-            self.wait_for_one();
+        while self.is_behind() && self.when_behind == WhenBehind::Wait && !self.is_broken() {
+            self.writer.wait_for_one();
         }
-        !self.broken && !self.is_behind()
+        !self.is_broken() && !self.is_behind()
     }
 
-    const fn is_behind(&self) -> bool {
-        self.waiting.lines + self.chunk.lines >= MAX_LINES
-            || self.waiting.bytes + self.chunk.bytes.len() >= MAX_BYTES
+    fn is_behind(&self) -> bool {
+        let most = match self.when_behind {
+            WhenBehind::Drop => MAX_BYTES,
+            WhenBehind::Wait => MAX_BYTES_IF_PATIENT,
+        };
+        let waiting = self.writer.waiting();
+        waiting.lines + self.chunk.lines >= MAX_LINES
+            || waiting.bytes + self.chunk.bytes.len() >= most
     }
 
     fn emit_loss(&mut self) {
@@ -205,81 +142,9 @@ impl SinkThread {
     }
 
     fn hand_over(&mut self) {
-        if self.chunk.bytes.is_empty() {
-            return;
+        if !self.chunk.bytes.is_empty() && !self.is_broken() {
+            self.writer.hand_over(&mut self.chunk);
         }
-        let next = Chunk {
-            bytes: self.spare.pop().unwrap_or_default(),
-            lines: 0,
-        };
-        let chunk = std::mem::replace(&mut self.chunk, next);
-        self.waiting.chunks += 1;
-        self.waiting.bytes += chunk.bytes.len();
-        self.waiting.lines += chunk.lines;
-        let sent = self.chunks.as_ref().map(|chunks| chunks.send(chunk));
-        if !matches!(sent, Some(Ok(()))) {
-            self.break_off();
-        }
-    }
-
-    /// Takes back the chunks written by now.
-    fn take_back(&mut self) {
-        loop {
-            match self.written.try_recv() {
-                Ok(chunk) => self.reuse(chunk),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => return self.break_off(),
-            }
-        }
-    }
-
-    /// Waits until the thread has written a chunk, or has ended.
-    fn wait_for_one(&mut self) {
-        match self.written.recv() {
-            Ok(chunk) => self.reuse(chunk),
-            Err(_) => self.break_off(),
-        }
-    }
-
-    fn reuse(&mut self, mut chunk: Chunk) {
-        self.waiting.chunks -= 1;
-        self.waiting.bytes -= chunk.bytes.len();
-        self.waiting.lines -= chunk.lines;
-        if self.spare.len() < MAX_SPARE && chunk.bytes.capacity() <= MAX_SPARE_BYTES {
-            chunk.bytes.clear();
-            self.spare.push(chunk.bytes);
-        }
-    }
-
-    /// The destination is gone: counts the lines not written as lost.
-    fn break_off(&mut self) {
-        self.broken = true;
-        let waiting = std::mem::take(&mut self.waiting);
-        let chunk = std::mem::take(&mut self.chunk);
-        self.lost.count(waiting.lines + chunk.lines);
-    }
-}
-
-/// Writes chunks, and flushes when none waits.
-fn write_all(
-    destination: &mut dyn Write,
-    chunks: &mpsc::Receiver<Chunk>,
-    written: &mpsc::Sender<Chunk>,
-) -> io::Result<()> {
-    loop {
-        let chunk = match chunks.try_recv() {
-            Ok(chunk) => chunk,
-            Err(_) => {
-                destination.flush()?;
-                match chunks.recv() {
-                    Ok(chunk) => chunk,
-                    Err(_) => return Ok(()),
-                }
-            }
-        };
-        destination.write_all(&chunk.bytes)?;
-        // This fails only if the sink was dropped, which needs no buffer.
-        let _ = written.send(chunk);
     }
 }
 

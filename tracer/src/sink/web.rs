@@ -26,7 +26,7 @@ use upload_protocol::{
 
 pub use self::thread::WebThread;
 use self::{control::Control, own::Split};
-use crate::{control::ControlSocket, core::output::Output};
+use crate::{control::ControlSocket, core::output::Output, sink::way_out};
 
 /// How long to send nothing after the server did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -265,6 +265,7 @@ fn reported(timeline: &Timeline) -> impl Iterator<Item = &str> {
 /// The timeline as an NDJSON line.
 fn line(timeline: &Timeline) -> Option<Bytes> {
     let mut line = serde_json::to_vec(&explained_line(timeline)).ok()?;
+    way_out::make_json_plain(&mut line, 0);
     line.push(b'\n');
     Some(line.into())
 }

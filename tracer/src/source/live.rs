@@ -18,6 +18,8 @@ use crate::{
 
 /// At the end, how long to wait for feed lines about the records just drained.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+/// The same for all of them: a feed may always have another line.
+const ALL_LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The inputs besides the kernel's records.
 pub struct LiveInputs<Open, Stop> {
@@ -86,10 +88,6 @@ pub async fn run(
                 flow = source.drain()?;
                 waits.clear_ready();
             }
-            news = feed.recv(), if feed_open => match news {
-                Some(news) => flow = (source.each)(Input::Feed(news)),
-                None => feed_open = false,
-            },
             present = source.liveness.answer() => {
                 // The CLOSE of a missing socket may still be in the ring: drain it first.
                 flow = source.drain()?;
@@ -99,13 +97,21 @@ pub async fn run(
                 flow = source.drain()?;
                 pause.as_mut().reset(Instant::now() + source.period);
             }
+            // The last: a feed may always have another line.
+            news = feed.recv(), if feed_open => match news {
+                Some(news) => flow = (source.each)(Input::Feed(news)),
+                None => feed_open = false,
+            },
         }
     }
     // Detached, the programs add no record: the ring's rest and the loss counters are final.
     source.probe.detach();
     let _ = source.drain()?;
     source.pass_on_names();
-    while let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await {
+    let until = Instant::now() + ALL_LAST_WORDS;
+    while Instant::now() < until
+        && let Ok(Some(news)) = timeout(LAST_WORDS, feed.recv()).await
+    {
         let _ = (source.each)(Input::Feed(news));
     }
     source.counted.emitted = audit.then(|| source.probe.emitted()).transpose()?;

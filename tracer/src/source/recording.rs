@@ -62,7 +62,8 @@ impl<R: Read> Recording<R> {
     /// A record in the layout of today.
     fn current<'a>(&self, record: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>> {
         match self.header.record_version {
-            record::VERSION => Ok(record),
+            // Version 4 has one more kind.
+            3 | record::VERSION => Ok(record),
             _ => version_2::convert(&record)
                 .map(Cow::Owned)
                 .with_context(|| format!("{DAMAGED}: a kernel record of {} bytes", record.len())),

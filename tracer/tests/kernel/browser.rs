@@ -134,6 +134,20 @@ fn three_uploads_are_shown() {
 }
 
 #[test]
+fn what_held_an_upload_back_is_shown() {
+    if is_missing() {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let tracer = lab.tracer(&["--explain"]);
+    let uploads = Browser::start(&lab, &server, "shows_what_held_it_back").end();
+    assert_eq!(uploads.len(), 1);
+    assert_shown(&tracer.stop(), &uploads);
+    server.stop();
+}
+
+#[test]
 fn a_cancelled_upload_shows_who_closed() {
     if is_missing() {
         return;

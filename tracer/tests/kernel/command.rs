@@ -12,7 +12,10 @@ use rustix::{
     process::getpid,
     thread::{CapabilitySet, capabilities},
 };
-use tracer::internals::session::command::{CannotStart, Stdout, User, prepare_as};
+use tracer::internals::{
+    ending::Ending,
+    session::command::{CannotStart, Stdout, User, prepare_as},
+};
 
 use crate::lab::run;
 
@@ -41,7 +44,12 @@ async fn stdout_as(uid: &str, gid: Option<&str>, script: &str) -> String {
     let script = format!("exec >{}\n{script}", stdout.display());
     let argv = ["sh", "-c", &script].map(OsString::from);
     let prepared = prepare_as(Some(user), &argv, Stdout::Inherit).unwrap();
-    let status = prepared.start().unwrap().wait().await.unwrap();
+    let status = prepared
+        .start(Ending::default())
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
     assert_eq!(status, 0);
     fs::read_to_string(stdout).unwrap().trim().to_owned()
 }

@@ -65,6 +65,36 @@ server.close()
     assert!(exchange.contains("before the server sends"), "{exchange}");
 }
 
+#[test]
+fn what_held_an_upload_back() {
+    let text = explained(
+        r"
+import socket, time
+listener = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+client.sendall(b'PUT /f HTTP/1.1\r\nContent-Length: 50000\r\n\r\n' + bytes(50000))
+got = 0
+while got < 50000:
+    got += len(server.recv(65536))
+time.sleep(0.6)
+server.sendall(b'HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n')
+client.recv(100)
+client.close()
+server.close()
+",
+    );
+    let (_, told) = text.split_once("verdict ").expect(&text);
+    let told: Vec<&str> = told.lines().skip(1).map(str::trim).collect();
+    assert!(told[0].starts_with("The upload took "), "{text}");
+    let cause = "% server_thinks, the server's work: the server had read the whole body";
+    assert!(told[1].contains(cause), "{text}");
+    let ends = "The kernels of both ends measured the body";
+    assert!(told.iter().any(|line| line.starts_with(ends)), "{text}");
+    let certain = "The verdict is observed";
+    assert!(told.iter().any(|line| line.starts_with(certain)), "{text}");
+}
+
 /// Each FIN is on its way for a while: the qdisc lets 66 bytes pass in 66 ms.
 #[test]
 fn both_ends_close_at_once() {

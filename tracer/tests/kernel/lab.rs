@@ -108,6 +108,15 @@ impl Lab {
 
     /// An upload server on a port of its own within the namespace.
     pub(crate) fn server(&self, arguments: &[&str]) -> Server {
+        self.server_with(arguments, Stdio::inherit())
+    }
+
+    /// The same, with its stderr in a file.
+    pub(crate) fn server_logging_to(&self, stderr: &Path, arguments: &[&str]) -> Server {
+        self.server_with(arguments, fs::File::create(stderr).unwrap())
+    }
+
+    fn server_with(&self, arguments: &[&str], stderr: impl Into<Stdio>) -> Server {
         let address: SocketAddr = "127.0.0.1:5000".parse().unwrap();
         let mut command = self.inside(server_binary());
         command
@@ -120,7 +129,8 @@ impl Lab {
             .arg("--state")
             .arg(self.state())
             .args(arguments)
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(stderr);
         Server {
             process: Process::start(command, &self.dir.path().join("server.notify")),
             address,
@@ -160,6 +170,11 @@ impl Lab {
     /// The same, for [`Process::interrupt`].
     pub(crate) fn started(&self, mut command: Command) -> Process {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::start(command, &self.dir.path().join("tracer.notify"))
+    }
+
+    /// A tracer that this command starts, attached; what is piped is the caller's to read.
+    pub(crate) fn process(&self, command: Command) -> Process {
         Process::start(command, &self.dir.path().join("tracer.notify"))
     }
 
@@ -228,6 +243,11 @@ pub(crate) struct Neighbour {
 impl Neighbour {
     /// Its address towards the lab.
     pub(crate) const ADDRESS: &str = "10.77.0.2";
+
+    /// The file that stands for the namespace.
+    pub(crate) fn namespace_path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.namespace)
+    }
 
     /// A program within the namespace.
     pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -313,9 +333,14 @@ impl Script {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// Closes its stdin.
+    pub(crate) fn end_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Closes its stdin and waits; gives what it said since.
     pub(crate) fn end(mut self) -> Vec<String> {
-        drop(self.child.stdin.take());
+        self.end_input();
         assert!(self.child.wait().unwrap().success());
         self.lines.iter().collect()
     }
@@ -507,6 +532,16 @@ impl Process {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// What comes out of it, once.

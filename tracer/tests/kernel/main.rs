@@ -8,12 +8,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod blocked;
 mod browser;
+mod captures;
 mod cgroups;
 mod churn;
 mod clients;
 mod command;
 mod connected_again;
+mod course;
 mod doctor;
 mod documents;
 mod early_payload;
@@ -30,7 +33,10 @@ mod full_disk;
 mod gave_up;
 mod handed_over;
 mod heads;
+mod held_back;
+mod hidden;
 mod kept_open;
+mod kept_rights;
 mod lab;
 mod listened;
 mod loaded;
@@ -43,6 +49,7 @@ mod owners;
 mod phases;
 mod pid_namespaces;
 mod privileges;
+mod raw_peer;
 mod recording;
 mod resets;
 mod roles;
@@ -50,6 +57,7 @@ mod sockets;
 mod states;
 mod trace;
 mod translated;
+mod two_captures;
 mod two_namespaces;
 mod unload;
 mod unmatched;

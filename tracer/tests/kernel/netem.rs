@@ -12,7 +12,7 @@ use crate::{
 const DELAY_MS: u64 = 50;
 
 /// Why nothing can be shown here.
-fn is_missing(lab: &Lab) -> bool {
+pub(crate) fn is_missing(lab: &Lab) -> bool {
     let netem = ["qdisc", "add", "dev", "lo", "root", "netem"];
     let tried = lab.inside("tc").args(netem).output().unwrap();
     if tried.status.success() {

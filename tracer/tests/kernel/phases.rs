@@ -1,8 +1,8 @@
 //! Each phase ends where its cause ends.
 
 use crate::{
-    failures::RAW,
     lab::{Lab, Script, run},
+    raw_peer::RAW,
     trace::{Trace, number},
 };
 

@@ -20,22 +20,26 @@ use crate::{
 };
 
 /// tcpdump on the namespace's loopback.
-struct Capture {
+pub(crate) struct Capture {
     tcpdump: Child,
     file: PathBuf,
 }
 
 impl Capture {
     /// Captures the first `bytes` of each packet, or all of it with 0.
-    fn start(lab: &Lab, bytes: &str) -> Self {
+    pub(crate) fn start(lab: &Lab, bytes: &str) -> Self {
         Self::start_on("lo", lab, bytes)
     }
 
     /// The same on another device.
     fn start_on(device: &str, lab: &Lab, bytes: &str) -> Self {
         let file = lab.dir.path().join("capture.pcap");
-        let mut tcpdump = lab
-            .inside("tcpdump")
+        Self::start_as(lab.inside("tcpdump"), device, bytes, file)
+    }
+
+    /// The same of a command, into a file of its own.
+    pub(crate) fn start_as(mut tcpdump: Command, device: &str, bytes: &str, file: PathBuf) -> Self {
+        let mut tcpdump = tcpdump
             .args([
                 "-i",
                 device,
@@ -53,14 +57,19 @@ impl Capture {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        let stderr = tcpdump.stderr.take().unwrap();
-        BufReader::new(stderr).read_line(&mut line).unwrap();
-        assert!(line.contains("listening on"), "{line}");
+        let mut lines = BufReader::new(tcpdump.stderr.take().unwrap()).lines();
+        // On all devices, it first says which link layer it makes of them.
+        let is_ready = lines.any(|line| line.unwrap().contains("listening on"));
+        assert!(is_ready, "tcpdump has ended");
         Self { tcpdump, file }
     }
 
-    fn stop(mut self) -> PathBuf {
+    /// What has been captured so far.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(crate) fn stop(mut self) -> PathBuf {
         let pid = Pid::from_raw(i32::try_from(self.tcpdump.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
         assert!(self.tcpdump.wait().unwrap().success());

@@ -1,16 +1,25 @@
 //! A connection's name, and how its sockets' owners and its roles are known.
 
-use std::{fmt, num::NonZeroU64, str::FromStr};
+use std::{
+    fmt,
+    num::{NonZeroU8, NonZeroU64},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A connection's name in every output: the cookie of the socket that was seen first. If that socket
-/// had another connection before, a dot and a number follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// had another connection before, a dot and a number follow. In a capture, the number of its conversation;
+/// where there are two captures of one, the capture's number and a colon come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     cookie: u64,
+    /// Which connection of the socket it is; from `CAPTURES` on, which capture has it.
     again: Option<NonZeroU64>,
 }
+
+/// More connections than one socket can have.
+const CAPTURES: u64 = 1 << 63;
 
 impl ConnectionId {
     /// `again` distinguishes the connections of one socket; `None` for its first.
@@ -18,13 +27,33 @@ impl ConnectionId {
     pub const fn new(cookie: u64, again: Option<NonZeroU64>) -> Self {
         Self { cookie, again }
     }
+
+    /// The conversation with this number in a capture, or in one of several.
+    #[must_use]
+    pub fn captured(stream: u64, capture: Option<NonZeroU8>) -> Self {
+        let capture = capture.map(|capture| CAPTURES + u64::from(capture.get()));
+        Self {
+            cookie: stream,
+            again: capture.and_then(NonZeroU64::new),
+        }
+    }
+
+    /// The cookie, or the number of a capture's conversation.
+    #[must_use]
+    pub const fn stream(self) -> u64 {
+        self.cookie
+    }
 }
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.again {
-            None => self.cookie.fmt(f),
-            Some(number) => f.pad(&format!("{}.{number}", self.cookie)),
+        let Self { cookie, again } = self;
+        match again.map(NonZeroU64::get) {
+            None => cookie.fmt(f),
+            Some(capture) if capture >= CAPTURES => {
+                f.pad(&format!("{}:{cookie}", capture - CAPTURES))
+            }
+            Some(number) => f.pad(&format!("{cookie}.{number}")),
         }
     }
 }
@@ -33,6 +62,9 @@ impl FromStr for ConnectionId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((capture, stream)) = text.split_once(':') {
+            return Ok(Self::captured(stream.parse()?, Some(capture.parse()?)));
+        }
         let (cookie, again) = text
             .split_once('.')
             .map_or((text, None), |(cookie, again)| (cookie, Some(again)));

@@ -1,11 +1,12 @@
 //! Explains each step of a timeline, in the field's terms: pure functions of the timeline, so that the
 //! terminal, the NDJSON and the server's page agree.
 
+mod diagnosis;
 mod tls;
 
 use std::{fmt::Write as _, io};
 
-pub use self::tls::tls_step;
+pub use self::{diagnosis::diagnosis, tls::tls_step};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     units::{bytes, duration, plain, status_text},
 };
 
-/// The timeline as JSON, with the sentence of each step, exchange and phase as `explain`.
+/// The timeline as JSON, with the sentence of each step, exchange, phase and diagnosis as `explain`.
 #[must_use]
 pub fn with_explanations(timeline: &Timeline) -> Value {
     let mut value = serde_json::to_value(timeline).unwrap_or_default();
@@ -46,6 +47,12 @@ pub fn with_explanations(timeline: &Timeline) -> Value {
                 insert_each(&mut value["steps"], termination_steps(phase));
                 insert(value, termination(phase));
             }
+        }
+    }
+    let uploads = value.get_mut("uploads").and_then(Value::as_array_mut);
+    for (upload, value) in timeline.uploads.iter().zip(uploads.into_iter().flatten()) {
+        if let Some(found) = &upload.diagnosis {
+            insert(&mut value["diagnosis"], Some(diagnosis(found).join(" ")));
         }
     }
     value

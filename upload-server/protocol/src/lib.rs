@@ -10,9 +10,10 @@
 //! Field names and values are promises to scripts: add, never rename. `null` is unknown, never 0. A
 //! reader ignores fields that it does not know, and treats a missing one as unknown.
 
-#[cfg(feature = "client")]
+#[cfg(all(feature = "client", unix))]
 pub mod client;
 pub mod connection;
+#[cfg(unix)]
 pub mod control_path;
 pub mod explain;
 pub mod line;

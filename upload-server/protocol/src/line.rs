@@ -8,7 +8,7 @@ pub use crate::segment::SegmentLine;
 use crate::{
     ConnectionId, Cookie, End, Moment, State,
     tcp::is_false,
-    timeline::{Certainty, Timeline},
+    timeline::{Certainty, Clocks, Timeline},
     upload::Outcome,
 };
 
@@ -46,6 +46,9 @@ pub struct StateLine {
     pub pid: Option<u32>,
     /// The owner's process name, likewise.
     pub comm: Option<Arc<str>>,
+    /// Inferred where the segments of a capture show the change. Absent where the kernel reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +174,56 @@ pub struct SummaryLine {
     /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLine>,
+    /// What became of a capture's frames; absent where no capture was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureTotals>,
+    /// How far apart the clocks of two captures are; absent where there are not two of one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
+}
+
+/// The frames of a capture: each has a TCP segment, or is counted under the reason why none was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureTotals {
+    /// Frames in the capture.
+    pub frames: u64,
+    /// TCP segments read.
+    pub segments: u64,
+    /// Of those, segments that the capture has twice, as a mirror port makes them.
+    pub duplicates: u64,
+    /// Segments whose payload is cut by the capture's snap length.
+    pub cut: u64,
+    /// Frames with another protocol than TCP.
+    pub not_tcp: u64,
+    /// Fragments of IP packets, but the last to come of each packet that could be put together.
+    pub fragments: u64,
+    /// Frames that end within a header.
+    pub cut_headers: u64,
+    /// Frames with a header that cannot be one.
+    pub malformed: u64,
+    /// Frames of a link type that is not read.
+    pub unknown_link: u64,
+    /// Frames of a wireless network that are encrypted.
+    pub encrypted: u64,
+    /// Frames of a wireless network with several packets each (A-MSDU), which are not read.
+    pub aggregated: u64,
+}
+
+impl CaptureTotals {
+    /// The frames from which no segment was read: how many, and why.
+    pub fn unread(&self) -> impl Iterator<Item = (u64, &'static str)> {
+        let counts = [
+            (self.not_tcp, "without TCP"),
+            (self.fragments, "fragments of IP packets"),
+            (self.cut_headers, "cut within a header"),
+            (self.malformed, "malformed"),
+            (self.unknown_link, "of a link type that is not read"),
+            (self.encrypted, "encrypted on a wireless network"),
+            (self.aggregated, "with several packets in each (A-MSDU)"),
+        ];
+        counts.into_iter().filter(|(count, _)| *count > 0)
+    }
 }
 
 /// A part that the running kernel lacks.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionId, End, Flags, Moment, SegmentOptions};
+use crate::{ConnectionId, End, Flags, Moment, SegmentOptions, timeline::LostAt};
 
 /// One segment, as it left its sender's socket or, if that was not seen, as it arrived. Numbers are
 /// relative to the initial sequence numbers.
@@ -29,8 +29,29 @@ pub struct SegmentLine {
     /// Analysis of the segment and those before it; absent for an ordinary one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub analysis: Vec<Analysis>,
-    /// Whether the segment was seen leaving its sender; else arriving.
+    /// Whether the segment was seen leaving its sender; else arriving, or in a capture, which does not
+    /// tell.
     pub seen_leaving: bool,
+    /// Its frame in the capture that it was read from, as Wireshark's `frame.number` counts: the first is
+    /// 1. Absent where the kernel reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u64>,
+    /// Whether the capture has it twice, as a mirror port makes it, and this is the second. Absent if not.
+    #[serde(default, skip_serializing_if = "crate::tcp::is_false")]
+    pub duplicate: bool,
+    /// Which of two captures `frame` counts in, from 1: the sender's, or the other where that lacks the segment.
+    /// Absent with one capture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<u8>,
+    /// How long it was on its way from the sender's capture to the receiver's; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_way_delay_ns: Option<u64>,
+    /// Where it was lost, whole or in part; absent if it was not, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostAt>,
+    /// Which of two captures lacks it although it passed there; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_in: Option<u8>,
 }
 
 #[expect(

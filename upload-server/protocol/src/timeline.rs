@@ -3,6 +3,7 @@
 
 mod cause;
 pub mod consistency;
+mod diagnosis;
 mod endpoint;
 mod exchange;
 mod http2;
@@ -12,14 +13,19 @@ mod omission;
 mod step;
 mod termination;
 mod tls;
+mod transit;
 mod upload;
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 pub use self::{
     cause::{Cause, ResetReason, SocketError, Timer},
+    diagnosis::{
+        BlackHole, CauseSpan, Diagnosis, DiagnosisEvidence, EstimatedBy, HeldBackBy, NamedCause,
+        NoVerdict, Share, Side, TimedOut, WaitedFor,
+    },
     endpoint::{Endpoint, Process},
-    exchange::{Body, Exchange, KnownBy, Request, Response, Span},
+    exchange::{Body, Exchange, KnownBy, MissingEnd, Request, Response, Span},
     http2::{FrameCount, Frames, Http2Frames},
     initiation::{AgreedOptions, Failure, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},
@@ -29,6 +35,7 @@ pub use self::{
     tls::{
         AlertLevel, ContentType, TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion,
     },
+    transit::{CaptureStream, Clocks, LostAt, LostSegment, OneWayDelay, Passage, Transit},
     upload::UploadSummary,
 };
 use crate::{
@@ -84,12 +91,22 @@ pub struct Timeline {
     /// How long it had been seen to be open, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_for_ns: Option<u64>,
+    /// In a capture, how long before its end the last segment passed, if the connection was open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_for_ns: Option<u64>,
+    /// What became of its segments between two captures of it; absent where there are not two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transit: Option<Box<Transit>>,
 }
 
 names! {
     /// Why a timeline does not have everything that there was to see.
     pub enum Incomplete {
         BeganBefore = "it began before the tracer did",
+        BeganBeforeCapture = "it began before the capture did",
+        CaptureEnded = "the capture ended before it did",
+        OneDirection = "the capture has the segments of one end alone",
+        HolesInCapture = "the capture lacks some of its segments",
         /// The same where records had been lost: one of the two is the reason.
         BeginUnseen = "its beginning was not seen: it was lost, or before the tracer's",
         /// `TCP_REPAIR`, as CRIU uses it.
@@ -132,10 +149,12 @@ pub enum Phase {
 }
 
 impl Timeline {
-    /// Whether it was open already when the tracer began.
+    /// Whether it was open already when the tracer, or the capture, began.
     #[must_use]
     pub fn began_before(&self) -> bool {
-        self.incomplete.contains(&Incomplete::BeganBefore)
+        [Incomplete::BeganBefore, Incomplete::BeganBeforeCapture]
+            .iter()
+            .any(|reason| self.incomplete.contains(reason))
     }
 
     /// Whether its beginning was not seen, for whatever reason.

@@ -188,6 +188,10 @@ pub struct Times {
     pub response_ns: Option<u64>,
     /// The response had been handed to the kernel.
     pub sent_ns: Option<u64>,
+    /// For how long the request waited for the disk: while its body arrived, and while the file was stored.
+    /// Digests that are computed as the bytes are written are in it. `null` where nothing was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_ns: Option<u64>,
 }
 
 /// How an upload ended.
@@ -213,6 +217,21 @@ pub enum Outcome {
 }
 
 impl Upload {
+    /// For how long its requests on this connection waited for the disk; `None` where that is unknown.
+    #[must_use]
+    pub fn disk_ns_on(&self, connection: Cookie) -> Option<u64> {
+        let last = (self.cookie, self.request);
+        // The times of the last request go on after its part.
+        let parts = self.connections.iter();
+        let earlier = parts.filter(|part| (part.cookie, part.request) != last);
+        earlier
+            .map(|part| (part.cookie, part.times))
+            .chain([(self.cookie, self.times)])
+            .filter(|(cookie, _)| *cookie == connection)
+            .filter_map(|(_, times)| times.disk_ns)
+            .reduce(u64::saturating_add)
+    }
+
     /// The address that the upload came from: that of the client, not of a trusted proxy.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -301,11 +320,43 @@ mod tests {
         let upload: Upload = serde_json::from_str(line).unwrap();
         assert_eq!((&upload.sha256, &upload.request_id), (&None, &None));
         assert_eq!(upload.forwarded_for, None);
+        assert_eq!(upload.disk_ns_on(upload.cookie), None);
         assert!(upload.has_target("/file") && !upload.has_target("/file2"));
         let cut = Upload {
             target_bytes: Some(6),
             ..upload
         };
         assert!(cut.has_target("/file2") && !cut.has_target("/fil"));
+    }
+
+    #[test]
+    fn each_connection_has_its_own_waits_for_the_disk() {
+        let line = r#"{"id":"1","cookie":"7","request":2,"client":"192.0.2.1:4000","method":"PATCH",
+            "target":"/tus/1","version":"HTTP/1.1","name":"file","content_length":3,"bytes":9,
+            "status":null,"outcome":"complete","error":null,"accepted_ns":0,"first_byte_ns":null,
+            "head_ns":0,"body_first_ns":null,"body_last_ns":null,"stored_ns":null,
+            "response_ns":null,"sent_ns":null}"#;
+        let mut upload: Upload = serde_json::from_str(line).unwrap();
+        let part = |cookie: u64, request, disk_ns| Part {
+            cookie: Cookie(cookie),
+            request,
+            client: upload.client,
+            forwarded_for: None,
+            offset: 0,
+            bytes: 3,
+            times: Times {
+                disk_ns,
+                ..upload.times
+            },
+        };
+        let parts = vec![
+            part(6, 1, Some(10)),
+            part(7, 1, Some(20)),
+            part(7, 2, Some(30)),
+        ];
+        upload.connections = parts;
+        upload.times.disk_ns = Some(40);
+        let of = |cookie: u64| upload.disk_ns_on(Cookie(cookie));
+        assert_eq!([of(6), of(7), of(8)], [Some(10), Some(60), None]);
     }
 }

@@ -3,7 +3,12 @@
 
 #![cfg(test)]
 
-use std::{borrow::Cow, collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    num::{NonZeroU8, NonZeroU64},
+};
 
 use serde_json::{Value, json};
 use upload_protocol::{
@@ -11,16 +16,19 @@ use upload_protocol::{
     SegmentOptions, State,
     explain::explained_line,
     line::{
-        Hop, Line, LostLine, Missing, ProgramLine, SegmentLine, StateLine, SummaryLine, UploadLine,
+        CaptureTotals, Hop, Line, LostLine, Missing, ProgramLine, SegmentLine, StateLine,
+        SummaryLine, UploadLine,
     },
     segment::Analysis,
     timeline::{
-        AgreedOptions, AlertLevel, Body, Bytes, Cause, Certainty, ContentType, Defect, Ending,
-        Endpoint, Evidence, Exchange, Failure, FrameCount, Frames, Http2Frames, Incomplete,
-        Initiation, KnownBy, LeftOut, Maintenance, Malformed, MissingClose, Omission, PerEnd,
-        Phase, Process, Protocol, Request, ResetReason, Response, SocketError, Span, Step,
-        StepName, Termination, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord,
-        TlsStep, TlsVersion, UploadSummary, WindowScale,
+        AgreedOptions, AlertLevel, BlackHole, Body, Bytes, CaptureStream, Cause, CauseSpan,
+        Certainty, Clocks, ContentType, Defect, Diagnosis, DiagnosisEvidence, Ending, Endpoint,
+        EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, Http2Frames,
+        Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment, Maintenance, Malformed,
+        MissingClose, MissingEnd, NamedCause, NoVerdict, Omission, OneWayDelay, Passage, PerEnd,
+        Phase, Process, Protocol, Request, ResetReason, Response, Share, Side, SocketError, Span,
+        Step, StepName, Termination, TimedOut, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage,
+        TlsRecord, TlsStep, TlsVersion, Transit, UploadSummary, WaitedFor, WindowScale,
     },
     upload::Outcome,
 };
@@ -45,6 +53,7 @@ fn lines() -> Vec<Line<'static>> {
             new: State::SynSent,
             pid: Some(1),
             comm: Some("curl".into()),
+            certainty: Some(Certainty::Inferred),
         })),
         Line::Segment(Cow::Owned(SegmentLine {
             at,
@@ -69,6 +78,12 @@ fn lines() -> Vec<Line<'static>> {
             ecn: 3,
             analysis: vec![Analysis::Retransmission],
             seen_leaving: true,
+            frame: Some(1),
+            duplicate: true,
+            capture: Some(2),
+            one_way_delay_ns: Some(5),
+            lost: Some(LostAt::Between),
+            missing_in: Some(1),
         })),
         Line::Upload(Cow::Owned(UploadLine {
             at,
@@ -110,6 +125,13 @@ fn lines() -> Vec<Line<'static>> {
                 runs: 1,
                 ns_per_run: 2,
             }],
+            capture: Some(CaptureTotals::default()),
+            clocks: Some(Clocks {
+                captures: vec!["a.pcap".to_owned(), "b.pcap".to_owned()],
+                drift_ns_per_s: Some(-5),
+                drift_error_ns_per_s: Some(1),
+                ..Clocks::default()
+            }),
         })),
     ]
 }
@@ -163,6 +185,7 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         ],
         uploads: vec![UploadSummary {
             certainty: Certainty::Inferred,
+            diagnosis: Some(Box::new(diagnosis())),
             ..UploadSummary::default()
         }],
         bytes: Bytes::default(),
@@ -180,6 +203,86 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         ],
         open: true,
         open_for_ns: Some(3),
+        silent_for_ns: Some(2),
+        transit: Some(Box::new(transit())),
+    }
+}
+
+fn transit() -> Transit {
+    let passage = Passage {
+        segments: 1,
+        one_way_delay: Some(OneWayDelay::default()),
+        ..Passage::default()
+    };
+    Transit {
+        captures: vec![CaptureStream {
+            capture: 1,
+            file: "client.pcapng".to_owned(),
+            stream: 0,
+        }],
+        client_to_server: passage,
+        server_to_client: passage,
+        losses: LostAt::ALL
+            .iter()
+            .map(|at| LostSegment {
+                from: End::Client,
+                at_ns: 1,
+                seq: 2,
+                len: 3,
+                at: *at,
+                frame: Some(4),
+            })
+            .collect(),
+        losses_left_out: 1,
+    }
+}
+
+fn diagnosis() -> Diagnosis {
+    Diagnosis {
+        verdict: Some(HeldBackBy::Path),
+        second: Some(HeldBackBy::Loss),
+        no_verdict: Some(NoVerdict::Fast),
+        side: Some(Side::Network),
+        certainty: Certainty::Inferred,
+        from: vec![End::Client, End::Server],
+        by: Some(EstimatedBy::Segments),
+        near: Some(End::Client),
+        sender: Some(End::Server),
+        wall_ns: 2,
+        shares: HeldBackBy::ALL
+            .iter()
+            .map(|cause| Share {
+                cause: *cause,
+                ns: 1,
+                share: 0.05,
+            })
+            .collect(),
+        course: vec![CauseSpan {
+            cause: HeldBackBy::Path,
+            start_ns: 1,
+            end_ns: 3,
+        }],
+        evidence: DiagnosisEvidence {
+            window_use: Some(0.09),
+            send_buffer_fixed: Some(true),
+            named: Some(NamedCause::Bufferbloat),
+            queue_ns: Some(3),
+            black_hole: Some(BlackHole::default()),
+            stream_window_bytes: Some(65_535),
+            processor_ns: Some(4),
+            disk_ns: Some(5),
+            send_buffer_largest: Some(true),
+            receive_buffer_largest: Some(true),
+            ..DiagnosisEvidence::default()
+        },
+        ended_by: Some(TimedOut {
+            end: End::Server,
+            waited_for: WaitedFor::Response,
+            status: Some(504),
+            silence_ns: Some(60_000_000_000),
+        }),
+        sentence: "The path between client and server was full.".to_owned(),
+        advice: None,
     }
 }
 
@@ -208,6 +311,7 @@ fn step(name: StepName) -> Step {
         seq: Some(0),
         ack: Some(1),
         len: Some(0),
+        one_way_delay_ns: Some(2),
     }
 }
 
@@ -250,11 +354,19 @@ fn maintenance(per_end: PerEnd) -> Maintenance {
             target: "/".to_owned(),
             version: "HTTP/1.1".into(),
             content_length: Some(3),
+            expect_continue: true,
             continue_ns: Some(1),
         },
-        body: Body::default(),
+        body: Body {
+            missing_end: Some(MissingEnd::Hole),
+            ..Body::default()
+        },
         wait: Span::default(),
-        response: Response::default(),
+        response: Response {
+            bytes: Some(1),
+            missing_end: Some(MissingEnd::Closed),
+            ..Response::default()
+        },
         known_by: KnownBy::Segments,
         upload: Some("1".to_owned()),
         uploads: vec!["1".to_owned(), "2".to_owned()],
@@ -375,6 +487,19 @@ fn every_field_of_the_schema_is_a_types_own() {
 }
 
 #[test]
+fn names_of_connections() {
+    for (connection, name) in [
+        (ConnectionId::new(7, None), "7"),
+        (ConnectionId::new(7, NonZeroU64::new(2)), "7.2"),
+        (ConnectionId::captured(7, None), "7"),
+        (ConnectionId::captured(7, NonZeroU8::new(2)), "2:7"),
+    ] {
+        assert_eq!(connection.to_string(), name);
+        assert_eq!(name.parse(), Ok(connection));
+    }
+}
+
+#[test]
 fn names_are_the_same_lists() {
     let schema = schema();
     let names = |pointer: &str| -> Vec<String> {
@@ -413,10 +538,22 @@ fn names_are_the_same_lists() {
         .map(|reason| reason.name())
         .collect();
     assert_eq!(names("/$defs/reset_reason/enum"), all(&reasons));
+    let named: Vec<_> = NamedCause::ALL.iter().map(|named| named.name()).collect();
+    assert_eq!(
+        names("/$defs/diagnosis/properties/evidence/properties/named/enum"),
+        all(&named)
+    );
+    let waited: Vec<_> = WaitedFor::ALL.iter().map(|what| what.name()).collect();
+    assert_eq!(
+        names("/$defs/diagnosis/properties/ended_by/properties/waited_for/enum"),
+        all(&waited)
+    );
     let flags: Vec<_> = Flags(0x1ff).names().collect();
     assert_eq!(
         names("/$defs/segment/properties/flags/items/enum"),
         all(&flags)
     );
+    let lost: Vec<_> = LostAt::ALL.iter().map(|at| at.name()).collect();
+    assert_eq!(names("/$defs/lost_at/enum"), all(&lost));
     assert_eq!(json!(Hop::Handshakes), "early");
 }

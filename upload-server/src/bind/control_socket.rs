@@ -4,7 +4,7 @@
 use std::{
     env,
     fs::{self, DirBuilder, Permissions},
-    io::{self, Write as _},
+    io,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt as _},
         net::UnixStream,
@@ -21,6 +21,8 @@ use rustix::{
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use upload_server::control_path::{control_paths, is_private};
+
+use crate::stderr;
 
 const BACKLOG: i32 = 128;
 
@@ -51,13 +53,11 @@ impl ControlSocketFile {
         let path = directory.path().join("control.sock");
         let (listener, mut file) = Self::bind(&path)?;
         file.directory = Some(directory);
-        // Not worth failing for.
-        let _ = writeln!(
-            io::stderr(),
+        stderr::message(&format!(
             "upload-server: no directory is the user's alone, so the control socket is {}: the \
              tracer finds it with --server",
             path.display()
-        );
+        ));
         Ok((listener, file))
     }
 

@@ -16,17 +16,29 @@ pub(crate) struct LimitOptions {
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "100M")]
     min_free: u64,
 
+    /// Inodes that uploads must leave free, where the file system has a number of them
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    min_free_inodes: u64,
+
     /// Concurrent connections; beyond that, the one idle longest is closed
     #[arg(long, value_name = "N", value_parser = count, default_value = "10000")]
     max_connections: usize,
 
-    /// Concurrent uploads
+    /// Concurrent uploads; at most an eighth of the open files that the system allows
     #[arg(long, value_name = "N", value_parser = count, default_value = "256")]
     max_uploads: usize,
 
     /// Concurrent uploads of one client: an IPv4 address or an IPv6 /64 network
     #[arg(long, value_name = "N", value_parser = count, default_value = "128")]
     max_uploads_per_client: usize,
+
+    /// Unfinished resumable uploads; each part of a parallel one counts
+    #[arg(long, value_name = "N", value_parser = count, default_value = "4096")]
+    max_unfinished: usize,
+
+    /// Unfinished resumable uploads of one client
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1024")]
+    max_unfinished_per_client: usize,
 
     /// Concurrent downloads
     #[arg(long, value_name = "N", value_parser = count, default_value = "256")]
@@ -44,7 +56,7 @@ pub(crate) struct LimitOptions {
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "60")]
     idle_timeout: Duration,
 
-    /// Minimum rate of a body per second, over any 20 s spent waiting for it; 0 for no limit
+    /// Minimum rate of bodies and answers per second, over any 20 s spent waiting; 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "500")]
     min_rate: u64,
 }
@@ -54,9 +66,12 @@ impl LimitOptions {
         Limits {
             max_size: Some(self.max_size).filter(|&size| size > 0),
             min_free: self.min_free,
+            min_free_inodes: self.min_free_inodes,
             connections: self.max_connections,
             uploads: self.max_uploads,
             uploads_per_client: self.max_uploads_per_client,
+            unfinished: self.max_unfinished,
+            unfinished_per_client: self.max_unfinished_per_client,
             downloads: self.max_downloads,
             downloads_per_client: self.max_downloads_per_client,
             head: self.header_timeout,

@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsString,
-    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,6 +11,7 @@ use clap::{Args, ValueEnum};
 use upload_server::server::{Config, History, OnDuplicate};
 
 use super::limits::seconds;
+use crate::stderr;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
@@ -69,13 +69,11 @@ impl StorageOptions {
         match History::open(state, self.history, self.fsync) {
             Ok(history) => Some(history),
             Err(error) => {
-                // Without stderr, the warning has no reader.
-                let _ = writeln!(
-                    io::stderr(),
+                stderr::message(&format!(
                     "upload-server: no history is kept in {}, {error}: choose another directory \
                      with --state, or --history 0",
                     state.display()
-                );
+                ));
                 None
             }
         }

@@ -2,13 +2,15 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{self, Write},
+    io::{self, Write as _},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
 
 use anyhow::{Result, anyhow, bail};
 use upload_server::server::Token;
+
+use crate::stderr;
 
 /// The token in this file. Where the file is missing, it appears with a token, and stderr has a
 /// sentence about it.
@@ -17,12 +19,10 @@ pub(super) fn read_or_make(path: &Path) -> Result<Token> {
         fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if is_missing && make(path)? {
         let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        // Without stderr, the sentence has no reader.
-        let _ = writeln!(
-            io::stderr(),
+        stderr::message(&format!(
             "upload-server made a token, short enough to type on a phone: {} holds it",
             name.display()
-        );
+        ));
     }
     read(path)
 }

@@ -9,12 +9,15 @@ use super::{
     Config,
     access::{Guard, WrongTokens},
     addresses::Addresses,
-    digest::{Algorithm, DownloadDigests},
+    digest::{Algorithm, DownloadDigests, UploadDigests},
     finisher::Finisher,
     intake::Intake,
     journal::Journal,
     limits::{ClientSlots, FreeSpace, admission::Admission},
-    net::{http::HttpServer, linger::MAX_TIME, read_ahead_budget::ReadAheadBudget},
+    net::{
+        answer_pace::MinRate, held_answers::HeldAnswers, http::HttpServer, http2, linger::MAX_TIME,
+        read_ahead,
+    },
     store::Store,
     tus::Tus,
     upload_log::{UploadLog, this_server},
@@ -42,7 +45,13 @@ impl App {
         let uploads = UploadLog::new(this_server(listen)?, config.history.clone());
         let journal = Arc::new(Journal::new(uploads, addresses));
         let store = Store::open(&config.directory, config.on_duplicate, config.fsync)?;
+        let space = FreeSpace::new(
+            Arc::clone(store.directory()),
+            config.limits.min_free,
+            config.limits.min_free_inodes,
+        );
         let intake = Intake {
+            space: space.clone(),
             finisher: Finisher::new(store.clone()),
             store,
             max_size: config.limits.max_size,
@@ -55,12 +64,13 @@ impl App {
                 config.limits.downloads_per_client,
             )),
             digests: DownloadDigests::new(),
+            upload_digests: UploadDigests::new(),
+            abandon: CancellationToken::new(),
             finishing: TaskTracker::new(),
         };
-        let space = FreeSpace::new(config.directory.clone(), config.limits.min_free);
         let tus = Tus::new(
             intake.clone(),
-            space,
+            &config.limits,
             config.resume_within,
             Arc::clone(&journal),
         );
@@ -69,11 +79,7 @@ impl App {
         intake.finishing.spawn(sweep);
         let tls = config.tls.as_ref();
         Ok(Self {
-            admission: Admission::new(
-                config.limits.clone(),
-                config.directory.clone(),
-                intake.in_flight.clone(),
-            ),
+            admission: Admission::new(config.limits.clone(), space, intake.in_flight.clone()),
             guard: Arc::new(Guard {
                 access: config.access.clone(),
                 wrong_tokens: WrongTokens::new(),
@@ -92,12 +98,18 @@ impl App {
             router,
             tls: config.tls.as_ref().map(|tls| tls.acceptor(config.http2)),
             http2: config.http2,
-            read_ahead: ReadAheadBudget::new(),
+            read_ahead: read_ahead::budget(),
+            streams: http2::stream_budget(),
+            answers: HeldAnswers::new(),
             head: config.limits.head,
             idle: config.limits.idle,
+            min_rate: MinRate {
+                rate: config.limits.min_rate,
+                window: config.limits.rate_window,
+            },
             linger: MAX_TIME,
             stop: CancellationToken::new(),
-            abandon: CancellationToken::new(),
+            abandon: self.intake.abandon.clone(),
             tasks: TaskTracker::new(),
             journal: Arc::clone(&self.journal),
             proxies: Arc::new(config.access.proxies.clone()),

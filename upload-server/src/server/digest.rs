@@ -5,6 +5,7 @@
 
 mod fields;
 mod of_downloads;
+mod of_uploads;
 
 use std::{fmt, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
@@ -17,6 +18,7 @@ use self::fields::expected;
 pub(crate) use self::{
     fields::{REPR_DIGEST, wanted},
     of_downloads::DownloadDigests,
+    of_uploads::UploadDigests,
 };
 use super::{blocking::off_the_runtime, encoding::hex, error::Error};
 
@@ -152,7 +154,7 @@ impl Digester {
 
 /// The digest of a stored file. Each chunk is a blocking task of its own: when this future is dropped, reading
 /// stops.
-pub(crate) async fn of_file(file: &Arc<File>, algorithm: Algorithm) -> io::Result<Digest> {
+async fn of_file(file: &Arc<File>, algorithm: Algorithm) -> io::Result<Digest> {
     let mut context = algorithm.begin();
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = 0;

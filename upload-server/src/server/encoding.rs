@@ -4,14 +4,15 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use tracing::error;
+use upload_protocol::plain::plain_json;
 
-/// The value as JSON, with a newline.
+/// The value as JSON, with a newline. Nothing in it acts on a terminal.
 pub(crate) fn json_line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_else(|error| {
         error!(%error, "cannot write a value as JSON");
         "null".to_owned()
     });
-    json + "\n"
+    plain_json(&json).into_owned() + "\n"
 }
 
 /// Lower case, as `sha256sum` writes a digest.

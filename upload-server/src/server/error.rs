@@ -12,6 +12,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use rustix::io::Errno;
 use serde::Serialize;
 
 pub(crate) use self::page::for_browsers;
@@ -45,16 +46,21 @@ pub(crate) enum Error {
     Broken(io::ErrorKind),
     #[error("no byte of the body arrived for {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    #[error("the request has more than {0} fields, the maximum of this server")]
+    ManyFields(usize),
     #[error("the head of a request took more than {} s", .0.as_secs_f32())]
     HeadTimedOut(Duration),
     #[error("the body arrives at less than {0} bytes per second, the minimum of this server")]
     TooSlow(u64),
     #[error(
-        "the server is at its limit of connections, uploads, downloads or listeners: try again later"
+        "the server is at its limit of connections, uploads, downloads, listeners, lists or unread \
+         answers: try again later"
     )]
     Busy,
     #[error("more than {most} concurrent {of} from one client: try again later")]
     TooMany { of: &'static str, most: usize },
+    #[error("this client leaves {0} MiB of answers unread: try again when it has read some")]
+    Unread(usize),
     #[error("the file is larger than {0} bytes, the maximum of this server")]
     TooLarge(u64),
     #[error("the name is not accepted: {0}")]
@@ -101,6 +107,9 @@ pub(crate) enum Error {
     DiskFull(#[source] io::Error),
     #[error("the server could not store or read the file")]
     Disk(#[source] io::Error),
+    /// What the disk lacks may be gone from memory, too: no later flush would report that (fsync(2)).
+    #[error("the server could not flush the file to the disk")]
+    Unflushed(#[source] io::Error),
     #[error("the server stopped before the request was complete")]
     Abandoned,
     #[error(
@@ -150,6 +159,11 @@ impl Error {
         }
     }
 
+    /// Whether the bytes are there, and may get their name once the disk works, or has room.
+    pub(crate) fn may_be_retried(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::DiskFull(_) | Self::Busy)
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         self.status_and_outcome().1
     }
@@ -172,7 +186,13 @@ impl Error {
                 (StatusCode::REQUEST_TIMEOUT, Outcome::TimedOut)
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Refused),
-            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused),
+            Self::TooMany { .. } | Self::Unread(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, Outcome::Refused)
+            }
+            Self::ManyFields(_) => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Outcome::Refused,
+            ),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge),
             Self::Name(_)
             | Self::Malformed(_)
@@ -191,7 +211,12 @@ impl Error {
             Self::DiskFull(_) | Self::NoFreeSpace(_) => {
                 (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
             }
-            Self::Disk(_) => (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed),
+            Self::Unflushed(error) if is_full(error) => {
+                (StatusCode::INSUFFICIENT_STORAGE, Outcome::DiskFull)
+            }
+            Self::Disk(_) | Self::Unflushed(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Outcome::Failed)
+            }
             Self::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, Outcome::Failed),
             Self::NotFound | Self::NoFile => (StatusCode::NOT_FOUND, Outcome::Refused),
             Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Outcome::Refused),
@@ -224,13 +249,24 @@ impl From<axum::Error> for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::DiskFull(error),
+            _ if is_full(&error) => Self::DiskFull(error),
+            _ if lacks_descriptors(&error) => Self::Busy,
             io::ErrorKind::IsADirectory => Self::Occupied,
             _ => Self::Disk(error),
         }
     }
+}
+
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 #[derive(Serialize)]
@@ -250,7 +286,7 @@ impl IntoResponse for Error {
         response.extensions_mut().insert(shown);
         let headers = response.headers_mut();
         match self.cause() {
-            Self::Busy | Self::TooMany { .. } => {
+            Self::Busy | Self::TooMany { .. } | Self::Unread(_) => {
                 headers.insert(RETRY_AFTER, RETRY_SECS);
             }
             Self::Unauthorized => {

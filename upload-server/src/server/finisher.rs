@@ -85,19 +85,22 @@ impl Finish {
             name,
             requested,
         } = self.received;
+        let mut transfer = self.transfer;
+        let (begun, waited) = (Instant::now(), bytes.waited());
         let written = bytes.write(|| store.new_file()).map_err(Error::from);
         let published = written.and_then(|(file, digests)| {
             requested.check(&digests)?;
             let stored = store.publish(file, &name, &self.preconditions)?;
             Ok((stored, digests))
         });
+        transfer.waited_for_disk(waited + begun.elapsed());
         let completed = match published {
             Ok((stored, digests)) => {
-                let completed = self.transfer.complete(&stored, digests);
+                let completed = transfer.complete(&stored, digests);
                 Ok((stored, completed))
             }
             Err(error) => {
-                self.transfer.failed(&error);
+                transfer.failed(&error);
                 Err(error)
             }
         };

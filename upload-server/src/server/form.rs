@@ -157,6 +157,7 @@ impl FormUpload {
         let of_file = self.transfer.insert(transfer);
         self.answer.expect(&name)?;
         refuse_part(&part.headers)?;
+        self.intake.space.check_inodes()?;
         let is_base64 = part.is_base64()?;
         let incoming = IncomingFile {
             name,
@@ -219,6 +220,9 @@ fn boundary(headers: &HeaderMap) -> Result<Vec<u8>, Error> {
              or as a part of multipart/form-data (curl -F file=@FILE)",
         )
     })?;
+    if form.are_too_many {
+        return Err(refusal("the field Content-Type has too many parameters"));
+    }
     let mut boundaries = form.all("boundary").map(|parameter| &parameter.bytes);
     match (boundaries.next(), boundaries.next()) {
         (Some(boundary), None) if (1..=MAX_BOUNDARY).contains(&boundary.len()) => {

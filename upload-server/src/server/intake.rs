@@ -7,14 +7,14 @@ use axum::body::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     blocking::off_the_runtime,
-    digest::{Algorithm, DownloadDigests, RequestedDigests},
+    digest::{Algorithm, DownloadDigests, RequestedDigests, UploadDigests},
     error::Error,
     finisher::{Finish, Finisher},
-    limits::ClientSlots,
+    limits::{ClientSlots, FreeSpace},
     name::Name,
     preconditions::Preconditions,
     store::{Store, Stored},
@@ -22,13 +22,13 @@ use super::{
     writer::{ReceivedBytes, Writer},
 };
 
-/// A body of more bytes gets its file before its first byte, so that a disk that has no room for it is
-/// found early.
+/// A body of more bytes gets its file before its first byte, so that a name that is taken is found early.
 const MAX_WITHOUT_FILE: u64 = 256 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Intake {
     pub(crate) store: Store,
+    pub(crate) space: FreeSpace,
     pub(crate) max_size: Option<u64>,
     /// How long a client may pause.
     pub(crate) idle: Duration,
@@ -40,6 +40,10 @@ pub(crate) struct Intake {
     /// For downloads: each holds a file open.
     pub(crate) downloads: Arc<ClientSlots>,
     pub(crate) digests: DownloadDigests,
+    /// Of resumable uploads.
+    pub(crate) upload_digests: UploadDigests,
+    /// Cancelled when the server ends at once, whatever is in flight.
+    pub(crate) abandon: CancellationToken,
     /// Tasks that must finish before the server ends: files on the way to their names.
     pub(crate) finishing: TaskTracker,
 }
@@ -81,7 +85,11 @@ impl Intake {
     {
         let digester = incoming.requested.digester(self.digest);
         let mut writer = Writer::new(digester, self.in_flight.clone());
+        if let Some(length) = incoming.length {
+            writer = writer.reserving(&self.space, length);
+        }
         if let Err(error) = self.write(body, &incoming, &mut writer, transfer).await {
+            transfer.waited_for_disk(writer.waited());
             writer.discard().await;
             return Err(error);
         }
@@ -145,7 +153,7 @@ impl Intake {
         Error: From<E>,
     {
         let IncomingFile { name, length, .. } = incoming;
-        let create = || self.store.create(name, *length);
+        let create = || self.store.create(name);
         let may_be_small = length.is_none_or(|length| length <= MAX_WITHOUT_FILE);
         // To ask for the body of a client that waits is to accept its upload.
         if !may_be_small || transfer.expects_continue() {

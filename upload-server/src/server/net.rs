@@ -3,20 +3,25 @@
 
 pub(crate) mod accept;
 mod access_log;
+pub(crate) mod answer_pace;
 mod answer_progress;
 pub(crate) mod connection;
 pub(crate) mod connection_limit;
 pub(crate) mod event_loops;
+mod fields;
+mod frames;
+pub(crate) mod held_answers;
 pub(crate) mod held_records;
 pub(crate) mod http;
 mod http1;
-mod http2;
+pub(crate) mod http2;
 mod kept_body;
 pub(crate) mod linger;
-mod read_ahead;
-pub(crate) mod read_ahead_budget;
+pub(crate) mod read_ahead;
 pub(crate) mod request;
+mod send_queue;
 mod serve;
+pub(crate) mod shared_budget;
 mod small_pieces;
 mod socket;
 mod timed_stream;

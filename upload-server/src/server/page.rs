@@ -6,7 +6,7 @@ pub(crate) mod head;
 mod lists;
 mod units;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -20,7 +20,7 @@ use axum::{
 };
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
-use upload_protocol::units::bytes;
+use upload_protocol::{plain::plain_lines, units::bytes};
 
 use self::{head::head, lists::Range};
 use super::{
@@ -44,9 +44,6 @@ pub(crate) const ASSETS: &str = "/page/";
 
 /// How many uploads the page lists.
 const LISTED: u32 = 20;
-
-/// How many files the page lists.
-const FILES_LISTED: usize = 200;
 
 #[derive(Clone)]
 pub(crate) struct Page {
@@ -79,7 +76,7 @@ pub(crate) async fn index(
 ) -> Result<Response, Error> {
     let links = context.links(uri.path());
     let lists = if page.offer.listing {
-        Some(page.lists(&query, &links).await?)
+        Some(page.lists(&query, &links, context.client()).await?)
     } else {
         None
     };
@@ -92,17 +89,28 @@ pub(crate) async fn index(
         (CACHE_CONTROL, "no-store"),
     ];
     let html = page.html(&address, &links, lists.as_ref());
-    Ok((headers, Html(html.into_string())).into_response())
+    Ok((headers, visible(html)).into_response())
+}
+
+/// The page with its hidden characters escaped: they show another name than there is, and `bdi` limits only some of
+/// them.
+pub(crate) fn visible(page: Markup) -> Html<String> {
+    Html(plain_lines(&page.into_string()).into_owned())
 }
 
 impl Page {
-    async fn lists(&self, query: &PageQuery, links: &Links) -> Result<Markup, Error> {
+    async fn lists(
+        &self,
+        query: &PageQuery,
+        links: &Links,
+        client: IpAddr,
+    ) -> Result<Markup, Error> {
         let before = query.before;
         let journal = Arc::clone(&self.journal);
         // One more than is shown, to know whether older ones exist.
         let latest = move || Ok::<_, Error>(journal.uploads.latest(before, LISTED + 1));
         let mut uploads = off_the_runtime(latest).await?;
-        let files = self.files(query.files_after.as_deref()).await?;
+        let files = self.files(query.files_after.as_deref(), client).await?;
         let range = Range {
             newer: before.is_some(),
             older: uploads.len() > LISTED as usize,
@@ -117,12 +125,12 @@ impl Page {
         })
     }
 
-    async fn files(&self, after: Option<&str>) -> Result<Listing, Error> {
+    async fn files(&self, after: Option<&str>, client: IpAddr) -> Result<Listing, Error> {
         let place = match after.map(Place::parse) {
             Some(None) => return Err(Error::Malformed("files_after names no place".to_owned())),
             place => place.flatten(),
         };
-        Ok(self.intake.store.list(place, FILES_LISTED).await?)
+        self.intake.store.list(place, client).await
     }
 
     /// `address` is the server's, for clients other than browsers.

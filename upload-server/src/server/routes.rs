@@ -14,13 +14,16 @@ use super::{
     error::{Error, for_browsers},
     files, form,
     intake::Intake,
-    limits::admission::admit,
+    limits::{admission::admit, few_at_once::FewAtOnce},
     page::{self, Page},
     publisher::{self, EventsRoute},
     put,
     show_metrics::show_metrics,
     timeline,
 };
+
+/// How many pages are made at a time. Each may take a hundred times as much memory as the request for it.
+const PAGES: usize = 16;
 
 /// The routes of the upload listeners, behind the guard.
 pub(crate) fn router(app: &App) -> Router {
@@ -41,7 +44,8 @@ pub(crate) fn router(app: &App) -> Router {
         publisher: Arc::clone(&journal.publisher),
         uploads: offer.listing,
     });
-    let page = get(page::index).with_state(Page {
+    let few = from_fn_with_state(FewAtOnce::new(PAGES), FewAtOnce::wait);
+    let page = get(page::index).layer(few.clone()).with_state(Page {
         intake: intake.clone(),
         journal: Arc::clone(journal),
         offer,
@@ -67,7 +71,7 @@ pub(crate) fn router(app: &App) -> Router {
         .with_state(intake.clone())
         .merge(tus)
         .merge(page::assets())
-        .merge(timeline::router(Arc::clone(journal)))
+        .merge(timeline::router(Arc::clone(journal)).layer(few))
         .layer(from_fn_with_state(Arc::clone(guard), access::guard))
         .layer(from_fn(for_browsers))
 }

@@ -4,31 +4,33 @@
 pub(crate) mod directory;
 mod duplicate;
 mod listing;
+mod readings;
 mod temporary;
 
-use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
+use std::{collections::HashSet, fs::File, io, net::IpAddr, path::Path, sync::Arc};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 pub use self::duplicate::OnDuplicate;
-use self::{directory::Directory, duplicate::other_names, temporary::remove_leftovers};
+use self::{
+    directory::Directory, duplicate::give_other_name, readings::Readings,
+    temporary::remove_leftovers,
+};
 pub(crate) use self::{
     directory::FileStat,
     listing::{ListedFile, Listing, Place},
     temporary::Temporary,
 };
-use super::{
-    blocking::off_the_runtime, error::Error, limits::Shortage, name::Name,
-    preconditions::Preconditions,
-};
+use super::{blocking::off_the_runtime, error::Error, name::Name, preconditions::Preconditions};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     directory: Arc<Directory>,
     on_duplicate: OnDuplicate,
     fsync: bool,
+    readings: Readings,
     /// Held while a file is replaced or removed, so that a precondition stays true until then. New names
     /// need no lock: the kernel gives each only once.
     changing: Arc<Mutex<()>>,
@@ -66,6 +68,7 @@ impl Store {
             directory,
             on_duplicate,
             fsync,
+            readings: Readings::new(),
             changing: Arc::default(),
         })
     }
@@ -79,25 +82,19 @@ impl Store {
         self.fsync
     }
 
-    /// Creates a temporary file, with room for this many bytes where their number is known. An error
-    /// where the disk has no room for it, or where it could not get this name.
-    pub(crate) async fn create(&self, name: &Name, bytes: Option<u64>) -> Result<Temporary, Error> {
+    /// Creates a temporary file. An error where it could not get this name.
+    pub(crate) async fn create(&self, name: &Name) -> Result<Temporary, Error> {
         let (store, name) = (self.clone(), name.clone());
         let create = move || {
             store.check(&name)?;
-            let temporary = Temporary::create(Arc::clone(&store.directory))?;
-            let bytes = bytes.unwrap_or_default();
-            match temporary.reserve(bytes) {
-                Ok(()) => Ok(temporary),
-                Err(error) => Err(store.no_room(bytes, error)),
-            }
+            Ok(store.new_file()?)
         };
         off_the_runtime(create).await
     }
 
     /// A temporary file for bytes that have arrived already. Blocks.
     pub(crate) fn new_file(&self) -> io::Result<Temporary> {
-        Temporary::create(Arc::clone(&self.directory))
+        Temporary::create(&self.directory)
     }
 
     /// Gives a whole file its name, or another one, where the preconditions hold at this moment. Blocks.
@@ -108,11 +105,11 @@ impl Store {
         preconditions: &Preconditions,
     ) -> Result<Stored, Error> {
         if self.fsync {
-            file.file().sync_all()?;
+            file.file().sync_all().map_err(Error::Unflushed)?;
         }
         let (name, replaced) = self.give_name(&mut file, name, preconditions)?;
         if self.fsync {
-            self.directory.sync()?;
+            self.directory.sync().map_err(Error::Unflushed)?;
         }
         let stat = FileStat::of(file.file())?;
         Ok(Stored {
@@ -173,10 +170,14 @@ impl Store {
         off_the_runtime(find).await
     }
 
-    /// Up to `most` stored files, the newest first.
-    pub(crate) async fn list(&self, after: Option<Place>, most: usize) -> io::Result<Listing> {
-        let directory = Arc::clone(&self.directory);
-        off_the_runtime(move || listing::list(&directory, after.as_ref(), most)).await
+    /// The stored files, the newest first, behind this place. An error where too many clients ask at the same time,
+    /// or this one too often.
+    pub(crate) async fn list(
+        &self,
+        after: Option<Place>,
+        client: IpAddr,
+    ) -> Result<Listing, Error> {
+        self.readings.list(&self.directory, after, client).await
     }
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {
@@ -241,34 +242,16 @@ impl Store {
         match self.on_duplicate {
             OnDuplicate::Error => Err(Error::Exists),
             OnDuplicate::Rename => {
-                for other in other_names(name) {
-                    if name_if_free(file, &other)? {
-                        return Ok((other, false));
-                    }
-                }
-                Err(Error::Exists)
+                let is_taken = |other: &Name| Ok(self.directory.find(other.as_str())?.is_some());
+                let give = |other: &Name| name_if_free(file, other);
+                let given = give_other_name(name, is_taken, give)?;
+                given.map(|other| (other, false)).ok_or(Error::Exists)
             }
             OnDuplicate::Overwrite => {
                 self.check(name)?;
                 file.name_anyway(name.as_str())?;
                 Ok((name.clone(), true))
             }
-        }
-    }
-
-    /// An error where the disk has no room for this many bytes. Blocks.
-    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), Error> {
-        let checked = self.directory.check_room(bytes);
-        checked.map_err(|error| self.no_room(bytes, error))
-    }
-
-    /// The error behind disk space that cannot be reserved.
-    fn no_room(&self, bytes: u64, error: io::Error) -> Error {
-        match (error.kind(), self.directory.free()) {
-            (io::ErrorKind::StorageFull, Ok(Some(free))) if free < bytes => {
-                Error::NoFreeSpace(Shortage::new(bytes, free))
-            }
-            _ => error.into(),
         }
     }
 }

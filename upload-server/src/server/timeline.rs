@@ -3,13 +3,17 @@
 //! `.perfetto.json`. With `?fragment` it is what the upload page shows beside the upload.
 
 mod axis;
+mod causes;
 mod chart;
+mod evidence;
 mod fragment;
 mod har;
+mod held_back;
 mod integrity;
 mod page;
 mod perfetto;
 mod phase_details;
+mod ribbon;
 mod sequence;
 mod shown;
 mod tables;
@@ -23,16 +27,22 @@ use axum::{
         StatusCode, Uri,
         header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
-use upload_protocol::timeline::{Exchange, Timeline};
+use upload_protocol::{
+    plain::plain_json,
+    timeline::{Exchange, Timeline},
+};
 
 use self::shown::Shown;
-use super::{encoding::json_line, error::Error, journal::Journal, net::connection::RequestContext};
+use super::{
+    encoding::json_line, error::Error, journal::Journal, net::connection::RequestContext,
+    page::visible,
+};
 use crate::record::{Cookie, Upload};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -158,12 +168,10 @@ impl Found {
     fn ndjson(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         for line in &self.lines {
+            let line = String::from_utf8_lossy(line.trim_ascii_end());
             // Within JSON, the end of a line means no more than a space does.
-            let line = line.trim_ascii_end().iter();
-            lines.extend(line.map(|byte| match byte {
-                b'\n' | b'\r' => b' ',
-                other => *other,
-            }));
+            let line = line.replace(['\n', '\r'], " ");
+            lines.extend_from_slice(plain_json(&line).as_bytes());
             lines.push(b'\n');
         }
         lines
@@ -207,7 +215,7 @@ fn html(page: maud::Markup) -> Response {
         (CONTENT_SECURITY_POLICY, POLICY),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, Html(page.into_string())).into_response()
+    (headers, visible(page)).into_response()
 }
 
 /// A form of the record as a file.

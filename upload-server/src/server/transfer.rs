@@ -1,6 +1,6 @@
 //! One file on its way in, and its record: exactly one, even when the request is dropped halfway.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::{
     HeaderMap, HeaderName, Uri,
@@ -144,6 +144,11 @@ impl Transfer {
         self.expects_continue
     }
 
+    /// The client's address.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.context.client()
+    }
+
     /// The record so far.
     pub(crate) fn record(&self) -> &Upload {
         &self.record
@@ -188,6 +193,13 @@ impl Transfer {
         self.record.times.body_first_ns = self.record.times.body_first_ns.or(now);
         self.record.times.body_last_ns = now;
         self.record.bytes += bytes as u64;
+    }
+
+    /// Counts time for which the request waited for the disk.
+    pub(crate) fn waited_for_disk(&mut self, waited: Duration) {
+        let ns = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        let so_far = &mut self.record.times.disk_ns;
+        *so_far = Some(so_far.unwrap_or(0).saturating_add(ns));
     }
 
     /// How many bytes have arrived.

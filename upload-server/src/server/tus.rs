@@ -46,7 +46,7 @@ use self::{
     unfinished::{OpenedUpload, UnfinishedUploads},
 };
 use super::{
-    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal, limits::FreeSpace,
+    blocking::off_the_runtime, error::Error, intake::Intake, journal::Journal, limits::Limits,
     net::connection::RequestContext, transfer::Transfer,
 };
 use crate::record::{Outcome, Upload};
@@ -60,25 +60,23 @@ const SWEEP_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::
 #[derive(Clone)]
 pub(crate) struct Tus {
     intake: Intake,
-    space: FreeSpace,
     uploads: UnfinishedUploads,
     sessions: Sessions,
     journal: Arc<Journal>,
 }
 
 impl Tus {
-    /// `life` is how long an interrupted upload is kept.
+    /// `life` is how long an interrupted upload is kept. Counts those that are there already. Blocks.
     pub(crate) fn new(
         intake: Intake,
-        space: FreeSpace,
+        limits: &Limits,
         life: Duration,
         journal: Arc<Journal>,
     ) -> Self {
         let directory = Arc::clone(intake.store.directory());
         Self {
             intake,
-            space,
-            uploads: UnfinishedUploads::new(directory, life),
+            uploads: UnfinishedUploads::new(directory, life, limits),
             sessions: Sessions::default(),
             journal,
         }
@@ -148,13 +146,6 @@ impl Tus {
         upload.outcome = Outcome::Aborted;
         upload.error = Some(error.to_owned());
         self.journal.upload_ended(&upload);
-    }
-
-    /// An error where the disk has no room for this many more bytes. None are reserved: an interrupted
-    /// upload would hold them until it expires. Blocks.
-    fn check_room(&self, bytes: u64) -> Result<(), Error> {
-        self.space.check(bytes)?;
-        self.intake.store.check_room(bytes)
     }
 
     /// Takes an upload over for this request, and opens it.

@@ -5,16 +5,25 @@
 //! takes longer than the work.
 
 mod batch;
+mod reservation;
 
-use std::{io, mem, sync::Arc};
+use std::{
+    io, mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use self::batch::{Batch, write_all};
+use self::{
+    batch::{Batch, write_all},
+    reservation::Reservation,
+};
 use super::{
     digest::{Digest, Digester},
+    limits::FreeSpace,
     store::Temporary,
 };
 
@@ -33,6 +42,8 @@ pub(crate) struct Writer {
     /// Absent as long as all bytes are in the batch.
     file: Option<Arc<Temporary>>,
     batch: Batch,
+    /// Absent where the length is not known.
+    reservation: Option<Reservation>,
     /// Empty while a batch is being written: the thread has it then.
     digester: Digester,
     /// Returns the batch to be filled again.
@@ -41,6 +52,8 @@ pub(crate) struct Writer {
     spare: Batch,
     /// How many uploads are in flight.
     in_flight: Gauge,
+    /// For how long the next bytes waited until those before were written.
+    waited: Duration,
 }
 
 /// The bytes of a whole file: the last ones are in memory, those before them in the file.
@@ -49,6 +62,8 @@ pub(crate) struct ReceivedBytes {
     rest: Vec<Bytes>,
     digester: Digester,
     digests: Vec<Digest>,
+    /// For how long they have waited for the disk.
+    waited: Duration,
 }
 
 impl Writer {
@@ -57,17 +72,31 @@ impl Writer {
         Self {
             file: None,
             batch: Batch::default(),
+            reservation: None,
             digester,
             writing: None,
             spare: Batch::default(),
             in_flight,
+            waited: Duration::ZERO,
         }
+    }
+
+    /// For how long bytes have waited for the disk.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Sets the file.
     #[must_use]
     pub(crate) fn to(mut self, file: Temporary) -> Self {
         self.set_file(file);
+        self
+    }
+
+    /// Reserves space for a file of this length while it is written.
+    #[must_use]
+    pub(crate) fn reserving(mut self, space: &FreeSpace, length: u64) -> Self {
+        self.reservation = Some(Reservation::new(space.clone(), length));
         self
     }
 
@@ -105,6 +134,7 @@ impl Writer {
             rest: self.batch.into_chunks(),
             digester: self.digester,
             digests: Vec::new(),
+            waited: self.waited,
         })
     }
 
@@ -128,7 +158,13 @@ impl Writer {
         let spare = mem::take(&mut self.spare);
         let mut batch = mem::replace(&mut self.batch, spare);
         let mut digester = mem::take(&mut self.digester);
+        let bytes = batch.bytes() as u64;
+        let reservation = self.reservation.as_mut();
+        let ahead = reservation.and_then(|reservation| reservation.before(bytes));
         self.writing = Some(spawn_blocking(move || {
+            if let Some(ahead) = ahead {
+                ahead.reserve(&file)?;
+            }
             batch.write(file.file(), &mut digester)?;
             Ok((digester, batch))
         }));
@@ -146,7 +182,10 @@ impl Writer {
 
     async fn settle(&mut self) -> io::Result<()> {
         if let Some(writing) = self.writing.take() {
-            (self.digester, self.spare) = writing.await??;
+            let begun = Instant::now();
+            let written = writing.await;
+            self.waited += begun.elapsed();
+            (self.digester, self.spare) = written??;
         }
         Ok(())
     }
@@ -160,7 +199,13 @@ impl ReceivedBytes {
             rest: Vec::new(),
             digester: Digester::default(),
             digests,
+            waited: Duration::ZERO,
         }
+    }
+
+    /// For how long they have waited for the disk.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Whether no byte is in a file yet.

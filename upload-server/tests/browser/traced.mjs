@@ -134,8 +134,12 @@ const scenarios = {
     }
     await page.goto(ways[0]);
     await look(browser, shots, "timeline");
-    // The link to all uploads, then the first step.
-    for (let stop = 0; stop < 2; stop += 1) await page.keyboard.press("Tab");
+    // The link to all uploads, what held it back where something did, then the first step.
+    const stops = "a, summary";
+    await page.keyboard.press("Tab");
+    while (await page.locator(":focus").and(page.locator(stops)).count()) {
+      await page.keyboard.press("Tab");
+    }
     await page.getByText("The client asks to open a connection").waitFor();
     await look(browser, shots, "explained");
     await page.keyboard.press("Escape");
@@ -176,6 +180,39 @@ const scenarios = {
       await page.getByRole("cell").getByText(`the ${closed}`).first().waitFor();
       await look(browser, shots, `aborted-${names[at]}`);
     }
+  },
+
+  /** What held an upload back is a bar, a ribbon on the chart's axis, and words. */
+  async shows_what_held_it_back(browser) {
+    const { context, page } = browser;
+    await page.goto(url);
+    await page.getByText("The tracer is attached").waitFor();
+    await throttle(context, page, 4e6);
+    await watch(page);
+    const name = "throttled.bin";
+    await page.locator("#choose").setInputFiles([file(directory, name, 8e6)]);
+    await item(page, name).and(page.locator(".complete")).waitFor();
+    await waited(page, [name]);
+    const [way] = await addresses(page, [name]);
+    const { upload, timelines } = await open(page, way);
+    const { diagnosis } = timelines.at(-1).uploads.find(({ id }) => id === upload.id);
+    assert.equal(diagnosis.verdict, "client_application");
+    const row = page.locator(".chart li").filter({ hasText: "held back by" });
+    const titles = await row.locator("g > title").allTextContents();
+    assert.equal(titles.length, diagnosis.course.length);
+    assert.ok(titles.some((title) => title.startsWith("the client's process, from +")));
+    const [chart, ribbon] = await Promise.all(
+      [row, row.locator("svg")].map((part) => part.boundingBox()),
+    );
+    assert.ok(ribbon.width > 0.9 * chart.width, "the ribbon is as wide as the chart");
+    for (const part of ["Which cause ruled when", "What that means"]) {
+      await page.getByText(part, { exact: true }).click();
+    }
+    await page.getByRole("rowheader", { name: "the client's process" }).first().waitFor();
+    await page.getByText(/% client_application, /).waitFor();
+    await look(browser, shots, "held-back");
+    await page.getByRole("link", { name: /^the client's process \d+ %$/ }).click();
+    await page.locator(".evidence :target").getByText("Rate of the body").waitFor();
   },
 
   /** What the tracer did not see is shown as unknown, with the reason. */

@@ -5,7 +5,8 @@ use std::fs;
 use upload_server::{record::Outcome, server::OnDuplicate};
 
 use crate::{
-    client::{Client, Response, chunked_put_head, expecting_put_head},
+    client::{Client, Response, chunked_put_head, expecting_put_head, put_head},
+    much_work::ticks,
     process::{Running, tempdir},
     test_server::TestServer,
 };
@@ -167,4 +168,35 @@ async fn follows_the_command_line() {
         let again = client.put("file", b"two").await.status;
         assert_eq!(again, status, "{arguments:?}");
     }
+}
+
+/// To look at each of them takes longer with each file.
+#[tokio::test]
+async fn another_name_among_thousands() {
+    const TAKEN: usize = 6_000;
+    const UPLOADS: usize = 60;
+    let root = tempdir();
+    let server = Running::start(root.path()).await;
+    let files = root.path().join("files");
+    fs::write(files.join("cat.png"), "").unwrap();
+    for number in 1..=TAKEN {
+        fs::write(files.join(format!("cat ({number}).png")), "").unwrap();
+    }
+    let mut client = Client::connect(server.address).await;
+    let begun = ticks(&server);
+    for number in 1..=UPLOADS {
+        client.send(put_head(&format!("{number}"), 3) + "new").await;
+        assert_eq!(client.response().await.status, 201);
+    }
+    let usual = ticks(&server) - begun;
+
+    let begun = ticks(&server);
+    for number in 1..=UPLOADS {
+        client.send(put_head("cat.png", 3) + "new").await;
+        let response = client.response().await;
+        let name = format!("\"name\":\"cat ({}).png\"", TAKEN + number);
+        assert!(response.text().contains(&name), "{}", response.text());
+    }
+    let took = ticks(&server) - begun;
+    assert!(took < 3 * usual + 20, "{took} instead of {usual} ticks");
 }

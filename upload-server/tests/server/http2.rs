@@ -39,7 +39,7 @@ pub(crate) async fn connect(server: &TestServer) -> SendRequest<Bytes> {
     speak(TcpStream::connect(server.address).await.unwrap()).await
 }
 
-async fn speak<S>(stream: S) -> SendRequest<Bytes>
+pub(crate) async fn speak<S>(stream: S) -> SendRequest<Bytes>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -5,6 +5,7 @@ use std::{fmt::Write, fs, path::Path};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use hyper::Request;
+use rustix::process::Signal;
 use tokio::{net::TcpStream, process::Command};
 use upload_server::record::MAX_TARGET;
 
@@ -14,12 +15,16 @@ use crate::{
     history::history,
     process::{PROGRAM, Running, control, tempdir},
     test_server::within_limit,
+    tus::{address_of, head},
 };
 
-const MIB: u64 = 1024 * 1024;
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// The digest of a file of this length takes an hour.
+const LARGE: u64 = 4 << 40;
 
 /// The most memory that the server has had.
-fn peak_memory(server: &Running) -> u64 {
+pub(crate) fn peak_memory(server: &Running) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kibibytes = line.unwrap().split_ascii_whitespace().nth(1).unwrap();
@@ -35,7 +40,7 @@ fn history_bytes(root: &Path) -> u64 {
 }
 
 /// A form of files of one byte each.
-fn form(files: usize, target: &str) -> String {
+pub(crate) fn form(files: usize, target: &str) -> String {
     let mut body = String::new();
     for number in 0..files {
         let part = "--b\r\nContent-Disposition: form-data; filename=";
@@ -93,7 +98,7 @@ async fn a_form_of_many_files_with_a_long_target() {
 }
 
 /// A client of HTTP/2 that lets the server send the heads of its answers, and one byte of each.
-async fn takes_no_answer(server: &Running) -> SendRequest<Bytes> {
+pub(crate) async fn takes_no_answer(server: &Running) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (client, connection) = h2::client::Builder::new()
         .initial_window_size(1)
@@ -105,7 +110,7 @@ async fn takes_no_answer(server: &Running) -> SendRequest<Bytes> {
 }
 
 /// How many descriptors the server has.
-fn descriptors(server: &Running) -> usize {
+pub(crate) fn descriptors(server: &Running) -> usize {
     fs::read_dir(format!("/proc/{}/fd", server.pid()))
         .unwrap()
         .count()
@@ -171,7 +176,7 @@ async fn downloads_that_nobody_reads() {
 }
 
 /// The processor time of the server, in ticks.
-fn ticks(server: &Running) -> u64 {
+pub(crate) fn ticks(server: &Running) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     // The 14th and the 15th of all.
@@ -179,8 +184,48 @@ fn ticks(server: &Running) -> u64 {
     times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
+/// Each list takes a system call for each file.
+#[tokio::test]
+async fn lists_of_many_files() {
+    const FILES: usize = 20_000;
+    const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let root = tempdir();
+    let server = Running::start(root.path()).await;
+    for number in 0..FILES {
+        fs::write(root.path().join(format!("files/{number}")), "").unwrap();
+    }
+    let mut other = Client::connect(server.address).await;
+    let begun = ticks(&server);
+    other.send(GET).await;
+    assert!(other.response().await.text().contains("200 of 20000 files"));
+    let of_one = ticks(&server) - begun;
+
+    let (begun, memory) = (ticks(&server), peak_memory(&server));
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        let mut client = Client::connect(server.address).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    // A list has every file that was there when it was asked for.
+    assert_eq!(other.put("latest", b"").await.status, 201);
+    other.send(GET).await;
+    let list = other.response().await;
+    assert!(list.text().contains(">latest</a>"), "{}", list.text());
+    for client in &mut clients {
+        assert_eq!(client.response().await.status, 200);
+    }
+    let of_many = ticks(&server) - begun;
+    assert!(
+        of_many < 10 * of_one + 20,
+        "{of_many} instead of {of_one} ticks"
+    );
+    let memory = peak_memory(&server) - memory;
+    assert!(memory < 32 * MIB, "{} MiB", memory / MIB);
+}
+
 /// A file that takes no space.
-fn sparse(root: &Path, name: &str, bytes: u64) {
+pub(crate) fn sparse(root: &Path, name: &str, bytes: u64) {
     let file = fs::File::create(root.join("files").join(name)).unwrap();
     file.set_len(bytes).unwrap();
 }
@@ -233,10 +278,8 @@ async fn a_digest_that_many_want() {
     assert_ne!(changed, expected);
 }
 
-/// Each digest would take an hour.
 #[tokio::test]
 async fn digests_that_nobody_waits_for() {
-    const BYTES: u64 = 4 << 40;
     let root = tempdir();
     let server = Running::start_with(&["--http2"], root.path()).await;
     let mut feed = Feed::open(&control(root.path())).await;
@@ -247,7 +290,7 @@ async fn digests_that_nobody_waits_for() {
     let (mut clients, mut in_streams) = (Vec::new(), Vec::new());
     for number in 0..4 {
         let name = format!("large-{number}");
-        sparse(root.path(), &name, BYTES);
+        sparse(root.path(), &name, LARGE);
         clients.push(ask_for_digest(&server, &name).await);
         let mut client = takes_no_answer(&server).await;
         let head = Request::head(format!("http://localhost/files/{name}"));
@@ -261,7 +304,7 @@ async fn digests_that_nobody_waits_for() {
         feed.upload().await;
     }
     // A client may wait for four digests at a time: it gets the next file without.
-    sparse(root.path(), "large-5", BYTES);
+    sparse(root.path(), "large-5", LARGE);
     let mut fifth = ask_for_digest(&server, "large-5").await;
     let response = fifth.response_head().await;
     assert_eq!(
@@ -284,4 +327,52 @@ async fn digests_that_nobody_waits_for() {
     while descriptors(&server) > before {
         assert_eq!(other.put("small", b"3").await.status, 201);
     }
+}
+
+/// How many threads the server has.
+fn threads(server: &Running) -> usize {
+    fs::read_dir(format!("/proc/{}/task", server.pid()))
+        .unwrap()
+        .count()
+}
+
+/// Completes a resumable upload of bytes that take no space.
+async fn finish_large_upload(server: &Running, root: &Path) -> Client {
+    let mut client = Client::connect(server.address).await;
+    let create = "Upload-Defer-Length: 1\r\nContent-Length: 0\r\n";
+    client.send(head("POST", "/tus/", create)).await;
+    let address = address_of(&client.response().await);
+    let id = address.rsplit('/').next().unwrap();
+    sparse(root, &format!(".tus-{id}"), LARGE);
+    let fields = format!(
+        "Upload-Offset: {LARGE}\r\nUpload-Length: {LARGE}\r\nContent-Length: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\n"
+    );
+    client.send(head("PATCH", &address, &fields)).await;
+    client
+}
+
+#[tokio::test]
+async fn digests_of_resumable_uploads() {
+    const UPLOADS: usize = 24;
+    let root = tempdir();
+    let arguments = ["--sha256", "--grace", "0.1"];
+    let server = Running::start_with(&arguments, root.path()).await;
+    let mut other = Client::connect(server.address).await;
+    let mut clients = Vec::new();
+    for _ in 0..UPLOADS {
+        clients.push(finish_large_upload(&server, root.path()).await);
+    }
+    let begun = ticks(&server);
+    while ticks(&server) < begun + 50 {
+        assert_eq!(other.put("small", b"").await.status, 201);
+    }
+    let threads = threads(&server);
+    assert!(threads < UPLOADS, "{threads}");
+
+    // They end with the server, and are left for the next one.
+    assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
+    let names = fs::read_dir(root.path().join("files")).unwrap();
+    let bytes = names.map(|name| name.unwrap().metadata().unwrap().len());
+    assert_eq!(bytes.filter(|&bytes| bytes == LARGE).count(), UPLOADS);
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, fs, os::unix::fs::symlink};
 
-use upload_server::{record::Outcome, server::History};
+use upload_server::{
+    record::Outcome,
+    server::{History, OnDuplicate},
+};
 
 use crate::{
     client::Response,
@@ -29,6 +32,33 @@ async fn with_history() -> (TestServer, tempfile::TempDir) {
     let history = History::open(root.path(), 100, false).unwrap();
     let server = TestServer::start_with(|config| config.history = Some(history)).await;
     (server, root)
+}
+
+/// What a name may have and nobody sees: the list and a page of an error show it.
+#[tokio::test]
+async fn hidden_characters_are_shown() {
+    let server = TestServer::start_with(|config| config.on_duplicate = OnDuplicate::Error).await;
+    fs::write(server.path("in\u{200b}voice.pdf"), "").unwrap();
+    let list = get(&server, "/").await;
+    let link = r#"<a href="files/in%E2%80%8Bvoice.pdf">in\u{200b}voice.pdf</a>"#;
+    assert!(list.text().contains(link), "{}", list.text());
+
+    let form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"in\u{200b}voice.pdf\"\r\n\r\n\r\n--b--\r\n";
+    let mut client = server.connect().await;
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: localhost:1\r\nAccept: text/html\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        ))
+        .await;
+    let refused = client.response().await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.text().contains(r"in\u{200b}voice.pdf"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,11 @@ use std::{
 
 use h2::Reason;
 use hyper::Request;
-use tokio::time::{Interval, interval};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    time::{Interval, interval},
+};
 use upload_server::{record::Outcome, server::Limits};
 
 use crate::{
@@ -107,6 +111,36 @@ async fn an_unread_response_times_out() {
         .await;
     assert_eq!(feed.connection().await.requests, 1);
     drop(client);
+}
+
+/// A client that takes some of it again and again would hold a download for ever.
+#[tokio::test]
+async fn a_response_that_is_read_too_slowly_times_out() {
+    let server = serve(|limits| {
+        limits.min_rate = 100_000_000;
+        limits.rate_window = SHORT;
+    })
+    .await;
+    let mut feed = server.feed().await;
+    let large = File::create(server.path("large")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut client = socket.connect(server.address).await.unwrap();
+    let get = b"GET /files/large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.write_all(get).await.unwrap();
+    let mut clock: Interval = interval(SHORT / 20);
+    let mut taken = [0; 1_024];
+    let cut = async {
+        loop {
+            clock.tick().await;
+            if client.read(&mut taken).await.is_err() {
+                return;
+            }
+        }
+    };
+    within_limit(cut).await;
+    assert_eq!(feed.connection().await.requests, 1);
 }
 
 /// An answer that the client does not take is given up. One that has nothing to take is not.

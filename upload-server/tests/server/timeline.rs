@@ -158,6 +158,97 @@ async fn the_same_in_other_forms() {
     assert_eq!(fin["args"]["seq"], 3_000_133);
 }
 
+/// What a tracer found of an upload whose client paused, and whose server then did not read.
+fn diagnosis() -> Value {
+    json!({
+        "verdict": "client_application", "side": "client", "certainty": "observed",
+        "from": ["client", "server"], "wall_ns": 10_000_000,
+        "shares": [
+            {"cause": "client_application", "ns": 5_990_000, "share": 0.6},
+            {"cause": "server_not_reading", "ns": 4_000_000, "share": 0.4},
+            {"cause": "other", "ns": 10_000, "share": 0.0},
+        ],
+        "course": [
+            {"cause": "connect", "start_ns": 0, "end_ns": 10_000},
+            {"cause": "client_application", "start_ns": 10_000, "end_ns": 6_000_000},
+            {"cause": "server_not_reading", "start_ns": 6_000_000, "end_ns": 10_000_000},
+        ],
+        "evidence": {"unread_bytes": 2_000_000},
+        "sentence": "The client's process had nothing to send.", "advice": "Give larger pieces.",
+    })
+}
+
+#[tokio::test]
+async fn shows_which_cause_ruled_when() {
+    let server = TestServer::start().await;
+    let upload = upload(&server, "file").await;
+    let mut held = timeline("ended", &upload);
+    held["uploads"][0]["diagnosis"] = diagnosis();
+    hand_in(&server, "1", &held).await;
+    let ribbon = [
+        "body, ",
+        "held back by</span>",
+        "the client's process 60 %",
+        "<title>the client's process, from +10.0 µs to +6.000 ms</title>",
+        "<title>the server's process, which did not read, from +6.000 ms to +10.000 ms</title>",
+        "url(#t1-0-texture-1)",
+    ];
+    let page = get(&server, "/t/1").await;
+    assert_in_order(page.text(), &ribbon);
+    assert_in_order(
+        page.text(),
+        &[
+            "id=\"t1-0-texture-1\"",
+            "What held it back",
+            "href=\"#t1-0-unread\"",
+            "Which cause ruled when</summary>",
+            "the server's process, which did not read</th>",
+            "What that means</summary>",
+            "40 % server_not_reading, ",
+        ],
+    );
+    let fragment = get(&server, "/t/1?fragment").await;
+    assert_in_order(fragment.text(), &ribbon);
+
+    let trace = get(&server, "/t/1.perfetto.json").await;
+    let trace: Value = serde_json::from_str(trace.text()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let row = events
+        .iter()
+        .find(|event| event["args"]["name"] == "held back by")
+        .unwrap();
+    let slices: Vec<_> = events
+        .iter()
+        .filter(|event| event["tid"] == row["tid"] && event["ph"] == "X")
+        .map(|event| (&event["args"]["cause"], &event["ts"], &event["dur"]))
+        .collect();
+    let expected = [
+        (&json!("connect"), &json!(0.0), &json!(10.0)),
+        (&json!("client_application"), &json!(10.0), &json!(5990.0)),
+        (&json!("server_not_reading"), &json!(6000.0), &json!(4000.0)),
+    ];
+    assert_eq!(slices, expected);
+
+    let har = get(&server, "/t/1.har").await;
+    let har: Value = serde_json::from_str(har.text()).unwrap();
+    let comment = har["log"]["entries"][0]["comment"].as_str().unwrap();
+    let expected = "upload 1; times of the segments; The client's process had nothing to send.";
+    assert_eq!(comment, expected);
+}
+
+/// Timelines of an older tracer have none.
+#[tokio::test]
+async fn without_a_course_it_shows_no_ribbon() {
+    let page = page_with(|timeline| {
+        let mut diagnosis = diagnosis();
+        diagnosis.as_object_mut().unwrap().remove("course");
+        timeline["uploads"][0]["diagnosis"] = diagnosis;
+    });
+    let page = page.await;
+    assert_in_order(&page, &["What held it back", "What that means"]);
+    assert!(!page.contains("held back by</span>") && !page.contains("ruled when"));
+}
+
 #[tokio::test]
 async fn what_does_not_agree_is_said_loudly() {
     let page = page_with(|timeline| {

@@ -60,18 +60,27 @@ impl Trust {
         version: &'static SupportedProtocolVersion,
         alpn: &[&str],
     ) -> TlsStream<TcpStream> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(server.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        within_limit(connecting).await.unwrap()
+        handshake(stream, self.roots.clone(), version, alpn).await
     }
+}
+
+pub(crate) async fn handshake(
+    stream: TcpStream,
+    roots: RootCertStore,
+    version: &'static SupportedProtocolVersion,
+    alpn: &[&str],
+) -> TlsStream<TcpStream> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    within_limit(connecting).await.unwrap()
 }
 
 #[tokio::test]

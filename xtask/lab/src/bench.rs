@@ -8,20 +8,22 @@ mod events;
 mod hooks;
 mod interleave;
 mod lines;
-mod listening;
+pub(crate) mod listening;
 mod load;
 mod loss;
 mod machine;
 mod memory;
+mod namespace;
 mod nginx;
 mod peer;
 mod pipe_drain;
-mod process;
+pub(crate) mod process;
 mod programs;
+mod read;
 mod report;
 mod server;
 mod start;
-mod stop;
+pub(crate) mod stop;
 mod tracer_under_test;
 mod tracing;
 
@@ -48,6 +50,7 @@ const MEMORY: &str = "/dev/shm";
   cargo xtask bench                          every part, on an otherwise idle machine
   cargo xtask bench churn --rounds 3         connections per second, traced and untraced
   cargo xtask bench server --rounds 3        the upload server beside nginx and a loop over recv and write
+  cargo xtask bench read --capture a.pcap    `tracer read` beside tshark and tcptrace
   cargo xtask bench --json FILE              results as JSON, too")]
 pub(crate) struct Arguments {
     /// Measure only these parts [default: all]
@@ -63,6 +66,15 @@ pub(crate) struct Arguments {
     /// --profile measured]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
+    /// For `read`: read this capture [default: make one]
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// For `read`: make a capture of about N megabytes, or less if there is no room for it
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    capture_mb: u64,
+    /// For `read`: make a capture of about N connections
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    capture_connections: u64,
     /// Keep the table in xtask/lab/src/bench/results.md
     #[arg(long, conflicts_with = "parts")]
     keep: bool,
@@ -83,6 +95,8 @@ enum Part {
     Start,
     /// Memory of the tracer, idle and with many open connections
     Memory,
+    /// Speed and memory of `tracer read`, beside tshark and tcptrace
+    Read,
     /// Speed of the upload server: large files, small files, many at once, HTTP/2 beside HTTP/1.1
     Server,
 }
@@ -152,6 +166,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             Part::Loss => loss::loss(&mut bench)?,
             Part::Start => start::start(&mut bench)?,
             Part::Memory => memory::memory(&mut bench)?,
+            Part::Read => read::read(&mut bench, arguments)?,
             Part::Server => server::server(&mut bench)?,
         }
     }

@@ -1,6 +1,9 @@
-//! The verbs of `cargo xtask` that measure, and that test in virtual machines.
+//! The verbs of `cargo xtask` that measure, compare with tshark, and test in virtual machines.
 
 mod bench;
+mod captures;
+mod cost;
+mod held_back;
 mod kernels;
 
 use std::process::ExitCode;
@@ -19,6 +22,12 @@ struct Cli {
 enum Verb {
     /// Measure what tracing costs and how fast the upload server is, side by side with their peers
     Bench(bench::Arguments),
+    /// Compare what the tracer reads of captures with what tshark does, segment by segment
+    Captures(captures::Arguments),
+    /// Search for the requests that cost the upload server the most memory, disk or CPU time a byte
+    Cost(cost::Arguments),
+    /// Make uploads slow in known ways, and compare what the tracer says held each back
+    HeldBack(held_back::Arguments),
     /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
     Kernels(kernels::Arguments),
     /// The first process of such a machine
@@ -39,6 +48,9 @@ fn main() -> ExitCode {
 fn carry_out(verb: Verb) -> Result<()> {
     match verb {
         Verb::Bench(arguments) => bench::bench(&arguments),
+        Verb::Captures(arguments) => captures::captures(&arguments),
+        Verb::Cost(arguments) => cost::cost(&arguments),
+        Verb::HeldBack(arguments) => held_back::held_back(&arguments),
         Verb::Kernels(arguments) => kernels::kernels(&arguments),
         Verb::Guest => kernels::guest::guest(),
     }

@@ -5,7 +5,7 @@ use upload_protocol::timeline::{Exchange, KnownBy, Span, consistency::of_phases}
 
 /// Nothing ends before it begins, and each step lies within its phase. Arbitrary records may have payload
 /// before a handshake or after a FIN.
-pub(super) fn check(output: &Output) {
+pub(crate) fn check(output: &Output) {
     let (Output::Timeline(timeline) | Output::Progress(timeline) | Output::Snapshot(timeline)) =
         output
     else {

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::ResetReason;
 
-use super::Owner;
+use super::{Owner, Stalls};
 use crate::core::address::Address;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Incidents {
     pub error: Option<u32>,
     /// Payload bytes that it sent again, by its last change of state.
     pub retransmitted_bytes: u64,
+    /// What the retransmission timer sent again in vain.
+    pub stalls: Stalls,
     /// Whether an ICMP message came in SYN_SENT.
     pub icmp_in_syn_sent: bool,
     /// Whether a process restored its state (`TCP_REPAIR`): another socket made the handshake.
@@ -81,6 +83,7 @@ impl Incidents {
         resets: Vec::new(),
         error: None,
         retransmitted_bytes: 0,
+        stalls: Stalls::NONE,
         icmp_in_syn_sent: false,
         left_out: IncidentsLeftOut {
             holders: 0,

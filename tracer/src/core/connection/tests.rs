@@ -13,8 +13,8 @@ use crate::core::{address::Address, event::Addresses, host::Host, timeline::time
 /// tracer's memory.
 #[test]
 fn a_connection_is_small() {
-    assert_eq!(size_of::<View>(), 192);
-    assert_eq!(size_of::<Connection>(), 296);
+    assert_eq!(size_of::<View>(), 200);
+    assert_eq!(size_of::<Connection>(), 312);
 }
 
 fn view() -> View {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tracer_ebpf::record::{Counters, Passed};
+use tracer_ebpf::record::{Counters, Limits, Passed};
 use upload_protocol::{OwnerFrom, State};
 
 use super::{
-    Closing, Counted, HeldBack, Incidents, Opened, Owner, Reset, SubflowOf, Task, Transition,
+    Closing, Counted, HeldBack, Incidents, LimitLog, Opened, Owner, Reset, SubflowOf, Task,
+    Transition,
 };
 use crate::core::{address::Address, event::Addresses};
 
@@ -32,6 +33,8 @@ pub struct View {
     incidents: Option<Box<Incidents>>,
     /// Payload that passed it, sent and received; known once it is closed.
     pub passed: Option<Box<[Passed; 2]>>,
+    /// What held it back; `None` where that is unknown, or it was too short for it.
+    pub limits: Option<Box<LimitLog>>,
 }
 
 /// A socket may be inherited by any number of processes.
@@ -55,6 +58,7 @@ impl View {
             retransmits: 0,
             incidents: None,
             passed: None,
+            limits: None,
         }
     }
 
@@ -191,6 +195,11 @@ impl View {
         }
     }
 
+    pub(crate) fn record_time_out(&mut self, mono_ns: u64, bytes_acked: u64, length: u32) {
+        let stalls = &mut self.incidents_mut().stalls;
+        stalls.record(mono_ns, bytes_acked, length);
+    }
+
     pub(super) fn record_syn_ack_retransmit(&mut self, mono_ns: u64) {
         let incidents = self.incidents_mut();
         if incidents.syn_ack_retransmits.len() < MAX_SYN_RETRANSMITS {
@@ -248,6 +257,24 @@ impl View {
 
     pub(crate) fn record_mptcp(&mut self, of: SubflowOf) {
         self.incidents_mut().mptcp = Some(of);
+    }
+
+    pub(crate) fn record_limits(&mut self, mono_ns: u64, limits: &Limits) {
+        self.limits.get_or_insert_default().record(mono_ns, *limits);
+    }
+
+    /// Counts payload that passed, by [`EGRESS`](tracer_ebpf::record::EGRESS) or
+    /// [`INGRESS`](tracer_ebpf::record::INGRESS).
+    pub(crate) fn record_passed(&mut self, direction: u8, len: u32, mono_ns: u64) {
+        let nothing = Passed {
+            bytes: 0,
+            last_ns: 0,
+        };
+        let passed = self.passed.get_or_insert_with(|| Box::new([nothing; 2]));
+        if let Some(passed) = passed.get_mut(usize::from(direction)) {
+            passed.bytes = passed.bytes.saturating_add(len.into());
+            passed.last_ns = mono_ns;
+        }
     }
 
     fn incidents_mut(&mut self) -> &mut Incidents {

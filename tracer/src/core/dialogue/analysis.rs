@@ -13,7 +13,7 @@ pub(super) struct Progress {
     /// The sequence number after the highest seen, and when that was seen.
     next: Option<u32>,
     next_ns: u64,
-    /// Whether the segment that brought the highest number had no payload.
+    /// Whether the segment that brought the highest number takes none itself.
     next_was_empty: bool,
     /// How far before `next` the first number is that is missing; 0 if none is.
     missing_before_next: u32,
@@ -165,14 +165,15 @@ impl Progress {
         first_rtt_ns: Option<u64>,
     ) -> Option<Analysis> {
         let segment = &seen.segment;
-        let next = self.next?;
-        let end = segment.seq.wrapping_add(segment.sequence_length());
         let acknowledged = peer.last_ack;
         let is_acknowledged =
             |known: Acknowledged| !is_after(segment.seq.wrapping_add(segment.len), known.ack);
+        // Also where a capture has nothing else of this end.
         if segment.len > 0 && acknowledged.is_some_and(is_acknowledged) {
             return Some(Analysis::SpuriousRetransmission);
         }
+        let next = self.next?;
+        let end = segment.seq.wrapping_add(segment.sequence_length());
         let ahead = segment.seq.wrapping_sub(next).cast_signed();
         // One byte of a longer segment may have been a probe.
         if ahead >= 0 || ahead == -1 && segment.len > 1 {
@@ -188,7 +189,9 @@ impl Progress {
         let is_soon = since_next < first_rtt_ns.unwrap_or(REORDERED_NS);
         // The last of several that came late, after an acknowledgment that was sent later.
         let may_end_series = end != next || self.next_was_empty;
-        if !segment.leaving && is_soon && may_end_series {
+        // A SYN or a FIN alone is out of order only behind what was sent after it.
+        let may_be_late = segment.len > 0 || end != next;
+        if !segment.leaving && may_be_late && is_soon && may_end_series {
             return Some(Analysis::OutOfOrder);
         }
         Some(Analysis::Retransmission)
@@ -205,7 +208,7 @@ impl Progress {
             if next != before || self.next.is_none() {
                 self.next = Some(next);
                 self.next_ns = seen.mono_ns();
-                self.next_was_empty = segment.len == 0;
+                self.next_was_empty = segment.sequence_length() == 0;
             }
             // A segment that begins at the first missing number fills what is known to be missing.
             self.missing_before_next = if segment.seq == missing {

@@ -177,6 +177,15 @@ impl Frame {
 }
 
 impl Observed {
+    /// A segment of a capture.
+    pub(super) const fn captured(from: End, segment: Box<Segment>) -> Self {
+        Self {
+            from,
+            offset: 0,
+            segment,
+        }
+    }
+
     pub(super) const fn mono_ns(&self) -> u64 {
         self.segment.mono_ns
     }

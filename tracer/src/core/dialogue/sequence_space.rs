@@ -14,6 +14,7 @@ pub(super) struct SequenceSpace {
     scale: Option<u8>,
     /// Whether its SYN was seen, so that a missing scale means none.
     syn_seen: bool,
+    from_start: bool,
     progress: Progress,
 }
 
@@ -31,9 +32,25 @@ pub(super) struct Position {
 impl SequenceSpace {
     /// Takes its SYN: relative numbers count from here.
     pub(super) fn begin(&mut self, segment: &Segment) {
-        self.base = Some(segment.seq);
+        let before = self.base.replace(segment.seq);
+        if before.is_some_and(|before| before != segment.seq) {
+            // What was seen before belongs to no connection, such as a forged RST.
+            self.progress = Progress::default();
+        }
+        self.from_start = true;
         self.scale = segment.options.window_scale;
         self.syn_seen = true;
+    }
+
+    /// Takes the acknowledgment of its SYN.
+    pub(super) fn begin_before(&mut self, ack: u32) {
+        let first = ack.wrapping_sub(1);
+        self.from_start |= *self.base.get_or_insert(first) == first;
+    }
+
+    /// Whether relative number 1 is the first byte of the stream; else that of the first segment seen.
+    pub(super) const fn is_from_start(&self) -> bool {
+        self.from_start
     }
 
     /// The position of a segment that this end sent.

@@ -39,6 +39,19 @@ fn a_change_of_state() {
 }
 
 #[test]
+fn a_time_out() {
+    let mut time_out = record::TimeOut::new_zeroed();
+    time_out.header = header(record::TIME_OUT);
+    (time_out.bytes_acked, time_out.length) = (108, 1448);
+    let event = Event::decode(time_out.as_bytes()).unwrap();
+    let expected = EventKind::TimeOut {
+        bytes_acked: 108,
+        length: 1448,
+    };
+    assert_eq!((event.cookie, event.what), (42, expected));
+}
+
+#[test]
 fn bytes_that_are_no_record() {
     let check = |bytes: &[u8], expected: Malformed| {
         assert_eq!(Event::decode(bytes), Err(expected));
@@ -72,7 +85,7 @@ fn bytes_that_are_no_record() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_do_not(
-        kind in 0_u16..10,
+        kind in 0_u16..=record::TIME_OUT,
         mut bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         if bytes.len() > 1 {

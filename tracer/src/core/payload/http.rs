@@ -1,14 +1,21 @@
 //! HTTP/1.x in clear text: the heads of requests and responses, and when their bodies passed.
 
 mod body;
+mod content;
 mod conversation;
 mod exchanges;
+mod form;
 mod head;
 
 use std::borrow::Cow;
 
-pub use self::exchanges::Finished;
-pub(super) use self::{conversation::Conversation, head::looks_like_head};
+pub use self::{content::Content, exchanges::Finished, form::FormFile};
+pub(super) use self::{
+    conversation::Conversation,
+    exchanges::Exchanges,
+    form::boundary,
+    head::{decimal, escape, looks_like_head, method},
+};
 
 /// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing
 /// where it lay in a hole or was never sent.
@@ -57,6 +64,8 @@ pub struct HttpRequest {
     /// How many bytes of a body of known length were acknowledged when the server last sent; absent if
     /// the acknowledgment number is ambiguous.
     pub body_acknowledged: Option<u64>,
+    /// The body's content, where the stream is passed whole and there is a body.
+    pub content: Option<Box<Content>>,
 }
 
 /// A response, known once its first line was seen.
@@ -66,9 +75,13 @@ pub struct HttpResponse {
     pub status: u16,
     /// When the segment with its first byte was sent.
     pub start_ns: u64,
+    /// When the client's last payload before it passed the socket.
+    pub client_last_ns: Option<u64>,
     /// When the last seen segment of it was sent. Once the client sends again, when the last payload
     /// before that passed the socket.
     pub last_ns: u64,
+    /// The content, where the stream is passed whole.
+    pub content: Option<Box<Content>>,
 }
 
 /// 65,535 bytes at the largest shift (RFC 7323, section 2.3), rounded up.

@@ -14,6 +14,10 @@ impl Payload {
                 omissions.push(Omission::counted(what, count));
             }
         };
+        let requests = self.exchanges().iter();
+        let contents = requests.filter_map(|http| http.request.as_ref()?.content.as_ref());
+        let forms = contents.filter_map(|content| content.form.as_ref());
+        add(LeftOut::Files, forms.map(|form| form.left_out()).sum());
         match &self.parser {
             Parser::Http(conversation) => {
                 let requests = if conversation.has_long_targets() {
@@ -36,7 +40,20 @@ impl Payload {
             }
             Parser::Http2(conversation) => {
                 let frames = conversation.frames();
-                if frames.client.more || frames.server.more {
+                let is_lost = frames.client.more || frames.server.more;
+                if let Some(streams) = conversation.streams() {
+                    let requests = if streams.has_long_targets() {
+                        LeftOut::RequestsWithLongTargets
+                    } else {
+                        LeftOut::Requests
+                    };
+                    add(requests, conversation.left_out() as u64);
+                    add(LeftOut::Heads, streams.heads_unread());
+                    if streams.requests_unread() {
+                        omissions.push(Omission::uncounted(LeftOut::RequestsUnanswered));
+                    }
+                }
+                if is_lost {
                     omissions.push(Omission::uncounted(LeftOut::Frames));
                 }
             }

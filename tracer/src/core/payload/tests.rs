@@ -5,10 +5,12 @@ mod ftp;
 mod holes;
 mod http;
 mod http2;
+mod http2_whole;
 mod lies;
 mod omissions;
 mod proxy;
 mod tls;
+mod whole;
 
 use upload_protocol::End;
 

@@ -6,7 +6,7 @@ use upload_protocol::{
     timeline::{Certainty, Timeline, UploadSummary},
 };
 
-use super::{PROGRESS_AFTER_NS, Pipeline};
+use super::{Pipeline, progress::PROGRESS_AFTER_NS};
 use crate::core::{
     connection::Connection,
     output::Output,
@@ -34,7 +34,7 @@ impl Pipeline {
             }
             let uploads: Vec<UploadSummary> = finished
                 .iter()
-                .filter_map(|finished| of_finished(finished, id))
+                .flat_map(|finished| of_finished(finished, id))
                 .collect();
             if uploads.is_empty() && !is_by_volume {
                 continue;
@@ -71,10 +71,10 @@ impl Pipeline {
         }
         let last = exchanges.last().map_or(0, |exchange| exchange.sequence);
         for finished in connection.dialogue.payload.take_finished(true) {
-            if finished.sequence > last
-                && let Some(upload) = of_finished(&finished, id)
-            {
-                self.report_upload(id, &upload, out);
+            if finished.sequence > last {
+                for upload in of_finished(&finished, id) {
+                    self.report_upload(id, &upload, out);
+                }
             }
         }
     }

@@ -68,7 +68,12 @@ fn headers_that_lie() {
     check(0, 0x4f, NoSegment::Truncated("the IP header"));
     check(9, 17, NoSegment::Protocol(17));
     check(32, 0x40, NoSegment::TooShort("the TCP header"));
-    check(32, 0xf0, NoSegment::Truncated("the TCP header"));
+    check(32, 0xf0, NoSegment::TooShort("the TCP header"));
+
+    let mut longer = packet(&[], b"");
+    longer[32] = 0xf0;
+    let cut = Segment::parse(&longer, 100, false, false);
+    assert_eq!(cut, Err(NoSegment::Truncated("the TCP header")));
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option
             .or(seen_by_peer)
             .filter(|seen| *seen != address && address.port() != 0)
             .map(SocketAddr::from),
-        cookie: view.map(|view| Cookie(view.cookie)),
+        cookie: view
+            .filter(|_| connection.captured.is_none())
+            .map(|view| Cookie(view.cookie)),
         mptcp: view
             .and_then(|view| view.incidents().mptcp)
             .map(|of| MptcpToken(of.token)),

@@ -2,6 +2,8 @@
 //! text, which works with any server; else from the server's own clock readings. Names and sizes of
 //! files come from the server's reports.
 
+mod missing;
+
 use tracer_ebpf::record::{EGRESS, INGRESS};
 use upload_protocol::{
     End,
@@ -12,7 +14,7 @@ use upload_protocol::{
 use super::Origin;
 use crate::core::{
     connection::Connection,
-    payload::{HttpExchange, HttpRequest},
+    payload::{Content, HttpExchange, HttpRequest},
 };
 
 /// The exchanges in order, each with its uploads (a form may carry several files).
@@ -40,12 +42,17 @@ pub(super) fn exchanges(
     let mut sequence = 0_u32;
     let last = seen.len().saturating_sub(1);
     for (number, (http, files)) in seen.iter().zip(reports).enumerate() {
-        let traffic = if number == last {
+        // If the payload is whole, the bodies themselves were counted.
+        let is_whole = connection.dialogue.payload.is_whole();
+        let traffic = if number == last && !is_whole {
             BodyTraffic::of(connection, bytes)
         } else {
             BodyTraffic::default()
         };
-        let by_segments = by_segments(http, &traffic, origin);
+        let mut by_segments = by_segments(http, &traffic, origin);
+        if let Some(exchange) = &mut by_segments {
+            missing::mark(exchange, http, connection);
+        }
         let by_server = files.and_then(|files| by_server_clock(files, origin));
         let exchange = match (by_segments, by_server) {
             (Some(by_segments), Some(by_server)) => Some(together(by_segments, by_server)),
@@ -78,6 +85,7 @@ fn together(by_segments: Exchange, by_server: Exchange) -> Exchange {
     if !whole {
         return Exchange {
             request: Request {
+                expect_continue: by_segments.request.expect_continue,
                 continue_ns: by_segments.request.continue_ns,
                 ..by_server.request
             },
@@ -164,6 +172,7 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
             target: request.target.clone(),
             version: request.version.into(),
             content_length: request.content_length,
+            expect_continue: request.expect_continue,
             continue_ns: http.continue_ns.map(|at| origin.since(at)),
         },
         body,
@@ -171,6 +180,10 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
         response: Response {
             span: span(response_start, response_end, origin),
             status: response.map(|response| response.status),
+            bytes: response
+                .and_then(|response| known_bytes(response.content.as_deref()))
+                .filter(|_| !is_handed_over),
+            missing_end: None,
         },
         known_by: KnownBy::Segments,
         upload: None,
@@ -207,6 +220,9 @@ fn body_shown(
 /// How much of a body of known length arrived; `None` for a chunked body, whose bytes include the chunk
 /// headers.
 fn body_bytes(request: &HttpRequest, traffic: &BodyTraffic) -> Option<u64> {
+    if let Some(content) = &request.content {
+        return known_bytes(Some(content));
+    }
     let announced = request
         .content_length
         .filter(|length| *length > 0 && !request.chunked)?;
@@ -217,6 +233,12 @@ fn body_bytes(request: &HttpRequest, traffic: &BodyTraffic) -> Option<u64> {
     // that was refused or cut off has sent less.
     let after_head = traffic.client_bytes?.checked_sub(request.body_offset?)?;
     Some(after_head.min(announced))
+}
+
+/// How long the content is; `None` if a part of unknown length was not captured.
+fn known_bytes(content: Option<&Content>) -> Option<u64> {
+    let content = content?;
+    (content.is_over || !content.has_hole).then_some(content.bytes)
 }
 
 /// An exchange by the server's clock.
@@ -243,6 +265,7 @@ fn by_server_clock(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             target: first.target.clone(),
             version: first.version.clone().into(),
             content_length: first.content_length,
+            expect_continue: false,
             continue_ns: None,
         },
         body: body(span(body_first, body_last), Some(bytes)),
@@ -250,6 +273,7 @@ fn by_server_clock(files: &[&Upload], origin: Origin) -> Option<Exchange> {
         response: Response {
             span: span(response_ns, last.times.sent_ns),
             status: last.status,
+            ..Response::default()
         },
         known_by: KnownBy::Server,
         upload: Some(first.id.clone()),
@@ -294,6 +318,7 @@ fn body(span: Span, bytes: Option<u64>) -> Body {
         bytes_per_second: bytes
             .zip(duration)
             .and_then(|(bytes, duration)| per_second(bytes, duration)),
+        missing_end: None,
     }
 }
 

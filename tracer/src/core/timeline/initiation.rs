@@ -18,23 +18,17 @@ use crate::core::{
 /// A larger shift counts as this (RFC 7323, section 2.3).
 const MAX_SHIFT: u8 = 14;
 
+/// Linux's numbers, wherever a recording is replayed.
 mod errno {
-    use rustix::io::Errno;
-    pub(super) const REFUSED: u32 = Errno::CONNREFUSED.raw_os_error().unsigned_abs();
-    pub(super) const TIMED_OUT: u32 = Errno::TIMEDOUT.raw_os_error().unsigned_abs();
-    pub(super) const HOST_UNREACHABLE: u32 = Errno::HOSTUNREACH.raw_os_error().unsigned_abs();
-    pub(super) const NET_UNREACHABLE: u32 = Errno::NETUNREACH.raw_os_error().unsigned_abs();
+    use linux_raw_sys::errno::{EACCES, EHOSTDOWN, ENONET, ENOPROTOOPT, EOPNOTSUPP};
+    pub(super) use linux_raw_sys::errno::{
+        ECONNABORTED as ABORTED, ECONNREFUSED as REFUSED, ECONNRESET as RESET,
+        EHOSTUNREACH as HOST_UNREACHABLE, ENETUNREACH as NET_UNREACHABLE, ETIMEDOUT as TIMED_OUT,
+    };
+
     /// Other errors that the kernel makes of ICMP messages: a filter on the way, or no such host, network
     /// or protocol (`icmp_err_convert`, `tab_unreach`).
-    pub(super) const OF_ICMP: [u32; 5] = [
-        Errno::ACCESS.raw_os_error().unsigned_abs(),
-        Errno::HOSTDOWN.raw_os_error().unsigned_abs(),
-        Errno::NONET.raw_os_error().unsigned_abs(),
-        Errno::NOPROTOOPT.raw_os_error().unsigned_abs(),
-        Errno::OPNOTSUPP.raw_os_error().unsigned_abs(),
-    ];
-    pub(super) const ABORTED: u32 = Errno::CONNABORTED.raw_os_error().unsigned_abs();
-    pub(super) const RESET: u32 = Errno::CONNRESET.raw_os_error().unsigned_abs();
+    pub(super) const OF_ICMP: [u32; 5] = [EACCES, EHOSTDOWN, ENONET, ENOPROTOOPT, EOPNOTSUPP];
 }
 
 pub(super) fn initiation(
@@ -48,6 +42,8 @@ pub(super) fn initiation(
     let payload_ns = first_payload(connection, uploads);
     let steps = steps(connection, payload_ns, failure.is_some(), origin);
     let seen_from_start = client.is_some_and(View::began);
+    let measured = client.and_then(|view| view.opened);
+    let captured_rtt_ns = || captured_rtt(&steps).filter(|_| connection.captured.is_some());
     let accepted = uploads.first().map(|upload| upload.times.accepted_ns);
     let queued = connection
         .server
@@ -62,12 +58,12 @@ pub(super) fn initiation(
         } else {
             Certainty::Unknown
         },
+        rtt_ns: measured
+            .map(|opened| u64::from(opened.srtt_us_8) * 1000 / 8)
+            .filter(|rtt| *rtt > 0)
+            .or_else(captured_rtt_ns),
         steps,
         options: options(connection),
-        rtt_ns: client
-            .and_then(|view| view.opened)
-            .map(|opened| u64::from(opened.srtt_us_8) * 1000 / 8)
-            .filter(|rtt| *rtt > 0),
         accepted_ns: accepted.map(|at| origin.since(at)),
         accept_wait_ns: accepted
             .zip(queued)
@@ -76,6 +72,21 @@ pub(super) fn initiation(
         failure,
         cause: failed.map(|(_, cause)| cause).unwrap_or_default(),
     }
+}
+
+/// The round-trip time that a handshake shows wherever it was captured: from there to the server and back,
+/// and to the client and back. A segment that was sent again tells nothing (RFC 6298, section 3), and a third
+/// ACK that carries payload may have waited for it.
+fn captured_rtt(steps: &[Step]) -> Option<u64> {
+    const NAMES: [StepName; 3] = [StepName::Syn, StepName::SynAck, StepName::Ack];
+    if !steps.iter().map(|step| step.name).eq(NAMES) {
+        return None;
+    }
+    let (syn, ack) = (steps.first()?, steps.last()?);
+    let is_alone = ack.len.is_none_or(|len| len == 0);
+    ack.at_ns?
+        .checked_sub(syn.at_ns?)
+        .filter(|rtt| *rtt > 0 && is_alone && !steps.iter().any(|step| step.retransmit))
 }
 
 /// When the handshake ended: with the third ACK, whatever the server made of it. With
@@ -133,7 +144,7 @@ fn steps(
     origin: Origin,
 ) -> Vec<Step> {
     let mut steps = seen_steps(connection, failed, origin);
-    if steps.is_empty() {
+    if steps.is_empty() && connection.captured.is_none() {
         steps = inferred_steps(connection, payload_ns, failed, origin);
     }
     let held_back = connection
@@ -167,7 +178,9 @@ fn seen_steps(connection: &Connection, failed: bool, origin: Origin) -> Vec<Step
             (false, true) if is_third(connection, &steps, segment) => StepName::Ack,
             _ => break,
         };
-        if steps.is_empty() && name != StepName::Syn {
+        let may_begin =
+            name == StepName::Syn || name == StepName::SynAck && connection.captured.is_some();
+        if steps.is_empty() && !may_begin {
             return steps;
         }
         let mut step = step::seen(name, segment, origin);
@@ -309,6 +322,14 @@ fn failed(connection: &Connection) -> Option<(Failure, Cause)> {
         .any(|(_, view)| view.entered(State::Established).is_some() || !view.began());
     if opened {
         return None;
+    }
+    if connection.captured.is_some() {
+        // RFC 9293, section 3.10.7.3: a RST answers the SYN.
+        let failure = match connection.first_reset()?.from {
+            End::Server => Failure::Refused,
+            End::Client => Failure::Reset,
+        };
+        return Some((failure, Cause::default()));
     }
     let (view, end) = connection
         .views()

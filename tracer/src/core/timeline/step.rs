@@ -25,6 +25,7 @@ pub(super) fn inferred(name: StepName, from: End, at_ns: Option<u64>, known_by: 
         seq: None,
         ack: None,
         len: None,
+        one_way_delay_ns: None,
     }
 }
 
@@ -36,19 +37,24 @@ pub(super) fn seen(name: StepName, segment: &Milestone, origin: Origin) -> Step 
         at_ns: Some(origin.since(segment.mono_ns)),
         from: segment.from,
         certainty: Certainty::Observed,
-        known_by: Evidence::Segment {
-            leaving,
-            at: if leaving {
-                segment.from
-            } else {
-                segment.from.other()
-            },
+        known_by: if segment.is_captured {
+            Evidence::Captured
+        } else {
+            Evidence::Segment {
+                leaving,
+                at: if leaving {
+                    segment.from
+                } else {
+                    segment.from.other()
+                },
+            }
         },
         retransmit: segment.is_retransmission,
         held_back: None,
         seq: Some(segment.seq),
         ack: segment.flags.has(Flags::ACK).then_some(segment.ack),
         len: Some(segment.len),
+        one_way_delay_ns: None,
     }
 }
 

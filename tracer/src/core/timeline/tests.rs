@@ -39,6 +39,17 @@ enum Record {
         state: u8,
         error: u32,
     },
+    TimeOut {
+        cookie: u64,
+        bytes_acked: u64,
+        length: u32,
+    },
+    /// With every counter at the first number, and every gauge at the second.
+    Limits {
+        cookie: u64,
+        counters: u64,
+        gauges: u32,
+    },
     Segment {
         /// At this socket.
         cookie: u64,
@@ -96,6 +107,34 @@ impl Record {
                 event.addresses = addresses(cookie);
                 (event.state, event.error) = (state, error);
                 event.as_bytes().to_vec()
+            }
+            Self::TimeOut {
+                cookie,
+                bytes_acked,
+                length,
+            } => {
+                let mut time_out = record::TimeOut::new_zeroed();
+                time_out.header.kind = record::TIME_OUT;
+                (time_out.header.mono_ns, time_out.header.cookie) = (mono_ns, cookie);
+                (time_out.bytes_acked, time_out.length) = (bytes_acked, length);
+                time_out.as_bytes().to_vec()
+            }
+            Self::Limits {
+                cookie,
+                counters,
+                gauges,
+            } => {
+                let mut limits = record::Limits::new_zeroed();
+                limits.header.kind = record::LIMITS;
+                (limits.header.mono_ns, limits.header.cookie) = (mono_ns, cookie);
+                limits.times.sender = [counters; record::sender::COUNT];
+                limits.times.receiver = [counters; record::receiver::COUNT];
+                limits.gauges.srtt_sum_us = u64::from(gauges);
+                limits.gauges.srtt_samples = 1;
+                (limits.mss, limits.min_rtt_us, limits.processor_ms) = (gauges, gauges, gauges);
+                (limits.send_buffer, limits.receive_buffer) = (gauges, gauges);
+                limits.fixed_buffers = gauges.to_le_bytes()[0];
+                limits.as_bytes().to_vec()
             }
             Self::Segment {
                 cookie,
@@ -195,6 +234,8 @@ fn any_record() -> impl Strategy<Value = Record> {
     ];
     let change = (cookie(), state(), state(), error(), any::<u16>());
     let event = (cookie(), 2_u16..=9, state(), error());
+    let time_out = (cookie(), any::<u64>(), any::<u32>());
+    let limits = (cookie(), any::<u64>(), any::<u32>());
     let flags = prop::sample::select(vec![
         Flags::SYN,
         Flags::SYN | Flags::ACK,
@@ -217,6 +258,16 @@ fn any_record() -> impl Strategy<Value = Record> {
             kind,
             state,
             error,
+        }),
+        time_out.prop_map(|(cookie, bytes_acked, length)| Record::TimeOut {
+            cookie,
+            bytes_acked,
+            length,
+        }),
+        limits.prop_map(|(cookie, counters, gauges)| Record::Limits {
+            cookie,
+            counters: counters >> 20,
+            gauges,
         }),
         segment.prop_map(
             |(cookie, direction, flags, seq, ack, payload)| Record::Segment {

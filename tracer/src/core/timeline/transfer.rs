@@ -35,6 +35,8 @@ pub(super) fn uploads(
             None => was_reset.then_some(Outcome::Reset),
         },
         certainty: Certainty::Inferred,
+        disk_ns: None,
+        diagnosis: None,
     }])
 }
 

@@ -2,13 +2,13 @@
 //! the bytes.
 
 use upload_protocol::{
-    ConnectionId,
+    ConnectionId, End,
     timeline::{Certainty, Ending, Exchange, Timeline, UploadSummary},
     upload::Outcome,
 };
 
 use super::{exchange, transfer};
-use crate::core::payload::{Finished, Payload, Transfer};
+use crate::core::payload::{Finished, FormFile, HttpRequest, Payload, Transfer};
 
 /// With fewer bytes to the server it may be anything: about one TLS record.
 const LEAST_BYTES: u64 = 16 * 1024;
@@ -36,14 +36,18 @@ pub(super) fn infer(timeline: &mut Timeline, payload: &Payload, transfer: Option
         timeline.uploads = uploads;
         return;
     }
-    let heads_cut = heads_cut(payload);
+    let requests = payload.exchanges().iter();
+    let requests: Vec<_> = requests.filter_map(|http| http.request.as_ref()).collect();
     let mut found = Vec::new();
     for exchange in &mut maintenance.exchanges {
-        let head_cut = heads_cut.contains(&exchange.sequence);
-        if let Some(upload) = of_exchange(exchange, connection, was_reset, head_cut) {
-            exchange.upload = Some(upload.id.clone());
-            found.push(upload);
+        let place = exchange.sequence.checked_sub(1);
+        let request = place.and_then(|place| requests.get(place as usize).copied());
+        let uploads = of_exchange(exchange, connection, was_reset, request);
+        exchange.upload = uploads.first().map(|upload| upload.id.clone());
+        if uploads.len() > 1 {
+            exchange.uploads = uploads.iter().map(|upload| upload.id.clone()).collect();
         }
+        found.extend(uploads);
     }
     let last = maintenance.exchanges.last_mut();
     match (payload.unread_from(), last) {
@@ -61,14 +65,28 @@ pub(super) fn infer(timeline: &mut Timeline, payload: &Payload, transfer: Option
     timeline.uploads = found;
 }
 
-/// The upload of an exchange on a connection that is still open, or that has more exchanges than are
+/// The end that sends the bodies of a timeline's uploads. In active mode of FTP the server opens the
+/// connection.
+pub(super) fn sender(timeline: &Timeline, transfer: Option<&Transfer>) -> End {
+    let is_active = transfer.is_some_and(|transfer| transfer.listens == End::Client);
+    let from_data_port = timeline.client.port == FTP_DATA_PORT && timeline.exchanges().is_empty();
+    if is_active || transfer.is_none() && from_data_port {
+        End::Server
+    } else {
+        End::Client
+    }
+}
+
+/// The uploads of an exchange on a connection that is still open, or that has more exchanges than are
 /// kept.
 #[must_use]
-pub fn of_finished(finished: &Finished, connection: ConnectionId) -> Option<UploadSummary> {
-    let request = finished.exchange.request.as_ref()?;
-    let mut exchange = exchange::alone(&finished.exchange)?;
+pub fn of_finished(finished: &Finished, connection: ConnectionId) -> Vec<UploadSummary> {
+    let Some(mut exchange) = exchange::alone(&finished.exchange) else {
+        return Vec::new();
+    };
     exchange.sequence = finished.sequence;
-    of_exchange(&exchange, connection, false, request.head_cut)
+    let request = finished.exchange.request.as_ref();
+    of_exchange(&exchange, connection, false, request)
 }
 
 /// Whether the bytes that were sent so far, and that are not read as HTTP, are an upload.
@@ -80,19 +98,6 @@ pub fn has_upload(payload: &Payload) -> bool {
         Some(from) => volume.since(from).is_upload(),
         None => payload.exchanges().is_empty() && volume.is_upload(),
     }
-}
-
-/// The numbers of the requests whose heads were not read to their end.
-fn heads_cut(payload: &Payload) -> Vec<u32> {
-    let requests = payload
-        .exchanges()
-        .iter()
-        .filter_map(|http| http.request.as_ref());
-    (1..)
-        .zip(requests)
-        .filter(|(_, request)| request.head_cut)
-        .map(|(number, _)| number)
-        .collect()
 }
 
 /// Payload in each direction.
@@ -145,22 +150,64 @@ impl Volume {
             status: None,
             outcome: None,
             certainty: Certainty::Inferred,
+            disk_ns: None,
+            diagnosis: None,
         })
     }
 }
 
-/// A request with a body, and a method meant for one (RFC 9110, section 9.3). If its head was not read to
-/// the end, that may have announced the body.
+/// A request with a body, and a method meant for one (RFC 9110, section 9.3), or each file of a form.
 fn of_exchange(
+    exchange: &Exchange,
+    connection: ConnectionId,
+    was_reset: bool,
+    request: Option<&HttpRequest>,
+) -> Vec<UploadSummary> {
+    if !matches!(&*exchange.request.method, "PUT" | "POST" | "PATCH") {
+        return Vec::new();
+    }
+    let content = request.and_then(|request| request.content.as_ref());
+    let files = content.and_then(|content| content.form.as_ref());
+    let files: Vec<FormFile> = files.map_or_else(Vec::new, |form| form.files().collect());
+    if files.is_empty() {
+        let head_cut = request.is_some_and(|request| request.head_cut);
+        return of_body(exchange, connection, was_reset, head_cut)
+            .into_iter()
+            .collect();
+    }
+    let first = format!("{connection}/{}", exchange.sequence);
+    let ids = std::iter::once(first.clone()).chain((2..).map(|number| format!("{first}.{number}")));
+    let status = exchange.response.status;
+    files
+        .into_iter()
+        .zip(ids)
+        .map(|(file, id)| UploadSummary {
+            id,
+            name: Some(file.name),
+            bytes: Some(file.bytes),
+            status,
+            // Without its end, more was to come.
+            outcome: outcome(
+                status,
+                Some(file.bytes.saturating_add((!file.is_whole).into())),
+                Some(file.bytes),
+                was_reset,
+            ),
+            certainty: Certainty::Inferred,
+            disk_ns: None,
+            diagnosis: None,
+        })
+        .collect()
+}
+
+/// A request's body. If the head was not read to the end, that may have announced the body.
+fn of_body(
     exchange: &Exchange,
     connection: ConnectionId,
     was_reset: bool,
     head_cut: bool,
 ) -> Option<UploadSummary> {
     let request = &exchange.request;
-    if !matches!(&*request.method, "PUT" | "POST" | "PATCH") {
-        return None;
-    }
     let announced = request.content_length;
     let bytes = exchange.body.bytes;
     if announced.unwrap_or(0) == 0 && exchange.body.span.start_ns.is_none() && !head_cut {
@@ -178,6 +225,8 @@ fn of_exchange(
         outcome: outcome(exchange.response.status, announced, bytes, was_reset)
             .filter(|outcome| is_counted || *outcome != Outcome::Complete),
         certainty: Certainty::Inferred,
+        disk_ns: None,
+        diagnosis: None,
     })
 }
 

@@ -12,6 +12,7 @@ use rustix::{
 };
 
 use super::*;
+use crate::ending::Ending;
 
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
@@ -19,7 +20,12 @@ fn words(words: &[&str]) -> Vec<OsString> {
 
 async fn run(argv: &[&str]) -> u8 {
     let prepared = prepare_as(None, &words(argv), Stdout::Inherit).unwrap();
-    prepared.start().unwrap().wait().await.unwrap()
+    prepared
+        .start(Ending::default())
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -110,7 +116,7 @@ async fn what_cannot_start_has_a_sentence_and_the_status_of_a_shell() {
         (at("script"), 127, "was not found"),
     ] {
         let error = prepare_as(None, &words(&[&name]), Stdout::Inherit)
-            .and_then(Prepared::start)
+            .and_then(|prepared| prepared.start(Ending::default()))
             .unwrap_err();
         assert_eq!(error.exit_code(), status, "{error}");
         assert!(error.to_string().contains(sentence), "{error}");
@@ -164,7 +170,10 @@ async fn a_command_from_the_environment() {
         None => Stdout::Inherit,
     };
     let argv = words(&["python3", "-c", &script]);
-    let mut running = prepare(&argv, stdout).unwrap().start().unwrap();
+    let mut running = prepare(&argv, stdout)
+        .unwrap()
+        .start(Ending::default())
+        .unwrap();
     std::process::exit(running.wait().await.unwrap().into());
 }
 

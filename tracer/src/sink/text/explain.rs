@@ -8,7 +8,7 @@ use std::{
 use upload_protocol::{
     End, explain,
     timeline::{
-        Certainty, Exchange, Initiation, KnownBy, Maintenance, Protocol, Step, StepName,
+        Certainty, Diagnosis, Exchange, Initiation, KnownBy, Maintenance, Protocol, Step, StepName,
         Termination, Timeline, TlsHandshake,
     },
     units::duration,
@@ -111,6 +111,12 @@ pub(super) fn termination(
     }
 }
 
+/// What held an upload back.
+pub(super) fn diagnosis(out: &mut impl Write, diagnosis: &Diagnosis) -> io::Result<()> {
+    let mut sentences = explain::diagnosis(diagnosis).into_iter();
+    sentences.try_for_each(|sentence| write_sentence(out, &sentence))
+}
+
 fn write_step(
     out: &mut impl Write,
     styles: Styles,
@@ -129,6 +135,9 @@ fn write_step(
         (Some(seq), Some(ack), Some(len)) => write!(out, "  Seq={seq} Ack={ack} Len={len}")?,
         (Some(seq), None, Some(len)) => write!(out, "  Seq={seq} Len={len}")?,
         _ => {}
+    }
+    if let Some(delay) = step.one_way_delay_ns {
+        write!(out, "  arrived after {}", duration(delay))?;
     }
     writeln!(out)?;
     write_sentence(out, sentence)?;

@@ -7,6 +7,7 @@ use std::{
 
 use upload_protocol::{
     ConnectionId, End, Flags, SegmentOptions, line::SegmentLine, segment::Analysis,
+    timeline::LostAt, units::duration,
 };
 
 use super::{chart::put, separated::Separated};
@@ -54,6 +55,20 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
     describe_options(out, &segment.options)?;
     if segment.ecn == 3 {
         put(out, " [congestion experienced]");
+    }
+    if segment.duplicate {
+        put(out, " [duplicate in the capture]");
+    }
+    if let Some(delay) = segment.one_way_delay_ns {
+        write!(out, " [arrived after {}]", duration(delay))?;
+    }
+    match segment.lost {
+        Some(LostAt::Between) => put(out, " [lost between the captures]"),
+        Some(LostAt::Beyond) => put(out, " [lost beyond the second capture]"),
+        None => {}
+    }
+    if let Some(capture) = segment.missing_in {
+        write!(out, " [missing in capture {capture}]")?;
     }
     for remark in &segment.analysis {
         let remark = match remark {

@@ -7,8 +7,8 @@ use std::{
 
 use upload_protocol::{
     timeline::{
-        Certainty, Exchange, Failure, Frames, Http2Frames, Initiation, Maintenance, Span, Step,
-        Timeline, TlsHandshake,
+        Certainty, Exchange, Failure, Frames, Http2Frames, Incomplete, Initiation, Maintenance,
+        Span, Step, Timeline, TlsHandshake,
     },
     units::{bytes, bytes_or_unknown, duration, plain, status_text},
 };
@@ -87,8 +87,18 @@ fn opening(
             write!(out, ": {meaning} ({error})")?;
         }
     } else if timeline.began_before() {
+        let is_captured = timeline
+            .incomplete
+            .contains(&Incomplete::BeganBeforeCapture);
         groups.next(out);
-        put(out, "already open when the tracer began");
+        put(
+            out,
+            if is_captured {
+                "already open when the capture began"
+            } else {
+                "already open when the tracer began"
+            },
+        );
     } else if timeline.lacks_begin() {
         groups.next(out);
         put(out, "its beginning was not seen");

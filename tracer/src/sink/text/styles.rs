@@ -8,12 +8,12 @@ use anstyle::{AnsiColor, Style};
 /// The default is plain text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Styles {
-    pub(super) bold: Style,
-    pub(super) dim: Style,
-    pub(super) bad: Style,
-    pub(super) initiation: Style,
-    pub(super) maintenance: Style,
-    pub(super) termination: Style,
+    pub(in crate::sink) bold: Style,
+    pub(in crate::sink) dim: Style,
+    pub(in crate::sink) bad: Style,
+    pub(in crate::sink) initiation: Style,
+    pub(in crate::sink) maintenance: Style,
+    pub(in crate::sink) termination: Style,
     /// Whether any is more than plain text.
     pub(super) coloured: bool,
 }
@@ -34,7 +34,11 @@ impl Styles {
     pub fn of_stdout() -> Self {
         match AutoStream::choice(&io::stdout()) {
             ColorChoice::Never => Self::default(),
-            ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Self::COLOURED,
+            ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
+                // A console of Windows understands styles once it is asked to.
+                let _ = AutoStream::always_ansi(io::stdout());
+                Self::COLOURED
+            }
         }
     }
 }

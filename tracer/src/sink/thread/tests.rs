@@ -17,6 +17,7 @@ use upload_protocol::{
 use super::{MAX_BYTES, MAX_LINES, Render, SinkThread, WhenBehind};
 use crate::{
     core::{host::Clock, output::Output},
+    ending::Ending,
     sink::Ndjson,
 };
 
@@ -76,6 +77,7 @@ fn start_padded(
         Box::new(render),
         Box::new(destination),
         WhenBehind::Drop,
+        Ending::default(),
     );
     (thread.unwrap(), times)
 }
@@ -104,6 +106,7 @@ fn state(connection: u64) -> Output {
         new: State::SynSent,
         pid: None,
         comm: None,
+        certainty: None,
     })
 }
 
@@ -161,7 +164,7 @@ fn lines_are_lost_with_a_destination_that_fails() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let (mut thread, times) = start(full);
     thread.send(&[state(1), state(2)], now());
-    thread.wait_for_one();
+    thread.writer.wait_for_one();
     assert!(thread.is_broken() && !thread.is_closed());
     thread.send(&[state(3)], now());
     assert_eq!(times.get(), 2);
@@ -175,7 +178,7 @@ fn a_closed_pipe_ends_quietly() {
     let (mut thread, _) = start(writer);
     drop(reader);
     thread.send(&[state(1)], now());
-    thread.wait_for_one();
+    thread.writer.wait_for_one();
     assert!(thread.is_broken() && thread.is_closed());
     assert_eq!(thread.finish().unwrap(), 0);
 }
@@ -184,10 +187,10 @@ fn a_closed_pipe_ends_quietly() {
 fn buffers_come_back() {
     let (mut thread, _) = start(io::sink());
     thread.send(&[state(1)], now());
-    thread.wait_for_one();
-    let buffer = thread.spare[0].as_ptr();
+    thread.writer.wait_for_one();
+    let buffer = thread.writer.spare[0].as_ptr();
     thread.send(&[state(2)], now());
-    assert!(thread.spare.is_empty());
+    assert!(thread.writer.spare.is_empty());
     assert_eq!(thread.chunk.bytes.as_ptr(), buffer);
     assert_eq!(thread.finish().unwrap(), 0);
 }

@@ -7,11 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rustix::thread::CapabilitySet;
 use tracing::error;
 
 use super::Web;
-use crate::{core::output::Output, privileges};
+use crate::{core::output::Output, ending::Ending, privileges};
 
 pub struct WebThread {
     batches: Option<mpsc::Sender<Vec<Output>>>,
@@ -32,7 +31,7 @@ const MAX_WAITING: usize = 1 << 16;
 const LAST: Duration = Duration::from_secs(10);
 
 impl WebThread {
-    pub fn start(mut web: Web) -> Result<Self> {
+    pub fn start(mut web: Web, ending: Ending) -> Result<Self> {
         let (batches, to_take) = mpsc::channel::<Vec<Output>>();
         let (done, taken) = mpsc::channel();
         let deadline = Arc::new(OnceLock::new());
@@ -40,11 +39,12 @@ impl WebThread {
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
-                privileges::keep(CapabilitySet::empty());
+                privileges::drop_all();
                 for batch in to_take {
                     for output in &batch {
                         web.take(output, || {
                             ends.get().is_none_or(|ends| Instant::now() < *ends)
+                                && !ending.is_over()
                         });
                     }
                     // This fails only if the sink was dropped, which counts no more.

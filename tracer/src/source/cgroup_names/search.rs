@@ -7,7 +7,6 @@ use std::{
 };
 
 use foldhash::HashSet;
-use rustix::thread::CapabilitySet;
 
 use crate::{core::input::CgroupName, kernel::cgroups::CgroupNames, privileges};
 
@@ -34,7 +33,7 @@ pub(super) enum Answer {
 
 /// Answers until nobody asks, or nobody listens, any more.
 pub(super) fn search(names: CgroupNames, wanted: &Receiver<Wanted>, answers: &SyncSender<Answer>) {
-    privileges::keep(CapabilitySet::empty());
+    privileges::drop_all();
     let mut search = Search {
         names,
         missing: HashSet::default(),

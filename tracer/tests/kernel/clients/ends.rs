@@ -52,7 +52,7 @@ fn wrong_of(part: &Value, both: &Trace) -> Option<String> {
 }
 
 /// Fields that differ because the ends have their own ids and clock readings.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "id",
     "upload",
     "start_ns",
@@ -65,6 +65,7 @@ const OWN: [&str; 12] = [
     "wait",
     "at_ns",
     "sequence",
+    "diagnosis",
 ];
 
 fn compare(path: &str, whole: Option<&Value>, part: Option<&Value>, wrong: &mut Vec<String>) {

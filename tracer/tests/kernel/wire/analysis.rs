@@ -2,6 +2,7 @@
 //! that a script plays, which reorders, repeats, stalls and lies.
 
 use serde_json::Value;
+use xtask::tshark::ANALYSIS;
 
 use super::{Capture, by_stream, check, rows_of, tracer_with_packets};
 use crate::{
@@ -9,45 +10,20 @@ use crate::{
     trace::Trace,
 };
 
-/// Each flag of tshark's, and what the tracer calls it. Not there: `tcp.analysis.reused_ports`, since a
-/// connection of the tracer's has a name of its own.
-const FLAGS: [(&str, &str); 14] = [
-    ("tcp.analysis.retransmission", "retransmission"),
-    ("tcp.analysis.fast_retransmission", "fast-retransmission"),
-    (
-        "tcp.analysis.spurious_retransmission",
-        "spurious-retransmission",
-    ),
-    ("tcp.analysis.out_of_order", "out-of-order"),
-    ("tcp.analysis.lost_segment", "previous-segment-not-seen"),
-    ("tcp.analysis.ack_lost_segment", "acked-unseen-segment"),
-    ("tcp.analysis.zero_window", "zero-window"),
-    ("tcp.analysis.zero_window_probe", "zero-window-probe"),
-    (
-        "tcp.analysis.zero_window_probe_ack",
-        "zero-window-probe-ack",
-    ),
-    ("tcp.analysis.window_full", "window-full"),
-    ("tcp.analysis.window_update", "window-update"),
-    ("tcp.analysis.duplicate_ack", "duplicate-ack"),
-    ("tcp.analysis.keep_alive", "keep-alive"),
-    ("tcp.analysis.keep_alive_ack", "keep-alive-ack"),
-];
-
 /// A segment's place in its connection, and its analysis.
 type Row = (String, Vec<&'static str>);
 
 /// By tshark, each side's in order.
 fn by_tshark(file: &std::path::Path, port: u16) -> [Vec<Row>; 2] {
     let fields = ["tcp.flags", "tcp.seq", "tcp.ack", "tcp.len"];
-    let flags = FLAGS.map(|(flag, _)| flag);
+    let flags = ANALYSIS.map(|(flag, _)| flag);
     let columns = [&fields[..], &flags[..]].concat();
     rows_of(file, port, &columns).map(|rows| {
         let row = |row: String| {
             let columns: Vec<&str> = row.split('|').collect();
             // The stream's number comes first.
             let (place, found) = columns.split_at(1 + fields.len());
-            let named = FLAGS.iter().zip(found);
+            let named = ANALYSIS.iter().zip(found);
             let named = named.filter(|(_, found)| !found.is_empty());
             let names = named.map(|((_, name), _)| *name).collect();
             (place.join("|"), without_general(names))
@@ -78,7 +54,7 @@ fn by_tracer(trace: &Trace) -> [Vec<(Row, bool)>; 2] {
             );
             let found = line.get("analysis").and_then(Value::as_array);
             let has = |name: &str| found.is_some_and(|found| found.iter().any(|one| one == name));
-            let names = FLAGS.iter().map(|(_, name)| *name);
+            let names = ANALYSIS.iter().map(|(_, name)| *name);
             let row = (place, names.filter(|name| has(name)).collect());
             (row, line["seen_leaving"] == true)
         };

@@ -1,7 +1,9 @@
 //! What a timeline must not say, whatever happened: its phases follow one another, each step lies within
-//! its phase, and nothing ends before it begins.
+//! its phase, nothing ends before it begins, and what held an upload back adds up.
 
-use super::{Exchange, Initiation, KnownBy, Maintenance, Phase, Span, Step, Termination, Timeline};
+use super::{
+    Diagnosis, Exchange, Initiation, KnownBy, Maintenance, Phase, Span, Step, Termination, Timeline,
+};
 use crate::tcp::End;
 
 /// Ten years. A longer time is a subtraction that went below 0.
@@ -12,6 +14,7 @@ const MAX_NS: u64 = 10 * 365 * 24 * 3600 * 1_000_000_000;
 pub fn contradictions(timeline: &Timeline) -> Vec<String> {
     let mut found = of_phases(timeline);
     found.extend(of_payload(timeline));
+    found.extend(of_diagnoses(timeline));
     found
 }
 
@@ -84,6 +87,15 @@ pub fn of_payload(timeline: &Timeline) -> Vec<String> {
             );
             found.in_order("a step of TLS", Some(step.at_ns), "its end", end_ns);
         }
+    }
+    found.0
+}
+
+/// Of the diagnoses: a course has no gap, and is as long as the shares together.
+fn of_diagnoses(timeline: &Timeline) -> Vec<String> {
+    let mut found = Found::default();
+    for diagnosis in timeline.uploads.iter().flat_map(|upload| &upload.diagnosis) {
+        found.course(diagnosis);
     }
     found.0
 }
@@ -170,6 +182,32 @@ impl Found {
             self.in_order("the step before", before, name, step.at_ns);
             before = step.at_ns;
         }
+    }
+
+    fn course(&mut self, diagnosis: &Diagnosis) {
+        let course = &diagnosis.course;
+        for (number, span) in course.iter().enumerate() {
+            let before = course[..number]
+                .last()
+                .map_or(span.start_ns, |span| span.end_ns);
+            self.check(
+                before == span.start_ns && span.start_ns < span.end_ns,
+                || {
+                    format!(
+                        "after {before} comes a span from {} to {}",
+                        span.start_ns, span.end_ns
+                    )
+                },
+            );
+        }
+        let ends = course.first().zip(course.last());
+        let length = ends.map_or(0, |(first, last)| {
+            last.end_ns.saturating_sub(first.start_ns)
+        });
+        let shares: u64 = diagnosis.shares.iter().map(|share| share.ns).sum();
+        self.check(length == shares, || {
+            format!("the course takes {length}, and the shares {shares}")
+        });
     }
 
     fn exchange(&mut self, exchange: &Exchange) {

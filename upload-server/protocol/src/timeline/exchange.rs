@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::Certainty;
+use crate::{names::names, tcp::is_false};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -19,7 +20,7 @@ pub struct Exchange {
     pub known_by: KnownBy,
     /// The upload it carried; the first of several; `null` for none, or none that a server reported.
     pub upload: Option<String>,
-    /// All of them, where a form carried several.
+    /// All of them, where a form carried several files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uploads: Vec<String>,
     /// Which request on the connection, counted from 1. From 2 on, the handshake was paid by an
@@ -50,6 +51,9 @@ pub struct Request {
     pub version: Cow<'static, str>,
     /// The field Content-Length.
     pub content_length: Option<u64>,
+    /// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1).
+    #[serde(skip_serializing_if = "is_false")]
+    pub expect_continue: bool,
     /// When the server sent `100 Continue`, which the client waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continue_ns: Option<u64>,
@@ -91,6 +95,23 @@ pub struct Body {
     pub acknowledged: Option<u64>,
     /// The same as `bytes` per second; `null` for a body that took no time.
     pub bytes_per_second: Option<u64>,
+    /// Why its end is not there; absent where it is, and where a capture does not show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_end: Option<MissingEnd>,
+}
+
+names! {
+    /// Why the end of a request's or a response's body is not there, in a capture.
+    pub enum MissingEnd {
+        /// Its sender closed its direction before.
+        Closed = "closed",
+        Reset = "reset",
+        /// One of the ends gave up the stream of HTTP/2 (RFC 9113, section 6.4).
+        StreamReset = "stream reset",
+        CaptureEnded = "capture ended",
+        /// A part of it, and perhaps its end, was not captured.
+        Hole = "hole in the capture",
+    }
 }
 
 /// A response: from its first segment to its last, or, by the server's clock, from ready to handed to
@@ -102,6 +123,13 @@ pub struct Response {
     pub span: Span,
     /// `null` where none was sent.
     pub status: Option<u16>,
+    /// Bytes of its body, without the chunks around it; absent where they were not counted: only a capture
+    /// shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// As in [`Body`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_end: Option<MissingEnd>,
 }
 
 impl Exchange {

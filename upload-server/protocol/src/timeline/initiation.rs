@@ -22,7 +22,8 @@ pub struct Initiation {
     pub steps: Vec<Step>,
     /// What the two ends agreed on.
     pub options: Option<AgreedOptions>,
-    /// The client's first round-trip time, SYN to SYN-ACK, as the kernel measured it.
+    /// The client's first round-trip time, SYN to SYN-ACK, as the kernel measured it. In a capture, from the
+    /// SYN to the third ACK.
     pub rtt_ns: Option<u64>,
     /// When the server's `accept` returned the connection; `null` where unknown.
     pub accepted_ns: Option<u64>,

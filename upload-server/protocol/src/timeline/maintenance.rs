@@ -59,7 +59,8 @@ pub enum Protocol {
     /// HTTP/1.x in clear text (RFC 9112).
     Http1,
     /// HTTP/2 in clear text with prior knowledge: the client's first line is the preface's, whose
-    /// method is reserved for it (RFC 9113, sections 3.4 and 11.6).
+    /// method is reserved for it (RFC 9113, sections 3.4 and 11.6). In a capture also after an upgrade
+    /// (RFC 7540, section 3.2).
     Http2,
     /// None of these.
     Other,
@@ -88,6 +89,7 @@ names! {
         HttpContentLengthsDiffer = "two different Content-Lengths",
         HttpContentLengthNotANumber = "Content-Length not a number",
         HttpChunkWithoutSize = "a chunk without a size",
+        Http2FieldsMalformed = "HTTP/2 fields that cannot be decompressed",
         TlsRecordMissing = "something else where a TLS record should begin",
         TlsRecordTooLong = "a TLS record longer than one may be",
         TlsMessageCutOff = "a TLS handshake message cut off by another record",

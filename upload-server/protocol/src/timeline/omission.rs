@@ -36,6 +36,7 @@ names! {
         Uploads = "uploads after the first 1,000",
         RequestsUnanswered = "requests behind 1,000 without an answer",
         Heads = "HTTP heads not read to their end",
+        Files = "files in forms",
         Frames = "HTTP/2 frames",
         TlsRecords = "TLS records",
         TlsSteps = "TLS messages",

@@ -91,6 +91,9 @@ pub struct Step {
     /// Bytes of payload that it carries, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u32>,
+    /// How long the segment was on its way between two captures; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_way_delay_ns: Option<u64>,
 }
 
 impl Step {
@@ -115,9 +118,13 @@ pub enum Evidence {
     },
     /// A socket's change of state (`inet_sock_set_state`).
     StateChange { end: End, old: State, new: State },
+    /// The segment itself, in a capture.
+    Captured,
     /// A tracepoint, by its name.
     Tracepoint(Cow<'static, str>),
 }
+
+const CAPTURED: &str = "the capture";
 
 impl Default for Evidence {
     fn default() -> Self {
@@ -131,6 +138,7 @@ impl fmt::Display for Evidence {
             Self::Segment { leaving: true, at } => write!(f, "cgroup_skb egress, {at}"),
             Self::Segment { leaving: false, at } => write!(f, "cgroup_skb ingress, {at}"),
             Self::StateChange { end, old, new } => write!(f, "{end} {old}→{new}"),
+            Self::Captured => f.write_str(CAPTURED),
             Self::Tracepoint(name) => f.write_str(name),
         }
     }
@@ -167,8 +175,10 @@ impl FromStr for Evidence {
                 new: State::named(new)?,
             })
         };
+        let captured = || (text == CAPTURED).then_some(Self::Captured);
         Ok(segment()
             .or_else(state_change)
+            .or_else(captured)
             .unwrap_or_else(|| Self::Tracepoint(text.to_owned().into())))
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Certainty;
-use crate::upload::{Outcome, Upload};
+use super::{Certainty, Diagnosis};
+use crate::upload::{Cookie, Outcome, Upload};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UploadSummary {
     /// The server's name for the upload; for an inferred one, the connection's name and a number.
@@ -21,12 +21,19 @@ pub struct UploadSummary {
     pub outcome: Option<Outcome>,
     /// Observed where the server reported it, else inferred.
     pub certainty: Certainty,
+    /// For how long it waited for the server's disk on this connection, while its body arrived and while it
+    /// was stored; absent where no server reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_ns: Option<u64>,
+    /// What held it back on this connection; absent where nothing is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
 }
 
 impl UploadSummary {
-    /// As its server reported it.
+    /// As its server reported it, on the connection with this socket.
     #[must_use]
-    pub fn reported(upload: &Upload) -> Self {
+    pub fn reported(upload: &Upload, socket: Option<Cookie>) -> Self {
         Self {
             id: upload.id.clone(),
             name: upload.name.clone(),
@@ -34,6 +41,8 @@ impl UploadSummary {
             status: upload.status,
             outcome: Some(upload.outcome),
             certainty: Certainty::Observed,
+            disk_ns: socket.and_then(|socket| upload.disk_ns_on(socket)),
+            diagnosis: None,
         }
     }
 }

@@ -9,12 +9,15 @@ use axum::{
         header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
     middleware::Next,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
 use maud::{DOCTYPE, Markup, html};
 
 use crate::server::{
-    form::wants_html, net::connection::RequestContext, page::head::head, relative::Links,
+    form::wants_html,
+    net::connection::RequestContext,
+    page::{head::head, visible},
+    relative::Links,
 };
 
 /// The server's own style, and nothing else.
@@ -50,7 +53,7 @@ fn in_its_place(response: Response, page: Markup) -> Response {
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_TYPE);
     parts.headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-    let mut shown = Html(page.into_string()).into_response();
+    let mut shown = visible(page).into_response();
     shown.headers_mut().extend(parts.headers);
     *shown.status_mut() = parts.status;
     shown

@@ -13,6 +13,9 @@ use memchr::memmem::{Finder, find};
 /// The longest header of a part.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The most fields in the header of a part.
+const MAX_FIELDS: usize = 128;
+
 /// The most bytes around a file: headers of parts, and fields that are not files.
 const MAX_OVERHEAD: usize = 1024 * 1024;
 
@@ -76,6 +79,8 @@ pub(super) enum Malformed {
     LineEnd,
     #[error("the header of a part is longer than 16 KiB")]
     LongHead,
+    #[error("the header of a part has more than 128 fields")]
+    ManyFields,
     #[error("the header of a part has a line that is not a field")]
     Field,
     #[error("the form has more than 1 MiB besides its files: a file needs a filename")]
@@ -292,6 +297,9 @@ fn fields(mut lines: &[u8]) -> Result<HeaderMap, Malformed> {
 fn append(fields: &mut HeaderMap, field: &[u8]) -> Result<(), Malformed> {
     if field.is_empty() {
         return Ok(());
+    }
+    if fields.len() == MAX_FIELDS {
+        return Err(Malformed::ManyFields);
     }
     let colon = field.iter().position(|byte| *byte == b':');
     let (name, value) = field.split_at(colon.ok_or(Malformed::Field)?);

@@ -2,12 +2,17 @@
 //! write it. A quoted string may have quotes that its sender did not escape, and backslashes that
 //! escape nothing.
 
+/// The most parameters of a value. Each takes a hundred bytes, of which its sender needs to write two.
+const MAX_PARAMETERS: usize = 64;
+
 /// A value, such as `form-data`, and its parameters.
 #[derive(Debug)]
 pub(super) struct Parameters {
     /// In lower case.
     pub(super) value: String,
     parameters: Vec<Parameter>,
+    /// There are more, which are left out.
+    pub(super) are_too_many: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +31,16 @@ impl Parameters {
         let mut rest = field;
         let (mut value, mut parameters) = (String::new(), Vec::new());
         let mut is_first = true;
+        let mut are_too_many = false;
         while !rest.is_empty() {
             let end = rest.iter().position(|byte| matches!(byte, b';' | b'='));
             let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
             let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
             if let Some(after) = after.strip_prefix(b"=") {
+                if parameters.len() == MAX_PARAMETERS {
+                    are_too_many = true;
+                    break;
+                }
                 let (parameter, after) = parameter(name, after.trim_ascii_start());
                 parameters.push(parameter);
                 rest = after;
@@ -43,7 +53,11 @@ impl Parameters {
             rest = rest.strip_prefix(b";").unwrap_or(rest);
             is_first = false;
         }
-        Self { value, parameters }
+        Self {
+            value,
+            parameters,
+            are_too_many,
+        }
     }
 
     /// The parameters of this name.
@@ -148,6 +162,20 @@ mod tests {
         check("f; filename=", "f|filename=");
         check("", "");
         check(" ; ;; ", "");
+    }
+
+    #[test]
+    fn counts_parameters() {
+        check(MAX_PARAMETERS, false);
+        check(MAX_PARAMETERS + 1, true);
+
+        fn check(number: usize, are_too_many: bool) {
+            let read = Parameters::read(b"f");
+            assert!(!read.are_too_many);
+            let read = Parameters::read(format!("f{}", ";a=".repeat(number)).as_bytes());
+            assert_eq!(read.are_too_many, are_too_many);
+            assert_eq!(read.iter().count(), MAX_PARAMETERS);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ const TEXT_TYPES: [&str; 5] = [
 pub(super) struct Part {
     pub(super) headers: HeaderMap,
     disposition: Parameters,
-    content_type: String,
+    content_type: Parameters,
 }
 
 impl Part {
@@ -42,7 +42,7 @@ impl Part {
         };
         Self {
             disposition: parameters(CONTENT_DISPOSITION),
-            content_type: parameters(CONTENT_TYPE).value,
+            content_type: parameters(CONTENT_TYPE),
             headers,
         }
     }
@@ -74,6 +74,9 @@ impl Part {
         let Some(first) = dispositions.next() else {
             return Err(refusal("it has no field Content-Disposition"));
         };
+        if self.disposition.are_too_many || self.content_type.are_too_many {
+            return Err(refusal("a field of its header has too many parameters"));
+        }
         if dispositions.any(|other| other != first) {
             return Err(refusal("it has several fields Content-Disposition"));
         }
@@ -87,12 +90,12 @@ impl Part {
 
     /// An error where the bytes of a part without a filename are those of a file.
     pub(super) fn check_is_text(&self, bytes: &[u8]) -> Result<(), Error> {
-        if self.content_type.starts_with("multipart/") {
+        let content_type = self.content_type.value.as_str();
+        if content_type.starts_with("multipart/") {
             return Err(refusal(
                 "it is a multipart of its own: let each file be a part of the form (RFC 7578, 4.3)",
             ));
         }
-        let content_type = self.content_type.as_str();
         let is_text = content_type.is_empty()
             || content_type.starts_with("text/")
             || TEXT_TYPES.contains(&content_type)

@@ -8,7 +8,7 @@ use std::{
     mem,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -73,6 +73,8 @@ pub(super) struct Writer {
     database: Mutex<Option<Connection>>,
     /// How many orders were written since the last checkpoint.
     since_checkpoint: AtomicUsize,
+    /// The last orders could not be written.
+    fails: AtomicBool,
     keep: u32,
 }
 
@@ -95,6 +97,7 @@ impl Writer {
             untidy: Condvar::new(),
             database: Mutex::new(Some(database)),
             since_checkpoint: AtomicUsize::new(0),
+            fails: AtomicBool::new(false),
             keep,
         }
     }
@@ -192,10 +195,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes all orders or none, and forgets all uploads but the latest `keep`.
+    /// Writes all orders or none, and forgets all uploads but the latest `keep`. Orders that cannot be written are
+    /// lost: uploads go on without them.
     fn write_all(&self, database: &mut Connection, orders: &[(Order, Outcome)], keep: Option<u32>) {
         match try_write_all(database, orders, keep) {
             Ok(known) => {
+                // Other orders may write nothing: the disk may fail still.
+                let has_written = orders
+                    .iter()
+                    .any(|(order, _)| matches!(order, Order::Keep(_)));
+                if has_written && self.fails.swap(false, Ordering::Relaxed) {
+                    warn!(
+                        "the history is written again: it lacks the uploads that ended meanwhile"
+                    );
+                }
                 self.since_checkpoint
                     .fetch_add(orders.len(), Ordering::Relaxed);
                 for ((_, outcome), known) in orders.iter().zip(known) {
@@ -203,7 +216,11 @@ impl Writer {
                     let _ = outcome.set(known);
                 }
             }
-            Err(error) => warn!(%error, "the history cannot be written"),
+            Err(error) => {
+                if !self.fails.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "the history cannot be written: uploads go on without it");
+                }
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! The gate before every upload: it admits an upload that finds a free slot and enough space on the
 //! disk. A refused upload has a record, too.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension,
-    body::{Body, HttpBody},
+    body::HttpBody,
     extract::{Request, State},
+    http::Method,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
     Limits,
+    announced::ToCome,
     client_slots::{ClientSlot, ClientSlots},
     free_space::FreeSpace,
     limited_body::limited_body,
@@ -29,23 +31,31 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits, directory: PathBuf, in_flight: Gauge) -> Self {
+    pub(crate) fn new(limits: Limits, space: FreeSpace, in_flight: Gauge) -> Self {
         Self {
             slots: Arc::new(ClientSlots::new(
                 "uploads",
-                limits.uploads,
+                limits.uploads_that_fit(),
                 limits.uploads_per_client,
             )),
-            space: FreeSpace::new(directory, limits.min_free),
+            space,
             limits: Arc::new(limits),
             in_flight,
         }
     }
 
-    fn admit(&self, context: &RequestContext, body: &Body) -> Result<ClientSlot, Error> {
-        let slot = self.slots.take(context.client())?;
-        self.space.check(body.size_hint().lower())?;
-        Ok(slot)
+    fn admit(
+        &self,
+        context: &RequestContext,
+        request: &Request,
+    ) -> Result<(ClientSlot, ToCome), Error> {
+        let client = context.client();
+        let slot = self.slots.take(client)?;
+        let announced = request.body().size_hint().lower();
+        // A part of a resumable upload needs no further file.
+        let needs_file = request.method() != Method::PATCH;
+        let to_come = self.space.admit(client, announced, needs_file)?;
+        Ok((slot, to_come))
     }
 }
 
@@ -72,11 +82,11 @@ pub(crate) async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    match admission.admit(&context, request.body()) {
-        Ok(_slot) => {
+    match admission.admit(&context, &request) {
+        Ok((_slot, to_come)) => {
             let _counted = UploadInFlight::new(&admission.in_flight);
-            let request =
-                request.map(|body| limited_body(body, &admission.limits, admission.space.clone()));
+            let space = admission.space.clone();
+            let request = request.map(|body| limited_body(body, &admission.limits, space, to_come));
             next.run(request).await
         }
         Err(error) => {

@@ -24,11 +24,12 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// The slot of one of them. Dropping it frees the slot.
+/// The slot of one of them, or the slots of something large. Dropping it frees them.
 #[derive(Debug)]
 pub(crate) struct ClientSlot {
     slots: Arc<ClientSlots>,
     client: IpAddr,
+    number: usize,
 }
 
 impl ClientSlots {
@@ -43,33 +44,52 @@ impl ClientSlots {
 
     /// An error where all slots, or all of this client's, are taken.
     pub(crate) fn take(self: &Arc<Self>, client: IpAddr) -> Result<ClientSlot, Error> {
+        self.take_several(1, client)
+    }
+
+    /// The same for something that takes this many slots.
+    pub(crate) fn take_several(
+        self: &Arc<Self>,
+        number: usize,
+        client: IpAddr,
+    ) -> Result<ClientSlot, Error> {
         let client = network(client);
         let mut taken = self.taken.lock();
-        if taken.all >= self.most {
+        if taken.all + number > self.most {
             return Err(Error::Busy);
         }
-        let of_client = taken.by_client.entry(client).or_default();
-        if *of_client >= self.most_per_client {
+        let of_client = taken.by_client.get(&client).copied();
+        if of_client.unwrap_or_default() + number > self.most_per_client {
             return Err(Error::TooMany {
                 of: self.of,
                 most: self.most_per_client,
             });
         }
-        *of_client += 1;
-        taken.all += 1;
-        Ok(ClientSlot {
+        Ok(self.add(&mut taken, number, client))
+    }
+
+    /// One slot even where all are taken: for what exists already.
+    pub(crate) fn take_anyway(self: &Arc<Self>, client: IpAddr) -> ClientSlot {
+        self.add(&mut self.taken.lock(), 1, network(client))
+    }
+
+    fn add(self: &Arc<Self>, taken: &mut Taken, number: usize, client: IpAddr) -> ClientSlot {
+        *taken.by_client.entry(client).or_default() += number;
+        taken.all += number;
+        ClientSlot {
             slots: Arc::clone(self),
             client,
-        })
+            number,
+        }
     }
 }
 
 impl Drop for ClientSlot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
-        taken.all -= 1;
+        taken.all -= self.number;
         if let Some(of_client) = taken.by_client.get_mut(&self.client) {
-            *of_client -= 1;
+            *of_client -= self.number;
             if *of_client == 0 {
                 taken.by_client.remove(&self.client);
             }
@@ -107,6 +127,20 @@ mod tests {
         drop(first);
         assert!(take("192.0.2.1").is_ok());
         assert_eq!(slots.taken.lock().by_client.len(), 2);
+    }
+
+    #[test]
+    fn something_large_takes_several() {
+        let slots = Arc::new(ClientSlots::new("bytes", 9, 6));
+        let take = |number, client: &str| slots.take_several(number, client.parse().unwrap());
+        let first = take(6, "192.0.2.1").unwrap();
+        assert!(take(1, "192.0.2.1").is_err());
+        assert!(take(4, "192.0.2.2").is_err());
+        let _other = take(3, "192.0.2.2").unwrap();
+        drop(first);
+        assert!(take(7, "192.0.2.1").is_err());
+        assert!(take(6, "192.0.2.1").is_ok());
+        assert_eq!(slots.taken.lock().by_client.len(), 1);
     }
 
     #[test]

@@ -1,26 +1,30 @@
-//! A request's body within its limits: cut off where it comes too slowly or fills the disk.
+//! A request's body within its limits: cut off where it comes too slowly or fills the disk. What has arrived is no
+//! longer to come.
 
 use std::time::{Duration, Instant};
 
 use axum::{BoxError, body::Body};
 
-use super::{Limits, free_space::FreeSpace};
+use super::{Limits, announced::ToCome, free_space::FreeSpace};
 use crate::server::{
     error::Error,
     observed_body::{ObservedBody, Observer},
 };
 
-/// How many bytes may arrive before the free space is checked again.
-const CHECK_EVERY: u64 = 8 * 1024 * 1024;
+/// How many bytes may arrive before the free space is checked again: of all uploads that are in flight together,
+/// this many may pass the limit.
+const CHECK_EVERY: u64 = 1024 * 1024;
 
 /// The body, which ends with an error where it exceeds its limits.
-pub(super) fn limited_body(body: Body, limits: &Limits, space: FreeSpace) -> Body {
-    Body::new(ObservedBody::new(body, BodyLimits::new(limits, space)))
+pub(super) fn limited_body(body: Body, limits: &Limits, space: FreeSpace, to_come: ToCome) -> Body {
+    let limits = BodyLimits::new(limits, space, to_come);
+    Body::new(ObservedBody::new(body, limits))
 }
 
 struct BodyLimits {
     pace: Pace,
     space: FreeSpace,
+    to_come: ToCome,
     since_check: u64,
 }
 
@@ -35,7 +39,7 @@ struct Pace {
 }
 
 impl BodyLimits {
-    fn new(limits: &Limits, space: FreeSpace) -> Self {
+    fn new(limits: &Limits, space: FreeSpace, to_come: ToCome) -> Self {
         Self {
             pace: Pace {
                 min_rate: limits.min_rate,
@@ -45,6 +49,7 @@ impl BodyLimits {
                 bytes: 0,
             },
             space,
+            to_come,
             since_check: 0,
         }
     }
@@ -53,6 +58,7 @@ impl BodyLimits {
         self.pace.arrived(bytes)?;
         self.since_check += bytes;
         if self.since_check >= CHECK_EVERY {
+            self.to_come.arrived(self.since_check);
             self.since_check = 0;
             self.space.check(0)?;
         }
@@ -94,7 +100,7 @@ impl Pace {
 mod tests {
     use axum::body::to_bytes;
 
-    use super::*;
+    use super::{super::free_space::tests::space, *};
 
     #[tokio::test]
     async fn the_free_space_is_checked_on_the_way() {
@@ -103,8 +109,10 @@ mod tests {
 
         async fn check(length: u64, passes: bool) {
             let body = Body::from(vec![0; usize::try_from(length).unwrap()]);
-            let full = FreeSpace::new(std::env::temp_dir(), u64::MAX);
-            let arrived = to_bytes(limited_body(body, &Limits::default(), full), usize::MAX).await;
+            let full = space(u64::MAX, 0);
+            let to_come = full.announce("192.0.2.1".parse().unwrap(), length);
+            let body = limited_body(body, &Limits::default(), full, to_come);
+            let arrived = to_bytes(body, usize::MAX).await;
             match arrived.map_err(Error::from) {
                 Ok(_) => assert!(passes, "{length}"),
                 Err(error) => assert!(!passes && matches!(error, Error::NoFreeSpace(_)), "{error}"),

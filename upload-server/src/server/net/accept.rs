@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{debug, warn};
 
@@ -23,6 +23,9 @@ const TURNED_AWAY: usize = 16;
 
 /// How long to wait when the process cannot accept a connection, for lack of descriptors for example.
 const BACK_OFF: Duration = Duration::from_millis(500);
+
+/// How often the log reports that.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Accepts connections, and serves each in a task of its own.
 #[derive(Clone)]
@@ -79,12 +82,16 @@ impl Acceptor {
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
+        let mut reported: Option<Instant> = None;
         loop {
             if let Err(error) = self.accept(listener).await {
                 if concerns_one_connection(&error) {
                     debug!(%error, "a connection broke before it was accepted");
                 } else {
-                    warn!(%error, "cannot accept connections");
+                    if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+                        warn!(%error, "cannot accept connections");
+                        reported = Some(Instant::now());
+                    }
                     sleep(BACK_OFF).await;
                 }
             }

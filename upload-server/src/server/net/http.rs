@@ -7,7 +7,8 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    http::{Request, Response, header},
+    http::{Request, Response, Version, header},
+    routing::get,
 };
 use hyper::{
     body::Incoming,
@@ -20,17 +21,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use super::{
+    answer_pace::MinRate,
     connection::{Accepted, Connection},
     connection_limit::Slot,
+    fields,
+    held_answers::HeldAnswers,
     linger,
     read_ahead::ReadAhead,
-    read_ahead_budget::ReadAheadBudget,
     request::{self, ResponseBody},
+    shared_budget::SharedBudget,
     socket::Socket,
 };
 use crate::{
     record::Cookie,
-    server::{error::Error, forwarded::TrustedProxies, journal::Journal},
+    server::{access::HEALTH, error::Error, forwarded::TrustedProxies, journal::Journal},
 };
 
 /// Serves connections.
@@ -41,12 +45,18 @@ pub(crate) struct HttpServer {
     pub(crate) tls: Option<TlsAcceptor>,
     /// Whether a client may speak HTTP/2.
     pub(crate) http2: bool,
-    /// What the connections of HTTP/2 may hold.
-    pub(crate) read_ahead: ReadAheadBudget,
+    /// How many bytes of bodies the connections of HTTP/2 may hold.
+    pub(crate) read_ahead: SharedBudget,
+    /// How many requests the connections of HTTP/2 may have in flight.
+    pub(crate) streams: SharedBudget,
+    /// The memory of answers.
+    pub(crate) answers: HeldAnswers,
     /// Timeout for the TLS handshake, for a request's head, and between requests.
     pub(crate) head: Duration,
     /// How long a client may leave sent bytes unacknowledged.
     pub(crate) idle: Duration,
+    /// How fast a client must take answers.
+    pub(crate) min_rate: MinRate,
     /// How long a client may go on sending after its last response.
     pub(crate) linger: Duration,
     /// Cancelled when no further request is accepted.
@@ -60,11 +70,15 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// The same for a connection without a slot: it answers 503 and closes.
+    /// The same for a connection without a slot: it answers 503 and closes. A health check succeeds: a server
+    /// that is busy works.
     pub(crate) fn refusing(&self) -> Self {
+        let answering = self.answering(|| Error::Busy);
+        let healthy = get(async || ([(header::CONNECTION, "close")], "ok\n"));
         Self {
             linger: linger::SHORT_TIME,
-            ..self.answering(|| Error::Busy)
+            router: answering.router.clone().route(HEALTH, healthy),
+            ..answering
         }
     }
 
@@ -98,7 +112,8 @@ impl HttpServer {
         };
         let journal = Arc::clone(&self.journal);
         let connection = Arc::new(Connection::new(accepted, slot, journal));
-        Ok((Socket::new(stream, Arc::clone(&connection)), connection))
+        let socket = Socket::new(stream, self.min_rate, Arc::clone(&connection));
+        Ok((socket, connection))
     }
 
     /// Completes when everything on this connection is to be dropped. Sets the connection's mark
@@ -129,10 +144,20 @@ impl HttpServer {
                     + 'static,
     > + use<> {
         let (router, proxies) = (self.router.clone(), Arc::clone(&self.proxies));
-        service_fn(move |request| {
+        let answers = self.answers.clone();
+        service_fn(move |mut request| {
+            // At once: on many connections, many may be there before the first is answered.
+            let too_many =
+                request.version() == Version::HTTP_2 && fields::limit(request.headers_mut());
+            let router = if too_many {
+                Router::new().fallback(async || Error::ManyFields(fields::MOST))
+            } else {
+                router.clone()
+            };
             let forwarded = proxies.read(connection.client.ip(), request.headers());
             Box::pin(request::answer(
-                router.clone(),
+                router,
+                answers.clone(),
                 Arc::clone(&connection),
                 ahead.clone(),
                 forwarded,

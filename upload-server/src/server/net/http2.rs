@@ -4,26 +4,44 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use hyper::{rt::Executor, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::{
-    answer_progress::AnswerProgress, connection::Connection, http::HttpServer,
-    read_ahead::ReadAhead, timed_stream::TimedStream,
+    answer_progress::AnswerProgress,
+    connection::Connection,
+    http::HttpServer,
+    read_ahead::ReadAhead,
+    shared_budget::{Allotment, SharedBudget},
+    timed_stream::TimedStream,
 };
 
-/// Concurrent requests on one connection.
-const MAX_STREAMS: u32 = 100;
+/// Concurrent requests of all connections, beyond the fewest of each. A request takes up to 20 KiB, whatever it is:
+/// its fields, its task, its stream, and a small answer that the client does not take.
+const STREAMS: usize = 4_096;
+
+/// Concurrent requests on one connection: as many as RFC 9113, 6.5.2, recommends, where there are few
+/// connections, and fewer where there are many.
+const STREAMS_OF_ONE: Allotment = Allotment {
+    part: 16,
+    least: 4,
+    most: 100,
+};
 
 /// The largest window (RFC 9113, 6.9.1). What bounds the memory is how far the connection is read ahead.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
-/// How much is read from the socket at a time. Frames of DATA have 16 KiB: to read each by itself takes a
-/// system call, and sends an acknowledgement, for each.
-const READ_BYTES: usize = 128 * 1024;
+/// How many bytes of an answer may wait for the socket, which has a buffer of its own. hyper's default of 400 KiB is
+/// no less with one connection or with many.
+const SEND_BYTES: usize = 128 * 1024;
 
 /// How long a client without a request in flight may take to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The concurrent requests of a server.
+pub(crate) fn stream_budget() -> SharedBudget {
+    SharedBudget::new(STREAMS, STREAMS_OF_ONE)
+}
 
 /// Serves requests until the client closes, or has none in flight for too long.
 pub(crate) async fn serve<S>(
@@ -40,13 +58,15 @@ where
     };
     let ahead = ReadAhead::new(server.read_ahead.share());
     let stream = ahead.of(stream);
+    let streams = server.streams.share();
     let mut http = http2::Builder::new(requests)
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams.amount.try_into().unwrap_or(u32::MAX))
         .initial_stream_window_size(LARGEST_WINDOW)
         .initial_connection_window_size(LARGEST_WINDOW)
+        .max_send_buf_size(SEND_BYTES)
         .serve_connection(
-            TokioIo::new(BufReader::with_capacity(READ_BYTES, stream)),
+            TokioIo::new(stream),
             server.service(Arc::clone(&connection), Some(ahead)),
         );
 

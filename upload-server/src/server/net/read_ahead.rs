@@ -8,19 +8,47 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::read_ahead_budget::Share;
+use super::{
+    frames::{Frames, HEADER},
+    shared_budget::{Allotment, Share, SharedBudget},
+};
 
 /// While so many bytes are there and no reader waits, no more are read.
 const ENOUGH: usize = 256 * 1024;
 
-/// A frame's header (RFC 9113, 4.1).
-const FRAME_HEADER: usize = 9;
+/// What a frame of DATA takes besides its bytes, until a reader takes it: h2 keeps each by itself. So bodies
+/// in frames of one byte are no cheaper for the client than others.
+const FRAME: usize = 2048;
+
+/// How much is read from the socket at a time: more once a read is filled. Frames of DATA have 16 KiB: to read
+/// each by itself takes a system call, and sends an acknowledgement, for each. Most connections need less.
+const LEAST_READ: usize = 16 * 1024;
+const MOST_READ: usize = 128 * 1024;
+
+/// How many frames of DATA are read at a time at most.
+const FRAMES_AT_ONCE: usize = 32;
+
+/// What the shares of all connections are together, beyond the least of each.
+const BUDGET: usize = 128 * 1024 * 1024;
+
+/// How much a connection may hold in memory at most, even if some of its bodies are not read while the
+/// readers of others wait.
+const OF_ONE: Allotment = Allotment {
+    part: 8,
+    least: 384 * 1024,
+    most: BUDGET,
+};
+
+/// The bytes that the connections of a server may hold.
+pub(crate) fn budget() -> SharedBudget {
+    SharedBudget::new(BUDGET, OF_ONE)
+}
 
 /// The bytes of one connection that no reader has taken yet. Clones share the count.
 #[derive(Clone)]
@@ -43,6 +71,11 @@ struct State {
 /// A connection that is read only as far ahead as allowed.
 pub(super) struct ReadAheadStream<S> {
     stream: S,
+    /// What was read from the stream, from the one place to the other.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    frames: Frames,
     ahead: ReadAhead,
 }
 
@@ -67,6 +100,10 @@ impl ReadAhead {
     pub(super) fn of<S>(&self, stream: S) -> ReadAheadStream<S> {
         ReadAheadStream {
             stream,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            frames: Frames::default(),
             ahead: self.clone(),
         }
     }
@@ -87,7 +124,7 @@ impl State {
     }
 
     fn is_paused(&self) -> bool {
-        let some_hungry = self.hungry > 0 && self.unread < self.share.bytes;
+        let some_hungry = self.hungry > 0 && self.unread < self.share.amount;
         self.is_enough() && !some_hungry && !self.are_all_hungry()
     }
 
@@ -121,7 +158,7 @@ impl BodyShare {
     /// The reader took the bytes of a frame.
     pub(super) fn took(&mut self, bytes: usize) {
         let mut state = self.ahead.0.lock();
-        state.unread = state.unread.saturating_sub(bytes + FRAME_HEADER);
+        state.unread = state.unread.saturating_sub(bytes + HEADER + FRAME);
         state.hungry -= usize::from(std::mem::take(&mut self.is_hungry));
         state.wake_reader();
     }
@@ -136,6 +173,25 @@ impl Drop for BodyShare {
         state.bodies -= 1;
         state.hungry -= usize::from(self.is_hungry);
         state.wake_reader();
+    }
+}
+
+impl<S: AsyncRead + Unpin> ReadAheadStream<S> {
+    /// Reads from the stream, if everything from before is taken.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.start < self.end {
+            return Poll::Ready(Ok(()));
+        }
+        let mut length = self.buffer.len();
+        if self.end == length {
+            // The last read filled it.
+            length = (2 * length).clamp(LEAST_READ, MOST_READ);
+            self.buffer.resize(length, 0);
+        }
+        let mut into = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+        (self.start, self.end) = (0, into.filled().len());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -162,17 +218,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAheadStream<S> {
                 }
             }
         }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = buffer.filled().len() - before;
+        let this = &mut *self;
+        ready!(this.poll_fill(cx))?;
+        let there = this.buffer.get(this.start..this.end).unwrap_or_default();
+        let fits = there.get(..buffer.remaining()).unwrap_or(there);
+        let (read, frames) = this.frames.pass(fits, FRAMES_AT_ONCE);
+        buffer.put_slice(fits.get(..read).unwrap_or_default());
+        this.start += read;
         if read > 0 {
-            let mut state = self.ahead.0.lock();
+            let mut state = this.ahead.0.lock();
             if state.bodies > 0 {
-                state.unread += read;
+                state.unread += read + frames * FRAME;
                 state.has_read = true;
             }
         }
-        result
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -207,105 +267,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAheadStream<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
-        task::{unconstrained, yield_now},
-    };
-
-    use super::{super::read_ahead_budget::ReadAheadBudget, *};
-
-    /// A connection on which `sent` bytes are there.
-    async fn connection(sent: usize) -> (ReadAhead, ReadAheadStream<DuplexStream>, DuplexStream) {
-        let (mut client, server) = duplex(sent);
-        client.write_all(&vec![0; sent]).await.unwrap();
-        let ahead = ReadAhead::new(ReadAheadBudget::new().share());
-        let stream = ahead.of(server);
-        (ahead, stream, client)
-    }
-
-    /// Reads as much as may be read while the readers of bodies do nothing.
-    async fn read(stream: &mut ReadAheadStream<DuplexStream>) -> usize {
-        let mut buffer = vec![0; ENOUGH / 4];
-        let mut all = 0;
-        let mut pending = 0;
-        while pending < 2 {
-            let read = poll_fn(|cx| {
-                let mut into = ReadBuf::new(&mut buffer);
-                let polled = Pin::new(&mut *stream).poll_read(cx, &mut into);
-                Poll::Ready(polled.map(|_| into.filled().len()))
-            });
-            match unconstrained(read).await {
-                Poll::Ready(read) => (all, pending) = (all + read, 0),
-                Poll::Pending => pending += 1,
-            }
-        }
-        all
-    }
-
-    #[tokio::test]
-    async fn reads_on_for_a_reader_that_waits_or_took() {
-        let (ahead, mut stream, _client) = connection(32 * 1024 * 1024).await;
-        let most = ahead.0.lock().share.bytes;
-        let mut body = ahead.body();
-        assert_eq!(read(&mut stream).await, ENOUGH);
-        assert_eq!(read(&mut stream).await, 0);
-        body.took(ENOUGH / 4 - FRAME_HEADER);
-        assert_eq!(read(&mut stream).await, ENOUGH / 4);
-
-        // Whatever the other bodies hold, one that waits may get its bytes, up to a limit.
-        let mut other = ahead.body();
-        other.waiting();
-        assert_eq!(read(&mut stream).await, most - ENOUGH);
-        other.took(ENOUGH - FRAME_HEADER);
-        assert_eq!(read(&mut stream).await, 0);
-
-        // Without a body, nothing is kept for one.
-        drop(body);
-        drop(other);
-        assert_eq!(ahead.0.lock().unread, 0);
-        assert!(read(&mut stream).await > ENOUGH);
-    }
-
-    /// A client may pad its frames: more is read than any reader takes.
-    #[tokio::test]
-    async fn what_belongs_to_no_body_holds_none_back() {
-        let (ahead, mut stream, _client) = connection(32 * 1024 * 1024).await;
-        let mut body = ahead.body();
-        body.waiting();
-        // Never more than enough without a turn of the readers.
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut buffer = vec![0; ENOUGH / 4];
-        let mut at_once = 0;
-        loop {
-            let mut into = ReadBuf::new(&mut buffer);
-            if Pin::new(&mut stream)
-                .poll_read(&mut cx, &mut into)
-                .is_pending()
-            {
-                break;
-            }
-            at_once += into.filled().len();
-        }
-        assert_eq!(at_once, ENOUGH);
-        assert!(read(&mut stream).await > 30 * 1024 * 1024);
-        body.took(1);
-        assert_eq!(read(&mut stream).await, 0);
-    }
-
-    #[tokio::test]
-    async fn a_paused_connection_is_woken() {
-        for wake in [BodyShare::waiting, |body: &mut BodyShare| body.took(ENOUGH)] {
-            let (ahead, mut stream, _client) = connection(2 * ENOUGH).await;
-            let mut body = ahead.body();
-            assert_eq!(read(&mut stream).await, ENOUGH);
-            let reading = tokio::spawn(async move { stream.read(&mut [0; 10]).await });
-            yield_now().await;
-            assert!(!reading.is_finished());
-            wake(&mut body);
-            assert_eq!(reading.await.unwrap().unwrap(), 10);
-        }
-    }
-}
+mod tests;

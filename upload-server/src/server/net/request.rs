@@ -12,7 +12,10 @@ use std::{
 use axum::{
     BoxError, Router,
     body::{Body, HttpBody},
-    http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery},
+    http::{
+        HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery,
+    },
+    response::IntoResponse,
 };
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -21,12 +24,14 @@ use super::{
     access_log::AccessLine,
     answer_progress::AnswerProgress,
     connection::Connection,
+    held_answers::HeldAnswers,
     kept_body::KeptBody,
     read_ahead::{BodyShare, ReadAhead},
     small_pieces::SmallPieces,
 };
 use crate::server::{
     forwarded::Forwarded,
+    limits::ClientSlot,
     observed_body::{ObservedBody, Observer},
 };
 
@@ -35,6 +40,7 @@ pub(super) type ResponseBody = ObservedBody<Body, RequestInFlight>;
 
 pub(super) async fn answer(
     router: Router,
+    answers: HeldAnswers,
     connection: Arc<Connection>,
     ahead: Option<ReadAhead>,
     forwarded: Option<Forwarded>,
@@ -42,7 +48,8 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let version = request.version();
     let context = connection.request_arrived(version, forwarded);
-    let number = context.request;
+    let (number, client) = (context.request, context.client());
+    let is_get = request.method() == Method::GET;
     let path = request.uri().path().to_owned();
     let line = AccessLine::begin(request.method().clone(), path, &context);
     let has_body = !request.body().is_end_stream();
@@ -50,12 +57,13 @@ pub(super) async fn answer(
         bytes: Arc::clone(&line.received),
         share: ahead.filter(|_| has_body).map(|ahead| ahead.body()),
     };
-    let in_flight = RequestInFlight {
+    let mut in_flight = RequestInFlight {
         connection: Arc::clone(&connection),
         request: number,
         line,
         progress: AnswerProgress::current(),
         answered: false,
+        memory: None,
     };
     let mut request = request.map(|body| Body::new(ObservedBody::new(body, received)));
     let mut kept = None;
@@ -66,6 +74,12 @@ pub(super) async fn answer(
     with_one_slash(&mut request);
     request.extensions_mut().insert(context);
     let mut response = router.oneshot(request).await?;
+    if is_get {
+        match answers.hold(response.body(), client) {
+            Ok(memory) => in_flight.memory = memory,
+            Err(error) => response = error.into_response(),
+        }
+    }
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if refused && has_body && version < Version::HTTP_2 {
         // The rest of the body would have to be read before the next request.
@@ -159,6 +173,8 @@ pub(super) struct RequestInFlight {
     progress: Option<Arc<AnswerProgress>>,
     /// hyper has all of the response.
     answered: bool,
+    /// What a large answer takes.
+    memory: Option<ClientSlot>,
 }
 
 impl RequestInFlight {

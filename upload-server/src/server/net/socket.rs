@@ -1,4 +1,5 @@
-//! The accepted TCP socket itself, below TLS. It reports a reset by the peer to the connection.
+//! The accepted TCP socket itself, below TLS. It reports a reset by the peer to the connection, and gives up a
+//! client that takes answers too slowly.
 
 use std::{
     io::{self, IoSlice},
@@ -12,18 +13,32 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::connection::Connection;
+use super::{
+    answer_pace::{Blocked, MinRate},
+    connection::Connection,
+};
 
 /// A TCP stream that reports to its connection.
 pub(crate) struct Socket {
     // The first field is dropped first: the socket is closed before the connection's end is published.
     stream: TcpStream,
+    min_rate: MinRate,
+    /// Absent until bytes wait for the client.
+    blocked: Option<Blocked>,
+    /// The client takes too little: nothing more is sent.
+    given_up: bool,
     connection: Arc<Connection>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+    pub(crate) fn new(stream: TcpStream, min_rate: MinRate, connection: Arc<Connection>) -> Self {
+        Self {
+            stream,
+            min_rate,
+            blocked: None,
+            given_up: false,
+            connection,
+        }
     }
 
     /// Peeks at the first byte that the client sends. None where it closes without sending any.
@@ -45,6 +60,31 @@ impl Socket {
         {
             self.connection.set_finished();
         }
+    }
+
+    /// The result of a write, or an error where it waits for a client that takes too little.
+    fn poll_taken(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = result {
+            if let Some(blocked) = &mut self.blocked {
+                blocked.ended();
+            }
+            return Poll::Ready(self.record_reset(result));
+        }
+        if self.blocked.is_none() {
+            self.blocked = Blocked::new(self.min_rate);
+        }
+        if let Some(blocked) = &mut self.blocked {
+            ready!(blocked.poll_too_slow(&self.connection, cx));
+            // What waits in the kernel goes, too.
+            self.stream.set_zero_linger()?;
+            self.given_up = true;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 
     fn record_reset<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -77,8 +117,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        Poll::Ready(self.record_reset(result))
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_taken(result, cx)
     }
 
     fn poll_write_vectored(
@@ -86,8 +126,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
-        Poll::Ready(self.record_reset(result))
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.poll_taken(result, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,6 +142,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.given_up {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::server::name::{MAX_BYTES, Name};
 
-/// How many names are tried for one file.
+/// The last number for a file.
 const MAX: u32 = 10_000;
+
+/// How many numbers are tried one after another. Where all of them are taken, there are many files of this name.
+const FEW: u32 = 8;
 
 /// What to do when a file of the same name exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,15 +21,62 @@ pub enum OnDuplicate {
     Overwrite,
 }
 
-/// Other names for a file, the nearest first: `cat (1).png`, `cat (2).png`.
-pub(super) fn other_names(name: &Name) -> impl Iterator<Item = Name> {
+/// Gives a file another name: `cat (1).png`, or where that is taken `cat (2).png`. Among many, it is a free one behind
+/// one that is taken, found in as many steps as the number of files has digits in binary. `give` returns false where
+/// a name is taken. None where no name is free.
+pub(super) fn give_other_name<E>(
+    name: &Name,
+    is_taken: impl Fn(&Name) -> Result<bool, E>,
+    mut give: impl FnMut(&Name) -> Result<bool, E>,
+) -> Result<Option<Name>, E> {
+    let other = |number| other_name(name, number);
+    for other in (1..=FEW).filter_map(other) {
+        if give(&other)? {
+            return Ok(Some(other));
+        }
+    }
+    let is_taken = |number| other(number).map_or(Ok(true), |other| is_taken(&other));
+    let mut taken = FEW;
+    loop {
+        let mut free = taken;
+        let mut step = 1;
+        while free == taken {
+            let next = MAX.min(taken + step);
+            if next == taken {
+                return Ok(None);
+            }
+            if is_taken(next)? {
+                (taken, free) = (next, next);
+            } else {
+                free = next;
+            }
+            step *= 2;
+        }
+        while free - taken > 1 {
+            let middle = taken.midpoint(free);
+            if is_taken(middle)? {
+                taken = middle;
+            } else {
+                free = middle;
+            }
+        }
+        if let Some(other) = other(free)
+            && give(&other)?
+        {
+            return Ok(Some(other));
+        }
+        // Another upload has got it since.
+        taken = free;
+    }
+}
+
+/// None where a name with this number cannot be.
+fn other_name(name: &Name, number: u32) -> Option<Name> {
     let (stem, extension) = split(name.as_str());
-    (1..=MAX).filter_map(move |number| {
-        let end = format!(" ({number}){extension}");
-        let room = MAX_BYTES.checked_sub(end.len())?;
-        let stem = &stem[..stem.floor_char_boundary(room)];
-        Name::new(&format!("{stem}{end}")).ok()
-    })
+    let end = format!(" ({number}){extension}");
+    let room = MAX_BYTES.checked_sub(end.len())?;
+    let stem = &stem[..stem.floor_char_boundary(room)];
+    Name::new(&format!("{stem}{end}")).ok()
 }
 
 /// Splits a name before its extension, if that is short. `.tar.gz` is one extension.
@@ -47,6 +97,8 @@ fn split(name: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -73,15 +125,65 @@ mod tests {
 
         fn check(name: &str, expected: &str) {
             let name = Name::new(name).unwrap();
-            let other = other_names(&name).next().unwrap();
+            let other = other_name(&name, 1).unwrap();
             assert_eq!(other.as_str(), expected);
         }
     }
 
     #[test]
-    fn numbers_count() {
-        let name = Name::new("cat.png").unwrap();
-        assert_eq!(other_names(&name).nth(9).unwrap().as_str(), "cat (10).png");
-        assert_eq!(other_names(&name).count(), 10_000);
+    fn the_next_number_is_found_in_few_steps() {
+        check(0, Some(1), 1);
+        check(7, Some(8), 8);
+        check(8, Some(9), 10);
+        check(100, Some(101), 25);
+        check(9_998, Some(9_999), 40);
+        check(9_999, Some(10_000), 40);
+        check(10_000, None, 40);
+
+        /// The first `taken` numbers are taken.
+        fn check(taken: u32, expected: Option<u32>, most_steps: u32) {
+            let numbers = 1..=taken;
+            let (steps, given) = give(|number| numbers.contains(&number));
+            assert_eq!(given, expected, "of {taken}");
+            assert!(steps <= most_steps, "{steps} of {taken}");
+        }
+    }
+
+    #[test]
+    fn a_gap_may_be_filled() {
+        assert_eq!(give(|number| number != 3).1, Some(3));
+        let (_, given) = give(|number| number < 5_000 && number != 4_000);
+        assert!(matches!(given, Some(4_000 | 5_000)), "{given:?}");
+    }
+
+    /// A name that is found free, and taken meanwhile.
+    #[test]
+    fn goes_on_behind_a_name_that_another_upload_got() {
+        let lost = Cell::new(0);
+        let name = Name::new("cat").unwrap();
+        let is_taken = |other: &Name| Ok::<_, ()>(number(other) <= 20);
+        let given = give_other_name(&name, is_taken, |other| {
+            let gets = number(other) > 23;
+            lost.set(lost.get() + u32::from(number(other) > 20 && !gets));
+            Ok(gets)
+        });
+        assert_eq!((number(&given.unwrap().unwrap()), lost.get()), (24, 3));
+    }
+
+    /// How many names were looked up or tried, and the number that a file got.
+    fn give(is_taken: impl Fn(u32) -> bool) -> (u32, Option<u32>) {
+        let steps = Cell::new(0);
+        let taken = |other: &Name| {
+            steps.set(steps.get() + 1);
+            Ok::<_, ()>(is_taken(number(other)))
+        };
+        let name = Name::new("cat").unwrap();
+        let given = give_other_name(&name, taken, |other| Ok(!taken(other)?));
+        (steps.get(), given.unwrap().as_ref().map(number))
+    }
+
+    fn number(name: &Name) -> u32 {
+        let number = name.as_str().strip_prefix("cat (").unwrap();
+        number.strip_suffix(")").unwrap().parse().unwrap()
     }
 }

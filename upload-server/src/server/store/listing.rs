@@ -1,5 +1,5 @@
-//! The list of stored files, the newest first, a page at a time. Each page reads the whole directory, but
-//! keeps no more of it than it shows.
+//! The list of stored files, the newest first, a page at a time. A reading of the whole directory makes several
+//! pages, and keeps no more of it than these show.
 
 use std::{
     cmp::Reverse,
@@ -11,7 +11,7 @@ use super::directory::Directory;
 use crate::server::name::Name;
 
 /// A stored file, as the page lists it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListedFile {
     pub(crate) name: Name,
     pub(crate) bytes: u64,
@@ -19,7 +19,7 @@ pub(crate) struct ListedFile {
 }
 
 /// A page of the list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) files: Vec<ListedFile>,
     /// Whether files follow that are not on this page.
@@ -29,7 +29,7 @@ pub(crate) struct Listing {
 }
 
 /// A place in the list, behind a file of this name and time. It stays valid when files come and go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     modified: SystemTime,
     name: String,
@@ -44,6 +44,12 @@ impl Place {
             modified: SystemTime::UNIX_EPOCH.checked_add(since)?,
             name: name.to_owned(),
         })
+    }
+}
+
+impl Place {
+    fn key(&self) -> (Reverse<SystemTime>, &str) {
+        (Reverse(self.modified), &self.name)
     }
 }
 
@@ -82,31 +88,46 @@ impl fmt::Display for Place {
     }
 }
 
-/// Up to `most` files that follow this place. Blocks.
+/// For each of these places, up to `most` files that follow it. Blocks.
 pub(super) fn list(
     directory: &Directory,
-    after: Option<&Place>,
+    after: &[&Option<Place>],
     most: usize,
-) -> io::Result<Listing> {
-    let mut listing = Listing::default();
-    let after = after.map(|place| (Reverse(place.modified), place.name.as_str()));
+) -> io::Result<Vec<Listing>> {
+    let mut all = 0;
+    let mut listings = vec![Listing::default(); after.len()];
     directory.each_name(|name| {
         let Some(file) = ListedFile::find(directory, name) else {
             return;
         };
-        listing.all += 1;
-        if after.is_none_or(|place| file.key() > place) {
-            listing.files.push(file);
-        }
-        if listing.files.len() > 2 * most {
-            listing.keep(most);
+        all += 1;
+        for (listing, after) in listings.iter_mut().zip(after) {
+            let follows = after.as_ref().is_none_or(|place| file.key() > place.key());
+            if follows {
+                listing.add(&file, most);
+            }
         }
     })?;
-    listing.keep(most);
-    Ok(listing)
+    for listing in &mut listings {
+        listing.keep(most);
+        listing.all = all;
+    }
+    Ok(listings)
 }
 
 impl Listing {
+    fn add(&mut self, file: &ListedFile, most: usize) {
+        // Once files were left out, those kept then are in order.
+        let last = self.files.get(most - 1).filter(|_| self.has_more);
+        if last.is_some_and(|last| file.key() > last.key()) {
+            return;
+        }
+        self.files.push(file.clone());
+        if self.files.len() > 2 * most {
+            self.keep(most);
+        }
+    }
+
     fn keep(&mut self, most: usize) {
         self.files.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
         self.has_more |= self.files.len() > most;
@@ -138,7 +159,8 @@ mod tests {
             let mut seen = Vec::new();
             let mut after = None;
             loop {
-                let page = list(&directory, after.as_ref(), most).unwrap();
+                let mut pages = list(&directory, &[&None, &after], most).unwrap();
+                let page = pages.pop().unwrap();
                 assert_eq!(page.all, 25);
                 assert!(page.files.len() <= most);
                 after = page.files.last().map(ListedFile::place);

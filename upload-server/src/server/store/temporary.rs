@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::MetadataExt,
     process,
     sync::{
@@ -52,29 +53,31 @@ impl Temporary {
     }
 
     /// An empty file.
-    pub(crate) fn create(directory: Arc<Directory>) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Arc<Directory>) -> io::Result<Self> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("{PREFIX}{}-{number}", *PROCESS);
-            match directory.create(&name) {
-                // Until the file is locked, another server may take it for a leftover.
-                Ok(file) if is_ours(&file)? => {
-                    return Ok(Self {
-                        directory,
-                        file,
-                        name,
-                        stays: false,
-                    });
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            let file = match directory.create(&name) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
+            };
+            let mut created = Self {
+                directory: Arc::clone(directory),
+                file,
+                name,
+                stays: false,
+            };
+            // Until the file is locked, another server may take it for a leftover, and remove it.
+            if is_ours(&created.file)? {
+                return Ok(created);
             }
+            created.stays = true;
         }
     }
 
-    /// Reserves disk space for this many bytes.
-    pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
+    /// Reserves disk space for these bytes.
+    pub(crate) fn reserve(&self, bytes: Range<u64>) -> io::Result<()> {
         self.directory.reserve(&self.file, bytes)
     }
 
@@ -154,7 +157,7 @@ mod tests {
         for name in [".upload-1-0", ".upload-AbCdEf", ".other", "file"] {
             fs::write(root.path().join(name), "x").unwrap();
         }
-        let held = Temporary::create(Arc::clone(&directory)).unwrap();
+        let held = Temporary::create(&directory).unwrap();
         remove_leftovers(&directory).unwrap();
         let mut names = directory.names().unwrap();
         names.retain(|name| !matches!(name.as_str(), "." | ".."));
@@ -166,8 +169,8 @@ mod tests {
     fn a_named_file_stays() {
         let root = tempfile::tempdir().unwrap();
         let directory = Arc::new(Directory::open(root.path()).unwrap());
-        let mut named = Temporary::create(Arc::clone(&directory)).unwrap();
-        let unnamed = Temporary::create(Arc::clone(&directory)).unwrap();
+        let mut named = Temporary::create(&directory).unwrap();
+        let unnamed = Temporary::create(&directory).unwrap();
         named.name_if_free("file").unwrap();
         drop((named, unnamed));
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);

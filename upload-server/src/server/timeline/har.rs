@@ -76,15 +76,25 @@ fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
         "timings": timings,
         "serverIPAddress": timeline.server.addr,
         "connection": timeline.connection,
-        "comment": comment(exchange, found),
+        "comment": comment(exchange, timeline, found),
     })
 }
 
-fn comment(exchange: &Exchange, found: &Found) -> String {
+/// Whose the times are, and what held the upload back, where that has a verdict.
+fn comment(exchange: &Exchange, timeline: &Timeline, found: &Found) -> String {
     let id = &found.upload.id;
-    match exchange.known_by {
-        KnownBy::Server => format!("upload {id}; times by the server's clock"),
-        KnownBy::Segments => format!("upload {id}; times of the segments"),
+    let times = match exchange.known_by {
+        KnownBy::Server => "times by the server's clock",
+        KnownBy::Segments => "times of the segments",
+    };
+    let own = timeline
+        .uploads
+        .iter()
+        .find(|upload| exchange.is_of(&upload.id));
+    let diagnosis = own.and_then(|upload| upload.diagnosis.as_deref());
+    match diagnosis.filter(|diagnosis| diagnosis.verdict.is_some()) {
+        Some(diagnosis) => format!("upload {id}; {times}; {}", diagnosis.sentence),
+        None => format!("upload {id}; {times}"),
     }
 }
 

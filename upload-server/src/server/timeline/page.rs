@@ -8,7 +8,9 @@ use upload_protocol::{
     units::{bytes, duration, socket_address},
 };
 
-use super::{Found, chart::chart, integrity, sequence::sequence, shown::Shown, tables};
+use super::{
+    Found, chart::chart, held_back::held_back, integrity, sequence::sequence, shown::Shown, tables,
+};
 use crate::{
     record::{Outcome, Upload},
     server::{page::head::head, relative::Links},
@@ -152,6 +154,7 @@ fn connection(timeline: &Shown, name: &str) -> Markup {
         (ends(timeline))
         (warnings(timeline))
         (chart(timeline, name))
+        (held_back(timeline, name))
         h3 { "Step by step" }
         p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
         (sequence(timeline, name))

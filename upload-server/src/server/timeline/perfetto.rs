@@ -3,16 +3,17 @@
 
 use serde_json::{Value, json};
 
-use upload_protocol::timeline::{Phase, Span, Step, Timeline, TlsStep};
+use upload_protocol::timeline::{Diagnosis, Phase, Span, Step, Timeline, TlsStep};
 
 use super::Found;
 
 /// Rows of a connection, in order.
-const ROWS: [&str; 4] = ["phases", "segments", "TLS", "requests"];
+const ROWS: [&str; 5] = ["phases", "segments", "TLS", "requests", "held back by"];
 const PHASES: usize = 0;
 const SEGMENTS: usize = 1;
 const TLS: usize = 2;
 const REQUESTS: usize = 3;
+const HELD_BACK_BY: usize = 4;
 
 /// The document. Times are microseconds since the first connection's beginning.
 pub(super) fn trace(found: &Found) -> Value {
@@ -72,6 +73,26 @@ impl Connection<'_> {
             self.span(REQUESTS, "body", exchange.body.span, &args);
             self.span(REQUESTS, "wait", exchange.wait, &args);
             self.span(REQUESTS, "response", exchange.response.span, &args);
+        }
+        for upload in &timeline.uploads {
+            if let Some(diagnosis) = &upload.diagnosis {
+                self.held_back(&upload.id, diagnosis);
+            }
+        }
+    }
+
+    /// Which cause held the upload back when.
+    fn held_back(&mut self, upload: &str, diagnosis: &Diagnosis) {
+        for ruled in &diagnosis.course {
+            let cause = ruled.cause;
+            let args = json!({"upload": upload, "cause": cause, "side": cause.side(),
+                "verdict": diagnosis.verdict, "certainty": diagnosis.certainty});
+            let span = Span {
+                start_ns: Some(ruled.start_ns),
+                end_ns: Some(ruled.end_ns),
+                certainty: diagnosis.certainty,
+            };
+            self.span(HELD_BACK_BY, &diagnosis.phrase(cause), span, &args);
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 const MAX_EXCHANGES: usize = 100;
 
 /// A column's heading, and whether it has numbers.
-type Column = (&'static str, bool);
+pub(super) type Column = (&'static str, bool);
 
 /// A row; the first cell is its heading, and `None` is unknown.
 struct Row {
@@ -55,6 +55,21 @@ fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
             }
         }
     }
+}
+
+/// A table of cells that are all known.
+pub(super) fn known<const COUNT: usize>(
+    name: &str,
+    columns: &[Column; COUNT],
+    rows: impl Iterator<Item = [String; COUNT]>,
+) -> Markup {
+    let rows: Vec<Row> = rows
+        .map(|cells| Row {
+            own: false,
+            cells: cells.into_iter().map(cell).collect(),
+        })
+        .collect();
+    table(name, columns, &rows)
 }
 
 fn cell(content: impl maud::Render) -> Option<Markup> {

@@ -10,9 +10,12 @@ async function renew() {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.querySelector("article.timeline");
   if (fresh === null) return;
-  const stops = () => [...article().querySelectorAll("a, [tabindex]")];
+  const all = (selector) => [...article().querySelectorAll(selector)];
+  const stops = () => all("a, summary, [tabindex]");
   const focus = stops().indexOf(document.activeElement);
+  const opened = all("details").map(({ open }) => open);
   article().replaceWith(document.adoptNode(fresh));
+  all("details").forEach((part, number) => (part.open = opened[number] ?? false));
   stops()[focus]?.focus();
   settle();
 }

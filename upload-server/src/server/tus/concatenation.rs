@@ -130,7 +130,7 @@ impl Tus {
             self.intake
                 .check_size(description.length.unwrap_or_default())?;
             store.check(&request.name)?;
-            self.check_room(largest)?;
+            self.intake.space.check(largest)?;
             Ok(description)
         };
         let opened = self

@@ -90,7 +90,7 @@ impl Tus {
                 upload.description.length = Some(declared);
                 let tus = self.clone();
                 return off_the_runtime(move || {
-                    tus.check_room(declared - offset)?;
+                    tus.intake.space.check(declared - offset)?;
                     upload.save()?;
                     Ok(upload)
                 })

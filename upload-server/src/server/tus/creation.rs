@@ -2,7 +2,7 @@
 
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header::LOCATION, request::Parts},
     response::{IntoResponse, Response},
@@ -94,7 +94,8 @@ impl Tus {
         mut transfer: Transfer,
     ) -> Response {
         let checksum = new.checksum.take();
-        let upload = match self.begin(new, &mut transfer).await {
+        let carried = body.size_hint().lower();
+        let upload = match self.begin(new, carried, &mut transfer).await {
             Ok(upload) => upload,
             Err(error) => {
                 transfer.failed(&error);
@@ -123,7 +124,13 @@ impl Tus {
         }
     }
 
-    async fn begin(&self, new: NewUpload, transfer: &mut Transfer) -> Result<Unfinished, Error> {
+    /// `carried` is how many bytes the request carries: these have been admitted.
+    async fn begin(
+        &self,
+        new: NewUpload,
+        carried: u64,
+        transfer: &mut Transfer,
+    ) -> Result<Unfinished, Error> {
         let name = match new.kind {
             Kind::Partial => None,
             _ => Some(file_name(&new.id, &new.metadata)?),
@@ -140,12 +147,15 @@ impl Tus {
             upload: transfer.record().clone(),
         };
         let session = self.sessions.take(&new.id).await?;
-        let tus = self.clone();
+        let (tus, client) = (self.clone(), transfer.client());
         off_the_runtime(move || {
             if let Some(name) = &name {
                 tus.intake.store.check(name)?;
             }
-            tus.check_room(description.length.unwrap_or_default())?;
+            let length = description.length.unwrap_or_default();
+            tus.intake
+                .space
+                .admit(client, length.saturating_sub(carried), false)?;
             tus.uploads.create(session, description)
         })
         .await

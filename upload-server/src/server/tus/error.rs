@@ -45,6 +45,16 @@ pub(crate) enum TusError {
     Missing(usize),
     #[error("Upload-Concat: upload {0} of the list is a part of another file already")]
     Used(usize),
+    #[error(
+        "{0} resumable uploads of this client are unfinished, and the server keeps no more \
+         (--max-unfinished-per-client): finish one, or cancel it with DELETE"
+    )]
+    OfClient(usize),
+    #[error(
+        "{0} resumable uploads are unfinished, and the server keeps no more (--max-unfinished): try \
+         again once some are finished or have expired"
+    )]
+    OfAll(usize),
     #[error("a partial upload was lost: send all of them again")]
     Lost,
     #[error("these partial uploads are a file already, with other metadata")]
@@ -78,6 +88,8 @@ impl TusError {
             | Self::Lost => StatusCode::CONFLICT,
             Self::BytesForFinal => StatusCode::FORBIDDEN,
             Self::Gone => StatusCode::GONE,
+            Self::OfClient(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::OfAll(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Locked => StatusCode::LOCKED,
             // A status of the protocol's own (tus 1.0, Checksum).
             Self::Checksum => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),

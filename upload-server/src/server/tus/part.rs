@@ -1,7 +1,7 @@
 //! A request that carries a part of a file. It is processed to the end even when its connection breaks:
 //! the bytes that have arrived are kept, and the record names the connection that carried them.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use axum::body::{Body, HttpBody};
 use tokio_stream::StreamExt;
@@ -16,10 +16,11 @@ use crate::{
     record::PartOfUpload,
     server::{
         blocking::off_the_runtime,
-        digest::{self, Digest, RequestedDigests},
+        digest::{Digest, RequestedDigests},
         error::Error,
         intake::ReceivedFile,
         journal::Journal,
+        limits::ToCome,
         transfer::{Receipt, Transfer},
         writer::{ReceivedBytes, Writer},
     },
@@ -66,6 +67,7 @@ impl Tus {
         }
         let requested = RequestedDigests::expecting(checksum);
         let rest = self.rest(&upload, offset);
+        let to_come = self.announce(&upload, offset, body.as_ref(), &transfer);
         let received = match body {
             Some(body) => {
                 let digester = requested.digester(None);
@@ -83,6 +85,7 @@ impl Tus {
             began: offset,
             discard: checked && received.is_err(),
         };
+        drop(to_come);
         let journal = Arc::clone(&self.journal);
         let (upload, transfer, offset) = off_the_runtime(move || written.save(&journal)).await?;
         match received {
@@ -113,6 +116,23 @@ impl Tus {
             bytes: known.unwrap_or(max).saturating_sub(offset),
             beyond,
         }
+    }
+
+    /// What follows in later requests: the bytes of this one have been admitted. It counts as announced while
+    /// this request lasts. Nothing is reserved: an interrupted upload would hold it until it expires.
+    fn announce(
+        &self,
+        upload: &Unfinished,
+        offset: u64,
+        body: Option<&Body>,
+        transfer: &Transfer,
+    ) -> ToCome {
+        let carried = body.map_or(Some(0), |body| body.size_hint().exact());
+        let later = match (upload.description.length, carried) {
+            (Some(length), Some(carried)) => length.saturating_sub(offset).saturating_sub(carried),
+            _ => 0,
+        };
+        self.intake.space.announce(transfer.client(), later)
     }
 
     /// Writes the bytes that arrive, even if the rest does not.
@@ -149,13 +169,17 @@ impl Tus {
             transfer.arrived(chunk.len());
             if let Err(error) = writer.push(chunk).await {
                 // No later byte may be written behind the gap.
+                transfer.waited_for_disk(writer.waited());
                 writer.stop().await;
                 return Err(error.into());
             }
         };
         let bytes = writer.finish().await?;
         let no_file = || Err(io::ErrorKind::NotFound.into());
-        let (_, digests) = off_the_runtime(move || bytes.write(no_file)).await?;
+        let (begun, waited) = (Instant::now(), bytes.waited());
+        let written = off_the_runtime(move || bytes.write(no_file)).await;
+        transfer.waited_for_disk(waited + begun.elapsed());
+        let (_, digests) = written?;
         if let Some(error) = broken {
             return Err(error);
         }
@@ -165,7 +189,8 @@ impl Tus {
     }
 
     /// Gives the whole file its name. If it cannot have one, the upload ends and its bytes are
-    /// removed.
+    /// removed; where the disk fails, it waits for the client's next request. If the server ends before it
+    /// knows the digest, the file gets its name in a later request, too.
     pub(super) async fn finish(
         &self,
         upload: Unfinished,
@@ -173,7 +198,11 @@ impl Tus {
     ) -> Result<Receipt, Error> {
         let digests = match self.intake.digest {
             Some(algorithm) => {
-                vec![digest::of_file(&Arc::new(upload.content()?), algorithm).await?]
+                let digest = self.intake.upload_digests.of(upload.content()?, algorithm);
+                tokio::select! {
+                    digest = digest => vec![digest?],
+                    () = self.intake.abandon.cancelled() => return Err(Error::Abandoned),
+                }
             }
             None => Vec::new(),
         };
@@ -183,9 +212,14 @@ impl Tus {
             requested: RequestedDigests::default(),
         };
         match self.intake.finish(received, transfer).await {
-            Ok((_, receipt)) => Ok(receipt),
+            Ok((_, receipt)) => {
+                upload.stored();
+                Ok(receipt)
+            }
             Err(error) => {
-                off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
+                if !error.may_be_retried() {
+                    off_the_runtime(move || Ok::<_, Error>(upload.remove())).await?;
+                }
                 Err(error)
             }
         }

@@ -9,8 +9,10 @@
 mod age;
 mod assembly;
 mod counted_time;
+mod places;
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
@@ -21,7 +23,7 @@ use std::{
 use rustix::fs::OFlags;
 use tracing::warn;
 
-use self::age::Ages;
+use self::{age::Ages, places::Places};
 use super::{
     description::{Description, Kind},
     error::TusError,
@@ -32,6 +34,7 @@ use super::{
 use crate::server::{
     error::Error,
     file_lock::Locked,
+    limits::Limits,
     name::Name,
     store::{
         Temporary,
@@ -49,11 +52,13 @@ pub(crate) struct UnfinishedUploads {
     /// How long an interrupted upload is kept.
     life: Duration,
     ages: Arc<Ages>,
+    places: Arc<Places>,
 }
 
 /// An unfinished upload, locked for one request.
 pub(crate) struct Unfinished {
     directory: Arc<Directory>,
+    places: Arc<Places>,
     file: Locked,
     pub(crate) description: Description,
     // The last field is dropped last: the next request gets its turn only once the file is unlocked.
@@ -67,13 +72,19 @@ pub(crate) enum OpenedUpload {
 }
 
 impl UnfinishedUploads {
-    pub(crate) fn new(directory: Arc<Directory>, life: Duration) -> Self {
-        let ages = Arc::new(Ages::open(&directory));
-        Self {
+    /// Counts those that are there already. Blocks.
+    pub(crate) fn new(directory: Arc<Directory>, life: Duration, limits: &Limits) -> Self {
+        let uploads = Self {
+            ages: Arc::new(Ages::open(&directory)),
+            places: Arc::new(Places::new(limits)),
             directory,
             life,
-            ages,
+        };
+        match uploads.names() {
+            Ok(names) => uploads.count(&names, &HashSet::new()),
+            Err(error) => warn!(%error, "cannot count the unfinished uploads"),
         }
+        uploads
     }
 
     /// How long an interrupted upload is kept.
@@ -86,20 +97,44 @@ impl UnfinishedUploads {
         session: Session,
         description: Description,
     ) -> Result<Unfinished, Error> {
-        let file = self.directory.create(&bytes_name(&session.id))?;
+        self.places.take(&session.id, &description.upload)?;
+        let id = session.id.clone();
+        let created = self.create_files(session, description);
+        if created.is_err() {
+            self.places.free(&id);
+        }
+        created
+    }
+
+    fn create_files(
+        &self,
+        session: Session,
+        description: Description,
+    ) -> Result<Unfinished, Error> {
+        let id = session.id.clone();
+        let file = self.directory.create(&bytes_name(&id))?;
+        let begun = self.begin(file, session, description);
+        if begun.is_err() {
+            remove_files(&self.directory, &id);
+        }
+        begun
+    }
+
+    fn begin(
+        &self,
+        file: File,
+        session: Session,
+        description: Description,
+    ) -> Result<Unfinished, Error> {
         let upload = Unfinished {
             directory: Arc::clone(&self.directory),
+            places: Arc::clone(&self.places),
             file: Locked::new(file)?.ok_or(TusError::Locked)?,
             description,
             session,
         };
-        match upload.save() {
-            Ok(()) => Ok(upload),
-            Err(error) => {
-                upload.remove();
-                Err(error.into())
-            }
-        }
+        upload.save()?;
+        Ok(upload)
     }
 
     pub(crate) fn open(&self, session: Session) -> Result<OpenedUpload, Error> {
@@ -126,8 +161,8 @@ impl UnfinishedUploads {
     /// Removes expired files, and returns the uploads that thereby end without a file.
     pub(crate) fn sweep(&self) -> io::Result<Vec<Description>> {
         let mut expired = Vec::new();
-        let mut names = self.directory.names()?;
-        names.retain(|name| name.starts_with(PREFIX) && name != age::FILE);
+        let held = self.places.ids();
+        let names = self.names()?;
         for name in &names {
             let rest = name.strip_prefix(PREFIX).unwrap_or(name);
             match self.sweep_one(name, rest) {
@@ -135,6 +170,7 @@ impl UnfinishedUploads {
                 Err(error) => warn!(%error, name, "cannot remove a leftover file"),
             }
         }
+        self.count(&names, &held);
         let is_left = |name: &String| matches!(self.directory.find(name), Ok(Some(_)));
         let saved = if names.iter().any(is_left) {
             self.ages.save(&self.directory)
@@ -145,6 +181,30 @@ impl UnfinishedUploads {
             warn!(%error, "cannot save the age of resumable uploads: after a restart, they expire later");
         }
         Ok(expired)
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = self.directory.names()?;
+        names.retain(|name| name.starts_with(PREFIX) && name != age::FILE);
+        Ok(names)
+    }
+
+    /// Frees the places of uploads that are gone, of which `held` knew, and gives one to each of these files of
+    /// bytes that has none. Both may be the work of another server.
+    fn count(&self, names: &[String], held: &HashSet<Id>) {
+        let is_there = |id: &Id| !matches!(self.directory.find(&bytes_name(id)), Ok(None));
+        for id in held.iter().filter(|id| !is_there(id)) {
+            self.places.free(id);
+        }
+        let ids = names
+            .iter()
+            .filter_map(|name| Id::parse(name.strip_prefix(PREFIX)?));
+        for id in ids.filter(|id| !held.contains(id) && is_there(id)) {
+            // Without a description, the upload never began.
+            if let Ok((description, _)) = read(&self.directory, &id) {
+                self.places.adopt(&id, &description.upload);
+            }
+        }
     }
 
     fn sweep_one(&self, name: &str, rest: &str) -> Result<Option<Description>, Error> {
@@ -210,6 +270,7 @@ impl UnfinishedUploads {
         (&*file).seek(SeekFrom::End(0))?;
         Ok(Unfinished {
             directory: Arc::clone(&self.directory),
+            places: Arc::clone(&self.places),
             file,
             description,
             session,
@@ -266,24 +327,22 @@ impl Unfinished {
         self.description.save(&self.directory, &name)
     }
 
-    /// Removes the upload, with the parts that it is made of. The description goes first: bytes without
-    /// one count as never begun.
+    /// Removes the upload, with the parts that it is made of.
     pub(crate) fn remove(self) -> Description {
         let mut ids = vec![&self.session.id];
         if let Kind::Final(upload) = &self.description.kind {
             ids.extend(upload.parts.iter().map(|part| &part.id));
         }
         for id in ids {
-            for name in [description_name(id), bytes_name(id)] {
-                match remove_if_there(&self.directory, &name) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        warn!(%error, "cannot remove an upload's file: it stays until it expires");
-                    }
-                }
-            }
+            remove_files(&self.directory, id);
+            self.places.free(id);
         }
         self.description
+    }
+
+    /// Call once the file has its name.
+    pub(crate) fn stored(&self) {
+        self.places.free(&self.session.id);
     }
 }
 
@@ -292,6 +351,15 @@ pub(crate) fn file_name(id: &Id, metadata: &str) -> Result<Name, Error> {
     match metadata::name(metadata)? {
         Some(name) => Ok(name),
         None => Ok(Name::new(&format!("upload-{}", id.short()))?),
+    }
+}
+
+/// The description goes first: bytes without one count as never begun.
+fn remove_files(directory: &Directory, id: &Id) {
+    for name in [description_name(id), bytes_name(id)] {
+        if let Err(error) = remove_if_there(directory, &name) {
+            warn!(%error, "cannot remove an upload's file: it stays until it expires");
+        }
     }
 }
 

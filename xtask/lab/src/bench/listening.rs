@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use super::process::Process;
 
 /// An address where nobody listens at this moment.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

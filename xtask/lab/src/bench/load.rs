@@ -4,6 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -73,8 +74,21 @@ impl Load {
 
     /// Opens and closes connections as fast as possible for `seconds`.
     pub(crate) fn run(&self, seconds: u32, stop: &Stop) -> Result<Churned> {
+        self.run_script(seconds, None, stop)
+    }
+
+    /// The same, with requests as a script of wrk makes them.
+    pub(crate) fn run_script(
+        &self,
+        seconds: u32,
+        script: Option<&Path>,
+        stop: &Stop,
+    ) -> Result<Churned> {
         let before = self.nginx.cpu()?;
         let mut wrk = Command::new("wrk");
+        if let Some(script) = script {
+            wrk.arg("-s").arg(script);
+        }
         wrk.args(["-t1", "-c32", &format!("-d{seconds}s")])
             .arg(format!("http://{}/", self.address))
             .stdout(Stdio::piped());

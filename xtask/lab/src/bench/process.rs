@@ -7,7 +7,7 @@ use std::{
         unix::net::UnixDatagram,
     },
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -116,6 +116,12 @@ impl Process {
     pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
         let stdout = self.child.stdout.take();
         stdout.with_context(|| format!("{} has no pipe for its output", self.name))
+    }
+
+    /// Its messages, where its command asked for a pipe; once.
+    pub(crate) fn stderr(&mut self) -> Result<ChildStderr> {
+        let stderr = self.child.stderr.take();
+        stderr.with_context(|| format!("{} has no pipe for its messages", self.name))
     }
 
     /// Asks it to end, as Ctrl-C does.

@@ -65,6 +65,8 @@ fn begin() -> Result<()> {
     }
     let status = tool("ip").args(["link", "set", "lo", "up"]).status()?;
     anyhow::ensure!(status.success(), "the loopback device does not come up");
+    // `/dev/net/tun` appears with its driver. Where that is missing, tests that need it are skipped.
+    tool("modprobe").arg("tun").status()?;
     Ok(())
 }
 

@@ -152,6 +152,18 @@ fn a_retransmission_of_acknowledged_bytes_is_spurious() {
     );
 }
 
+/// A capture begins with the acknowledgment of bytes that come again.
+#[test]
+fn the_first_segment_of_a_capture_may_be_spurious() {
+    let mut dialogue = Dialogue::default();
+    for (from, seq, ack) in [(End::Client, 1001, 7101), (End::Server, 7001, 1101)] {
+        let segment = segment(from, false, ACK, (seq, ack), 100, 500);
+        dialogue.observe(from, false, segment);
+    }
+    let settled = dialogue.settle(u64::MAX, true);
+    assert_eq!(settled[1].position.analysis, [SpuriousRetransmission]);
+}
+
 #[test]
 fn the_answer_to_a_keep_alive() {
     let probe = |at| (at, End::Client, true, ACK, 1100, 7001, 0, 500);

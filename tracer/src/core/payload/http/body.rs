@@ -2,6 +2,9 @@
 
 use std::mem;
 
+/// After a chunk's data.
+const LINE_END: u64 = 2;
+
 /// What is left of a body.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
@@ -41,44 +44,49 @@ impl Body {
         Self::Chunked(Chunk::new())
     }
 
-    /// Takes its bytes from the front of `bytes`.
-    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Progress {
+    /// Takes bytes of it from the front of `bytes`, and returns those of its content.
+    pub(super) fn take<'a>(&mut self, bytes: &mut &'a [u8]) -> (Progress, &'a [u8]) {
         match self {
             Self::Length(left) => {
-                skip(left, bytes);
-                ended(*left == 0)
+                let content = skip(left, bytes);
+                (ended(*left == 0), content)
             }
-            Self::Open => {
-                *bytes = &[];
-                Progress::GoesOn
-            }
+            Self::Open => (Progress::GoesOn, mem::take(bytes)),
             Self::Chunked(chunk) => {
-                let progress = chunk.take(bytes);
+                let (progress, content) = chunk.take(bytes);
                 if progress == Progress::Malformed {
                     *self = Self::Open;
                 }
-                progress
+                (progress, content)
             }
         }
     }
 
-    /// Takes its bytes from a hole.
-    pub(super) fn skip(&mut self, hole: &mut u64) -> Progress {
+    /// Takes its bytes from a hole, and returns how many of them were content.
+    pub(super) fn skip(&mut self, hole: &mut u64) -> (Progress, u64) {
+        let mut content = 0;
         if let Self::Length(left) | Self::Chunked(Chunk::Content(left)) = self {
             let skipped = (*left).min(*hole);
             *left -= skipped;
             *hole -= skipped;
+            content = skipped;
         }
         match self {
-            Self::Length(left) => return ended(*left == 0),
-            Self::Chunked(Chunk::Content(0)) => *self = Self::chunked(),
+            Self::Length(left) => return (ended(*left == 0), content),
+            Self::Chunked(Chunk::Content(left)) => {
+                // The line end after the data is none of it.
+                content = content.saturating_sub(LINE_END.saturating_sub(*left));
+                if *left == 0 {
+                    *self = Self::chunked();
+                }
+            }
             Self::Chunked(_) | Self::Open => {}
         }
         if *hole > 0 && !matches!(self, Self::Chunked(Chunk::Content(_))) {
             *self = Self::Open;
             *hole = 0;
         }
-        Progress::GoesOn
+        (Progress::GoesOn, content)
     }
 }
 
@@ -91,25 +99,27 @@ impl Chunk {
         }
     }
 
-    fn take(&mut self, bytes: &mut &[u8]) -> Progress {
+    fn take<'a>(&mut self, bytes: &mut &'a [u8]) -> (Progress, &'a [u8]) {
         while let Some((first, rest)) = bytes.split_first() {
             match self {
                 Self::Content(left) => {
-                    skip(left, bytes);
+                    let data = usize::try_from(left.saturating_sub(LINE_END));
+                    let taken = skip(left, bytes);
                     if *left == 0 {
                         *self = Self::new();
                     }
-                    continue;
+                    let data = taken.len().min(data.unwrap_or(usize::MAX));
+                    return (Progress::GoesOn, taken.get(..data).unwrap_or_default());
                 }
                 Self::Size { .. } => {
                     if !self.size_byte(*first) {
-                        return Progress::Malformed;
+                        return (Progress::Malformed, &[]);
                     }
                 }
                 Self::Trailer(length) => match first {
                     b'\n' if mem::take(length) == 0 => {
                         *bytes = rest;
-                        return Progress::Ended;
+                        return (Progress::Ended, &[]);
                     }
                     b'\n' | b'\r' => {}
                     _ => *length = length.saturating_add(1),
@@ -117,7 +127,7 @@ impl Chunk {
             }
             *bytes = rest;
         }
-        Progress::GoesOn
+        (Progress::GoesOn, &[])
     }
 
     /// Takes a byte of the line with the size; false if it is invalid there.
@@ -135,7 +145,7 @@ impl Chunk {
             (b'\n', _) if *digits > 0 => {
                 *self = match *size {
                     0 => Self::Trailer(0),
-                    size => Self::Content(size.saturating_add(2)),
+                    size => Self::Content(size.saturating_add(LINE_END)),
                 };
             }
             (_, Some(digit)) if !*extension && *digits < 16 => {
@@ -158,10 +168,11 @@ const fn ended(ended: bool) -> Progress {
     }
 }
 
-/// Drops up to `left` bytes from the front of `bytes`.
-fn skip(left: &mut u64, bytes: &mut &[u8]) {
+/// Takes up to `left` bytes from the front of `bytes`.
+fn skip<'a>(left: &mut u64, bytes: &mut &'a [u8]) -> &'a [u8] {
     let most = usize::try_from(*left).unwrap_or(usize::MAX);
     let (front, rest) = bytes.split_at(most.min(bytes.len()));
     *left -= front.len() as u64;
     *bytes = rest;
+    front
 }

@@ -1,9 +1,10 @@
 //! Both directions of HTTP/1.x: where each message begins, and which response belongs to which request.
 //!
 //! A head begins at the start of a stream, and after a body of known length (RFC 9112, section 6.3). If
-//! that place lies in a hole, the next head is sought at the first segment after the peer's; a request
-//! only once the previous one was answered. After `101` or a successful `CONNECT` nothing more is read.
+//! that place lies in a hole, the next head is sought at the first segment after the peer's, or at any if the
+//! stream is passed whole; a request after a body only once the previous one was answered. After `101` or a successful `CONNECT` nothing more is read.
 
+mod bodies;
 mod heads;
 mod pairing;
 
@@ -38,8 +39,24 @@ pub(in crate::core::payload) struct Conversation {
     /// The response whose head is being read.
     answer: Option<PendingResponse>,
     last_from: Option<End>,
+    /// When the client's last payload before the server's latest burst passed.
+    client_last_ns: Option<u64>,
     malformed: Vec<Malformed>,
     confirmed: bool,
+    /// Whether the stream is passed whole and in order, as far as it was captured.
+    is_whole: bool,
+    /// Whether some of the client's heads may be in a hole.
+    requests_unseen: bool,
+    /// Whether some of the server's heads may be in a hole, since its latest response.
+    responses_unseen: bool,
+    /// Whether the client sent a request before the response to another.
+    pipelines: bool,
+    /// Whether the request of the response that begins was not seen.
+    is_of_unseen: bool,
+    /// Which exchange goes on in HTTP/2, and from where in the server's stream.
+    h2c_from: Option<(Option<usize>, u64)>,
+    /// What the names in forms take in memory.
+    names: usize,
 }
 
 /// One direction.
@@ -69,6 +86,9 @@ enum ParsePosition {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct PendingRequest {
     exchange: usize,
+    /// Where in the client's stream it begins.
+    offset: u64,
+    offers_h2c: bool,
     /// Whether the response has no body.
     head: bool,
     connect: bool,
@@ -78,6 +98,7 @@ struct PendingRequest {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct PendingResponse {
     status: u16,
+    offers_h2c: bool,
     /// Whether it answers HEAD or CONNECT.
     head: bool,
     connect: bool,
@@ -85,7 +106,11 @@ struct PendingResponse {
 
 impl Conversation {
     /// A conversation that begins with `new_bytes`.
-    pub(in crate::core::payload) fn new(new_bytes: &NewBytes<'_>, peer_silent: bool) -> Self {
+    pub(in crate::core::payload) fn new(
+        new_bytes: &NewBytes<'_>,
+        peer_silent: bool,
+        is_whole: bool,
+    ) -> Self {
         let (client, server) = match new_bytes.from {
             End::Client => (new_bytes.is_start, peer_silent),
             End::Server => (peer_silent, new_bytes.is_start),
@@ -100,8 +125,16 @@ impl Conversation {
             waiting: VecDeque::new(),
             answer: None,
             last_from: None,
+            client_last_ns: None,
             malformed: Vec::new(),
             confirmed: false,
+            is_whole,
+            requests_unseen: !client,
+            responses_unseen: false,
+            pipelines: false,
+            is_of_unseen: false,
+            h2c_from: None,
+            names: 0,
         }
     }
 
@@ -174,6 +207,7 @@ impl Conversation {
     fn record_turn(&mut self, new_bytes: &NewBytes<'_>) {
         match new_bytes.from {
             End::Server => {
+                self.client_last_ns = new_bytes.turned_ns.or(self.client_last_ns);
                 if let Some(request) = self.request()
                     && request.body_first_ns.is_some()
                 {
@@ -209,16 +243,6 @@ impl Conversation {
         }
     }
 
-    /// The client's or the server's body has ended.
-    fn end_body(&mut self, from: End) {
-        if from == End::Client
-            && let Some(request) = self.request()
-        {
-            request.body_sent = true;
-        }
-        self.direction(from).next();
-    }
-
     /// Resumes reading if a burst begins with a head.
     fn resume(&mut self, from: End, turned: bool, bytes: &[u8]) {
         let open = self.client.exchange;
@@ -226,8 +250,10 @@ impl Conversation {
             .waiting
             .iter()
             .any(|asked| Some(asked.exchange) == open);
+        let is_whole = self.is_whole;
         let direction = self.direction(from);
         let may = match (&direction.position, from) {
+            (ParsePosition::Lost, _) if is_whole => true,
             (ParsePosition::Lost, _) | (ParsePosition::Body(Body::Open), End::Server) => turned,
             (ParsePosition::Body(Body::Open), End::Client) => turned && answered,
             (ParsePosition::Body(_), End::Client) => {
@@ -249,12 +275,22 @@ impl Conversation {
             ..
         } = *new_bytes;
         while !bytes.is_empty() {
+            let passed = (new_bytes.bytes.len() - bytes.len()) as u64;
+            let offset = new_bytes.offset.saturating_add(passed);
             let direction = self.direction(from);
             match &mut direction.position {
                 ParsePosition::Lost | ParsePosition::Done => break,
                 ParsePosition::Body(body) => {
-                    let progress = body.take(&mut bytes);
+                    let (progress, taken) = body.take(&mut bytes);
                     self.body_passed(from, Some(mono_ns));
+                    let mut names = self.names;
+                    if let Some(content) = self.content(from) {
+                        content.take(taken, &mut names);
+                        if progress == Progress::Malformed {
+                            content.lose();
+                        }
+                    }
+                    self.names = names;
                     match progress {
                         Progress::GoesOn => {}
                         Progress::Ended => self.end_body(from),
@@ -268,7 +304,7 @@ impl Conversation {
                     }
                 }
                 ParsePosition::Head(head) => {
-                    let found = head.take(mono_ns, &mut bytes);
+                    let found = head.take(mono_ns, offset, &mut bytes);
                     if from == End::Server
                         && let Some(response) = self.response()
                     {
@@ -276,13 +312,16 @@ impl Conversation {
                     }
                     match found {
                         Found::More => {}
-                        Found::StartLine => match self.begin(from, mono_ns) {
+                        Found::StartLine => match self.begin(new_bytes) {
                             Verdict::Ours => {}
                             verdict => return verdict,
                         },
                         Found::End => {
                             let passed = (new_bytes.bytes.len() - bytes.len()) as u64;
-                            self.end_head(from, mono_ns, new_bytes.offset.saturating_add(passed));
+                            let offset = new_bytes.offset.saturating_add(passed);
+                            if self.end_head(from, mono_ns, offset) == Verdict::H2c {
+                                return Verdict::H2c;
+                            }
                         }
                         Found::TooLong => self.cut_head(from),
                         Found::NoHead => {
@@ -298,48 +337,11 @@ impl Conversation {
         Verdict::Ours
     }
 
-    /// Takes a hole, in a segment sent at `mono_ns` or in one that was not seen.
-    fn skip(&mut self, from: End, mono_ns: Option<u64>, mut hole: u64) {
-        while hole > 0 {
-            match &mut self.direction(from).position {
-                ParsePosition::Lost | ParsePosition::Done => return,
-                ParsePosition::Head(_) => {
-                    self.cut_head(from);
-                    return;
-                }
-                ParsePosition::Body(body) => {
-                    let progress = body.skip(&mut hole);
-                    self.body_passed(from, mono_ns);
-                    match progress {
-                        Progress::Ended => self.end_body(from),
-                        Progress::GoesOn | Progress::Malformed => return,
-                    }
-                }
-            }
-        }
-    }
-
-    /// Some of a body was sent.
-    fn body_passed(&mut self, from: End, mono_ns: Option<u64>) {
-        let begun = std::mem::replace(&mut self.direction(from).body_begun, true);
-        let Some(mono_ns) = mono_ns else {
-            return;
-        };
-        match from {
-            End::Client => {
-                if let Some(request) = self.request() {
-                    if !begun {
-                        request.body_first_ns = Some(mono_ns);
-                    }
-                    request.body_last_ns = Some(mono_ns);
-                }
-            }
-            End::Server => {
-                if let Some(response) = self.response() {
-                    response.last_ns = mono_ns;
-                }
-            }
-        }
+    /// The offer to go on in HTTP/2 was taken up: gives the exchanges away, the one that goes on, and where in
+    /// the server's stream HTTP/2 begins.
+    pub(in crate::core::payload) fn into_h2c(self) -> Option<(Exchanges, usize, u64)> {
+        let (exchange, offset) = self.h2c_from?;
+        Some((self.exchanges, exchange?, offset))
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::{HttpExchange, HttpRequest};
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Exchanges {
+pub(in crate::core::payload) struct Exchanges {
     /// The first ones.
     kept: Vec<HttpExchange>,
     /// How many are kept at most.
@@ -21,6 +21,8 @@ pub(super) struct Exchanges {
     finished: usize,
     /// How many of these had a request.
     requests: u32,
+    /// Whether they go on at the same time.
+    is_multiplexed: bool,
 }
 
 /// An exchange that is over.
@@ -45,29 +47,40 @@ impl Default for Exchanges {
             begun: 0,
             finished: 0,
             requests: 0,
+            is_multiplexed: false,
         }
     }
 }
 
 impl Exchanges {
-    pub(super) fn kept(&self) -> &[HttpExchange] {
+    pub(in crate::core::payload) fn kept(&self) -> &[HttpExchange] {
         &self.kept
     }
 
-    pub(super) const fn begun(&self) -> usize {
+    pub(in crate::core::payload) const fn begun(&self) -> usize {
         self.begun
     }
 
-    pub(super) const fn left_out(&self) -> usize {
+    pub(in crate::core::payload) const fn left_out(&self) -> usize {
         self.begun.saturating_sub(self.limit)
     }
 
     /// Whether fewer are kept because of their long targets.
-    pub(super) const fn has_long_targets(&self) -> bool {
+    pub(in crate::core::payload) const fn has_long_targets(&self) -> bool {
         self.limit < MAX_KEPT
     }
 
-    pub(super) fn open(&mut self, exchange: HttpExchange) {
+    /// They go on at the same time from now on (RFC 9113, section 5).
+    pub(in crate::core::payload) const fn multiplex(&mut self) {
+        self.is_multiplexed = true;
+    }
+
+    /// How many of those after the first ones were not handed out.
+    pub(in crate::core::payload) fn waiting(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(in crate::core::payload) fn open(&mut self, exchange: HttpExchange) {
         if self.begun < self.limit {
             let request = exchange.request.as_ref();
             self.target_bytes += request.map_or(0, |request| request.target.len());
@@ -84,7 +97,7 @@ impl Exchanges {
     }
 
     /// `None` if it was handed out and is not kept.
-    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut HttpExchange> {
+    pub(in crate::core::payload) fn get_mut(&mut self, number: usize) -> Option<&mut HttpExchange> {
         match number.checked_sub(self.limit) {
             None => self.kept.get_mut(number),
             Some(place) => self.rest.get_mut(place.checked_sub(self.dropped())?),
@@ -92,15 +105,15 @@ impl Exchanges {
     }
 
     /// Whether an exchange is over that was not handed out yet.
-    pub(super) fn has_finished(&self) -> bool {
+    pub(in crate::core::payload) fn has_finished(&self) -> bool {
         self.get(self.finished).is_some_and(|exchange| {
-            let is_last = self.finished + 1 == self.begun;
-            is_over(exchange, is_last)
+            let may_go_on = self.is_multiplexed || self.finished + 1 == self.begun;
+            is_over(exchange, may_go_on)
         })
     }
 
     /// Hands out the exchanges that are over, in order; `all`: the others, too.
-    pub(super) fn take_finished(&mut self, all: bool) -> Vec<Finished> {
+    pub(in crate::core::payload) fn take_finished(&mut self, all: bool) -> Vec<Finished> {
         let mut taken = Vec::new();
         while self.finished < self.begun && (all || self.has_finished()) {
             let exchange = match self.finished.checked_sub(self.limit) {
@@ -133,15 +146,19 @@ impl Exchanges {
     }
 }
 
-/// Whether nothing more is expected of an exchange: it was answered, and its body has arrived. In the
-/// last one the rest of the body may follow the answer.
-fn is_over(exchange: &HttpExchange, is_last: bool) -> bool {
-    let awaits_body = |request: &HttpRequest| {
-        request.content_length.is_some_and(|length| length > 0) && !request.body_arrived
+/// Whether nothing more is expected of an exchange: it was answered, and its body has arrived. If it may go on,
+/// the rest of the body may follow the answer.
+fn is_over(exchange: &HttpExchange, may_go_on: bool) -> bool {
+    let awaits_body = |request: &HttpRequest| match &request.content {
+        Some(content) => !content.is_over && !content.is_aborted && !content.has_hole,
+        None => request.content_length.is_some_and(|length| length > 0) && !request.body_arrived,
     };
     match (&exchange.request, &exchange.response) {
         (None, _) => true,
-        (Some(_), None) => false,
-        (Some(request), Some(_)) => !is_last || !awaits_body(request),
+        (Some(request), None) => {
+            let content = request.content.as_deref();
+            content.is_some_and(|content| content.is_aborted)
+        }
+        (Some(request), Some(_)) => !may_go_on || !awaits_body(request),
     }
 }

@@ -5,13 +5,15 @@ use std::{borrow::Cow, mem};
 use httparse::{EMPTY_HEADER, Request, Response, Status};
 use upload_protocol::{End, timeline::Defect};
 
-use super::body::Body;
+use super::{body::Body, form};
 
 /// A head that has not ended. Keeps its start line, its present line, and the fields that matter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Head {
     /// When its first byte was sent.
     pub(super) start_ns: u64,
+    /// Where in the stream that is.
+    pub(super) offset: u64,
     /// Empty as long as it has not ended.
     start_line: Vec<u8>,
     /// The bytes of the present line.
@@ -53,7 +55,7 @@ pub(super) enum StartLine {
 }
 
 /// The fields that matter here.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fields {
     /// Whether the length of the body is ambiguous: no server accepts that.
     pub(super) is_ambiguous: bool,
@@ -61,6 +63,10 @@ pub(super) struct Fields {
     pub(super) transfer_encoding: bool,
     pub(super) chunked: bool,
     pub(super) expect_continue: bool,
+    /// Whether HTTP/2 in clear text is offered or taken up (RFC 7540, section 3.2).
+    pub(super) upgrades_to_h2c: bool,
+    /// The boundary between the parts of a form.
+    pub(super) boundary: Option<Box<[u8]>>,
 }
 
 /// As many as servers take, and as the programs capture.
@@ -75,17 +81,18 @@ const METHODS: [&str; 9] = [
 pub(in crate::core::payload) fn looks_like_head(from: End, segment: &[u8]) -> bool {
     let mut head = Head::default();
     let mut bytes = segment;
-    head.take(0, &mut bytes) == Found::StartLine && head.start_line(from).is_some()
+    head.take(0, 0, &mut bytes) == Found::StartLine && head.start_line(from).is_some()
 }
 
 impl Head {
     /// Takes its bytes from the front of `bytes`, up to the next thing found.
-    pub(super) fn take(&mut self, mono_ns: u64, bytes: &mut &[u8]) -> Found {
+    pub(super) fn take(&mut self, mono_ns: u64, offset: u64, bytes: &mut &[u8]) -> Found {
         if self.length == 0 {
             let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
             let empty_lines = bytes.iter().take_while(is_line_end).count();
             *bytes = bytes.split_at(empty_lines).1;
             self.start_ns = mono_ns;
+            self.offset = offset.saturating_add(empty_lines as u64);
         }
         while !bytes.is_empty() {
             let stop = bytes.iter().position(|byte| ends_text(*byte));
@@ -215,6 +222,12 @@ impl Fields {
                 last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
         } else if name.eq_ignore_ascii_case("expect") {
             self.expect_continue |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+        } else if name.eq_ignore_ascii_case("upgrade") {
+            let mut protocols = value.split(|byte| *byte == b',');
+            self.upgrades_to_h2c |=
+                protocols.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+        } else if name.eq_ignore_ascii_case("content-type") {
+            self.boundary = form::boundary(value);
         }
         Ok(())
     }
@@ -236,7 +249,7 @@ const fn ends_text(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r')
 }
 
-fn method(name: &str) -> Cow<'static, str> {
+pub(in crate::core::payload) fn method(name: &str) -> Cow<'static, str> {
     let known = METHODS.into_iter().find(|known| *known == name);
     known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
 }
@@ -249,14 +262,14 @@ fn version(minor: Option<u8>) -> Option<&'static str> {
     }
 }
 
-fn escape(bytes: &[u8]) -> String {
+pub(in crate::core::payload) fn escape(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) if !text.contains(char::is_control) => text.to_owned(),
         _ => bytes.escape_ascii().to_string(),
     }
 }
 
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(in crate::core::payload) fn decimal(digits: &[u8]) -> Option<u64> {
     let all_digits = digits.iter().all(u8::is_ascii_digit);
     str::from_utf8(digits)
         .ok()

@@ -57,7 +57,63 @@ fn cuts_change_nothing() {
     for step in [1, 2, 5, 9, 10, 23] {
         let cut = feed_cut(&turns(), |length| (step..length).step_by(step).collect());
         assert_eq!(cut.http2_frames(), whole.http2_frames(), "every {step}");
+        assert_eq!(cut.stream_window(), whole.stream_window(), "every {step}");
     }
+}
+
+/// SETTINGS with these (RFC 9113, section 6.5.1).
+fn settings(flags: u8, settings: &[(u16, u32)]) -> Vec<u8> {
+    let length = u8::try_from(settings.len() * 6).unwrap();
+    let mut bytes = vec![0, 0, length, 4, flags, 0, 0, 0, 0];
+    for (identifier, value) in settings {
+        bytes.extend(identifier.to_be_bytes());
+        bytes.extend(value.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn the_server_s_settings_have_the_window_of_a_stream() {
+    let check = |server: &[Vec<u8>], expected: Option<u32>| {
+        let client = [PREFACE.as_bytes(), &settings(0, &[(4, 1)])].concat();
+        let turns = [(End::Client, client), (End::Server, server.concat())];
+        assert_eq!(feed_whole(&turns).stream_window(), expected);
+        let cut = feed_cut(&turns, |length| (1..length).collect());
+        assert_eq!(cut.stream_window(), expected);
+    };
+    check(
+        &[settings(0, &[(3, 128), (4, 65_536), (5, 1 << 20)])],
+        Some(65_536),
+    );
+    check(
+        &[settings(0, &[(4, 1)]), frame(1, 5), settings(0, &[(4, 2)])],
+        Some(2),
+    );
+    check(&[settings(0, &[(4, 7)]), settings(0, &[(3, 1)])], Some(7));
+    check(&[settings(0, &[(3, 128)])], Some(65_535));
+    check(&[settings(0, &[])], Some(65_535));
+    // An acknowledgment announces nothing.
+    check(&[settings(1, &[]), frame(1, 5)], None);
+}
+
+#[test]
+fn settings_in_a_hole_are_unknown() {
+    let mut payload = Payload::default();
+    let (from, bytes) = text(End::Client, PREFACE);
+    feed_head(&mut payload, 1, from, 0, 24, &bytes);
+    let sent = [settings(0, &[(4, 65_536)]), frame(1, 5)].concat();
+    let length = u32::try_from(sent.len()).unwrap();
+    feed_head(&mut payload, 2, End::Server, 0, length, &sent[..12]);
+    assert_eq!(payload.stream_window(), None);
+    feed_head(
+        &mut payload,
+        3,
+        End::Server,
+        length.into(),
+        14,
+        &frame(1, 5),
+    );
+    assert_eq!(counts(&payload, End::Server), [("SETTINGS", 1, 6)]);
 }
 
 #[test]

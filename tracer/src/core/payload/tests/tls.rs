@@ -1,6 +1,9 @@
 //! Handshakes of OpenSSL; tshark shows the same.
 
-use upload_protocol::timeline::{AlertLevel, Protocol, TlsVersion};
+use upload_protocol::{
+    End,
+    timeline::{AlertLevel, Protocol, TlsVersion},
+};
 
 use super::{captured, defects, feed_whole};
 use crate::core::payload::Tls;
@@ -8,11 +11,7 @@ use crate::core::payload::Tls;
 /// A line per step; `~` marks an inferred one.
 fn steps(tls: &Tls) -> Vec<String> {
     let line = |step: &crate::core::payload::TlsStep| {
-        let who = if step.from == upload_protocol::End::Client {
-            "C"
-        } else {
-            "S"
-        };
+        let who = if step.from == End::Client { "C" } else { "S" };
         let mark = if step.inferred { "~" } else { "" };
         format!("{who} {mark}{}", step.name)
     };
@@ -198,4 +197,22 @@ fn tls_1_2_resumed() {
             "C Alert",
         ],
     );
+}
+
+/// A hello of draft 16, as in `tls13draft16-ff52.a01.pcap` of Zeek.
+#[test]
+fn the_hello_of_an_early_draft() {
+    let mut hello = vec![0x7f, 0x10];
+    hello.extend([7; 32]);
+    hello.extend([0x13, 0x03, 0, 0]);
+    let length = u8::try_from(hello.len()).unwrap();
+    let record = [&[0x16, 3, 1, 0, length + 4, 2, 0, 0, length][..], &hello].concat();
+    let payload = feed_whole(&[(End::Server, record)]);
+    let tls = payload.tls().unwrap();
+    assert_eq!(
+        tls.cipher_suite.as_deref(),
+        Some("TLS_CHACHA20_POLY1305_SHA256")
+    );
+    assert_eq!(tls.version, Some(TlsVersion(0x7f10)));
+    assert!(payload.malformed().is_empty());
 }

@@ -121,9 +121,13 @@ impl ServerHello {
         let mut body = Reader(body);
         let legacy_version = body.u16()?;
         self.is_retry = Some(body.take(RETRY.len())? == RETRY);
-        self.session_id = body.short_vector()?.0.to_vec();
-        self.cipher_suite = Some(body.u16()?);
-        body.u8()?;
+        if is_early_draft(legacy_version) {
+            self.cipher_suite = Some(body.u16()?);
+        } else {
+            self.session_id = body.short_vector()?.0.to_vec();
+            self.cipher_suite = Some(body.u16()?);
+            body.u8()?;
+        }
         body.extensions(|kind, extension| self.extension(kind, extension))?;
         self.version = self.version.or(Some(TlsVersion(legacy_version)));
         Some(())
@@ -141,6 +145,12 @@ impl ServerHello {
         }
         extension.is_empty().then_some(())
     }
+}
+
+/// Whether a server chose a draft of TLS 1.3 older than draft 22: its hello has no session id and no compression
+/// method (draft-ietf-tls-tls13-21, section 4.1.3).
+const fn is_early_draft(version: u16) -> bool {
+    version >> 8 == 0x7f
 }
 
 /// Reads from the front; `None` if an announced length runs past the end.

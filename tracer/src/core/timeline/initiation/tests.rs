@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use tracer_ebpf::record::Counters;
-use upload_protocol::{ConnectionId, State};
+use upload_protocol::{ConnectionId, End, State, timeline::Evidence};
 use zerocopy::FromZeros as _;
 
-use super::{Failure, WindowScale, failed, options};
+use super::{Failure, Step, StepName, WindowScale, captured_rtt, failed, options, step};
 use crate::core::{
     address::Address,
     connection::{Connection, Reset, View},
@@ -42,7 +42,7 @@ fn why(connection: &Connection) -> Option<Failure> {
 /// An ICMP port unreachable message sets the same error.
 #[test]
 fn only_a_reset_refuses() {
-    let error = rustix::io::Errno::CONNREFUSED.raw_os_error().unsigned_abs();
+    let error = linux_raw_sys::errno::ECONNREFUSED;
     let mut connection = went_to(State::Close, Counters::new_zeroed(), error);
     assert_eq!(why(&connection), Some(Failure::Unreachable));
     let reset = Reset {
@@ -67,4 +67,35 @@ fn a_window_scale_is_at_most_14() {
         server: 14,
     };
     assert_eq!(scale, Some(expected));
+}
+
+/// As a capture has the handshake.
+#[test]
+fn a_round_trip_takes_one_handshake() {
+    let step = |name, from, at_ns| Step {
+        len: Some(0),
+        ..step::inferred(name, from, Some(at_ns), Evidence::Captured)
+    };
+    let syn = step(StepName::Syn, End::Client, 10);
+    let syn_ack = step(StepName::SynAck, End::Server, 40);
+    let ack = step(StepName::Ack, End::Client, 45);
+    let again = |step: &Step| Step {
+        retransmit: true,
+        ..step.clone()
+    };
+    let with_payload = Step {
+        len: Some(1),
+        ..ack.clone()
+    };
+    let check = |steps: &[&Step], expected| {
+        let steps: Vec<Step> = steps.iter().map(|step| (*step).clone()).collect();
+        assert_eq!(captured_rtt(&steps), expected, "{steps:?}");
+    };
+    check(&[&syn, &syn_ack, &ack], Some(35));
+    check(&[&syn, &syn_ack, &with_payload], None);
+    check(&[&syn, &again(&syn_ack), &ack], None);
+    check(&[&syn, &again(&syn), &syn_ack, &ack], None);
+    check(&[&syn_ack, &ack], None);
+    check(&[&syn, &syn_ack], None);
+    check(&[], None);
 }

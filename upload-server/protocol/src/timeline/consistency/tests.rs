@@ -4,8 +4,8 @@ use super::contradictions;
 use crate::{
     tcp::End,
     timeline::{
-        Exchange, Failure, Incomplete, Initiation, Maintenance, Phase, Span, Step, StepName,
-        Termination, Timeline,
+        CauseSpan, Diagnosis, Exchange, Failure, HeldBackBy, Incomplete, Initiation, Maintenance,
+        Phase, Share, Span, Step, StepName, Termination, Timeline, UploadSummary,
     },
 };
 
@@ -29,6 +29,7 @@ fn step(name: StepName, at_ns: u64) -> Step {
         seq: None,
         ack: None,
         len: None,
+        one_way_delay_ns: None,
     }
 }
 
@@ -66,8 +67,34 @@ fn right() -> Timeline {
                 ..Termination::default()
             }),
         ],
+        uploads: vec![UploadSummary {
+            diagnosis: Some(Box::new(diagnosis())),
+            ..UploadSummary::default()
+        }],
         complete: true,
         ..Timeline::default()
+    }
+}
+
+/// Of an upload from 0 to 50.
+fn diagnosis() -> Diagnosis {
+    let ruled = |cause, start_ns, end_ns| CauseSpan {
+        cause,
+        start_ns,
+        end_ns,
+    };
+    let share = |cause, ns| Share {
+        cause,
+        ns,
+        share: 0.5,
+    };
+    Diagnosis {
+        course: vec![
+            ruled(HeldBackBy::Connect, 0, 10),
+            ruled(HeldBackBy::Path, 10, 50),
+        ],
+        shares: vec![share(HeldBackBy::Path, 40), share(HeldBackBy::Connect, 10)],
+        ..Diagnosis::default()
     }
 }
 
@@ -90,6 +117,9 @@ fn each_is_found() {
     };
     let exchange = |timeline: &mut Timeline, change: fn(&mut Exchange)| {
         change(&mut timeline.maintenance_mut().unwrap().exchanges[0]);
+    };
+    let course = |timeline: &mut Timeline, change: fn(&mut Vec<CauseSpan>)| {
+        change(&mut timeline.uploads[0].diagnosis.as_mut().unwrap().course);
     };
     let check = |change: &dyn Fn(&mut Timeline), expected: &str| {
         let mut timeline = right();
@@ -143,6 +173,14 @@ fn each_is_found() {
     check(
         &|it| exchange(it, |one| one.response.span.end_ns = Some(91)),
         "the end of the maintenance is at 90, before a response at 91",
+    );
+    check(
+        &|it| course(it, |spans| spans[1].start_ns = 11),
+        "after 10 comes a span from 11 to 50",
+    );
+    check(
+        &|it| course(it, |spans| spans.truncate(1)),
+        "the course takes 10, and the shares 50",
     );
 }
 

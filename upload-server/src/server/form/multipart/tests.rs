@@ -40,6 +40,10 @@ fn refuses_what_may_be_cut() {
     check("--c\r\n\r\nx\r\n--c--", "NoBoundary");
     check(&format!("--b\r\nA: {}", "x".repeat(MAX_HEAD)), "LongHead");
     check(
+        &format!("--b\r\n{}\r\n", "A:\r\n".repeat(MAX_FIELDS + 1)),
+        "ManyFields",
+    );
+    check(
         &format!("--b{}", " ".repeat(MAX_PADDING + 1)),
         "LongBoundary",
     );

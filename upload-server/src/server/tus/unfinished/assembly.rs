@@ -79,6 +79,7 @@ impl UnfinishedUploads {
         let file = self.lock_bytes(if renamed { &to } else { &from })?;
         let upload = Unfinished {
             directory: Arc::clone(&self.directory),
+            places: Arc::clone(&self.places),
             file: file.ok_or(TusError::Locked)?,
             description,
             session,
@@ -86,6 +87,9 @@ impl UnfinishedUploads {
         if !renamed {
             self.directory.rename(&from, &to)?;
         }
+        self.places.free(first);
+        let record = &upload.description.upload;
+        self.places.adopt(&upload.session.id, record);
         upload.save()?;
         Ok(upload)
     }
@@ -111,6 +115,7 @@ impl UnfinishedUploads {
             }
             // The first part has no file of its own any more.
             remove_if_there(&self.directory, &bytes_name(&part.id))?;
+            self.places.free(&part.id);
             begin = end;
         }
         Ok(reached == begin)

@@ -8,7 +8,8 @@ use crate::record::tests::upload;
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) fn uploads(root: &Path, life: Duration) -> UnfinishedUploads {
-    UnfinishedUploads::new(Arc::new(Directory::open(root).unwrap()), life)
+    let directory = Arc::new(Directory::open(root).unwrap());
+    UnfinishedUploads::new(directory, life, &Limits::default())
 }
 
 fn begin(uploads: &UnfinishedUploads, bytes: &[u8]) -> (Id, Unfinished) {

@@ -1,18 +1,15 @@
 //! Two network namespaces and a wire between them that behaves like a network card without
-//! offloads: frames of 1500 bytes, neither split nor merged by the device. The namespaces have no
-//! names: the kernel removes them with their last file descriptor, however this process ends.
+//! offloads: frames of 1500 bytes, neither split nor merged by the device.
 
 use std::{
-    fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
     process::{self, Command},
-    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use nix::sched::{CloneFlags, setns, unshare};
+use anyhow::Result;
+
+use crate::bench::namespace::{Namespace, configure, without_offloads};
 
 /// The device's name in each namespace.
 const DEVICE: &str = "wire";
@@ -34,7 +31,7 @@ impl Wire {
             sender: Namespace::new()?,
             receiver: Namespace::new()?,
         };
-        let peer = format!("/proc/{}/fd/{}", process::id(), wire.receiver.0.as_raw_fd());
+        let peer = format!("/proc/{}/fd/{}", process::id(), wire.receiver.descriptor());
         wire.sender.within(|| {
             let link = ["link", "add", DEVICE, "mtu", MTU, "type", "veth"];
             let other = ["peer", "name", DEVICE, "mtu", MTU, "netns", &peer];
@@ -58,61 +55,17 @@ impl Wire {
     }
 }
 
-/// A network namespace, by its file.
-struct Namespace(File);
-
-impl Namespace {
-    fn new() -> Result<Self> {
-        in_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET).context("no network namespace can be made")?;
-            Ok(Self(File::open("/proc/thread-self/ns/net")?))
-        })
-    }
-
-    /// Does `work` in this namespace. What it opens or starts there stays there.
-    fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        in_thread(|| {
-            setns(&self.0, CloneFlags::CLONE_NEWNET)?;
-            work()
-        })
-    }
-}
-
-/// A namespace is a thread's: this one has a thread of its own, so that no other is moved.
-fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = scope.spawn(work);
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("a thread in a network namespace ended badly")))
-    })
-}
-
 fn bring_up(address: &str) -> Result<()> {
     let address = format!("{address}/24");
-    let offloads = ["tso", "off", "gso", "off", "gro", "off"];
-    configure(Command::new("ethtool").args(["-K", DEVICE]).args(offloads))?;
+    without_offloads(DEVICE)?;
     configure(Command::new("ip").args(["address", "add", &address, "dev", DEVICE]))?;
     configure(Command::new("ip").args(["link", "set", DEVICE, "up"]))
 }
 
-fn configure(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("{program} cannot be started"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{program} refuses to set up a network namespace: {}",
-            stderr.trim()
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

@@ -5,16 +5,16 @@ use upload_protocol::{End, timeline::Defect};
 use super::{Conversation, ParsePosition};
 use crate::core::payload::{
     Verdict,
-    http::{body::Body, head::Fields},
+    http::{Content, body::Body, head::Fields},
     record_malformed,
 };
 
 impl Conversation {
     /// A head ended.
-    pub(super) fn end_head(&mut self, from: End, mono_ns: u64, offset: u64) {
+    pub(super) fn end_head(&mut self, from: End, mono_ns: u64, offset: u64) -> Verdict {
         let Some(fields) = self.read_fields(from) else {
             self.direction(from).position = ParsePosition::Lost;
-            return;
+            return Verdict::Ours;
         };
         let announced = fields.body();
         let connects = self.waiting.back().is_some_and(|asked| asked.connect);
@@ -24,15 +24,32 @@ impl Conversation {
                     request.head_end_ns = Some(mono_ns);
                     request.body_offset = Some(offset);
                 }
+                if let Some(asked) = self.waiting.back_mut() {
+                    asked.offers_h2c = fields.upgrades_to_h2c;
+                }
                 if connects {
                     self.client.position = ParsePosition::Lost;
                 } else {
-                    self.client.begin(announced.unwrap_or(Body::Length(0)));
+                    let body = announced.unwrap_or(Body::Length(0));
+                    let boundary = fields.boundary.as_deref();
+                    let has_content = self.is_whole && body != Body::Length(0);
+                    let content = has_content.then(|| Box::new(Content::new(boundary)));
+                    if let Some(request) = self.request() {
+                        request.content = content;
+                    }
+                    self.client.begin(body);
                 }
             }
             End::Server => {
                 let answered = self.server.exchange;
+                let takes_up = fields.upgrades_to_h2c && self.takes_up_h2c();
+                let until_close = announced.as_ref().is_none_or(|body| *body == Body::Open);
                 self.begin_response_body(announced.unwrap_or(Body::Open));
+                self.begin_response_content(answered, until_close);
+                if self.is_whole && takes_up {
+                    self.h2c_from = Some((answered, offset));
+                    return Verdict::H2c;
+                }
                 if self.server.position == ParsePosition::Done {
                     let exchange = answered.and_then(|number| self.exchanges.get_mut(number));
                     let request = exchange.and_then(|exchange| exchange.request.as_ref());
@@ -40,6 +57,26 @@ impl Conversation {
                     self.unread_from = Some((client.unwrap_or_default(), offset));
                 }
             }
+        }
+        Verdict::Ours
+    }
+
+    /// The content of this exchange's response begins, or is none.
+    fn begin_response_content(&mut self, exchange: Option<usize>, until_close: bool) {
+        if !self.is_whole {
+            return;
+        }
+        let content = if matches!(self.server.position, ParsePosition::Body(_)) {
+            Content {
+                until_close,
+                ..Content::new(None)
+            }
+        } else {
+            Content::none()
+        };
+        let exchange = exchange.and_then(|number| self.exchanges.get_mut(number));
+        if let Some(response) = exchange.and_then(|exchange| exchange.response.as_mut()) {
+            response.content = Some(Box::new(content));
         }
     }
 
@@ -62,6 +99,7 @@ impl Conversation {
                 if let Some(request) = self.request() {
                     request.head_cut = true;
                 }
+                self.lose_heads(from);
                 // What was not read may announce a body.
                 self.client.begin(Body::Open);
                 self.client.body_begun = true;
@@ -70,7 +108,12 @@ impl Conversation {
                 }
             }
             End::Server => {
+                let answered = self.server.exchange;
                 self.begin_response_body(Body::Open);
+                self.begin_response_content(answered, false);
+                if let Some(content) = self.content(from).filter(|content| !content.is_over) {
+                    content.lose();
+                }
                 if matches!(self.server.position, ParsePosition::Head(_)) {
                     self.server.position = ParsePosition::Lost;
                 }
@@ -84,7 +127,7 @@ impl Conversation {
         let ParsePosition::Head(head) = &self.direction(from).position else {
             return None;
         };
-        let fields = head.fields;
+        let fields = head.fields.clone();
         if let Some(defect) = head.defect {
             record_malformed(&mut self.malformed, from, defect);
         }

@@ -1,22 +1,23 @@
 //! Pairs requests with final responses, in order (RFC 9112, section 9.3.2).
 
-use upload_protocol::End;
-
 use super::{Conversation, ParsePosition, PendingRequest, PendingResponse};
 use crate::core::payload::{
     Verdict,
     http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
+    nearest,
+    stream::NewBytes,
 };
 
 const MAX_WAITING: usize = 1000;
 
 impl Conversation {
     /// A start line ended.
-    pub(super) fn begin(&mut self, from: End, mono_ns: u64) -> Verdict {
+    pub(super) fn begin(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+        let NewBytes { mono_ns, from, .. } = *new_bytes;
         let ParsePosition::Head(head) = &self.direction(from).position else {
             return Verdict::Ours;
         };
-        let start_ns = head.start_ns;
+        let (start_ns, offset) = (head.start_ns, head.offset);
         let is_preface = head.is_preface();
         match head.start_line(from) {
             Some(StartLine::Request {
@@ -30,8 +31,11 @@ impl Conversation {
                     return Verdict::Ours;
                 }
                 let exchange = self.exchanges.begun();
+                self.pipelines |= !self.waiting.is_empty() && !self.responses_unseen;
                 self.waiting.push_back(PendingRequest {
                     exchange,
+                    offset,
+                    offers_h2c: false,
                     head: method == "HEAD",
                     connect: method == "CONNECT",
                 });
@@ -47,11 +51,16 @@ impl Conversation {
                     ..HttpExchange::default()
                 });
             }
-            Some(StartLine::Response { status }) => self.begin_response(HttpResponse {
-                status,
-                start_ns,
-                last_ns: mono_ns,
-            }),
+            Some(StartLine::Response { status }) => {
+                self.settle_unseen(new_bytes.received);
+                self.begin_response(HttpResponse {
+                    status,
+                    start_ns,
+                    last_ns: mono_ns,
+                    client_last_ns: self.client_last_ns,
+                    content: None,
+                });
+            }
             None if is_preface && !self.confirmed => return Verdict::Http2,
             None => return self.no_head(from),
         }
@@ -59,16 +68,38 @@ impl Conversation {
         Verdict::Ours
     }
 
+    /// Before a response whose place among the others is unsure: finds out which request it answers. A
+    /// client that sends no request before the last response gets the response to its last one. No request
+    /// is answered before the server has received some of it.
+    fn settle_unseen(&mut self, received: Option<u32>) {
+        if !self.is_whole {
+            return;
+        }
+        if std::mem::take(&mut self.responses_unseen) && !self.pipelines {
+            let earlier = self.waiting.len().saturating_sub(1);
+            self.waiting.drain(..earlier);
+        }
+        self.is_of_unseen = self.requests_unseen
+            && self
+                .waiting
+                .front()
+                .zip(received)
+                .is_some_and(|(first, received)| nearest(first.offset, received) <= first.offset);
+    }
+
     fn begin_response(&mut self, response: HttpResponse) {
         let status = response.status;
         let interim = is_interim(status);
-        let asked = if interim {
+        let asked = if std::mem::take(&mut self.is_of_unseen) {
+            None
+        } else if interim {
             self.waiting.front().copied()
         } else {
             self.waiting.pop_front()
         };
         self.answer = Some(PendingResponse {
             status,
+            offers_h2c: asked.is_some_and(|asked| asked.offers_h2c),
             head: asked.is_some_and(|asked| asked.head),
             connect: asked.is_some_and(|asked| asked.connect),
         });
@@ -94,6 +125,11 @@ impl Conversation {
             return;
         };
         let tunnels = answer.connect && (200..300).contains(&answer.status);
+        let refuses = answer.connect && !tunnels && !is_interim(answer.status);
+        if refuses && self.is_whole && self.client.position == ParsePosition::Lost {
+            // What the client has sent since was for the other end of the tunnel.
+            self.client.next();
+        }
         if answer.status == 101 || tunnels {
             self.client.position = ParsePosition::Done;
             self.server.position = ParsePosition::Done;
@@ -104,6 +140,12 @@ impl Conversation {
         } else {
             self.server.begin(body);
         }
+    }
+
+    /// Whether the response whose head is being read may change the protocol to HTTP/2.
+    pub(super) fn takes_up_h2c(&self) -> bool {
+        self.answer
+            .is_some_and(|answer| answer.status == 101 && answer.offers_h2c)
     }
 
     /// The request that the client is sending.

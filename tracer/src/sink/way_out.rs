@@ -1,7 +1,9 @@
-//! The one way out of text: nothing that acts on a terminal passes, apart from line ends and the tracer's
-//! own styles.
+//! The one way out of text and JSON: nothing that acts on a terminal passes, apart from line ends and the
+//! tracer's own styles.
 
-use upload_protocol::plain::{is_hidden, push_plain};
+use std::borrow::Cow;
+
+use upload_protocol::plain::{is_hidden, plain_json, push_plain};
 
 /// What the styles are rendered as.
 const STYLES: [&str; 7] = [
@@ -14,6 +16,32 @@ const STYLES: [&str; 7] = [
     "\u{1b}[36m",
 ];
 
+/// Bytes that are looked at together: the compiler makes one comparison of several.
+const BLOCK: usize = 64;
+
+/// Whether all bytes are ASCII, and none is DEL.
+fn is_below_delete(block: &[u8]) -> bool {
+    block.iter().fold(0, |most, byte| most.max(*byte)) < 0x7f
+}
+
+const fn is_seen(character: char) -> bool {
+    matches!(character, ' '..='~' | '\n') || !is_hidden(character)
+}
+
+/// Escapes the hidden characters in the JSON that was rendered since `from`.
+pub(super) fn make_json_plain(out: &mut Vec<u8>, from: usize) {
+    let rendered = out.get(from..).unwrap_or_default();
+    // JSON escapes control characters itself.
+    if rendered.chunks(BLOCK).all(is_below_delete) {
+        return;
+    }
+    let text = String::from_utf8_lossy(rendered);
+    if let Cow::Owned(escaped) = plain_json(&text) {
+        out.truncate(from);
+        out.extend_from_slice(escaped.as_bytes());
+    }
+}
+
 /// Escapes the hidden characters in what was rendered since `from`. `coloured`: styles are part of it.
 pub(super) fn make_plain(out: &mut Vec<u8>, from: usize, coloured: bool) {
     let rendered = out.get(from..).unwrap_or_default();
@@ -21,6 +49,9 @@ pub(super) fn make_plain(out: &mut Vec<u8>, from: usize, coloured: bool) {
         .iter()
         .all(|byte| matches!(byte, b' '..=b'~' | b'\n'))
     {
+        return;
+    }
+    if str::from_utf8(rendered).is_ok_and(|text| text.chars().all(is_seen)) {
         return;
     }
     let text = String::from_utf8_lossy(rendered);
@@ -37,9 +68,6 @@ pub(super) fn make_plain(out: &mut Vec<u8>, from: usize, coloured: bool) {
             push_plain(&mut escaped, character);
             rest = &rest[character.len_utf8()..];
         }
-    }
-    if escaped.is_empty() && rest.len() == rendered.len() {
-        return;
     }
     escaped.push_str(rest);
     out.truncate(from);

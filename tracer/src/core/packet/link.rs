@@ -1,0 +1,340 @@
+//! From the link layer's header to the IP header. The types are those of libpcap's registry
+//! (<https://www.tcpdump.org/linktypes.html>).
+
+use super::{
+    Bytes, Unread,
+    wifi::{self, Reception},
+};
+
+mod link_type {
+    pub(super) const NULL: u16 = 0;
+    pub(super) const ETHERNET: u16 = 1;
+    pub(super) const TOKEN_RING: u16 = 6;
+    pub(super) const PPP: u16 = 9;
+    pub(super) const FDDI: u16 = 10;
+    /// Raw IP as some systems number it.
+    pub(super) const DLT_RAW: u16 = 12;
+    pub(super) const DLT_RAW_OPENBSD: u16 = 14;
+    pub(super) const PPP_HDLC: u16 = 50;
+    pub(super) const PPP_ETHER: u16 = 51;
+    pub(super) const ATM_RFC1483: u16 = 100;
+    pub(super) const RAW: u16 = 101;
+    /// Cisco's HDLC.
+    pub(super) const C_HDLC: u16 = 104;
+    pub(super) const WIFI: u16 = 105;
+    pub(super) const FRAME_RELAY: u16 = 107;
+    pub(super) const LOOP: u16 = 108;
+    /// Tunnels of OpenBSD's IPsec.
+    pub(super) const ENC: u16 = 109;
+    pub(super) const LINUX_SLL: u16 = 113;
+    /// The log of OpenBSD's packet filter.
+    pub(super) const PFLOG: u16 = 117;
+    pub(super) const WIFI_PRISM: u16 = 119;
+    pub(super) const WIFI_RADIOTAP: u16 = 127;
+    pub(super) const FIREWIRE: u16 = 138;
+    /// What macOS writes for [`PKTAP`], too.
+    pub(super) const USER_2: u16 = 149;
+    pub(super) const WIFI_AVS: u16 = 163;
+    /// Per-packet information: a header with the link type of what follows.
+    pub(super) const PPI: u16 = 192;
+    pub(super) const PPP_WITH_DIRECTION: u16 = 204;
+    pub(super) const IPV4: u16 = 228;
+    pub(super) const IPV6: u16 = 229;
+    pub(super) const NFLOG: u16 = 239;
+    /// What macOS's tcpdump writes for all interfaces together.
+    pub(super) const PKTAP: u16 = 258;
+    pub(super) const LINUX_SLL2: u16 = 276;
+}
+
+mod ether_type {
+    pub(super) const IPV4: u16 = 0x0800;
+    pub(super) const IPV6: u16 = 0x86dd;
+    /// Transparent Ethernet bridging (RFC 1701).
+    pub(super) const BRIDGED: u16 = 0x6558;
+    pub(super) const VLAN: u16 = 0x8100;
+    pub(super) const PROVIDER_BRIDGE: u16 = 0x88a8;
+    /// QinQ before IEEE 802.1ad.
+    pub(super) const OLD_QINQ: u16 = 0x9100;
+    pub(super) const MPLS: u16 = 0x8847;
+    pub(super) const PPP: u16 = 0x880b;
+    pub(super) const PPPOE_SESSION: u16 = 0x8864;
+    /// The tag of a port extender (IEEE 802.1BR).
+    pub(super) const E_TAG: u16 = 0x893f;
+    /// Cisco's encapsulation of Ethernet in Ethernet.
+    pub(super) const FABRIC_PATH: u16 = 0x8903;
+    /// Below, the field is the length of an IEEE 802.3 frame.
+    pub(super) const FIRST: u16 = 0x0600;
+}
+
+/// Tags and encapsulations that one frame may have around its IP header; more are malformed.
+const MAX_LAYERS: usize = 16;
+
+/// The IP packet in a frame.
+pub(super) fn network(link: u16, frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    if let Some((inner, frame)) = described(link, frame)? {
+        // A description of a description is none.
+        return match described(inner, frame)? {
+            Some(_) => Err(Unread::Malformed),
+            None => network(inner, frame),
+        };
+    }
+    match link {
+        link_type::ETHERNET => ethernet(frame),
+        link_type::RAW
+        | link_type::DLT_RAW
+        | link_type::DLT_RAW_OPENBSD
+        | link_type::IPV4
+        | link_type::IPV6 => Ok(frame),
+        link_type::NULL | link_type::LOOP => {
+            let (family, packet) = frame.header::<4>()?;
+            by_family(*family, packet)
+        }
+        link_type::ENC => {
+            // The address family, a security parameter index, flags.
+            let (header, packet) = frame.header::<12>()?;
+            by_family([header[0], header[1], header[2], header[3]], packet)
+        }
+        link_type::PFLOG => {
+            let (header, _) = frame.header::<2>()?;
+            // Aligned to the size of a long.
+            let length = usize::from(header[0]).next_multiple_of(4);
+            by_family([header[1], 0, 0, 0], frame.skip(length)?)
+        }
+        link_type::WIFI => wifi::network(Reception::None, frame),
+        link_type::WIFI_RADIOTAP => wifi::network(Reception::Radiotap, frame),
+        link_type::WIFI_PRISM => wifi::network(Reception::Prism, frame),
+        link_type::WIFI_AVS => wifi::network(Reception::Avs, frame),
+        link_type::TOKEN_RING => token_ring(frame),
+        // Frame control, and two addresses.
+        link_type::FDDI => logical(frame.skip(13)?),
+        link_type::ATM_RFC1483 => logical(frame),
+        link_type::FRAME_RELAY => frame_relay(frame),
+        link_type::C_HDLC => {
+            let (header, packet) = frame.header::<4>()?;
+            by_ether_type(u16::from_be_bytes([header[2], header[3]]), packet)
+        }
+        link_type::FIREWIRE => {
+            // Two addresses of eight bytes.
+            let (header, packet) = frame.header::<18>()?;
+            by_ether_type(u16::from_be_bytes([header[16], header[17]]), packet)
+        }
+        link_type::LINUX_SLL => {
+            let (header, packet) = frame.header::<16>()?;
+            by_ether_type(u16::from_be_bytes([header[14], header[15]]), packet)
+        }
+        link_type::LINUX_SLL2 => {
+            let (header, packet) = frame.header::<20>()?;
+            by_ether_type(u16::from_be_bytes([header[0], header[1]]), packet)
+        }
+        link_type::PPP | link_type::PPP_HDLC => point_to_point(frame),
+        link_type::PPP_WITH_DIRECTION => point_to_point(frame.skip(1)?),
+        link_type::PPP_ETHER => by_ether_type(ether_type::PPPOE_SESSION, frame),
+        link_type::NFLOG => nflog(frame),
+        _ => Err(Unread::UnknownLink),
+    }
+}
+
+/// A frame and its link type, where the capture's own link type is a description of both.
+fn described(link: u16, frame: Bytes<'_>) -> Result<Option<(u16, Bytes<'_>)>, Unread> {
+    let (length, inner) = match link {
+        link_type::PPI => {
+            let (header, _) = frame.header::<8>()?;
+            let length = u16::from_le_bytes([header[2], header[3]]);
+            (length.into(), [header[4], header[5], header[6], header[7]])
+        }
+        link_type::PKTAP | link_type::USER_2 => {
+            let (header, _) = frame.header::<12>()?;
+            let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+            // Its kind: 1 is a packet.
+            if u32::from_le_bytes([header[4], header[5], header[6], header[7]]) != 1 {
+                return Err(Unread::UnknownLink);
+            }
+            let inner = [header[8], header[9], header[10], header[11]];
+            (usize::try_from(length).unwrap_or(usize::MAX), inner)
+        }
+        _ => return Ok(None),
+    };
+    let inner = u16::try_from(u32::from_le_bytes(inner)).map_err(|_| Unread::UnknownLink)?;
+    Ok(Some((inner, frame.skip(length)?)))
+}
+
+/// The IP packet behind an address family, which is in the byte order of whoever captured.
+fn by_family(family: [u8; 4], packet: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    // AF_INET is 2 everywhere; AF_INET6 is 24, 28 or 30 on BSD and macOS, 10 on Linux, 23 on Windows.
+    let is_ip = [u32::from_le_bytes(family), u32::from_be_bytes(family)]
+        .into_iter()
+        .any(|family| matches!(family, 2 | 10 | 23 | 24 | 28 | 30));
+    is_ip.then_some(packet).ok_or(Unread::NotTcp)
+}
+
+/// The IP packet behind LLC and SNAP (IEEE 802.2, RFC 1042), which name its EtherType.
+pub(super) fn logical(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    by_ether_type(0, frame)
+}
+
+/// The IP packet in a frame of Token Ring (IEEE 802.5): access and frame control, two addresses, and, where
+/// the source address says so, the route.
+fn token_ring(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const IS_ROUTED: u8 = 0x80;
+    const LENGTH: u8 = 0x1f;
+    let (header, rest) = frame.header::<14>()?;
+    if header[8] & IS_ROUTED == 0 {
+        return logical(rest);
+    }
+    let (route, _) = rest.header::<1>()?;
+    logical(rest.skip((route[0] & LENGTH).into())?)
+}
+
+/// The IP packet in a frame of Frame Relay (RFC 2427): an address, a control byte, perhaps a pad, and which
+/// network protocol follows.
+fn frame_relay(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const UNNUMBERED: u8 = 3;
+    const SNAP: u8 = 0x80;
+    // The last byte of the address is odd; it has two to four.
+    let last = frame.captured.iter().take(4).position(|byte| byte & 1 == 1);
+    let length = last.ok_or(Unread::CutHeader)? + 1;
+    let rest = frame.skip(length)?;
+    let (&[control, kind], _) = rest.header::<2>()?;
+    if control != UNNUMBERED {
+        // Cisco's encapsulation: an EtherType.
+        return by_ether_type(u16::from_be_bytes([control, kind]), rest.skip(2)?);
+    }
+    let rest = rest.skip(if kind == 0 { 2 } else { 1 })?;
+    let (&[kind], packet) = rest.header::<1>()?;
+    match kind {
+        0xcc | 0x8e => Ok(packet),
+        SNAP => {
+            let (header, packet) = packet.header::<5>()?;
+            by_ether_type(u16::from_be_bytes([header[3], header[4]]), packet)
+        }
+        _ => Err(Unread::NotTcp),
+    }
+}
+
+/// The IP packet in an Ethernet frame.
+pub(super) fn ethernet(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    let (header, rest) = frame.header::<14>()?;
+    by_ether_type(u16::from_be_bytes([header[12], header[13]]), rest)
+}
+
+/// The IP packet in a payload of this EtherType.
+pub(super) fn by_ether_type(mut kind: u16, mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    for _ in 0..MAX_LAYERS {
+        match kind {
+            ether_type::IPV4 | ether_type::IPV6 => return Ok(rest),
+            ether_type::VLAN | ether_type::PROVIDER_BRIDGE | ether_type::OLD_QINQ => {
+                let (tag, inner) = rest.header::<4>()?;
+                kind = u16::from_be_bytes([tag[2], tag[3]]);
+                rest = inner;
+            }
+            ether_type::E_TAG => {
+                let (tag, inner) = rest.header::<8>()?;
+                kind = u16::from_be_bytes([tag[6], tag[7]]);
+                rest = inner;
+            }
+            ether_type::BRIDGED => {
+                let (header, inner) = rest.header::<14>()?;
+                kind = u16::from_be_bytes([header[12], header[13]]);
+                rest = inner;
+            }
+            ether_type::FABRIC_PATH => {
+                let (header, inner) = rest.skip(2)?.header::<14>()?;
+                kind = u16::from_be_bytes([header[12], header[13]]);
+                rest = inner;
+            }
+            ether_type::MPLS => return mpls(rest),
+            ether_type::PPP => return point_to_point(rest),
+            ether_type::PPPOE_SESSION => {
+                // Version and type, code, session, length (RFC 2516).
+                let (header, inner) = rest.header::<6>()?;
+                let is_session = header[1] == 0;
+                let length = u16::from_be_bytes([header[4], header[5]]);
+                return if is_session {
+                    point_to_point(inner.cut(length.into()))
+                } else {
+                    Err(Unread::NotTcp)
+                };
+            }
+            length if length < ether_type::FIRST => {
+                // LLC with SNAP (IEEE 802.2): six bytes before the EtherType.
+                let (header, inner) = rest.header::<8>()?;
+                if header[..3] != [0xaa, 0xaa, 3] {
+                    return Err(Unread::NotTcp);
+                }
+                kind = u16::from_be_bytes([header[6], header[7]]);
+                rest = inner;
+            }
+            _ => return Err(Unread::NotTcp),
+        }
+    }
+    Err(Unread::Malformed)
+}
+
+/// The IP packet below a stack of MPLS labels (RFC 3032). Nothing names its protocol but its first bits.
+fn mpls(mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    for _ in 0..MAX_LAYERS {
+        let (label, inner) = rest.header::<4>()?;
+        rest = inner;
+        let is_last = label[2] & 1 != 0;
+        if is_last {
+            let version = rest.captured.first().ok_or(Unread::CutHeader)? >> 4;
+            return match version {
+                4 | 6 => Ok(rest),
+                // A control word (RFC 4448), and an Ethernet frame.
+                0 => ethernet(rest.skip(4)?),
+                _ => Err(Unread::NotTcp),
+            };
+        }
+    }
+    Err(Unread::Malformed)
+}
+
+/// The IP packet in a frame of PPP (RFC 1661), with or without the bytes of HDLC before it (RFC 1662).
+fn point_to_point(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const HDLC: [u8; 2] = [0xff, 3];
+    let frame = match frame.captured {
+        [first, second, ..] if [*first, *second] == HDLC => frame.skip(HDLC.len())?,
+        _ => frame,
+    };
+    // A protocol's number is odd at its end: one byte may be left out at its front.
+    let first = frame.captured.first().ok_or(Unread::CutHeader)?;
+    let (protocol, packet) = if first & 1 == 1 {
+        (u16::from(*first), frame.skip(1)?)
+    } else {
+        let (protocol, packet) = frame.header::<2>()?;
+        (u16::from_be_bytes(*protocol), packet)
+    };
+    match protocol {
+        0x21 | 0x57 => Ok(packet),
+        0x281 => mpls(packet),
+        _ => Err(Unread::NotTcp),
+    }
+}
+
+/// The IP packet in a message of netfilter's log: a header, and attributes in the byte order of the machine
+/// that captured.
+fn nflog(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const PAYLOAD: u16 = 9;
+    let (header, mut rest) = frame.header::<4>()?;
+    if header[1] != 0 {
+        return Err(Unread::Malformed);
+    }
+    loop {
+        let (attribute, _) = rest.header::<4>()?;
+        let [length, kind] = [[0, 1], [2, 3]].map(|at: [usize; 2]| {
+            let bytes = [attribute[at[0]], attribute[at[1]]];
+            [u16::from_le_bytes(bytes), u16::from_be_bytes(bytes)]
+        });
+        // Kinds are below 256: the other byte tells the order.
+        let order = usize::from(kind[0] > kind[1]);
+        let length = usize::from(length[order]);
+        if length < 4 {
+            return Err(Unread::Malformed);
+        }
+        if kind[order] == PAYLOAD {
+            let packet = rest.skip(4)?;
+            return Ok(packet.cut(length - 4));
+        }
+        rest = rest.skip(length.next_multiple_of(4))?;
+    }
+}

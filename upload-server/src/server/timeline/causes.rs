@@ -1,0 +1,90 @@
+//! How a cause looks, wherever it is drawn: the colour of its side, and a texture by its rank among the
+//! shares, which tells it from the others without colour.
+
+use maud::{Markup, html};
+use upload_protocol::timeline::{HeldBackBy, Share, Side};
+
+/// How many textures there are beside the plain one. Causes of a lower rank have the last.
+const TEXTURES: usize = 5;
+
+pub(super) struct Looks<'a> {
+    shares: &'a [Share],
+    /// Tells the chart, which has the textures, from others on the page.
+    name: &'a str,
+}
+
+impl<'a> Looks<'a> {
+    pub(super) const fn new(shares: &'a [Share], name: &'a str) -> Self {
+        Self { shares, name }
+    }
+
+    /// A stretch of a bar, in per cent of it.
+    pub(super) fn stretch(
+        &self,
+        cause: HeldBackBy,
+        (left, width): (f64, f64),
+        title: &str,
+    ) -> Markup {
+        let (left, width) = (format!("{left:.2}%"), format!("{width:.2}%"));
+        html! {
+            g {
+                title { (title) }
+                rect.cause .(side(cause)) x=(left) width=(width) height="100%" {}
+                @if let Some(texture) = self.texture(cause) {
+                    rect x=(left) width=(width) height="100%" fill=(texture) {}
+                }
+            }
+        }
+    }
+
+    /// The same beside its words.
+    pub(super) fn swatch(&self, cause: HeldBackBy) -> Markup {
+        html! {
+            svg.swatch aria-hidden="true" width="20" height="16" xmlns="http://www.w3.org/2000/svg" {
+                (self.stretch(cause, (0.0, 100.0), cause.phrase()))
+            }
+        }
+    }
+
+    /// The paint over the colour; none for the largest cause. A cause below 1 % looks as the others of its
+    /// kind do.
+    fn texture(&self, cause: HeldBackBy) -> Option<String> {
+        let rank = |cause| self.shares.iter().position(|share| share.cause == cause);
+        let rank = rank(cause).or_else(|| rank(HeldBackBy::Other));
+        let texture = rank.unwrap_or(TEXTURES).min(TEXTURES);
+        (texture > 0).then(|| format!("url(#{}-texture-{texture})", self.name))
+    }
+}
+
+/// The textures of one chart.
+pub(super) fn textures(name: &str) -> Markup {
+    let stripes = html! { rect.ink width="3" height="8" {} };
+    let dots = html! { circle.ink cx="4" cy="4" r="2" {} };
+    let lines = html! { rect.ink width="8" height="2" {} };
+    let grid = html! { rect.ink width="8" height="2" {} rect.ink y="2" width="2" height="6" {} };
+    let textures: [(&str, Markup); TEXTURES] = [
+        ("rotate(45)", stripes.clone()),
+        ("", dots),
+        ("", lines),
+        ("rotate(-45)", stripes),
+        ("", grid),
+    ];
+    html! {
+        @for (number, (transform, drawn)) in (1..).zip(textures) {
+            pattern id=(format!("{name}-texture-{number}")) width="8" height="8"
+                patternUnits="userSpaceOnUse" patternTransform=(transform) {
+                (drawn)
+            }
+        }
+    }
+}
+
+const fn side(cause: HeldBackBy) -> &'static str {
+    match cause.side() {
+        Some(Side::Client) => "client",
+        Some(Side::Network) => "network",
+        Some(Side::Server) => "server",
+        Some(Side::Both) => "both",
+        None => "none",
+    }
+}

@@ -1,0 +1,169 @@
+//! What held the upload back: one bar of shares, each with the numbers that it is known by.
+
+use maud::{Markup, html};
+use upload_protocol::{
+    explain,
+    timeline::{Certainty, Diagnosis, NoVerdict, Timeline},
+    units::duration,
+};
+
+use super::{
+    causes::Looks,
+    evidence::{key_of, numbers},
+    ribbon,
+};
+
+/// The diagnosis of the upload on this connection; `name` tells it from others on the page.
+pub(super) fn held_back(timeline: &Timeline, name: &str) -> Markup {
+    let Some(diagnosis) = shown_diagnosis(timeline) else {
+        return Markup::default();
+    };
+    let numbers = numbers(diagnosis);
+    let looks = Looks::new(&diagnosis.shares, name);
+    html! {
+        h3 { "What held it back" }
+        p.held-back {
+            strong { (diagnosis.sentence) }
+            @if let Some(advice) = &diagnosis.advice { " " (advice) }
+        }
+        (bar(diagnosis, &looks))
+        ul.shares {
+            @for share in diagnosis.shares.iter().filter(|share| share.share > 0.0) {
+                li {
+                    (looks.swatch(share.cause))
+                    @let text = format!("{} {}", diagnosis.phrase(share.cause), percent(share.share));
+                    @match key_of(share.cause, &numbers) {
+                        Some(key) => a href=(format!("#{name}-{key}")) { (text) },
+                        None => (text),
+                    }
+                    span.took { (duration(share.ns)) }
+                }
+            }
+        }
+        p.note {
+            @match diagnosis.certainty {
+                Certainty::Observed => "The kernel measured it.",
+                Certainty::Inferred => "Inferred from what the kernel measured.",
+                Certainty::Unknown => "Not measured.",
+            }
+            @if !numbers.is_empty() { " The numbers behind it:" }
+        }
+        dl.evidence {
+            @for (key, label, value) in &numbers {
+                div id=(format!("{name}-{key}")) { dt { (label) } dd { (value) } }
+            }
+        }
+        (ribbon::table(diagnosis))
+        details {
+            summary { "What that means" }
+            @for sentence in explain::diagnosis(diagnosis) { p.note { (sentence) } }
+        }
+    }
+}
+
+/// The diagnosis that is shown.
+pub(super) fn shown_diagnosis(timeline: &Timeline) -> Option<&Diagnosis> {
+    let diagnoses = timeline.uploads.iter().flat_map(|upload| &upload.diagnosis);
+    diagnoses
+        .map(Box::as_ref)
+        .find(|diagnosis| is_shown(diagnosis))
+}
+
+/// A short or a fast upload was not held back, unless a time-out ended it.
+fn is_shown(diagnosis: &Diagnosis) -> bool {
+    let is_nothing = matches!(
+        diagnosis.no_verdict,
+        Some(NoVerdict::Short | NoVerdict::Fast | NoVerdict::Unknown)
+    );
+    !is_nothing || diagnosis.ended_by.is_some()
+}
+
+fn bar(diagnosis: &Diagnosis, looks: &Looks<'_>) -> Markup {
+    let shares = &diagnosis.shares;
+    let begins = shares.iter().scan(0.0, |end, share| {
+        let begin = *end;
+        *end += share.share;
+        Some(begin)
+    });
+    html! {
+        svg.track.causes aria-hidden="true" width="100%" height="16" xmlns="http://www.w3.org/2000/svg" {
+            @for (share, begin) in shares.iter().zip(begins) {
+                (looks.stretch(share.cause, (begin * 100.0, share.share * 100.0), &diagnosis.phrase(share.cause)))
+            }
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use upload_protocol::timeline::{
+        Certainty, Diagnosis, DiagnosisEvidence, HeldBackBy, NoVerdict, Share, Side, Timeline,
+        UploadSummary,
+    };
+
+    use super::held_back;
+
+    fn timeline(diagnosis: Diagnosis) -> Timeline {
+        Timeline {
+            uploads: vec![UploadSummary {
+                diagnosis: Some(Box::new(diagnosis)),
+                ..UploadSummary::default()
+            }],
+            ..Timeline::default()
+        }
+    }
+
+    fn share(cause: HeldBackBy, share: f64) -> Share {
+        Share {
+            cause,
+            ns: 1_000_000,
+            share,
+        }
+    }
+
+    #[test]
+    fn each_share_leads_to_its_evidence() {
+        let diagnosis = Diagnosis {
+            verdict: Some(HeldBackBy::ServerNotReading),
+            side: Some(Side::Server),
+            certainty: Certainty::Observed,
+            shares: vec![
+                share(HeldBackBy::ServerNotReading, 0.9),
+                share(HeldBackBy::Tls, 0.1),
+            ],
+            evidence: DiagnosisEvidence {
+                unread_bytes: Some(2_000_000),
+                ..DiagnosisEvidence::default()
+            },
+            sentence: "It did <not> read.".to_owned(),
+            advice: Some("Look at the disk.".to_owned()),
+            ..Diagnosis::default()
+        };
+        let page = held_back(&timeline(diagnosis), "t1-0").into_string();
+        for part in [
+            "It did &lt;not&gt; read.</strong> Look at the disk.",
+            "<a href=\"#t1-0-unread\">the server's process, which did not read 90 %</a>",
+            "the TLS handshake 10 %<span",
+            "<div id=\"t1-0-unread\"><dt>Most that waited for the server's process</dt><dd>2.0 MB</dd>",
+            "x=\"90.00%\" width=\"10.00%\"",
+            "The kernel measured it.",
+            "90 % server_not_reading, the server's process, which did not read: ",
+        ] {
+            assert!(page.contains(part), "{part} is not in {page}");
+        }
+    }
+
+    #[test]
+    fn a_short_upload_shows_nothing() {
+        let short = Diagnosis {
+            no_verdict: Some(NoVerdict::Short),
+            ..Diagnosis::default()
+        };
+        assert_eq!(held_back(&timeline(short), "t1-0").into_string(), "");
+        assert_eq!(held_back(&Timeline::default(), "t1-0").into_string(), "");
+    }
+}
