@@ -12,7 +12,7 @@ mod watch;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
@@ -24,6 +24,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use xtask::{
     command::{cargo, is_root, log, run, target_dir},
     setup,
@@ -149,7 +150,7 @@ pub(crate) fn held_back(arguments: &Arguments) -> Result<()> {
     }
     let binaries = binaries(arguments)?;
     let stop = Stop::listen()?;
-    let scratch = tempfile::Builder::new().prefix("held-back-").tempdir()?;
+    let scratch = scratch()?;
     let mut results = Results::default();
     let views = match arguments.from.as_slice() {
         [] => SeenFrom::ALL.to_vec(),
@@ -213,6 +214,20 @@ fn binaries(arguments: &Arguments) -> Result<PathBuf> {
 }
 
 type Seen = Vec<(SeenFrom, watch::Timelines)>;
+
+/// A folder for what the programs store, in memory where that is possible: an upload that nothing holds back
+/// would else wait for a disk on which the other uploads and the captures are written.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let parent = match memory.is_dir() {
+        true => memory.to_owned(),
+        false => std::env::temp_dir(),
+    };
+    let made = tempfile::Builder::new()
+        .prefix("held-back-")
+        .tempdir_in(&parent);
+    made.with_context(|| format!("no folder can be made in {}", parent.display()))
+}
 
 /// Makes the uploads while a tracer watches from each view.
 fn upload(
