@@ -101,6 +101,7 @@ fn for_clients() {
         ("caddy", "caddy"),
         ("faketime", "faketime"),
         ("git", "git"),
+        ("h2load", "nghttp2-client"),
         ("haproxy", "haproxy"),
         ("microsocks", "microsocks"),
         ("nginx", "nginx-light"),
@@ -110,6 +111,7 @@ fn for_clients() {
         ("sshd", "openssh-server"),
         ("tinyproxy", "tinyproxy"),
         ("wget", "wget"),
+        ("zstd", "zstd"),
     ]);
     if let Err(error) = programs {
         log(&format!("not every client could be installed: {error:#}"));

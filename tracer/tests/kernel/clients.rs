@@ -9,3 +9,5 @@ mod scene;
 mod storage;
 mod story;
 mod tunnels;
+
+pub(crate) use self::scene::is_there;

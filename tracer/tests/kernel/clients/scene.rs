@@ -188,7 +188,8 @@ fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether the program is installed.
+pub(crate) fn is_there(program: &str) -> bool {
     let is_executable = |path: &Path| access(path, Access::EXEC_OK).is_ok();
     if program == "python" {
         return is_executable(&python());
