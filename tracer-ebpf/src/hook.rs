@@ -43,6 +43,8 @@ pub enum Need {
     ProcessFilter,
     /// Where the kernel lacks the tracepoint of this name.
     InsteadOf(&'static str),
+    /// Always. It runs for the events that the kernel skips the program of this name for.
+    SecondOf(&'static str),
 }
 
 /// Every program, in the order of attaching: those that follow processes come first, so that no
@@ -70,6 +72,13 @@ pub const HOOKS: &[Hook] = &[
         loses: "everything",
     },
     Hook {
+        program: "tracer_state_2",
+        point: Point::Tracepoint("inet_sock_set_state"),
+        since: "4.16",
+        need: Need::SecondOf("tracer_state"),
+        loses: "changes of state that interrupt another one on the same CPU",
+    },
+    Hook {
         program: "tracer_read",
         point: Point::Tracepoint("tcp_rcv_space_adjust"),
         since: "4.17",
@@ -82,6 +91,13 @@ pub const HOOKS: &[Hook] = &[
         since: "4.15",
         need: Need::Optional,
         loses: "which segments are retransmitted, and when",
+    },
+    Hook {
+        program: "tracer_retran_2",
+        point: Point::Tracepoint("tcp_retransmit_skb"),
+        since: "4.15",
+        need: Need::SecondOf("tracer_retrans"),
+        loses: "retransmissions that interrupt another one on the same CPU",
     },
     Hook {
         program: "tracer_synack",
@@ -168,10 +184,12 @@ impl Hook {
         }
     }
 
-    /// Whether the kernel skips a run of the program that interrupts another run on the same CPU.
-    /// At a cgroup it runs each time.
+    /// Whether an event is lost where the kernel skips a run of the program, because it interrupts another run
+    /// on the same CPU. At a cgroup it runs each time. A second program has nothing to do while it could be
+    /// interrupted: where it is skipped, the first one runs.
     #[must_use]
     pub const fn may_be_skipped(&self) -> bool {
         matches!(self.point, Point::Tracepoint(_) | Point::Function(_))
+            && !matches!(self.need, Need::SecondOf(_))
     }
 }

@@ -56,6 +56,9 @@ pub const AGAIN: u16 = 1 << 15;
 pub const LOST_RECORDS: u32 = 0;
 /// Index into the map `LOST`: sockets and processes that their maps had no room for.
 pub const LOST_SOCKETS: u32 = 1;
+/// Index into the map `LOST`: no loss, but events for which the kernel skipped a program, and that its second
+/// one recorded.
+pub const MADE_UP: u32 = 2;
 
 /// `Segment::direction`: the packet left the socket.
 pub const EGRESS: u8 = 0;

@@ -39,6 +39,7 @@ mod process;
 mod reset;
 mod retransmit;
 mod ring;
+mod second;
 mod segment;
 mod sock;
 mod socket;

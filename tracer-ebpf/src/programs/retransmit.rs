@@ -12,7 +12,7 @@ use tracer_ebpf::record::{
 use crate::{
     addresses, filter,
     kernel::{Pointer, REQUEST_COMMON, SKB_LEN, TCP_BYTES_ACKED, TCP_RETRANSMITS},
-    memory, ring,
+    memory, ring, second,
     sock::Sock as _,
     socket::Socket,
     socket_event::{self, Context},
@@ -29,9 +29,14 @@ const ENOBUFS: u32 = 105;
 /// does.
 #[btf_tracepoint]
 pub(crate) fn tracer_retrans(ctx: BtfTracePointContext) -> i32 {
-    if let Some(socket) = Socket::from_argument(&ctx, 0) {
-        observe_segment(&ctx, socket);
-    }
+    second::first(second::RETRANSMIT, || observe_segment(&ctx));
+    0
+}
+
+/// The same where it interrupts that program.
+#[btf_tracepoint]
+pub(crate) fn tracer_retran_2(ctx: BtfTracePointContext) -> i32 {
+    second::second(second::RETRANSMIT, || observe_segment(&ctx));
     0
 }
 
@@ -45,7 +50,10 @@ pub(crate) fn tracer_synack(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn observe_segment(ctx: &BtfTracePointContext, socket: Socket) {
+fn observe_segment(ctx: &BtfTracePointContext) {
+    let Some(socket) = Socket::from_argument(ctx, 0) else {
+        return;
+    };
     if filter::remembered(socket.sock()).is_none() {
         return;
     }

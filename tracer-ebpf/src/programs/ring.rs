@@ -10,16 +10,16 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS};
+use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS, MADE_UP};
 
 /// The loader sets the size that was asked for.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Per CPU: [`LOST_RECORDS`] and [`LOST_SOCKETS`]. The tracer reads both whenever it has drained the
+/// Per CPU: [`LOST_RECORDS`], [`LOST_SOCKETS`] and [`MADE_UP`]. The tracer reads them whenever it has drained the
 /// ring.
 #[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
 
 /// With `AUDIT`, how many records were made, those without room included, per CPU.
 #[map]
@@ -73,6 +73,12 @@ pub(crate) fn send<T>(entry: RingBufEntry<T>) {
 #[inline(always)]
 pub(crate) fn count_lost_socket() {
     count(&LOST, LOST_SOCKETS);
+}
+
+/// Counts an event that a second program records.
+#[inline(always)]
+pub(crate) fn count_made_up() {
+    count(&LOST, MADE_UP);
 }
 
 /// Adds one, atomically: the program may be interrupted on its own CPU by another that counts the

@@ -11,7 +11,7 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    filter, limits, memory, ring,
+    filter, limits, memory, ring, second,
     sock::{Sock as _, Traced},
     socket::Socket,
     task,
@@ -20,7 +20,14 @@ use crate::{
 /// One record per change of state of a traced connection.
 #[btf_tracepoint]
 pub(crate) fn tracer_state(ctx: BtfTracePointContext) -> i32 {
-    observe(&ctx);
+    second::first(second::STATE, || observe(&ctx));
+    0
+}
+
+/// The same where it interrupts that program.
+#[btf_tracepoint]
+pub(crate) fn tracer_state_2(ctx: BtfTracePointContext) -> i32 {
+    second::second(second::STATE, || observe(&ctx));
     0
 }
 

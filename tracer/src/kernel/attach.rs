@@ -100,11 +100,21 @@ struct Attaching<'a> {
 
 impl Attaching<'_> {
     fn hook(&mut self, hook: &'static Hook) -> Result<(), AttachError> {
-        if let Need::InsteadOf(tracepoint) = hook.need {
-            if self.lacks(tracepoint) {
-                self.replacement(hook);
+        match hook.need {
+            Need::InsteadOf(tracepoint) => {
+                if self.lacks(tracepoint) {
+                    self.quietly(hook);
+                }
+                return Ok(());
             }
-            return Ok(());
+            // Without it, what it would record is counted as lost.
+            Need::SecondOf(first) => {
+                if self.attached.iter().any(|one| one.hook.program == first) {
+                    self.quietly(hook);
+                }
+                return Ok(());
+            }
+            Need::Required | Need::Optional | Need::ProcessFilter => {}
         }
         match (self.program(hook), hook.need) {
             (Ok(Some(program)), _) => self.attached.push(program),
@@ -133,8 +143,9 @@ impl Attaching<'_> {
         Ok(())
     }
 
-    /// Some kernels have no trampolines, which a function needs, and report that in different ways.
-    fn replacement(&mut self, hook: &'static Hook) {
+    /// Attaches a program without which less is known. Some kernels have no trampolines, which a function needs,
+    /// and report that in different ways.
+    fn quietly(&mut self, hook: &'static Hook) {
         match self.program(hook) {
             Ok(program) => self.attached.extend(program),
             Err(Failure::NoHook) => debug!(program = hook.program, "not attached: no such hook"),

@@ -25,6 +25,9 @@ pub fn inventory() -> Result<Inventory, AttachError> {
         let Some(name) = hook.tracepoint() else {
             continue;
         };
+        if matches!(hook.need, Need::SecondOf(_)) {
+            continue;
+        }
         let exists = btf.tracepoint_arguments(name).is_some();
         if !exists && hook.need == Need::Required {
             return Err(AttachError::NoTracepoint {

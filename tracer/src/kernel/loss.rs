@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt as _};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
-use tracer_ebpf::record::{LOST_RECORDS, LOST_SOCKETS};
+use tracer_ebpf::record::{LOST_RECORDS, LOST_SOCKETS, MADE_UP};
 
 /// Totals since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub struct Lost {
     /// Sockets that the map of traced sockets had no room for.
     pub sockets: u64,
     /// Runs of a program that the kernel skipped, because the program was interrupted on the same
-    /// CPU by another event of its own kind (`recursion_misses`, Linux 5.12).
+    /// CPU by another event of its own kind (`recursion_misses`, Linux 5.12), and that no second program made
+    /// up for.
     pub recursion: u64,
 }
 
@@ -49,10 +50,13 @@ impl Counters {
     }
 
     pub(super) fn read(&self) -> Result<Lost> {
+        let skipped = self.programs.iter().map(skipped).sum::<Result<u64>>()?;
+        // Read after that: of an event that happens meanwhile, nothing is lost.
+        let made_up = sum(&self.lost, MADE_UP)?;
         Ok(Lost {
             ring: sum(&self.lost, LOST_RECORDS)?,
             sockets: sum(&self.lost, LOST_SOCKETS)?,
-            recursion: self.programs.iter().map(skipped).sum::<Result<_>>()?,
+            recursion: skipped.saturating_sub(made_up),
         })
     }
 }

@@ -13,10 +13,12 @@ use crate::{
 };
 
 /// The programs that need nothing newer than Linux 6.1.
-const EVERYWHERE: [&str; 12] = [
+const EVERYWHERE: [&str; 14] = [
     "tracer_state",
+    "tracer_state_2",
     "tracer_read",
     "tracer_retrans",
+    "tracer_retran_2",
     "tracer_synack",
     "tracer_rst_sent",
     "tracer_rst_recv",
