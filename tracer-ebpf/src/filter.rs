@@ -44,6 +44,16 @@ pub const REFUSED_OTHER: u32 = 3;
 /// How many there are.
 pub const REFUSALS: u32 = 4;
 
+/// [`Remembered::opening`]: by `connect`.
+pub const CONNECTED: u8 = 1;
+/// [`Remembered::opening`]: by a SYN that arrived.
+pub const ACCEPTED: u8 = 2;
+
+/// [`Remembered::turn`]: payload left, the first since payload arrived, and it is not settled what caused it.
+pub const TURN_BEGAN: u8 = 1;
+/// [`Remembered::turn`]: it is settled what causes the payload that leaves next.
+pub const TURN_SETTLED: u8 = 2;
+
 /// What the iterator `tracer_tasks` writes of each process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +90,12 @@ pub struct Remembered {
     pub closing_left: u32,
     /// Non-zero once a change of state was recorded: the socket has, or had, a connection.
     pub recorded: u32,
+    /// How it was opened: [`CONNECTED`] or [`ACCEPTED`]; 0 where that was not seen.
+    pub opening: u8,
+    /// Whether the thread that sends next is the first since payload arrived: [`TURN_BEGAN`] or [`TURN_SETTLED`].
+    pub turn: u8,
     /// Zero.
-    pub padding: u32,
+    pub padding: [u8; 2],
     /// For an MPTCP socket: the cookie of its first traced subflow. Else 0.
     pub first_subflow: u64,
     /// By direction.

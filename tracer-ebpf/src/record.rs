@@ -45,6 +45,8 @@ pub const SUBFLOW: u16 = 13;
 pub const LIMITS: u16 = 14;
 /// `Header::kind` of a [`TimeOut`]: the retransmission timer sent a segment again.
 pub const TIME_OUT: u16 = 15;
+/// `Header::kind` of a [`Relay`]: a thread read from one socket, and then acted on another.
+pub const RELAY: u16 = 16;
 
 /// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
 /// the change.
@@ -354,6 +356,22 @@ wire! {
         pub token: u32,
         /// Zero.
         pub padding: u32,
+    }
+}
+
+wire! {
+    /// A thread that had read from one traced socket connected this one, or was the first to send on it since
+    /// payload arrived: as a proxy passes on what it read. The two sockets have different roles: one was
+    /// accepted, one connected.
+    pub struct Relay[40] {
+        /// Kind [`RELAY`].
+        pub header: Header,
+        /// The cookie of the socket that the thread read from last.
+        pub read: u64,
+        /// 1 where the thread connected the socket; 0 where it sent on it.
+        pub connects: u8,
+        /// Zero.
+        pub padding: [u8; 7],
     }
 }
 

@@ -10,6 +10,7 @@ pub mod connection_table;
 pub mod correlate;
 pub mod dialogue;
 pub mod event;
+pub mod hops;
 pub mod host;
 pub mod input;
 pub mod output;

@@ -4,8 +4,8 @@
 use core::ptr::addr_of_mut;
 
 use tracer_ebpf::{
-    filter::{Burst, Remembered},
-    record::Passed,
+    filter::{Burst, Remembered, TURN_BEGAN, TURN_SETTLED},
+    record::{EGRESS, Passed},
 };
 
 /// How much of the first burst of payload in a direction is captured: a ClientHello with post-quantum
@@ -47,6 +47,13 @@ pub(crate) unsafe fn begin(
         let before = (*remembered).last_payload;
         (*remembered).last_payload = u32::from(direction) + 1;
         (*burst).left = if is_first { FIRST_BURST } else { LATER_BURST };
+        if direction == EGRESS {
+            (*remembered).turn = if (*remembered).turn == TURN_SETTLED {
+                0
+            } else {
+                TURN_BEGAN
+            };
+        }
         if before == 0 {
             return 0;
         }

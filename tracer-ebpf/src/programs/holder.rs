@@ -14,7 +14,9 @@ use aya_ebpf::{
 use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
 
 use crate::{
-    filter, limits, memory, ring,
+    filter, limits, memory,
+    relay::{self, IsOver},
+    ring,
     sock::{OfCgroup, Traced},
     socket::Socket,
     socket_event::{self, Context},
@@ -27,21 +29,21 @@ const ALLOW: i32 = 1;
 /// One record when a process reads from a traced socket that another process acted on last.
 #[btf_tracepoint]
 pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
-    observe(&ctx, READ);
+    observe(&ctx, READ, IsOver::Yes);
     0
 }
 
 /// The same for a process that sends: a server may speak first.
 #[btf_tracepoint]
 pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
-    observe(&ctx, SEND);
+    observe(&ctx, SEND, IsOver::Yes);
     0
 }
 
 /// The same before Linux 6.3: `tcp_sendmsg` (`(struct sock *sk, struct msghdr *msg, size_t size)`).
 #[fentry]
 pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
-    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
+    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND, IsOver::No);
     0
 }
 
@@ -49,7 +51,7 @@ pub(crate) fn tracer_sendmsg(ctx: FEntryContext) -> i32 {
 /// offset, size_t size, int flags)`, until Linux 6.4).
 #[fentry]
 pub(crate) fn tracer_sendpage(ctx: FEntryContext) -> i32 {
-    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND);
+    observe(&BtfTracePointContext::new(ctx.as_ptr()), SEND, IsOver::No);
     0
 }
 
@@ -66,7 +68,7 @@ pub(crate) fn tracer_release(ctx: SockContext) -> i32 {
 }
 
 #[inline(always)]
-fn observe(ctx: &BtfTracePointContext, kind: u16) {
+fn observe(ctx: &BtfTracePointContext, kind: u16, is_over: IsOver) {
     let raw: *mut c_void = ctx.arg(0);
     if raw.is_null() {
         return;
@@ -75,13 +77,15 @@ fn observe(ctx: &BtfTracePointContext, kind: u16) {
     let Some(remembered) = filter::remembered(sock) else {
         return;
     };
-    if kind == READ {
-        // SAFETY: a value of `SOCKETS`.
-        unsafe { limits::read(remembered) };
-    }
-    if kind == SEND {
-        // SAFETY: a value of `SOCKETS`, in the context of the process that sends.
-        unsafe { limits::sent(remembered) };
+    // SAFETY: a value of `SOCKETS`, in the context of the process that acts.
+    unsafe {
+        if kind == READ {
+            limits::read(remembered);
+            relay::read(sock, remembered);
+        } else {
+            limits::sent(remembered);
+            relay::sent(sock, remembered, is_over);
+        }
     }
     let Some(cookie) = filter::set_holder(sock, remembered) else {
         return;

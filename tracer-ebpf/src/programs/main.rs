@@ -36,6 +36,7 @@ mod mptcp;
 mod packet;
 mod pid_namespace;
 mod process;
+mod relay;
 mod reset;
 mod retransmit;
 mod ring;

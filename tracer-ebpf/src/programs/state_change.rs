@@ -6,12 +6,12 @@ use core::{ffi::c_void, ptr::addr_of_mut};
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::{
-    filter::Remembered,
+    filter::{ACCEPTED, CONNECTED, Remembered},
     record::{AGAIN, FLOW, Flow, IN_REPAIR, STATE_CHANGE, StateChange, state},
 };
 
 use crate::{
-    filter, limits, memory, ring, second,
+    filter, limits, memory, relay, ring, second,
     sock::{Sock as _, Traced},
     socket::Socket,
     task,
@@ -109,12 +109,33 @@ fn observe(ctx: &BtfTracePointContext) {
         flags |= IN_REPAIR;
     }
     send(socket, old, new, flags);
+    if let Some(remembered) = known {
+        // SAFETY: a value of `SOCKETS`.
+        unsafe { open(sock, remembered, old, new) };
+    }
     if new == state::CLOSE
         && let Some(remembered) = known
     {
         send_flow(sock, remembered);
         // SAFETY: a value of `SOCKETS`.
         unsafe { limits::end(socket, remembered) };
+    }
+}
+
+/// Remembers how the socket is opened, and submits what made the process connect it.
+///
+/// # Safety
+/// `remembered` must be a value of `SOCKETS`.
+#[inline(always)]
+unsafe fn open(sock: Traced, remembered: *mut Remembered, old: u8, new: u8) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if new == state::SYN_SENT {
+            (*remembered).opening = CONNECTED;
+            relay::connected(sock, remembered);
+        } else if (*remembered).opening == 0 && (old == state::SYN_RECV || new == state::SYN_RECV) {
+            (*remembered).opening = ACCEPTED;
+        }
     }
 }
 

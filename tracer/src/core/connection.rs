@@ -8,6 +8,7 @@ mod estimate;
 mod incidents;
 mod limits;
 mod owner;
+mod relays;
 mod stall;
 mod transition;
 mod view;
@@ -21,6 +22,7 @@ pub use self::{
     incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset, SubflowOf},
     limits::{LimitLog, Stretch, Times},
     owner::{Owner, Task},
+    relays::Relays,
     stall::{Stall, Stalls},
     transition::{Closing, Counted, Opened, Transition},
     view::View,

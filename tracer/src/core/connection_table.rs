@@ -163,6 +163,18 @@ impl ConnectionTable {
             EventKind::Limits(limits) => {
                 self.with_view(cookie, |view| view.record_limits(mono_ns, &limits))
             }
+            EventKind::Relay(relay) => {
+                for end in [cookie, relay.read] {
+                    let key = self.find(end);
+                    if let Some(connection) = key.and_then(|key| self.connections.get_mut(&key)) {
+                        connection.dialogue.payload.keep_turns();
+                    }
+                }
+                self.with_view(relay.read, |view| {
+                    view.record_relayed(mono_ns, relay, cookie)
+                });
+                self.with_view(cookie, |view| view.record_relay(mono_ns, relay))
+            }
             EventKind::TimeOut {
                 bytes_acked,
                 length,

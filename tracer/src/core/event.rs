@@ -15,8 +15,8 @@ pub struct Event<'a> {
     /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
     /// The socket's addresses; absent for segments, which have their own, for
-    /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::TimeOut`], [`EventKind::Subflow`] and
-    /// [`EventKind::Held`].
+    /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::TimeOut`], [`EventKind::Subflow`],
+    /// [`EventKind::Relay`] and [`EventKind::Held`].
     pub addresses: Option<Addresses>,
     pub what: EventKind<'a>,
 }
@@ -79,6 +79,8 @@ pub enum EventKind<'a> {
         /// Its token.
         token: u32,
     },
+    /// A thread acted on the socket after it had read from another.
+    Relay(Relay),
     /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
 }
@@ -93,6 +95,15 @@ pub struct MoreBytes<'a> {
     /// Where in the segment's payload they begin.
     pub offset: u32,
     pub bytes: &'a [u8],
+}
+
+/// A thread acted on a socket after it had read from another: as a proxy passes on what it read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// The cookie of the socket that it read from.
+    pub read: u64,
+    /// Whether it connected the socket; else it was the first to send on it since payload arrived.
+    pub connects: bool,
 }
 
 /// A system call that shows which process has a socket.
@@ -184,6 +195,18 @@ impl<'a> Event<'a> {
                         first: subflow.first,
                         token: subflow.token,
                     },
+                })
+            }
+            record::RELAY => {
+                let relay: record::Relay = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::Relay(Relay {
+                        read: relay.read,
+                        connects: relay.connects != 0,
+                    }),
                 })
             }
             kind => Self::from_socket_event(kind, bytes),

@@ -10,6 +10,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turns;
 
 use upload_protocol::{
     End,
@@ -21,9 +22,10 @@ pub use self::{
     ftp::{Command, Transfer},
     http::{Content, Finished, FormFile, HttpExchange, HttpRequest},
     tls::Tls,
+    turns::Turns,
 };
 #[cfg(test)]
-pub(crate) use self::{http::HttpResponse, tls::TlsStep};
+pub(crate) use self::{http::HttpResponse, tls::TlsStep, turns::Turn};
 use self::{
     proxy::{HeldBack, ProxyHeader, Taken},
     stream::{NewBytes, Stream},
@@ -40,6 +42,8 @@ pub struct Payload {
     parser: Parser,
     /// Whether it is passed whole and in order, as far as it was captured: then bodies are read, too.
     is_whole: bool,
+    /// Where it changes its direction, if a proxy passes it on.
+    turns: Option<Box<Turns>>,
 }
 
 /// A segment's payload.
@@ -121,6 +125,9 @@ impl Payload {
         let Some(mut new_bytes) = own.take(burst) else {
             return;
         };
+        if let Some(turns) = &mut self.turns {
+            turns.record(&new_bytes);
+        }
         if burst.from == End::Client {
             if self.parser == Parser::Unknown && ProxyHeader::may_begin(&new_bytes) {
                 self.parser = Parser::Proxy(Box::default());
@@ -271,6 +278,17 @@ impl Payload {
             Parser::Http2(conversation) => conversation.take_finished(all),
             _ => Vec::new(),
         }
+    }
+
+    /// From now on, keeps where payload changes its direction.
+    pub fn keep_turns(&mut self) {
+        self.turns.get_or_insert_default();
+    }
+
+    /// Where payload changed its direction, if that is kept.
+    #[must_use]
+    pub fn turns(&self) -> Option<&Turns> {
+        self.turns.as_deref()
     }
 
     /// Takes whether the server has answered since the last call.

@@ -3,6 +3,7 @@
 
 mod captured;
 mod eviction;
+mod hops;
 mod inferred;
 mod loss;
 mod points;
@@ -75,6 +76,7 @@ pub struct Pipeline {
     snapshots: Option<BTreeMap<Key, (u64, u64)>>,
     malformed: u64,
     captured: Captured,
+    ended_legs: hops::EndedLegs,
     /// When feed lines about unknown sockets were last forgotten.
     forgot_ns: u64,
     totals: Totals,
@@ -255,9 +257,15 @@ impl Pipeline {
             let found = table.get(key);
             found.is_some_and(|found| correlator.awaits(found) || awaits_reply(found))
         };
+        let awaits_response = |key| {
+            let found = table.get(key);
+            found.is_some_and(|found| hops::awaits_response(table, found))
+        };
         let is_due = |key: &Key, closed_ns: &mut u64| {
             let is_past = |patience_ns| closed_ns.saturating_add(patience_ns) <= now_ns;
-            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && !is_awaited(*key)
+            let is_settled =
+                |key| !is_awaited(key) && (is_past(hops::RESPONSE_NS) || !awaits_response(key));
+            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && is_settled(*key)
         };
         let mut due: Vec<(Key, u64)> = self.closed.extract_if(is_due).collect();
         due.sort_unstable();
@@ -336,6 +344,8 @@ impl Pipeline {
             if is_inferred {
                 self.report_inferred(&timeline, &mut connection, out);
             }
+            self.add_hops(&connection, &mut timeline);
+            self.keep_leg(&connection, &timeline);
             self.totals.left_out += u64::from(!timeline.left_out.is_empty());
             out.push(Output::Timeline(Box::new(timeline)));
         }

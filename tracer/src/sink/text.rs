@@ -5,6 +5,7 @@ mod closing;
 mod diagnosis;
 mod explain;
 mod heading;
+mod hops;
 mod packets;
 mod phases;
 mod separated;
@@ -94,6 +95,9 @@ impl Text {
             write_whose(out, styles, timeline)?;
         }
         write_others(out, timeline)?;
+        hops::hops(out, timeline, self.explain, |upload| {
+            self.shown.get(&upload.id) != Some(&upload.bytes)
+        })?;
         let whole = timeline.last_ns();
         if let Some(initiation) = timeline.initiation() {
             phases::initiation(out, styles, initiation, timeline, whole)?;

@@ -2,11 +2,16 @@
 //! terminal, the NDJSON and the server's page agree.
 
 mod diagnosis;
+mod hops;
 mod tls;
 
 use std::{fmt::Write as _, io};
 
-pub use self::{diagnosis::diagnosis, tls::tls_step};
+pub use self::{
+    diagnosis::diagnosis,
+    hops::{hops, passed_on},
+    tls::tls_step,
+};
 use serde_json::{Map, Value};
 
 use crate::{

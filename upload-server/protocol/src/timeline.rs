@@ -6,6 +6,7 @@ pub mod consistency;
 mod diagnosis;
 mod endpoint;
 mod exchange;
+mod hop;
 mod http2;
 mod initiation;
 mod maintenance;
@@ -26,6 +27,7 @@ pub use self::{
     },
     endpoint::{Endpoint, Process},
     exchange::{Body, Exchange, KnownBy, MissingEnd, Request, Response, Span},
+    hop::{HopEvidence, PassedOn, UploadHop},
     http2::{FrameCount, Frames, Http2Frames},
     initiation::{AgreedOptions, Failure, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},

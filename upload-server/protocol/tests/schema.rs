@@ -23,12 +23,13 @@ use upload_protocol::{
     timeline::{
         AgreedOptions, AlertLevel, BlackHole, Body, Bytes, CaptureStream, Cause, CauseSpan,
         Certainty, Clocks, ContentType, Defect, Diagnosis, DiagnosisEvidence, Ending, Endpoint,
-        EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, Http2Frames,
-        Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment, Maintenance, Malformed,
-        MissingClose, MissingEnd, NamedCause, NoVerdict, Omission, OneWayDelay, Passage, PerEnd,
-        Phase, Process, Protocol, Request, ResetReason, Response, Share, Side, SocketError, Span,
-        Step, StepName, Termination, TimedOut, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage,
-        TlsRecord, TlsStep, TlsVersion, Transit, UploadSummary, WaitedFor, WindowScale,
+        EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, HopEvidence,
+        Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment, Maintenance,
+        Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict, Omission, OneWayDelay, Passage,
+        PassedOn, PerEnd, Phase, Process, Protocol, Request, ResetReason, Response, Share, Side,
+        SocketError, Span, Step, StepName, Termination, TimedOut, Timeline, Timer, TlsAlert,
+        TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, Transit, UploadHop,
+        UploadSummary, WaitedFor, WindowScale,
     },
     upload::Outcome,
 };
@@ -186,6 +187,7 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         uploads: vec![UploadSummary {
             certainty: Certainty::Inferred,
             diagnosis: Some(Box::new(diagnosis())),
+            hops: PassedOn::ALL.iter().copied().map(hop).collect(),
             ..UploadSummary::default()
         }],
         bytes: Bytes::default(),
@@ -205,6 +207,17 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         open_for_ns: Some(3),
         silent_for_ns: Some(2),
         transit: Some(Box::new(transit())),
+    }
+}
+
+fn hop(passed_on: PassedOn) -> UploadHop {
+    UploadHop {
+        tls: Some(TlsVersion(0x0304)),
+        share: Some(0.5),
+        passed_on: Some(passed_on),
+        held_ns: Some(1),
+        evidence: HopEvidence::ALL.to_vec(),
+        ..UploadHop::default()
     }
 }
 
@@ -555,5 +568,10 @@ fn names_are_the_same_lists() {
     );
     let lost: Vec<_> = LostAt::ALL.iter().map(|at| at.name()).collect();
     assert_eq!(names("/$defs/lost_at/enum"), all(&lost));
+    let evidence: Vec<_> = HopEvidence::ALL.iter().map(|what| what.name()).collect();
+    assert_eq!(
+        names("/$defs/upload_hop/properties/evidence/items/enum"),
+        all(&evidence)
+    );
     assert_eq!(json!(Hop::Handshakes), "early");
 }

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::ResetReason;
 
-use super::{Owner, Stalls};
+use super::{Owner, Relays, Stalls};
 use crate::core::address::Address;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +33,10 @@ pub struct Incidents {
     pub on_wire: Option<(Address, Address)>,
     /// The MPTCP socket whose subflow it is.
     pub mptcp: Option<SubflowOf>,
+    /// From which sockets a thread had read before it acted on this one.
+    pub relays: Relays,
+    /// On which sockets a thread acted after it had read from this one: `read` names those.
+    pub relayed: Relays,
     /// What came after those that are kept.
     pub left_out: IncidentsLeftOut,
 }
@@ -84,6 +88,8 @@ impl Incidents {
         error: None,
         retransmitted_bytes: 0,
         stalls: Stalls::NONE,
+        relays: Relays::NONE,
+        relayed: Relays::NONE,
         icmp_in_syn_sent: false,
         left_out: IncidentsLeftOut {
             holders: 0,

@@ -10,7 +10,10 @@ use super::{
     Closing, Counted, HeldBack, Incidents, LimitLog, Opened, Owner, Reset, SubflowOf, Task,
     Transition,
 };
-use crate::core::{address::Address, event::Addresses};
+use crate::core::{
+    address::Address,
+    event::{Addresses, Relay},
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -257,6 +260,19 @@ impl View {
 
     pub(crate) fn record_mptcp(&mut self, of: SubflowOf) {
         self.incidents_mut().mptcp = Some(of);
+    }
+
+    pub(crate) fn record_relay(&mut self, mono_ns: u64, relay: Relay) {
+        self.incidents_mut().relays.record(mono_ns, relay);
+    }
+
+    /// The same for the socket that was read from: `cookie` is the other one's.
+    pub(crate) fn record_relayed(&mut self, mono_ns: u64, relay: Relay, cookie: u64) {
+        let to = Relay {
+            read: cookie,
+            ..relay
+        };
+        self.incidents_mut().relayed.record(mono_ns, to);
     }
 
     pub(crate) fn record_limits(&mut self, mono_ns: u64, limits: &Limits) {

@@ -8,7 +8,7 @@ use proptest::prelude::{
 use tracer_ebpf::record::{self, Header, SocketEvent, StateChange};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{Event, EventKind, Malformed, State};
+use super::{Event, EventKind, Malformed, Relay, State};
 
 fn header(kind: u16) -> Header {
     let mut header = Header::new_zeroed();
@@ -52,6 +52,19 @@ fn a_time_out() {
 }
 
 #[test]
+fn a_relay() {
+    let mut relay = record::Relay::new_zeroed();
+    relay.header = header(record::RELAY);
+    (relay.read, relay.connects) = (41, 1);
+    let event = Event::decode(relay.as_bytes()).unwrap();
+    let expected = EventKind::Relay(Relay {
+        read: 41,
+        connects: true,
+    });
+    assert_eq!((event.cookie, event.what), (42, expected));
+}
+
+#[test]
 fn bytes_that_are_no_record() {
     let check = |bytes: &[u8], expected: Malformed| {
         assert_eq!(Event::decode(bytes), Err(expected));
@@ -85,7 +98,7 @@ fn bytes_that_are_no_record() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_do_not(
-        kind in 0_u16..=record::TIME_OUT,
+        kind in 0_u16..=record::RELAY,
         mut bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         if bytes.len() > 1 {

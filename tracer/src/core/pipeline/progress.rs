@@ -66,6 +66,7 @@ impl Pipeline {
         let known = (reported.map(|reported| reported.uploads), transfer);
         let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
         timeline::leave_out_uploads(&mut timeline, reported.map_or(0, |all| all.left_out));
+        self.add_hops(&connection, &mut timeline);
         Some(Box::new(timeline))
     }
 
@@ -79,6 +80,7 @@ impl Pipeline {
         self.correlator.name_owner(&mut connection);
         let known = (Some(uploads.as_slice()), None);
         let mut timeline = timeline(&connection, known, &self.host, self.tick.mono_ns)?;
+        self.add_hops(&connection, &mut timeline);
         timeline::keep_uploads(&mut timeline, from);
         Some(Box::new(timeline))
     }

@@ -37,6 +37,7 @@ pub(super) fn uploads(
         certainty: Certainty::Inferred,
         disk_ns: None,
         diagnosis: None,
+        hops: Vec::new(),
     }])
 }
 

@@ -152,6 +152,7 @@ impl Volume {
             certainty: Certainty::Inferred,
             disk_ns: None,
             diagnosis: None,
+            hops: Vec::new(),
         })
     }
 }
@@ -196,6 +197,7 @@ fn of_exchange(
             certainty: Certainty::Inferred,
             disk_ns: None,
             diagnosis: None,
+            hops: Vec::new(),
         })
         .collect()
 }
@@ -227,6 +229,7 @@ fn of_body(
         certainty: Certainty::Inferred,
         disk_ns: None,
         diagnosis: None,
+        hops: Vec::new(),
     })
 }
 

@@ -86,7 +86,7 @@ pub(super) fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result
     Ok(())
 }
 
-fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
+pub(super) fn write_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) -> io::Result<()> {
     if let Some(comm) = &endpoint.owner.comm {
         put(out, &plain(comm));
         if let Some(pid) = endpoint.owner.pid {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certainty, Diagnosis};
+use super::{Certainty, Diagnosis, UploadHop, known_only};
 use crate::upload::{Cookie, Outcome, Upload};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct UploadSummary {
     /// What held it back on this connection; absent where nothing is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
+    /// The connections that carried it, from its client's to this one; absent where this one alone is known.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
+    pub hops: Vec<UploadHop>,
 }
 
 impl UploadSummary {
@@ -43,6 +46,7 @@ impl UploadSummary {
             certainty: Certainty::Observed,
             disk_ns: socket.and_then(|socket| upload.disk_ns_on(socket)),
             diagnosis: None,
+            hops: Vec::new(),
         }
     }
 }

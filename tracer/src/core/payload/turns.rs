@@ -1,0 +1,59 @@
+//! Where payload changes its direction: on a connection whose payload a proxy passes on, encrypted or not.
+
+use std::collections::VecDeque;
+
+use upload_protocol::End;
+
+use super::stream::NewBytes;
+
+/// HTTP/2 changes the direction with each update of a window. Of more than these, the oldest are forgotten.
+const MAX_TURNS: usize = 512;
+
+/// The first payload of an end after some of the other's, or at the start of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When it was sent, CLOCK_MONOTONIC.
+    pub mono_ns: u64,
+    pub from: End,
+    /// How many bytes its sender had sent before.
+    pub offset: u64,
+    /// When the other end's last payload before it passed, if there was any.
+    pub before_ns: Option<u64>,
+}
+
+/// In order of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns(VecDeque<Turn>);
+
+impl Turns {
+    pub(super) fn record(&mut self, new_bytes: &NewBytes<'_>) {
+        let goes_on = self
+            .0
+            .back()
+            .is_some_and(|last| last.from == new_bytes.from);
+        if goes_on && new_bytes.turned_ns.is_none() {
+            return;
+        }
+        if self.0.len() == MAX_TURNS {
+            self.0.pop_front();
+        }
+        self.0.push_back(Turn {
+            mono_ns: new_bytes.mono_ns,
+            from: new_bytes.from,
+            offset: new_bytes.offset,
+            before_ns: new_bytes.turned_ns,
+        });
+    }
+
+    /// The turns of an end, in order of time.
+    pub fn of(&self, from: End) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.0.iter().filter(move |turn| turn.from == from)
+    }
+}
+
+#[cfg(test)]
+impl FromIterator<Turn> for Turns {
+    fn from_iter<All: IntoIterator<Item = Turn>>(turns: All) -> Self {
+        Self(turns.into_iter().collect())
+    }
+}

@@ -1,0 +1,99 @@
+//! Joins each upload with the connections in front of its own.
+
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
+use upload_protocol::timeline::Timeline;
+
+use super::Pipeline;
+use crate::core::{
+    connection::Connection,
+    connection_table::ConnectionTable,
+    hops::{Leg, hops},
+    timeline::timeline,
+};
+
+/// How long a closed connection waits for its response on the connection in front of it.
+pub(super) const RESPONSE_NS: u64 = 300_000_000;
+/// Connections that ended, and that may have carried an upload before: a proxy's connection to its server may
+/// stay open for longer than its client's. Of more than these, the oldest are forgotten.
+const MAX_ENDED: usize = 1_024;
+
+/// Connections in front of others that have left the table, by the cookie of their server's socket.
+#[derive(Debug, Default)]
+pub(super) struct EndedLegs {
+    legs: HashMap<u64, Leg>,
+    order: VecDeque<u64>,
+}
+
+impl EndedLegs {
+    fn add(&mut self, cookie: u64, leg: Leg) {
+        if self.order.len() == MAX_ENDED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.legs.remove(&oldest);
+        }
+        self.order.push_back(cookie);
+        self.legs.insert(cookie, leg);
+    }
+}
+
+impl Pipeline {
+    /// Names the hops of each upload in the timeline of the last one.
+    pub(super) fn add_hops(&self, connection: &Connection, timeline: &mut Timeline) {
+        let relays = connection
+            .client
+            .as_deref()
+            .map(|view| &view.incidents().relays);
+        if timeline.uploads.is_empty() || relays.is_none_or(|relays| relays.is_empty()) {
+            return;
+        }
+        let last = Leg::new(connection, timeline.clone());
+        for upload in &mut timeline.uploads {
+            upload.hops = hops(&last, &upload.id, |cookie| self.leg(cookie));
+        }
+    }
+
+    /// The connection whose server has this socket.
+    fn leg(&self, cookie: u64) -> Option<Leg> {
+        if let Some(ended) = self.ended_legs.legs.get(&cookie) {
+            return Some(ended.clone());
+        }
+        let connection = self.table.get(self.table.find(cookie)?)?;
+        connection
+            .server
+            .as_deref()
+            .filter(|view| view.cookie == cookie)?;
+        let reported = self.correlator.uploads(connection);
+        let known = (reported.map(|reported| reported.uploads), None);
+        let timeline = timeline(connection, known, &self.host, self.tick.mono_ns)?;
+        Some(Leg::new(connection, timeline))
+    }
+
+    /// Keeps a connection that leaves the table, if it may be in front of another.
+    pub(super) fn keep_leg(&mut self, connection: &Connection, timeline: &Timeline) {
+        if connection.dialogue.payload.turns().is_some()
+            && let Some(server) = &connection.server
+        {
+            let leg = Leg::new(connection, timeline.clone());
+            self.ended_legs.add(server.cookie, leg);
+        }
+    }
+}
+
+/// Whether the response of a closed connection has still to be sent on the one in front of it.
+pub(super) fn awaits_response(table: &ConnectionTable, connection: &Connection) -> bool {
+    let Some(client) = connection.client.as_deref() else {
+        return false;
+    };
+    let relays = client.incidents().relays.between(0, u64::MAX);
+    let Some((at_ns, relay)) = relays.last() else {
+        return false;
+    };
+    let front = table.find(relay.read).and_then(|key| table.get(key));
+    let server = front.and_then(|front| front.server.as_deref());
+    server.is_some_and(|server| {
+        let mut sent = server.incidents().relays.between(at_ns, u64::MAX);
+        !server.is_closed() && !sent.any(|(_, sent)| sent.read == client.cookie)
+    })
+}

@@ -1,0 +1,98 @@
+//! The connections that carried an upload, a row each, on an axis of their own.
+
+use std::io::{self, Write as _};
+
+use upload_protocol::{
+    explain,
+    timeline::{Timeline, UploadHop, UploadSummary},
+    units::{bytes, plain},
+};
+
+use super::{
+    chart::{Row, put},
+    heading::write_endpoint,
+    separated::Separated,
+};
+
+/// There are no more.
+const LABELS: [&str; 8] = [
+    "hop 1", "hop 2", "hop 3", "hop 4", "hop 5", "hop 6", "hop 7", "hop 8",
+];
+
+/// The hops of each upload that has several.
+pub(super) fn hops(
+    out: &mut Vec<u8>,
+    timeline: &Timeline,
+    explains: bool,
+    is_new: impl Fn(&UploadSummary) -> bool,
+) -> io::Result<()> {
+    let names = timeline.uploads.len() > 1;
+    for upload in timeline.uploads.iter().filter(|upload| is_new(upload)) {
+        if upload.hops.is_empty() {
+            continue;
+        }
+        if names {
+            writeln!(out, "  upload {}", plain(&upload.id))?;
+        }
+        write_hops(out, &upload.hops)?;
+        if explains {
+            for sentence in explain::hops(&upload.hops) {
+                writeln!(out, "      {}", plain(&sentence))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_hops(out: &mut Vec<u8>, hops: &[UploadHop]) -> io::Result<()> {
+    let mut through = Separated::by(", ");
+    write!(out, "  {} hops through ", hops.len())?;
+    for hop in hops.iter().rev().skip(1).rev() {
+        let owner = &hop.server.owner;
+        through.next(out);
+        match &owner.comm {
+            Some(comm) => put(out, &plain(comm)),
+            None => put(out, "a process"),
+        }
+        if let Some(pid) = owner.pid {
+            write!(out, "[{pid}]")?;
+        }
+    }
+    put(out, "\n");
+    let starts = hops.iter().filter_map(|hop| hop.request_mono_ns);
+    let origin = starts.min().unwrap_or_default();
+    let ends = hops.iter().filter_map(|hop| Some(span(hop, origin)?.1));
+    let whole = ends.max().unwrap_or_default();
+    for (hop, label) in hops.iter().zip(LABELS) {
+        let row = Row::part(label).span(span(hop, origin));
+        row.write(out, whole, |out| remark(out, hop))?;
+    }
+    for sentence in hops.iter().filter_map(explain::passed_on) {
+        writeln!(out, "    {}", plain(&sentence))?;
+    }
+    Ok(())
+}
+
+/// From the request's first byte to the response's.
+fn span(hop: &UploadHop, origin: u64) -> Option<(u64, u64)> {
+    let start = hop.request_mono_ns?.checked_sub(origin)?;
+    let took = hop.request_ns?.saturating_add(hop.wait_ns?);
+    Some((start, start.saturating_add(took)))
+}
+
+fn remark(out: &mut Vec<u8>, hop: &UploadHop) -> io::Result<()> {
+    write_endpoint(out, &hop.client)?;
+    put(out, " → ");
+    write_endpoint(out, &hop.server)?;
+    put(out, "    ");
+    let mut list = Separated::by(", ");
+    if let Some(version) = hop.tls {
+        list.next(out);
+        write!(out, "{version}")?;
+    }
+    if let Some(sent) = hop.bytes {
+        list.next(out);
+        write!(out, "{}", bytes(sent))?;
+    }
+    Ok(())
+}
