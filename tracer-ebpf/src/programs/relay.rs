@@ -7,9 +7,9 @@
 
 use core::ptr::addr_of_mut;
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
+use aya_ebpf::{macros::map, maps::LruHashMap};
 use tracer_ebpf::{
-    filter::{Remembered, TURN_BEGAN, TURN_SETTLED},
+    filter::{CONNECTED, Remembered, TURN_BEGAN, TURN_SETTLED},
     record::{EGRESS, RELAY, Relay},
 };
 
@@ -32,15 +32,13 @@ pub(crate) enum IsOver {
 struct LatestRead {
     /// The socket's cookie; an MPTCP socket's is that of its first traced subflow.
     cookie: u64,
-    thread: u32,
     /// [`Remembered::opening`] of the socket.
-    opening: u32,
+    opening: u64,
 }
 
-/// The latest read on each CPU. Of a thread that has moved to another CPU since, or was followed by another
-/// one that read, nothing is known.
+/// By thread. Only threads that read from an accepted socket are added: those of servers, and so of proxies.
 #[map]
-static LATEST_READ: PerCpuArray<LatestRead> = PerCpuArray::with_max_entries(1, 0);
+static LATEST_READS: LruHashMap<u32, LatestRead> = LruHashMap::with_max_entries(4096, 0);
 
 /// The current thread has read from the socket.
 ///
@@ -48,14 +46,22 @@ static LATEST_READ: PerCpuArray<LatestRead> = PerCpuArray::with_max_entries(1, 0
 /// `remembered` must be a value of `SOCKETS`.
 #[inline(always)]
 pub(crate) unsafe fn read(sock: Traced, remembered: *mut Remembered) {
-    let Some(latest) = LATEST_READ.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: as the caller promises, and an element of the map of this CPU.
+    let thread = task::current_thread();
+    let latest = LATEST_READS.get_ptr_mut(thread);
+    // SAFETY: as the caller promises, and an element of the map, which this thread alone writes.
     unsafe {
-        (*latest).thread = task::current_thread();
-        (*latest).cookie = cookie(sock, remembered);
-        (*latest).opening = u32::from((*remembered).opening);
+        let opening = (*remembered).opening;
+        if latest.is_none() && opening == CONNECTED {
+            return;
+        }
+        let read = LatestRead {
+            cookie: cookie(sock, remembered),
+            opening: u64::from(opening),
+        };
+        match latest {
+            Some(latest) => latest.write(read),
+            None => _ = LATEST_READS.insert(thread, read, 0),
+        }
     }
 }
 
@@ -104,15 +110,14 @@ pub(crate) unsafe fn connected(sock: Traced, remembered: *mut Remembered) {
 /// `remembered` must be a value of `SOCKETS`.
 #[inline(always)]
 unsafe fn submit(sock: Traced, remembered: *mut Remembered, connects: u8) -> bool {
-    let Some(latest) = LATEST_READ.get_ptr_mut(0) else {
+    let Some(latest) = LATEST_READS.get_ptr_mut(task::current_thread()) else {
         return false;
     };
     // SAFETY: as the caller promises, an element of the map, and the reserved entry, of which every field after
     // the header is written.
     unsafe {
         let read = (*latest).cookie;
-        let opening = u32::from((*remembered).opening);
-        if read == 0 || (*latest).thread != task::current_thread() || (*latest).opening == opening {
+        if (*latest).opening == u64::from((*remembered).opening) {
             return false;
         }
         let Some(mut entry) = ring::reserve::<Relay>(RELAY, cookie(sock, remembered)) else {

@@ -272,6 +272,12 @@ impl ConnectionTable {
         self.connections.is_empty()
     }
 
+    /// The ids of the processes at the servers' ends.
+    pub fn server_processes(&self) -> impl Iterator<Item = u32> {
+        let connections = self.connections.values();
+        connections.filter_map(|found| found.server.as_ref()?.owner.as_ref()?.task.id())
+    }
+
     /// The `count` oldest connections in the table, the oldest first.
     #[must_use]
     pub fn oldest(&self, count: usize) -> Vec<Key> {

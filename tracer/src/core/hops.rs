@@ -30,8 +30,14 @@ struct Found {
 }
 
 /// The hops of an upload, the client's first, up to the connection `last`; empty where no other is known to
-/// have carried it. `find` gives the connection whose server has the socket with this cookie.
-pub fn hops(last: &Leg, upload: &str, find: impl Fn(u64) -> Option<Leg>) -> Vec<UploadHop> {
+/// have carried it. `find` gives the connection whose server has the socket with this cookie; `accepts` whether a
+/// process accepts connections.
+pub fn hops(
+    last: &Leg,
+    upload: &str,
+    find: impl Fn(u64) -> Option<Leg>,
+    accepts: impl Fn(u32) -> bool,
+) -> Vec<UploadHop> {
     let Some(request) = last.request_of(upload) else {
         return Vec::new();
     };
@@ -54,7 +60,10 @@ pub fn hops(last: &Leg, upload: &str, find: impl Fn(u64) -> Option<Leg>) -> Vec<
         chain.push(front);
     }
     // A way whose beginning is not known has no first hop.
-    let is_whole = chain.last().is_some_and(|first| !first.leg.is_relayed());
+    let is_whole = chain.last().is_some_and(|first| {
+        let client = first.leg.timeline.client.owner.pid;
+        !first.leg.is_relayed() && !client.is_some_and(&accepts)
+    });
     if chain.len() == 1 || !is_whole {
         return Vec::new();
     }

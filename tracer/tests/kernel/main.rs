@@ -35,6 +35,7 @@ mod handed_over;
 mod heads;
 mod held_back;
 mod hidden;
+mod hops;
 mod kept_open;
 mod kept_rights;
 mod lab;

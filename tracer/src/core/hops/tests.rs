@@ -18,6 +18,8 @@ use crate::core::{
 /// The sockets: of each connection the client's and the server's.
 const FRONT: (u64, u64) = (10, 11);
 const BACK: (u64, u64) = (20, 21);
+/// A process that accepts connections.
+const PROXY: u32 = 7;
 
 const fn span(start: u64, end: u64) -> Span {
     Span {
@@ -83,9 +85,8 @@ fn relays(of: &[(u64, u64, bool)]) -> Relays {
 
 fn hops_of(last: &Leg, upload: &str, fronts: &[(u64, &Leg)]) -> Vec<UploadHop> {
     let fronts: BTreeMap<u64, &Leg> = fronts.iter().copied().collect();
-    hops(last, upload, |cookie| {
-        fronts.get(&cookie).map(|leg| (*leg).clone())
-    })
+    let find = |cookie| fronts.get(&cookie).map(|leg| (*leg).clone());
+    hops(last, upload, find, |pid| pid == PROXY)
 }
 
 #[test]
@@ -123,6 +124,10 @@ fn a_proxy_that_streams() {
     assert_eq!(last.share, Some(750.0 / 900.0));
     assert_eq!((last.passed_on, last.held_ns), (None, None));
     assert!(last.evidence.is_empty());
+
+    // Behind another proxy, this is not all.
+    front.timeline.client.owner.pid = Some(PROXY);
+    assert!(hops_of(&back, "a", &[(FRONT.1, &front)]).is_empty());
 }
 
 /// The proxy keeps its connection to the server, and each upload comes over another one.

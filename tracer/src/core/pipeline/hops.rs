@@ -50,8 +50,17 @@ impl Pipeline {
         }
         let last = Leg::new(connection, timeline.clone());
         for upload in &mut timeline.uploads {
-            upload.hops = hops(&last, &upload.id, |cookie| self.leg(cookie));
+            let find = |cookie| self.leg(cookie);
+            upload.hops = hops(&last, &upload.id, find, |pid| self.accepts(pid));
         }
+    }
+
+    /// Whether a process accepts connections.
+    fn accepts(&self, pid: u32) -> bool {
+        let ended = self.ended_legs.legs.values();
+        let mut of_ended = ended.filter_map(|leg| leg.timeline.server.owner.pid);
+        let mut open = self.table.server_processes();
+        of_ended.any(|known| known == pid) || open.any(|known| known == pid)
     }
 
     /// The connection whose server has this socket.

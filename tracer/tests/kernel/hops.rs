@@ -1,0 +1,279 @@
+//! Uploads that reach the server through proxies: the connection in front of the server's, by the port that
+//! each client had, and nothing else.
+
+use std::{collections::HashMap, fs, process::Child, thread};
+
+use serde_json::Value;
+
+use crate::{
+    clients::is_there,
+    lab::{Lab, is_emulated, run, skip, wait_until},
+    trace::{Trace, number},
+};
+
+/// Where clients connect, and where a proxy between may be.
+const FRONT: u16 = 443;
+const BETWEEN: u16 = 8080;
+const SERVER: u16 = 5000;
+
+/// A proxy in the test's namespace; ends with the test.
+struct Proxy(Child);
+
+impl Proxy {
+    /// nginx on a port, with options of `listen` and of `location`, in front of another port.
+    fn nginx(lab: &Lab, (listen, to): (u16, u16), tls: bool, options: &str) -> Self {
+        let dir = lab.dir.path().join(listen.to_string());
+        fs::create_dir(&dir).unwrap();
+        let place = dir.display();
+        let ssl = match tls {
+            true => {
+                run(lab.inside("openssl").current_dir(&dir).args([
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:2048",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    "/CN=localhost",
+                    "-keyout",
+                    "key",
+                    "-out",
+                    "certificate",
+                ]));
+                format!("ssl; ssl_certificate {place}/certificate; ssl_certificate_key {place}/key")
+            }
+            false => String::new(),
+        };
+        let config = format!(
+            "user root; daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
+             http {{ access_log off; client_max_body_size 0; client_body_temp_path {place}/body;\n\
+             upstream behind {{ server 127.0.0.1:{to}; keepalive 8; }}\n\
+             server {{ listen {listen} {ssl}; location / {{ proxy_pass http://behind;\n\
+             proxy_http_version 1.1; proxy_set_header Host localhost; {options} }} }} }}\n"
+        );
+        let file = dir.join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let mut command = lab.inside("nginx");
+        command.arg("-p").arg(&dir).arg("-c").arg(file);
+        Self(command.spawn().unwrap()).once_it_listens(lab, listen)
+    }
+
+    fn haproxy(lab: &Lab) -> Self {
+        let file = lab.dir.path().join("haproxy.cfg");
+        let config = format!(
+            "defaults\n mode http\n timeout connect 9s\n timeout client 99s\n timeout server 99s\n\
+             listen proxy\n bind 127.0.0.1:{FRONT}\n server behind 127.0.0.1:{SERVER}\n"
+        );
+        fs::write(&file, config).unwrap();
+        let mut command = lab.inside("haproxy");
+        command.args(["-db", "-q", "-f"]).arg(file);
+        Self(command.spawn().unwrap()).once_it_listens(lab, FRONT)
+    }
+
+    fn once_it_listens(self, lab: &Lab, port: u16) -> Self {
+        let filter = format!("sport = :{port}");
+        wait_until(|| !run(lab.inside("ss").args(["-ltnH", &filter])).is_empty());
+        self
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Uploads files, so many at the same time. Returns the port of the client of each, by name.
+fn upload(lab: &Lab, count: usize, at_once: usize, tls: bool) -> HashMap<String, u64> {
+    let scheme = if tls { "https" } else { "http" };
+    let sizes = [1_000, 30_000, 500_000, 2_000_000];
+    let files = sizes.map(|size| lab.file(&size.to_string(), size));
+    let one = |number: usize| {
+        let file = files[number % files.len()].to_str().unwrap();
+        let url = format!("{scheme}://localhost:{FRONT}/file-{number}");
+        let written = lab.curl(&[
+            "-k",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{local_port}",
+            "-T",
+            file,
+            &url,
+        ]);
+        assert!(written.status.success(), "{written:?}");
+        let port = String::from_utf8(written.stdout).unwrap();
+        (format!("file-{number}"), port.parse().unwrap())
+    };
+    let numbers: Vec<usize> = (0..count).collect();
+    let mut ports = HashMap::new();
+    for some in numbers.chunks(at_once) {
+        thread::scope(|scope| {
+            let running: Vec<_> = some
+                .iter()
+                .map(|number| scope.spawn(|| one(*number)))
+                .collect();
+            ports.extend(running.into_iter().map(|one| one.join().unwrap()));
+        });
+    }
+    ports
+}
+
+/// The uploads of the server's own connections.
+fn uploads(trace: &Trace) -> Vec<&Value> {
+    let timelines = trace.timelines().into_iter();
+    timelines
+        .filter(|timeline| timeline["server"]["port"] == SERVER)
+        .flat_map(|timeline| timeline["uploads"].as_array().unwrap())
+        .collect()
+}
+
+/// How many uploads have their hops: `hops` of them, and the first is the client's own.
+fn joined(trace: &Trace, ports: &HashMap<String, u64>, hops: usize) -> usize {
+    let uploads = uploads(trace);
+    assert_eq!(uploads.len(), ports.len());
+    let found = uploads
+        .into_iter()
+        .filter(|upload| upload["hops"] != Value::Null);
+    found
+        .inspect(|upload| {
+            let chain = upload["hops"].as_array().unwrap();
+            assert_eq!(chain.len(), hops, "{upload:#}");
+            let port = ports[upload["name"].as_str().unwrap()];
+            assert_eq!(number(&chain[0]["client"]["port"]), port, "{upload:#}");
+            assert_eq!(chain[0]["client"]["comm"], "curl");
+            assert_eq!(chain[hops - 1]["server"]["port"], SERVER);
+        })
+        .count()
+}
+
+fn is_skipped(program: &str) -> bool {
+    let is_skipped = is_emulated() || !is_there(program);
+    if is_skipped {
+        skip(&format!("this machine has no {program}"));
+    }
+    is_skipped
+}
+
+/// Through these proxies; returns what the tracer found.
+fn trace(lab: &Lab, count: usize, at_once: usize, tls: bool) -> (Trace, HashMap<String, u64>) {
+    let ports = [SERVER, BETWEEN, FRONT].map(|port| port.to_string());
+    let ports: Vec<&str> = ports.iter().flat_map(|port| ["--port", port]).collect();
+    let mut tracer = lab.tracer(&ports);
+    let clients = upload(lab, count, at_once, tls);
+    tracer.wait_for("upload", count);
+    (tracer.stop(), clients)
+}
+
+/// One after the other, each is joined.
+#[test]
+fn one_after_the_other() {
+    if is_skipped("nginx") || is_skipped("haproxy") {
+        return;
+    }
+    for proxy in [
+        |lab: &Lab| Proxy::nginx(lab, (FRONT, SERVER), false, ""),
+        Proxy::haproxy,
+    ] {
+        let lab = Lab::new();
+        let server = lab.server(&[]);
+        let proxy = proxy(&lab);
+        let (trace, clients) = trace(&lab, 12, 1, false);
+        drop(proxy);
+        server.stop();
+        assert_eq!(joined(&trace, &clients, 2), clients.len());
+    }
+}
+
+/// Many at the same time, over connections to the server that are kept: none is joined with another's, and most
+/// are.
+#[test]
+fn at_the_same_time() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let options = "proxy_set_header Connection '';";
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), true, options);
+    let (trace, clients) = trace(&lab, 40, 20, true);
+    drop(proxy);
+    server.stop();
+    let joined = joined(&trace, &clients, 2);
+    assert!(
+        joined * 4 >= clients.len() * 3,
+        "{joined} of {}",
+        clients.len()
+    );
+}
+
+/// A chain whose beginning is not known has no first hop: both proxies are named, or none.
+#[test]
+fn two_proxies_in_a_row() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let between = Proxy::nginx(
+        &lab,
+        (BETWEEN, SERVER),
+        false,
+        "proxy_request_buffering off;",
+    );
+    let front = Proxy::nginx(&lab, (FRONT, BETWEEN), true, "");
+    let (trace, clients) = trace(&lab, 12, 4, true);
+    drop((front, between));
+    server.stop();
+    let joined = joined(&trace, &clients, 3);
+    assert!(
+        joined * 4 >= clients.len() * 3,
+        "{joined} of {}",
+        clients.len()
+    );
+}
+
+/// nginx receives a slow upload before it passes anything on, or passes on what comes.
+#[test]
+fn buffered_or_streamed() {
+    if is_skipped("nginx") {
+        return;
+    }
+    for (options, how) in [
+        ("", "buffered"),
+        ("proxy_request_buffering off;", "streamed"),
+    ] {
+        let lab = Lab::new();
+        let server = lab.server(&[]);
+        let proxy = Proxy::nginx(&lab, (FRONT, SERVER), false, options);
+        let mut tracer = lab.tracer(&["--port", "5000", "--port", "443"]);
+        let file = lab.file("slow", 1_000_000);
+        let file = file.to_str().unwrap();
+        let url = format!("http://localhost:{FRONT}/slow");
+        let slow = lab.curl(&["-f", "--limit-rate", "1M", "-T", file, &url]);
+        assert!(slow.status.success(), "{slow:?}");
+        tracer.wait_for("upload", 1);
+        let trace = tracer.stop();
+        drop(proxy);
+        server.stop();
+        let uploads = uploads(&trace);
+        let [upload] = uploads.as_slice() else {
+            panic!("{uploads:#?}");
+        };
+        let [front, back] = upload["hops"].as_array().unwrap().as_slice() else {
+            panic!("{upload:#}");
+        };
+        assert_eq!(front["passed_on"], how, "{upload:#}");
+        let (held, took) = (number(&front["held_ns"]), number(&front["request_ns"]));
+        match how {
+            "buffered" => assert!(held >= took, "{upload:#}"),
+            _ => assert!(held * 4 < took, "{upload:#}"),
+        }
+        assert_eq!(back["passed_on"], Value::Null);
+        assert!(front["share"].as_f64().unwrap() > 0.99);
+    }
+}
