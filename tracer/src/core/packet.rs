@@ -22,7 +22,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, little_e
 pub use self::{
     fragments::Fragments,
     states::{Change, Changes, States},
-    streams::{Header as ConversationHeader, Streams},
+    streams::{Header as ConversationHeader, Numbered, Streams},
 };
 use crate::core::{
     points::Point,

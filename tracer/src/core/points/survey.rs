@@ -14,7 +14,7 @@ use upload_protocol::Flags;
 use super::{Misaligned, Pair, Points, clocks::Clocks};
 use crate::core::{
     address::Address,
-    packet::{Fragments, Packet, Streams, Unread},
+    packet::{ConversationHeader, Fragments, Numbered, Packet, Streams, Unread},
     segment::Segment,
 };
 
@@ -113,12 +113,26 @@ struct Candidate {
 }
 
 impl Capture {
-    /// Numbers the conversation of a frame without a segment, as when the capture is read.
-    fn number(&mut self, packet: &Packet<'_>) {
+    /// Numbers the conversation of a frame, as when the capture is read, and remembers its ends.
+    fn number(&mut self, header: &ConversationHeader) -> Numbered {
+        let numbered = self.streams.number(header);
+        if numbered.is_new && self.ends.len() < MAX_STREAMS {
+            self.ends.push(ends(header.source, header.destination));
+        }
+        numbered
+    }
+
+    /// The same of a frame without a segment.
+    fn number_unread(&mut self, packet: &Packet<'_>) {
         if let Some(header) = packet.conversation() {
-            let _ = self.streams.number(&header);
+            let _ = self.number(&header);
         }
     }
+}
+
+/// Two addresses, the lower first.
+fn ends(one: Address, other: Address) -> [Address; 2] {
+    [one.min(other), one.max(other)]
 }
 
 impl Survey {
@@ -146,26 +160,19 @@ impl Survey {
                 if let Some(whole) = packet.put_together(&mut of.fragments) {
                     match whole.segment() {
                         Ok(segment) => self.segment(capture, time_ns, &segment),
-                        Err(_) => of.number(&whole),
+                        Err(_) => of.number_unread(&whole),
                     }
                 }
             }
-            Err(_) => of.number(packet),
+            Err(_) => of.number_unread(packet),
         }
     }
 
     fn segment(&mut self, capture: usize, time_ns: u64, segment: &Segment<&[u8]>) {
         let of = &mut self.captures[capture];
-        let numbered = of.streams.number(&segment.into());
+        let numbered = of.number(&segment.into());
         let by_higher = segment.source > segment.destination;
-        let ends = if by_higher {
-            [segment.destination, segment.source]
-        } else {
-            [segment.source, segment.destination]
-        };
-        if numbered.is_new && of.ends.len() < MAX_STREAMS {
-            of.ends.push(ends);
-        }
+        let ends = ends(segment.source, segment.destination);
         let Ok(stream) = u32::try_from(numbered.number) else {
             return;
         };

@@ -19,6 +19,8 @@ struct Row {
     seq: u32,
     ack: u32,
     len: u16,
+    /// Whether the capture has no more of it than addresses, ports and numbers.
+    is_cut: bool,
 }
 
 fn frame(row: Row) -> Vec<u8> {
@@ -32,6 +34,9 @@ fn frame(row: Row) -> Vec<u8> {
     packet.extend(row.ack.to_be_bytes());
     packet.extend([0x50, u8::try_from(row.flags).unwrap(), 1, 0, 0, 0, 0, 0]);
     packet.resize(packet.len() + usize::from(row.len), 7);
+    if row.is_cut {
+        packet.truncate(36);
+    }
     packet
 }
 
@@ -44,7 +49,7 @@ fn found(captures: &[Vec<Row>]) -> (String, Option<Points>) {
             let packet = Packet {
                 mono_ns: 0,
                 link_type: RAW,
-                length: u32::try_from(bytes.len()).unwrap(),
+                length: 40 + u32::from(row.len),
                 capture: 0,
                 bytes: Cow::Borrowed(&bytes),
             };
@@ -96,6 +101,7 @@ fn conversation(at_ns: u64, port: u16, isn: u32) -> Vec<Row> {
             (_, false) => isn.wrapping_add(ack),
         },
         len,
+        is_cut: false,
     };
     let (syn, ack, fin) = (Flags::SYN, Flags::ACK, Flags::FIN);
     vec![
@@ -208,6 +214,22 @@ fn what_captures_are_to_one_another() {
     let mut up_later = at_server(&up, 0, |end| end);
     up_later[3].at_ns += MS;
     check(&[up, up_later], "misaligned OneDirection");
+}
+
+/// A conversation that cannot be read has a number nevertheless, as when the captures are read again.
+#[test]
+fn conversations_cut_within_the_header_count() {
+    let client = conversation(100 * S, 5000, 1000);
+    let server = at_server(&client, 0, |end| end);
+    let cut = Row {
+        is_cut: true,
+        ..conversation(99 * S, 6000, 1000)[0]
+    };
+    let (word, points) = found(&[[&[cut], &client[..]].concat(), server]);
+    let points = points.unwrap_or_else(|| panic!("{word}"));
+    let pair = points.pair(1, 0).unwrap();
+    assert_eq!(pair.streams, [1, 0]);
+    assert_eq!(pair.ends[0].map(Address::port), [5000, 80]);
 }
 
 /// With more segments than are remembered, both captures remember the same.
