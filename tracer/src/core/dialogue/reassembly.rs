@@ -18,6 +18,8 @@ pub(super) struct Reassembly {
 struct Direction {
     /// Up to where the payload was passed on; `None` before the first of it.
     position: Option<u64>,
+    /// When the latest of it passed.
+    latest_ns: u64,
     held: BTreeMap<u64, HeldChunk>,
     held_bytes: usize,
     /// Bytes that were never seen.
@@ -116,11 +118,16 @@ impl Direction {
         }
     }
 
+    /// Passes payload on: what waited for a hole before it comes when that was filled.
     fn pass(&mut self, chunk: &Chunk<'_>, to: &mut Payload) {
         let end = chunk.offset.saturating_add(chunk.len.into());
         if end > self.position() {
             self.position = Some(end);
-            to.feed(chunk);
+            self.latest_ns = self.latest_ns.max(chunk.mono_ns);
+            to.feed(&Chunk {
+                mono_ns: self.latest_ns,
+                ..*chunk
+            });
         }
     }
 

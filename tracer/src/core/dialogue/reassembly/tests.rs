@@ -13,8 +13,12 @@ struct Stream {
 
 impl Stream {
     fn add(&mut self, offset: u64, bytes: &[u8]) {
+        self.add_at(offset, offset, bytes);
+    }
+
+    fn add_at(&mut self, mono_ns: u64, offset: u64, bytes: &[u8]) {
         let chunk = Chunk {
-            mono_ns: offset,
+            mono_ns,
             from: End::Client,
             offset,
             len: u32::try_from(bytes.len()).unwrap(),
@@ -67,6 +71,21 @@ fn a_hole_that_is_acknowledged_stays() {
     assert_eq!(stream.reassembly.position(End::Client), 50);
     assert_eq!(stream.reassembly.missing(), 5);
     assert_eq!(stream.payload.protocol(), Protocol::Http1);
+}
+
+/// The first segment of a body is lost, and sent again after the last: the body ends no earlier than it begins.
+#[test]
+fn what_was_held_passes_when_the_hole_is_filled() {
+    let head = b"PUT /f HTTP/1.1\r\nContent-Length: 4\r\n\r\n";
+    let end = u64::try_from(head.len()).unwrap();
+    let mut stream = Stream::default();
+    stream.add_at(1, 0, head);
+    stream.add_at(3, end + 2, b"23");
+    stream.add_at(9, end, b"01");
+    let request = stream.payload.exchanges()[0].request.as_ref().unwrap();
+    assert_eq!(request.head_end_ns, Some(1));
+    let body = (request.body_first_ns, request.body_last_ns);
+    assert_eq!(body, (Some(9), Some(9)));
 }
 
 #[test]
