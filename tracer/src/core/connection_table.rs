@@ -14,6 +14,7 @@ mod roles;
 mod segments;
 mod tasks;
 mod transfers;
+mod undecided;
 
 use std::num::NonZeroU64;
 

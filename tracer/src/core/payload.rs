@@ -6,6 +6,7 @@ mod http;
 mod http2;
 mod omissions;
 mod proxy;
+mod sender;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub(crate) use self::stream::nearest;
 pub use self::{
     ftp::{Command, Transfer},
     http::{Content, Finished, FormFile, HttpExchange, HttpRequest},
+    sender::sender,
     tls::Tls,
     turns::Turns,
 };

@@ -229,6 +229,7 @@ impl Pipeline {
         self.report_lost(before, out);
         self.report_segments(tick.mono_ns, out);
         self.report_waiting(out);
+        self.report_undecided(out);
         self.report_uploads(PATIENCE_NS, out);
         self.report_finished(out);
         self.report_progress(out);
@@ -315,7 +316,7 @@ impl Pipeline {
     }
 
     fn emit(&mut self, key: Key, out: &mut Vec<Output>) {
-        self.finish_points(key, out);
+        self.finish_held(key, out);
         self.progress.remove(&key);
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.remove(&key);

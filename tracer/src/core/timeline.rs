@@ -97,7 +97,10 @@ pub fn timeline(
         retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
         roles: match connection.roles_from {
             RolesFrom::Opening => Certainty::Observed,
-            RolesFrom::Simultaneous | RolesFrom::Listener | RolesFrom::Ports => Certainty::Inferred,
+            RolesFrom::Simultaneous
+            | RolesFrom::Listener
+            | RolesFrom::Payload
+            | RolesFrom::Ports => Certainty::Inferred,
         },
         roles_from: connection.roles_from,
         lost: connection.lost,

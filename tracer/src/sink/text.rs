@@ -131,6 +131,12 @@ impl Text {
                 out,
                 "  which end is the server is inferred: a socket listened at its address and port"
             )?,
+            RolesFrom::Payload => {
+                writeln!(
+                    out,
+                    "  which end is the client is inferred from what they sent"
+                )?;
+            }
             RolesFrom::Ports => {
                 writeln!(out, "  which end is the client is inferred from the ports")?;
             }

@@ -124,6 +124,9 @@ pub enum RolesFrom {
     Simultaneous,
     /// It was open already, and at one end's address and port a socket listened.
     Listener,
+    /// It was open already, and the first payload of a capture is such as one end alone sends: a request, a
+    /// response, or a hello of TLS.
+    Payload,
     /// It was open already, and the lower port is taken for the server's.
     #[default]
     Ports,

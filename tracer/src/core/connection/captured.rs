@@ -70,6 +70,16 @@ impl Captured {
         }
     }
 
+    /// Takes the client for the server, before anything was seen of either.
+    pub const fn turn(&mut self) {
+        std::mem::swap(&mut self.client, &mut self.server);
+        if let Some([at_client, at_server]) = &mut self.at_ends {
+            std::mem::swap(at_client, at_server);
+            std::mem::swap(&mut at_client.0, &mut at_client.1);
+            std::mem::swap(&mut at_server.0, &mut at_server.1);
+        }
+    }
+
     /// Counts a segment.
     pub fn record_segment(&mut self, from: End, acknowledges: bool) {
         let sent = self.sent_mut(from);

@@ -5,7 +5,11 @@ use foldhash::HashMap;
 use tracer_ebpf::record::{EGRESS, INGRESS};
 use upload_protocol::{ConnectionId, End, Flags, RolesFrom, State};
 
-use super::{ConnectionTable, Key, points::AllCrossings};
+use super::{
+    ConnectionTable, Key,
+    points::AllCrossings,
+    undecided::{Undecided, client_by, client_by_ports},
+};
 use crate::core::{
     address::Address,
     connection::{Captured, Connection, Reset, Vantage, View},
@@ -32,6 +36,7 @@ pub(super) struct CapturedConnections {
     older_ended: HashMap<ConnectionId, Box<Ended>>,
     held_bytes: usize,
     pub(super) crossings: AllCrossings,
+    pub(super) undecided: Undecided,
 }
 
 #[derive(Debug)]
@@ -53,9 +58,10 @@ pub struct Passed {
 }
 
 impl ConnectionTable {
-    /// Takes a segment of the conversation with this name.
-    pub fn pass(&mut self, id: ConnectionId, segment: Segment<&[u8]>) -> Option<Passed> {
-        self.pass_of((id, None), segment)
+    /// Takes a segment of the conversation with this name. Appends it to `passed`, or those that waited for it;
+    /// none if it is held.
+    pub fn pass(&mut self, id: ConnectionId, segment: Segment<&[u8]>, passed: &mut Vec<Passed>) {
+        self.pass_of((id, None), segment, passed);
     }
 
     /// The same of a conversation that may be in two captures.
@@ -63,25 +69,40 @@ impl ConnectionTable {
         &mut self,
         (id, pair): (ConnectionId, Option<&Pair>),
         mut segment: Segment<&[u8]>,
-    ) -> Option<Passed> {
+        passed: &mut Vec<Passed>,
+    ) {
         self.now_ns = segment.mono_ns;
         let known = self.captured.keys.get(&id).copied();
         if known.is_none()
             && let Some(ended) = self.captured.ended(id)
         {
             let from = sender(&segment, ended.client);
-            return Some(Passed {
+            passed.push(Passed {
                 key: None,
                 segment: ended.dialogue.pass(from, segment.keep(self.segments)),
                 changes: Changes::new(),
                 is_closed: true,
             });
+            return;
         }
         let key = known.unwrap_or_else(|| self.open_captured((id, pair), &segment));
-        let connection = self.connections.get_mut(&key)?;
-        let from = sender(&segment, connection.captured.as_deref()?.client);
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
         // A capture merged of two may go back in time: the order is the file's.
         segment.mono_ns = segment.mono_ns.max(connection.last_ns);
+        connection.last_ns = segment.mono_ns;
+        if self.captured.undecided.has(key) {
+            self.hold(key, segment, passed);
+        } else {
+            passed.extend(self.pass_decided(key, segment));
+        }
+    }
+
+    /// Takes a segment of a connection whose client is known, or taken to be.
+    pub(super) fn pass_decided(&mut self, key: Key, mut segment: Segment<&[u8]>) -> Option<Passed> {
+        let connection = self.connections.get_mut(&key)?;
+        let from = sender(&segment, connection.captured.as_deref()?.client);
         self.now_ns = segment.mono_ns;
         let before = connection.dialogue.held_bytes();
         let changes = connection.prepare_captured(from, &mut segment);
@@ -144,7 +165,11 @@ impl ConnectionTable {
     ) -> Key {
         self.next += 1;
         let key = Key(self.next);
-        let (client, roles_from) = roles(first);
+        let shown = client_by(first);
+        if shown.is_none() {
+            self.captured.undecided.begin(key, first.mono_ns);
+        }
+        let (client, roles_from) = shown.unwrap_or_else(|| client_by_ports(first));
         let mut connection = Connection::new(id);
         let server = if client == first.source {
             first.destination
@@ -172,21 +197,6 @@ impl CapturedConnections {
         known
             .or_else(|| self.older_ended.get_mut(&id))
             .map(Box::as_mut)
-    }
-}
-
-/// Which end is the client: the one that sends a SYN without ACK; else the one with the higher port, since
-/// clients use ephemeral ports.
-fn roles(first: &Segment<&[u8]>) -> (Address, RolesFrom) {
-    let (source, destination) = (first.source, first.destination);
-    if first.flags.has(Flags::SYN | Flags::ACK) {
-        (destination, RolesFrom::Opening)
-    } else if first.flags.has(Flags::SYN) {
-        (source, RolesFrom::Opening)
-    } else if source.port() >= destination.port() {
-        (source, RolesFrom::Ports)
-    } else {
-        (destination, RolesFrom::Ports)
     }
 }
 

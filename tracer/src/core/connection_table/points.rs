@@ -68,12 +68,15 @@ impl ConnectionTable {
         self.release_all(|crossings| crossings.finish(now_ns))
     }
 
-    /// Releases all of a connection that leaves the table.
-    pub fn finish_points(&mut self, key: Key, now_ns: u64) -> Vec<Passed> {
+    /// Passes on all that is held of a connection that leaves the table.
+    pub fn finish_held(&mut self, key: Key, now_ns: u64) -> Vec<Passed> {
         let Some(id) = self.connections.get(&key).map(|found| found.id) else {
             return Vec::new();
         };
-        let passed = self.release(id, |crossings| crossings.finish(now_ns));
+        let mut passed = self.release(id, |crossings| crossings.finish(now_ns));
+        let released = passed.len();
+        self.decide(key, None, &mut passed);
+        self.record_losses(id, &passed[released..]);
         let between = self.captured.crossings.of.remove(&id);
         if let Some(connection) = self.connections.get_mut(&key)
             && let Some(captured) = &mut connection.captured
@@ -117,20 +120,23 @@ impl ConnectionTable {
         }
         let mut passed = Vec::with_capacity(released.len());
         for segment in released {
-            let Some(one) = self.pass_of((id, Some(&pair)), segment.borrowed()) else {
-                continue;
-            };
-            if let Some(lost) = one.segment.lost()
-                && let Some(between) = self.captured.crossings.of.get_mut(&id)
-            {
-                between.crossings.record_loss(lost);
-            }
-            passed.push(one);
+            self.pass_of((id, Some(&pair)), segment.borrowed(), &mut passed);
         }
+        self.record_losses(id, &passed);
         if !self.captured.keys.contains_key(&id) && !self.captured.crossings.waiting.contains(&id) {
             // What comes after its timeline.
             self.captured.crossings.of.remove(&id);
         }
         passed
+    }
+
+    /// Lists those that were lost between two captures, or beyond them.
+    pub(super) fn record_losses(&mut self, id: ConnectionId, passed: &[Passed]) {
+        let Some(between) = self.captured.crossings.of.get_mut(&id) else {
+            return;
+        };
+        for lost in passed.iter().filter_map(|one| one.segment.lost()) {
+            between.crossings.record_loss(lost);
+        }
     }
 }

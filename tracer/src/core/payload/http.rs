@@ -14,7 +14,7 @@ pub(super) use self::{
     conversation::Conversation,
     exchanges::Exchanges,
     form::boundary,
-    head::{decimal, escape, looks_like_head, method},
+    head::{PREFACE, decimal, escape, looks_like_head, method},
 };
 
 /// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing

@@ -42,6 +42,8 @@ pub(super) struct Captured {
     pub(super) points: Option<Arc<Points>>,
     /// When segments were last looked for that wait in vain.
     pub(super) looked_ns: u64,
+    /// Empty, with room for the segments that follow from one.
+    passed: Vec<Passed>,
 }
 
 #[derive(Debug, Default)]
@@ -145,11 +147,22 @@ impl Pipeline {
         if let Some(pair) = pair {
             return self.point_segment(pair, point, segment, out);
         }
-        let mono_ns = segment.mono_ns;
         let id = name(stream.number);
-        if let Some(passed) = self.table.pass(id, segment) {
-            self.report_passed(id, passed, mono_ns, out);
-            self.make_room(out);
+        let mut passed = std::mem::take(&mut self.captured.passed);
+        self.table.pass(id, segment, &mut passed);
+        for one in passed.drain(..) {
+            let mono_ns = one.segment.mono_ns();
+            self.report_passed(id, one, mono_ns, out);
+        }
+        self.captured.passed = passed;
+        self.make_room(out);
+    }
+
+    /// Reports the segments of connections that were open before the capture, if it stays unseen which end is
+    /// the client.
+    pub(super) fn report_undecided(&mut self, out: &mut Vec<Output>) {
+        for (id, passed) in self.table.decide_due(self.tick.mono_ns) {
+            self.report_all_passed(id, passed, out);
         }
     }
 

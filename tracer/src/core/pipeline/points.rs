@@ -62,18 +62,23 @@ impl Pipeline {
     }
 
     /// Reports all segments that wait of a connection that leaves the table.
-    pub(super) fn finish_points(&mut self, key: Key, out: &mut Vec<Output>) {
-        if self.captured.points.is_none() {
+    pub(super) fn finish_held(&mut self, key: Key, out: &mut Vec<Output>) {
+        if self.captured.totals().is_none() {
             return;
         }
         let id = self.table.get(key).map(|found| found.id);
-        let passed = self.table.finish_points(key, self.tick.mono_ns);
+        let passed = self.table.finish_held(key, self.tick.mono_ns);
         if let Some(id) = id {
             self.report_all_passed(id, passed, out);
         }
     }
 
-    fn report_all_passed(&mut self, id: ConnectionId, passed: Vec<Passed>, out: &mut Vec<Output>) {
+    pub(super) fn report_all_passed(
+        &mut self,
+        id: ConnectionId,
+        passed: Vec<Passed>,
+        out: &mut Vec<Output>,
+    ) {
         for one in passed {
             let mono_ns = one.segment.mono_ns();
             self.report_passed(id, one, mono_ns, out);

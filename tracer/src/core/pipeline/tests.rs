@@ -2,6 +2,7 @@
 
 mod captured;
 mod conversations;
+mod opened_before;
 mod uploads;
 
 use tracer_ebpf::record::{self, StateChange, state};

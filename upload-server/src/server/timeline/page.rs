@@ -205,6 +205,7 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
                 @match timeline.roles_from {
                     RolesFrom::Simultaneous => "Both ends opened it at once: which one is called the client is a convention.",
                     RolesFrom::Listener => "Which end is the client is inferred from where somebody listens.",
+                    RolesFrom::Payload => "Which end is the client is inferred from what they sent.",
                     _ => "Which end is the client is inferred from the ports.",
                 }
             }

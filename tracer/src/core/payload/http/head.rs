@@ -72,7 +72,7 @@ pub(super) struct Fields {
 /// As many as servers take, and as the programs capture.
 const MAX_BYTES: usize = tracer_ebpf::head::MAX_HEAD as usize;
 const MAX_METHOD: usize = 32;
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+pub(in crate::core::payload) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];

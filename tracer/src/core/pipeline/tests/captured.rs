@@ -23,24 +23,36 @@ enum To {
 }
 
 /// A segment in an IP packet without a link layer's header.
-fn segment(port: u16, to: To, flags: u16, (seq, ack): (u32, u32)) -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
+fn segment(port: u16, to: To, flags: u16, numbers: (u32, u32)) -> Vec<u8> {
     let (client, server) = (([10, 0, 0, 1], port), ([10, 0, 0, 2], 80));
-    let (source, destination) = match to {
-        To::Server => (client, server),
-        To::Client => (server, client),
+    let ends = match to {
+        To::Server => [client, server],
+        To::Client => [server, client],
     };
-    packet.extend(source.0);
-    packet.extend(destination.0);
-    packet.extend(source.1.to_be_bytes());
-    packet.extend(destination.1.to_be_bytes());
+    packet(ends, flags, numbers, b"")
+}
+
+/// A segment from the first of two ends to the second.
+pub(super) fn packet(
+    ends: [([u8; 4], u16); 2],
+    flags: u16,
+    (seq, ack): (u32, u32),
+    payload: &[u8],
+) -> Vec<u8> {
+    let length = u16::try_from(40 + payload.len()).unwrap();
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 1, 0, 0, 64, 6, 0, 0]);
+    packet.extend(ends.map(|(address, _)| address).as_flattened());
+    packet.extend(ends.map(|(_, port)| port.to_be_bytes()).as_flattened());
     packet.extend(seq.to_be_bytes());
     packet.extend(ack.to_be_bytes());
     packet.extend([0x50, u8::try_from(flags).unwrap(), 0, 0, 0, 0, 0, 0]);
+    packet.extend(payload);
     packet
 }
 
-fn pass(pipeline: &mut Pipeline, mono_ns: u64, bytes: &[u8]) {
+pub(super) fn pass(pipeline: &mut Pipeline, mono_ns: u64, bytes: &[u8]) -> Vec<Output> {
     const RAW: u16 = 101;
     let packet = Packet {
         mono_ns,
@@ -49,11 +61,13 @@ fn pass(pipeline: &mut Pipeline, mono_ns: u64, bytes: &[u8]) {
         length: u32::try_from(bytes.len()).unwrap(),
         bytes: Cow::Borrowed(bytes),
     };
-    pipeline.advance(Input::Tick(tick(mono_ns, 0)), &mut Vec::new());
-    pipeline.advance(Input::Packet(packet), &mut Vec::new());
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Tick(tick(mono_ns, 0)), &mut outputs);
+    pipeline.advance(Input::Packet(packet), &mut outputs);
+    outputs
 }
 
-fn timelines(outputs: Vec<Output>) -> Vec<Timeline> {
+pub(super) fn timelines(outputs: Vec<Output>) -> Vec<Timeline> {
     let timelines = outputs.into_iter().filter_map(|output| match output {
         Output::Timeline(timeline) => Some(*timeline),
         _ => None,
