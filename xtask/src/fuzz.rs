@@ -17,7 +17,7 @@ use xtask::{
 };
 
 const FOLDER: &str = "tracer/fuzz";
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "btf",
     "capture",
     "event",
@@ -25,6 +25,7 @@ const TARGETS: [&str; 7] = [
     "segment",
     "payload",
     "recording",
+    "two_captures",
 ];
 
 #[derive(Args)]

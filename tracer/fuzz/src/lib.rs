@@ -11,3 +11,4 @@ pub mod hidden;
 pub mod payload;
 pub mod recording;
 pub mod segment;
+pub mod two_captures;

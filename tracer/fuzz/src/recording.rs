@@ -44,7 +44,10 @@ pub(crate) fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
 }
 
 pub(crate) fn replay(inputs: &[Input<'static>], scope: Scope) -> Vec<Output> {
-    let mut pipeline = Pipeline::new(scope.every_segment);
+    replay_through(Pipeline::new(scope.every_segment), inputs)
+}
+
+pub(crate) fn replay_through(mut pipeline: Pipeline, inputs: &[Input<'static>]) -> Vec<Output> {
     let mut outputs = Vec::new();
     for input in inputs {
         pipeline.advance(input.clone(), &mut outputs);

@@ -1,6 +1,8 @@
 //! Makes `seeds/` from the recordings and captures of the tracer's tests: small real inputs of
 //! every kind, from which the fuzzer sets out.
 
+mod captured;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -56,7 +58,7 @@ fn main() -> Result<()> {
             &capture(&fs::read_to_string(&path)?)?,
         )?;
     }
-    Ok(())
+    captured::write(&seeds, &fuzz.join("../tests/captures"))
 }
 
 /// The segments of a recording as `--pcapng` writes them.
@@ -79,7 +81,15 @@ struct Seeds(PathBuf);
 
 impl Seeds {
     fn clear(&self) -> Result<()> {
-        for target in ["btf", "capture", "event", "segment", "payload", "recording"] {
+        for target in [
+            "btf",
+            "capture",
+            "event",
+            "segment",
+            "payload",
+            "recording",
+            "two_captures",
+        ] {
             let folder = self.0.join(target);
             if folder.exists() {
                 fs::remove_dir_all(&folder)?;
