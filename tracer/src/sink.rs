@@ -26,7 +26,7 @@ pub use self::{
     chosen::Choice,
     headed_file::HeadedFile,
     ndjson::Ndjson,
-    pcapng::Pcapng,
+    pcapng::{Interfaces, Pcapng},
     recorder::Recorder,
     text::{Styles, Text},
     thread::{SinkThread, WhenBehind},

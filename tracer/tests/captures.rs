@@ -8,6 +8,10 @@ use std::{
     process::{Command, Output},
 };
 
+use pcap_file::pcapng::{
+    Block, PcapNgReader, blocks::interface_description::InterfaceDescriptionOption,
+};
+
 /// Where a person reads how they were made.
 const README: &str = "README.md";
 
@@ -30,6 +34,48 @@ fn a_stream_is_shown_as_its_file() {
         let output = command.arg("-").stdin(stream).output().unwrap();
         assert_eq!(text(&output), shown(&file), "{}", file.display());
     }
+}
+
+/// Written as pcapng, the segments of two captures have an interface for each: their senders'.
+#[test]
+fn two_captures_are_two_interfaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("both.pcapng");
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let names = ["lost-client.pcap", "lost-server.pcap"];
+    let output = tracer()
+        .current_dir(captures)
+        .args(names)
+        .args(["--segments", "-o", "ndjson", "--pcapng"])
+        .arg(&written)
+        .output()
+        .unwrap();
+    let senders = text(&output);
+    let sent = ["client", "server"].map(|end| {
+        let from = format!("\"from\":\"{end}\"");
+        let segments = senders
+            .lines()
+            .filter(|line| line.contains("\"type\":\"segment\""));
+        segments.filter(|line| line.contains(&from)).count()
+    });
+    assert!(sent.iter().all(|count| *count > 0), "{sent:?}");
+    let file = fs::File::open(&written).unwrap();
+    let mut reader = PcapNgReader::new(file).unwrap();
+    let mut packets = [0; 2];
+    while let Some(block) = reader.next_block() {
+        if let Block::EnhancedPacket(packet) = block.unwrap() {
+            packets[usize::try_from(packet.interface_id).unwrap()] += 1;
+        }
+    }
+    let found = reader.interfaces().iter().map(|interface| {
+        let mut options = interface.options.iter();
+        options.find_map(|option| match option {
+            InterfaceDescriptionOption::IfName(name) => Some(name.to_string()),
+            _ => None,
+        })
+    });
+    assert!(found.eq(names.map(|name| Some(name.to_owned()))));
+    assert_eq!(packets, sent);
 }
 
 fn captures() -> Vec<PathBuf> {

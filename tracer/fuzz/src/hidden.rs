@@ -9,7 +9,7 @@ use tracer::internals::{
         output::Output,
         scope::Scope,
     },
-    sink::{Ndjson, Pcapng, Render, Styles, Text},
+    sink::{Interfaces, Ndjson, Pcapng, Render, Styles, Text},
     source::recording::Recording,
 };
 use upload_protocol::{plain::is_hidden, upload::FeedLine};
@@ -100,7 +100,7 @@ pub fn check_outputs(outputs: &[Output], scope: Scope) {
             &rendered(&mut Ndjson::new(true, explain), outputs),
         );
     }
-    let (mut pcapng, header) = Pcapng::new().expect("the header has a form");
+    let (mut pcapng, header) = Pcapng::new(Interfaces::Ends).expect("the header has a form");
     for output in outputs {
         let mut bytes = header.clone();
         pcapng

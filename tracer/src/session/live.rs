@@ -18,7 +18,7 @@ use crate::{
     doctor::doctor,
     ending::Ending,
     message,
-    sink::{RecordingFile, WhenBehind, output_file::OutputFile},
+    sink::{Interfaces, RecordingFile, WhenBehind, output_file::OutputFile},
     system::survive_file_size_limit,
 };
 
@@ -57,7 +57,7 @@ async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     let mut outputs = Outputs::open(
         output,
         plan.scope,
-        arguments.pcapng.as_deref(),
+        pcapng(arguments),
         &caller,
         WhenBehind::Drop,
         &ending,
@@ -75,6 +75,12 @@ async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     Ok(ended.status)
 }
 
+/// Where packets are written, as each end saw them.
+fn pcapng(arguments: &TraceArgs) -> Option<(&Path, Interfaces)> {
+    let path = arguments.pcapng.as_deref()?;
+    Some((path, Interfaces::Ends))
+}
+
 /// Traces live, and records the inputs into `file`.
 async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     survive_file_size_limit()?;
@@ -88,7 +94,7 @@ async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Resu
     let mut outputs = Outputs::open(
         output,
         plan.scope,
-        arguments.pcapng.as_deref(),
+        pcapng(arguments),
         &caller,
         WhenBehind::Drop,
         &ending,

@@ -19,7 +19,7 @@ use crate::{
     },
     ending::Ending,
     message,
-    sink::{HeadedFile, Pcapng, SinkThread, WhenBehind, output_file::OutputFile},
+    sink::{HeadedFile, Interfaces, Pcapng, SinkThread, WhenBehind, output_file::OutputFile},
     system,
 };
 
@@ -41,7 +41,7 @@ impl Outputs {
     pub fn open(
         output: &OutputArgs,
         scope: Scope,
-        pcapng: Option<&Path>,
+        pcapng: Option<(&Path, Interfaces)>,
         caller: &Caller,
         when_behind: WhenBehind,
         ending: &Ending,
@@ -58,10 +58,11 @@ impl Outputs {
             when_behind,
             ending.clone(),
         )?;
-        if let Some(path) = pcapng {
+        let has_packets = pcapng.is_some();
+        if let Some((path, interfaces)) = pcapng {
             let unwritable = || caller.cannot(&path.display().to_string(), "written");
             let file = OutputFile::create(path, caller).with_context(unwritable)?;
-            let (pcapng, header) = Pcapng::new().with_context(unwritable)?;
+            let (pcapng, header) = Pcapng::new(interfaces).with_context(unwritable)?;
             let file = HeadedFile::begin(Box::new(file), header).with_context(unwritable)?;
             sinks.push(SinkThread::start(
                 path.display().to_string(),
@@ -72,7 +73,7 @@ impl Outputs {
             )?);
         }
         let mut pipeline = Pipeline::new(scope.every_segment);
-        if pcapng.is_none() {
+        if !has_packets {
             pipeline = pipeline.without_packets();
         }
         if !output.format.is_data() && sinks.is_empty() {

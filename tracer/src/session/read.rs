@@ -37,7 +37,7 @@ use crate::{
     },
     ending::Ending,
     message,
-    sink::WhenBehind,
+    sink::{Interfaces, WhenBehind},
     source::capture::{BadCapture, Capture},
     system::survive_file_size_limit,
 };
@@ -81,10 +81,14 @@ pub fn read(arguments: &ReadArgs) -> Result<()> {
         segments: arguments.segments,
         every_segment: arguments.segments || arguments.pcapng.is_some(),
     };
+    let interfaces = match &source {
+        Source::Several(files) => files.interfaces(),
+        Source::One(_) => Interfaces::Ends,
+    };
     let mut outputs = Outputs::open(
         &arguments.output,
         scope,
-        arguments.pcapng.as_deref(),
+        arguments.pcapng.as_deref().map(|path| (path, interfaces)),
         &caller,
         WhenBehind::Wait,
         &Ending::default(),

@@ -1,5 +1,5 @@
-//! Segments as pcapng, for Wireshark: one interface per end, times in nanoseconds, the captured bytes
-//! of each packet, and its connection, owners and uploads in a comment.
+//! Segments as pcapng, for Wireshark: one interface per end, or for each of two captures, times in nanoseconds, the
+//! captured bytes of each packet, and its connection, owners and uploads in a comment.
 
 use std::{
     borrow::Cow,
@@ -26,8 +26,19 @@ use crate::core::output::{Output, TracedSegment};
 pub struct Pcapng {
     /// Holds bytes only while an output is rendered.
     writer: PcapNgWriter<Vec<u8>>,
+    interfaces: Interfaces,
     /// Owners and uploads of each open connection.
     known: HashMap<ConnectionId, Known>,
+}
+
+/// Where packets were seen.
+#[derive(Clone, Debug, Default)]
+pub enum Interfaces {
+    /// At the client and at the server.
+    #[default]
+    Ends,
+    /// In two captures with these names.
+    Captures([String; 2]),
 }
 
 #[derive(Default)]
@@ -45,38 +56,56 @@ const MAX_UPLOADS: usize = 8;
 /// `if_tsresol`: ten to the minus ninth of a second.
 const NANOSECONDS: u8 = 9;
 
+impl Interfaces {
+    fn names(&self) -> [Cow<'_, str>; 2] {
+        match self {
+            Self::Ends => [End::Client, End::Server].map(|end| Cow::Borrowed(end.name())),
+            Self::Captures(names) => names.each_ref().map(|name| plain(name)),
+        }
+    }
+
+    /// The number of the interface that a segment passed.
+    fn of(&self, segment: &TracedSegment) -> u32 {
+        let line = &segment.line;
+        match self {
+            Self::Ends if line.seen_leaving == (line.from == End::Client) => 0,
+            Self::Ends => 1,
+            Self::Captures(_) => {
+                let capture = line.capture.or_else(|| line.connection.capture());
+                u32::from(capture.unwrap_or(1).saturating_sub(1)).min(1)
+            }
+        }
+    }
+}
+
 impl Pcapng {
-    /// The sink, and the start of each file: its header, and one interface per end.
-    pub fn new() -> io::Result<(Self, Vec<u8>)> {
+    /// The sink, and the start of each file: its header, and the interfaces.
+    pub fn new(interfaces: Interfaces) -> io::Result<(Self, Vec<u8>)> {
         let mut writer = PcapNgWriter::new(Vec::new()).map_err(into_io)?;
-        for end in [End::Client, End::Server] {
+        for name in interfaces.names() {
             let interface = InterfaceDescriptionBlock {
                 linktype: DataLink::RAW,
                 snaplen: 0,
                 options: vec![
-                    InterfaceDescriptionOption::IfName(Cow::Borrowed(end.name())),
+                    InterfaceDescriptionOption::IfName(name),
                     InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
                 ],
             };
             writer.write_pcapng_block(interface).map_err(into_io)?;
         }
         let header = mem::take(writer.get_mut());
-        let known = HashMap::new();
-        Ok((Self { writer, known }, header))
+        let sink = Self {
+            writer,
+            interfaces,
+            known: HashMap::new(),
+        };
+        Ok((sink, header))
     }
 
     fn segment(&mut self, segment: &TracedSegment) -> io::Result<()> {
-        let seen_at = if segment.line.seen_leaving {
-            segment.line.from
-        } else {
-            segment.line.from.other()
-        };
         let comment = self.comment(segment);
         let packet = EnhancedPacketBlock {
-            interface_id: match seen_at {
-                End::Client => 0,
-                End::Server => 1,
-            },
+            interface_id: self.interfaces.of(segment),
             timestamp: Duration::from_nanos(u64::try_from(segment.line.at.unix_ns).unwrap_or(0)),
             original_len: segment.packet_len,
             data: Cow::Borrowed(&segment.packet),
@@ -169,7 +198,7 @@ fn into_io(error: PcapError) -> io::Error {
 mod tests {
     use upload_protocol::{Moment, line::UploadLine, timeline::Certainty};
 
-    use super::{ConnectionId, Output, Pcapng, Render as _};
+    use super::{ConnectionId, Interfaces, Output, Pcapng, Render as _};
 
     fn upload(number: u64, connection: ConnectionId) -> Output {
         Output::Upload(Box::new(UploadLine {
@@ -189,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_comment_names_the_latest_uploads() {
-        let (mut pcapng, _) = Pcapng::new().unwrap();
+        let (mut pcapng, _) = Pcapng::new(Interfaces::Ends).unwrap();
         let connection = ConnectionId::new(1, None);
         for number in 1..=20_000 {
             let output = upload(number, connection);

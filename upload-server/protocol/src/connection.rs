@@ -38,6 +38,13 @@ impl ConnectionId {
         }
     }
 
+    /// Which of several captures has it, counted from 1.
+    #[must_use]
+    pub fn capture(self) -> Option<u8> {
+        let capture = self.again?.get().checked_sub(CAPTURES)?;
+        u8::try_from(capture).ok()
+    }
+
     /// The cookie, or the number of a capture's conversation.
     #[must_use]
     pub const fn stream(self) -> u64 {

@@ -19,7 +19,7 @@ use tracer::internals::{
         scope::Scope,
         segment::Segment,
     },
-    sink::{Pcapng, Recorder, Render as _},
+    sink::{Interfaces, Pcapng, Recorder, Render as _},
     source::recording::Recording,
 };
 use tracer_fuzz::payload::Piece;
@@ -70,7 +70,7 @@ fn packets(recording: &[u8]) -> Result<Vec<u8>> {
         pipeline.advance(input, &mut outputs);
     }
     pipeline.advance(Input::Shutdown, &mut outputs);
-    let (mut pcapng, mut file) = Pcapng::new()?;
+    let (mut pcapng, mut file) = Pcapng::new(Interfaces::Ends)?;
     for output in &outputs {
         pcapng.render(output, &mut file)?;
     }

@@ -23,6 +23,7 @@ use crate::{
         points::{Found, Points, Survey},
     },
     message,
+    sink::Interfaces,
     source::capture::Capture,
 };
 
@@ -150,6 +151,14 @@ impl Files {
 
     pub(super) fn points(&self) -> Option<&Points> {
         self.points.as_ref()
+    }
+
+    /// The interfaces that packets are written with: one for each of two captures.
+    pub(super) fn interfaces(&self) -> Interfaces {
+        match &self.points {
+            Some(points) => Interfaces::Captures(points.names.clone()),
+            None => Interfaces::Ends,
+        }
     }
 
     /// Passes all packets on, in the order of time. The inner error names the capture that was not read to
