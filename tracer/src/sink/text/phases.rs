@@ -8,7 +8,7 @@ use std::{
 use upload_protocol::{
     timeline::{
         Certainty, Exchange, Failure, Frames, Http2Frames, Incomplete, Initiation, Maintenance,
-        Span, Step, Timeline, TlsHandshake,
+        MissingEnd, Span, Step, Timeline, TlsHandshake,
     },
     units::{bytes, bytes_or_unknown, duration, plain, status_text},
 };
@@ -269,10 +269,11 @@ fn write_exchange(
                     (None, Some(announced)) => write!(out, "{} announced", bytes(announced))?,
                     (None, None) => put(out, "not counted"),
                 }
-                match body.bytes_per_second {
-                    Some(rate) => write!(out, ", {}/s", bytes(rate)),
-                    None => Ok(()),
+                if let Some(rate) = body.bytes_per_second {
+                    write!(out, ", {}/s", bytes(rate))?;
                 }
+                missing_end(out, body.missing_end);
+                Ok(())
             })?;
     }
     if response.status.is_some() {
@@ -293,8 +294,25 @@ fn write_exchange(
     Row::part("response")
         .span(span(&response.span))
         .write(out, whole, |out| {
-            write!(out, "{}", status_text(response.status))
+            write!(out, "{}", status_text(response.status))?;
+            missing_end(out, response.missing_end);
+            Ok(())
         })
+}
+
+/// Appends why a body is not whole.
+fn missing_end(out: &mut Vec<u8>, reason: Option<MissingEnd>) {
+    put(
+        out,
+        match reason {
+            None => "",
+            Some(MissingEnd::Closed) => ", cut off: its sender closed before the end",
+            Some(MissingEnd::Reset) => ", cut off: the connection was reset",
+            Some(MissingEnd::StreamReset) => ", cut off: the stream was reset",
+            Some(MissingEnd::CaptureEnded) => ", cut off: the capture ends before",
+            Some(MissingEnd::Hole) => ", of which the capture lacks a part",
+        },
+    );
 }
 
 fn requested(out: &mut Vec<u8>, exchange: &Exchange) -> io::Result<()> {
