@@ -2,6 +2,7 @@
 //! two ends of a conversation.
 
 mod captured;
+mod ended;
 mod eviction;
 mod listeners;
 mod loss;

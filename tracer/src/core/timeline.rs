@@ -142,7 +142,9 @@ fn why_incomplete(connection: &Connection, closed_ns: Option<u64>) -> Vec<Incomp
     {
         reasons.push(Incomplete::Restored);
     } else if connection.views().any(|(_, view)| !view.began()) {
-        reasons.push(if connection.captured.is_some() {
+        reasons.push(if connection.captured.is_some() && connection.after_loss {
+            Incomplete::Resumed
+        } else if connection.captured.is_some() {
             Incomplete::BeganBeforeCapture
         } else if connection.after_loss || connection.lost > 0 {
             Incomplete::BeginUnseen

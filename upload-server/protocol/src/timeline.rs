@@ -106,6 +106,8 @@ names! {
     pub enum Incomplete {
         BeganBefore = "it began before the tracer did",
         BeganBeforeCapture = "it began before the capture did",
+        /// The connection goes on after it left the table, and what was known of it is forgotten.
+        Resumed = "its beginning is in an earlier timeline: there were too many connections",
         CaptureEnded = "the capture ended before it did",
         OneDirection = "the capture has the segments of one end alone",
         HolesInCapture = "the capture lacks some of its segments",
@@ -151,12 +153,16 @@ pub enum Phase {
 }
 
 impl Timeline {
-    /// Whether it was open already when the tracer, or the capture, began.
+    /// Whether it was open already when the tracer, or the capture, began, or when its timeline did.
     #[must_use]
     pub fn began_before(&self) -> bool {
-        [Incomplete::BeganBefore, Incomplete::BeganBeforeCapture]
-            .iter()
-            .any(|reason| self.incomplete.contains(reason))
+        [
+            Incomplete::BeganBefore,
+            Incomplete::BeganBeforeCapture,
+            Incomplete::Resumed,
+        ]
+        .iter()
+        .any(|reason| self.incomplete.contains(reason))
     }
 
     /// Whether its beginning was not seen, for whatever reason.

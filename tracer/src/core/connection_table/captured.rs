@@ -7,6 +7,7 @@ use upload_protocol::{ConnectionId, End, Flags, RolesFrom, State};
 
 use super::{
     ConnectionTable, Key,
+    ended::{Ended, EndedConnections},
     points::AllCrossings,
     undecided::{Undecided, client_by, client_by_ports},
 };
@@ -23,26 +24,15 @@ use crate::core::{
 
 /// Payload that waits for the holes before it, of all connections together.
 const MAX_HELD_BYTES: usize = 64 << 20;
-/// Ended connections whose relative numbers are remembered: a generation, of which two are kept.
-const MAX_ENDED: usize = 1 << 14;
 
 /// The connections of a capture.
 #[derive(Debug, Default)]
 pub(super) struct CapturedConnections {
     pub(super) keys: HashMap<ConnectionId, Key>,
-    /// Those that were emitted: segments may follow. Boxed, since half of the places are empty.
-    ended: HashMap<ConnectionId, Box<Ended>>,
-    /// The previous generation.
-    older_ended: HashMap<ConnectionId, Box<Ended>>,
+    ended: EndedConnections,
     held_bytes: usize,
     pub(super) crossings: AllCrossings,
     pub(super) undecided: Undecided,
-}
-
-#[derive(Debug)]
-struct Ended {
-    client: Address,
-    dialogue: Dialogue,
 }
 
 /// A captured segment in its connection.
@@ -74,7 +64,7 @@ impl ConnectionTable {
         self.now_ns = segment.mono_ns;
         let known = self.captured.keys.get(&id).copied();
         if known.is_none()
-            && let Some(ended) = self.captured.ended(id)
+            && let Some(ended) = self.captured.ended.find(id)
         {
             let from = sender(&segment, ended.client);
             passed.push(Passed {
@@ -147,15 +137,11 @@ impl ConnectionTable {
             return;
         };
         self.captured.keys.remove(&connection.id);
-        let ended = Box::new(Ended {
+        let ended = Ended {
             client: captured.client,
             dialogue: connection.dialogue.numbers_alone(),
-        });
-        let all = &mut self.captured;
-        if all.ended.len() >= MAX_ENDED {
-            all.older_ended = std::mem::take(&mut all.ended);
-        }
-        all.ended.insert(connection.id, ended);
+        };
+        self.captured.ended.insert(connection.id, ended);
     }
 
     fn open_captured(
@@ -178,6 +164,7 @@ impl ConnectionTable {
         };
         connection.roles_from = roles_from;
         connection.active = true;
+        connection.after_loss = pair.is_none() && self.captured.ended.is_resumed(id);
         connection.dialogue = Dialogue::captured();
         let mut captured = Captured::new(client, server);
         captured.at_ends = pair.map(|pair| {
@@ -188,15 +175,6 @@ impl ConnectionTable {
         self.connections.insert(key, Box::new(connection));
         self.captured.keys.insert(id, key);
         key
-    }
-}
-
-impl CapturedConnections {
-    fn ended(&mut self, id: ConnectionId) -> Option<&mut Ended> {
-        let known = self.ended.get_mut(&id);
-        known
-            .or_else(|| self.older_ended.get_mut(&id))
-            .map(Box::as_mut)
     }
 }
 

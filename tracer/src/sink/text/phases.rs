@@ -87,14 +87,14 @@ fn opening(
             write!(out, ": {meaning} ({error})")?;
         }
     } else if timeline.began_before() {
-        let is_captured = timeline
-            .incomplete
-            .contains(&Incomplete::BeganBeforeCapture);
+        let has = |reason| timeline.incomplete.contains(&reason);
         groups.next(out);
         put(
             out,
-            if is_captured {
+            if has(Incomplete::BeganBeforeCapture) {
                 "already open when the capture began"
+            } else if has(Incomplete::Resumed) {
+                "already open when its earlier timeline ended"
             } else {
                 "already open when the tracer began"
             },

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use upload_protocol::{
-    Flags,
+    ConnectionId, Flags,
     timeline::{Incomplete, Timeline},
 };
 
@@ -121,4 +121,37 @@ fn many_open_connections() {
     }
     let ports: Vec<u16> = found.iter().map(|timeline| timeline.client.port).collect();
     assert!(ports.into_iter().eq(1..=all));
+}
+
+/// A connection that goes on long after it had to make room has another timeline, with that reason.
+#[test]
+fn a_connection_that_goes_on_after_it_was_forgotten() {
+    const ROOM: usize = 64;
+    // Two generations of connections that ended are remembered.
+    const OTHERS: u16 = (2 << 14) + 1000;
+    let mut pipeline = Pipeline::new(false);
+    pipeline.advance(Input::Room(ROOM), &mut Vec::new());
+    let mut found = Vec::new();
+    for port in 1..=OTHERS {
+        let bytes = segment(port, To::Server, Flags::SYN, (0, 0));
+        found.extend(timelines(pass(&mut pipeline, port.into(), &bytes)));
+    }
+    let goes_on = segment(1, To::Client, Flags::ACK, (100, 1));
+    found.extend(timelines(pass(&mut pipeline, u64::MAX, &goes_on)));
+    let mut outputs = Vec::new();
+    pipeline.advance(Input::Shutdown, &mut outputs);
+    found.extend(timelines(outputs));
+    let of_first: Vec<Vec<Incomplete>> = found
+        .into_iter()
+        .filter(|timeline| timeline.connection == ConnectionId::captured(0, None))
+        .map(|timeline| timeline.incomplete)
+        .collect();
+    let expected = [
+        vec![Incomplete::Evicted],
+        vec![Incomplete::Resumed, Incomplete::CaptureEnded],
+    ];
+    assert_eq!(of_first.len(), 2);
+    for (found, expected) in of_first.iter().zip(expected) {
+        assert!(found.starts_with(&expected), "{found:?}");
+    }
 }
