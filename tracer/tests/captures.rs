@@ -78,6 +78,51 @@ fn two_captures_are_two_interfaces() {
     assert_eq!(packets, sent);
 }
 
+/// Two captures in two pieces each are read like the two.
+#[test]
+fn two_captures_in_pieces() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |files: &[&str]| {
+        let mut command = tracer();
+        command.args(["--segments", "-o", "ndjson"]).args(files);
+        let output = command.current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output)
+    };
+    for name in ["client", "server"] {
+        let whole = fs::read(captures.join(format!("lost-{name}.pcap"))).unwrap();
+        let at = half(&whole);
+        let pieces = [&whole[..at], &[&whole[..24], &whole[at..]].concat()];
+        for (number, piece) in (1..).zip(pieces) {
+            fs::write(folder.path().join(format!("{name}-{number}")), piece).unwrap();
+        }
+        fs::write(folder.path().join(name), whole).unwrap();
+    }
+    let pieces = ["client-1", "client-2", "server-1", "server-2"];
+    let whole = shown(&["client", "server"]);
+    let named = |text: String| {
+        text.replace("client-1 + client-2", "client")
+            .replace("server-1 + server-2", "server")
+    };
+    assert_eq!(named(shown(&pieces)), whole);
+    // The piece that is given first is of the first capture.
+    assert_eq!(
+        named(shown(&["client-2", "server-1", "client-1", "server-2"])),
+        whole
+    );
+}
+
+/// Where in a pcap of the usual byte order about half of its packets are over.
+fn half(pcap: &[u8]) -> usize {
+    let mut at = 24;
+    while at < pcap.len() / 2 {
+        let length = pcap[at + 8..at + 12].try_into().unwrap();
+        at += 16 + usize::try_from(u32::from_le_bytes(length)).unwrap();
+    }
+    at
+}
+
 fn captures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
     let entries = fs::read_dir(folder).unwrap();

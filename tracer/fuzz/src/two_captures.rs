@@ -72,7 +72,7 @@ fn survey(mut both: [Vec<Timed>; 2]) -> ([Vec<Timed>; 2], Option<Points>) {
             continues,
             rewritten,
         } => (overlap && (rewritten > 0 || !continues)).then(|| Points::apart(names)),
-        Found::TooMany(..) => panic!("there are two"),
+        Found::Pieces(_) | Found::TooMany(..) => panic!("there are two"),
     };
     (both, points)
 }

@@ -5,13 +5,15 @@
 //! same segments to remember, so that is decided by a hash (trajectory sampling, Duffield and Grossglauser
 //! 2000): the more there are, the fewer hashes count. SYNs and SYN-ACKs always do.
 
+mod sides;
+
 use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::{HashMap, HashSet, fast::FixedState};
 use smallvec::SmallVec;
 use upload_protocol::Flags;
 
-use super::{Misaligned, Pair, Points, clocks::Clocks};
+use super::{Misaligned, Pair, Point, Points, clocks::Clocks};
 use crate::core::{
     address::Address,
     packet::{ConversationHeader, Fragments, Numbered, Packet, Streams, Unread},
@@ -57,7 +59,9 @@ pub enum Found {
     Same(usize, usize),
     /// Two captures of the same conversations, at two points of their way.
     Points(Box<Points>),
-    /// The same, but there are more captures.
+    /// The same in pieces: the point of each capture. To be surveyed again, as two.
+    Pieces(Vec<Point>),
+    /// The same, but there are more points, or captures that belong to neither.
     TooMany(usize, usize),
     /// The same, but their clocks cannot be aligned.
     Misaligned(Misaligned),
@@ -244,8 +248,15 @@ impl Survey {
         let (mut same, mut points): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|(_, between)| between.has_one_distance());
+        if self.captures.len() > 2
+            && let Some((which, _)) = points.last()
+        {
+            return match sides::sides(&self.captures, &points) {
+                Some(sides) => Found::Pieces(sides),
+                None => Found::TooMany(which.0, which.1),
+            };
+        }
         match (points.pop(), same.pop()) {
-            (Some((which, _)), _) if self.captures.len() > 2 => Found::TooMany(which.0, which.1),
             (Some((which, between)), _) => self.points(which, between, names),
             (None, Some((which, _)))
                 if self.captures[which.0].span == self.captures[which.1].span =>

@@ -20,7 +20,7 @@ use crate::{
     core::{
         input::Flow,
         packet::Packet,
-        points::{Found, Points, Survey},
+        points::{Found, Point, Points, Survey},
     },
     message,
     sink::Interfaces,
@@ -41,6 +41,8 @@ pub(super) struct CaptureFile {
     pub(super) name: String,
     /// The time of its first packet, in nanoseconds since the Unix epoch; `None` without packets.
     first_ns: Option<u64>,
+    /// The capture that it is, or is a piece of.
+    point: Point,
 }
 
 impl Files {
@@ -68,44 +70,79 @@ impl Files {
         counter: Counter,
         is_stopped: &AtomicBool,
     ) -> Result<Self> {
-        let mut survey = Survey::new(paths.len());
-        let mut files = Vec::new();
-        for (number, path) in paths.iter().enumerate() {
-            let name = path.display().to_string();
-            let unreadable = || format!("{name} cannot be read");
-            let source = counter.of(open_file(path, caller)?);
+        let files = paths.iter().enumerate().map(|(point, path)| CaptureFile {
+            path: path.clone(),
+            name: path.display().to_string(),
+            first_ns: None,
+            point,
+        });
+        let mut files = Self {
+            files: files.collect(),
+            points: None,
+            counter,
+        };
+        let mut names = files.names(paths.len());
+        let mut found = files.look(&names, caller, is_stopped)?;
+        if let Found::Pieces(points) = found {
+            files.put_together(&points);
+            names = files.names(2);
+            found = files.look(&names, caller, is_stopped)?;
+        }
+        files.take(found, &names)?;
+        Ok(files)
+    }
+
+    /// Reads all captures once; these are their names.
+    fn look(
+        &mut self,
+        names: &[String],
+        caller: &Caller,
+        is_stopped: &AtomicBool,
+    ) -> Result<Found> {
+        let mut survey = Survey::new(names.len());
+        for file in &mut self.files {
+            let unreadable = || format!("{} cannot be read", file.name);
+            let source = self.counter.of(open_file(&file.path, caller)?);
             let mut capture = Capture::open(source).with_context(unreadable)?;
-            let mut first_ns = None;
-            // Where it is cut is said when it is read for the second time.
+            // Where it is cut is said when it is read for the last time.
             let _ = capture.read(|packet, begin_ns| {
-                first_ns.get_or_insert(begin_ns);
-                survey.packet(number, begin_ns.saturating_add(packet.mono_ns), &packet);
+                file.first_ns.get_or_insert(begin_ns);
+                let time_ns = begin_ns.saturating_add(packet.mono_ns);
+                survey.packet(file.point, time_ns, &packet);
                 if is_stopped.load(Ordering::Relaxed) {
                     Flow::Enough
                 } else {
                     Flow::GoOn
                 }
             });
-            files.push(CaptureFile {
-                path: path.clone(),
-                name,
-                first_ns,
-            });
         }
-        let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-        let mut files = Self {
-            files,
-            points: None,
-            counter,
+        Ok(survey.finish(names))
+    }
+
+    /// Takes the files for pieces of captures, in the order in which they begin.
+    fn put_together(&mut self, points: &[Point]) {
+        for (file, point) in self.files.iter_mut().zip(points) {
+            file.point = *point;
+        }
+        let begin = |file: &CaptureFile| (file.point, file.first_ns);
+        self.files.sort_by_key(begin);
+    }
+
+    /// The names of so many captures: those of their pieces.
+    fn names(&self, captures: usize) -> Vec<String> {
+        let name = |point| {
+            let pieces = self.files.iter().filter(|file| file.point == point);
+            let names: Vec<&str> = pieces.map(|file| &*file.name).collect();
+            names.join(" + ")
         };
-        files.take(survey.finish(&names), &names)?;
-        Ok(files)
+        (0..captures).map(name).collect()
     }
 
     fn take(&mut self, found: Found, names: &[String]) -> Result<()> {
         let both = |one: usize, other: usize| format!("{} and {}", names[one], names[other]);
         match found {
             Found::Points(points) => self.points = Some(*points),
+            Found::Pieces(_) => bail!("the captures cannot be put together"),
             Found::TooMany(one, other) => bail!(
                 "{} are captures of the same connections at two places: of such captures, only two can be read at once",
                 both(one, other)
@@ -115,7 +152,7 @@ impl Files {
                     "{} hold the same packets: the second is left out",
                     both(one, other)
                 ));
-                self.files.remove(other);
+                self.files.retain(|file| file.point != other);
             }
             Found::Misaligned(reason) => {
                 message(&format!(
@@ -169,7 +206,7 @@ impl Files {
         mut take: impl FnMut(Packet<'static>, u64) -> Flow,
     ) -> Result<Result<()>> {
         let in_first = |number: usize, time_ns: u64| match &self.points {
-            Some(points) => points.clocks.in_first(number, time_ns),
+            Some(points) => points.clocks.in_first(self.files[number].point, time_ns),
             None => time_ns,
         };
         let with_packets = self.files.iter().enumerate();
@@ -192,7 +229,11 @@ impl Files {
         }) = merged.next()?
         {
             packet.mono_ns = time_ns.saturating_sub(begin_ns);
-            packet.capture = if self.points.is_some() { file } else { 0 };
+            packet.capture = if self.points.is_some() {
+                self.files[file].point
+            } else {
+                0
+            };
             if take(packet, begin_ns) == Flow::Enough {
                 return Ok(Ok(()));
             }

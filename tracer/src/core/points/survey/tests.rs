@@ -76,6 +76,7 @@ fn found(captures: &[Vec<Row>]) -> (String, Option<Points>) {
             )
         }
         Found::Same(one, other) => (format!("same {one} {other}"), None),
+        Found::Pieces(points) => (format!("pieces {points:?}"), None),
         Found::TooMany(one, other) => (format!("too many {one} {other}"), None),
         Found::Misaligned(reason) => (format!("misaligned {reason:?}"), None),
     }
@@ -204,7 +205,25 @@ fn what_captures_are_to_one_another() {
     );
     check(&[whole.clone(), whole.clone()], "same 0 1");
     let server = at_server(&whole, 0, |end| end);
-    check(&[other, whole.clone(), server], "too many 1 2");
+    check(&[other, whole.clone(), server.clone()], "too many 1 2");
+    // Both captures in pieces: whichever come first, and if one point has fewer.
+    let cut = |rows: &[Row]| [rows[..4].to_vec(), rows[4..].to_vec()];
+    let [client_1, client_2] = cut(&whole);
+    let [server_1, server_2] = cut(&server);
+    let in_order = [&client_1, &client_2, &server_1, &server_2];
+    check(&in_order.map(Vec::clone), "pieces [0, 0, 1, 1]");
+    let in_turn = [&server_1, &client_1, &server_2, &client_2];
+    check(&in_turn.map(Vec::clone), "pieces [0, 1, 0, 1]");
+    let alone = [&client_1, &client_2, &server];
+    check(&alone.map(Vec::clone), "pieces [0, 0, 1]");
+    // A third point, between the two.
+    let between = at_server(&whole, 0, |end| end);
+    let between = between.iter().map(|row| Row {
+        at_ns: row.at_ns + if row.from.0 == 1 { 0 } else { 15 * MS },
+        ..*row
+    });
+    let between = between.collect();
+    check(&[whole.clone(), server, between], "too many 0 1");
     // Each capture has one direction alone.
     let up: Vec<Row> = whole
         .iter()
