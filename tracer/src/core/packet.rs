@@ -3,6 +3,7 @@
 //! Reads headers alone. What has no segment, or none that can be read, is an error with its reason, and
 //! is counted.
 
+mod capwap;
 mod fragments;
 mod link;
 mod network;

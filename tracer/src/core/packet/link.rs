@@ -30,6 +30,8 @@ mod link_type {
     /// The log of OpenBSD's packet filter.
     pub(super) const PFLOG: u16 = 117;
     pub(super) const WIFI_PRISM: u16 = 119;
+    /// ARCnet as Linux has it.
+    pub(super) const ARCNET: u16 = 129;
     pub(super) const WIFI_RADIOTAP: u16 = 127;
     pub(super) const FIREWIRE: u16 = 138;
     /// What macOS writes for [`PKTAP`], too.
@@ -37,10 +39,14 @@ mod link_type {
     pub(super) const WIFI_AVS: u16 = 163;
     /// Per-packet information: a header with the link type of what follows.
     pub(super) const PPI: u16 = 192;
+    /// Of Juniper's routers: a header, and an Ethernet frame.
+    pub(super) const JUNIPER_ETHERNET: u16 = 178;
     pub(super) const PPP_WITH_DIRECTION: u16 = 204;
     pub(super) const IPV4: u16 = 228;
     pub(super) const IPV6: u16 = 229;
     pub(super) const NFLOG: u16 = 239;
+    /// IP over InfiniBand.
+    pub(super) const IPOIB: u16 = 242;
     /// What macOS's tcpdump writes for all interfaces together.
     pub(super) const PKTAP: u16 = 258;
     pub(super) const LINUX_SLL2: u16 = 276;
@@ -58,6 +64,8 @@ mod ether_type {
     pub(super) const MPLS: u16 = 0x8847;
     pub(super) const PPP: u16 = 0x880b;
     pub(super) const PPPOE_SESSION: u16 = 0x8864;
+    /// Cisco's metadata: a security group.
+    pub(super) const METADATA: u16 = 0x8909;
     /// The tag of a port extender (IEEE 802.1BR).
     pub(super) const E_TAG: u16 = 0x893f;
     /// Cisco's encapsulation of Ethernet in Ethernet.
@@ -104,15 +112,19 @@ pub(super) fn network(link: u16, frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> 
         link_type::WIFI_RADIOTAP => wifi::network(Reception::Radiotap, frame),
         link_type::WIFI_PRISM => wifi::network(Reception::Prism, frame),
         link_type::WIFI_AVS => wifi::network(Reception::Avs, frame),
+        link_type::ARCNET => arcnet(frame),
+        link_type::JUNIPER_ETHERNET => juniper(frame),
+        link_type::IPOIB => {
+            // Two addresses of twenty bytes, the EtherType, two reserved bytes (RFC 4391, section 6).
+            let (header, packet) = frame.header::<44>()?;
+            by_ether_type(u16::from_be_bytes([header[40], header[41]]), packet)
+        }
         link_type::TOKEN_RING => token_ring(frame),
         // Frame control, and two addresses.
         link_type::FDDI => logical(frame.skip(13)?),
         link_type::ATM_RFC1483 => logical(frame),
         link_type::FRAME_RELAY => frame_relay(frame),
-        link_type::C_HDLC => {
-            let (header, packet) = frame.header::<4>()?;
-            by_ether_type(u16::from_be_bytes([header[2], header[3]]), packet)
-        }
+        link_type::C_HDLC => cisco_hdlc(frame),
         link_type::FIREWIRE => {
             // Two addresses of eight bytes.
             let (header, packet) = frame.header::<18>()?;
@@ -227,6 +239,15 @@ pub(super) fn by_ether_type(mut kind: u16, mut rest: Bytes<'_>) -> Result<Bytes<
                 kind = u16::from_be_bytes([tag[2], tag[3]]);
                 rest = inner;
             }
+            ether_type::METADATA => {
+                // Version, length in words of four bytes, and that many bytes without the EtherType.
+                let (fixed, _) = rest.header::<2>()?;
+                let length = 4 * usize::from(fixed[1]) + 2;
+                let inner = rest.skip(length)?;
+                let (next, inner) = inner.header::<2>()?;
+                kind = u16::from_be_bytes(*next);
+                rest = inner;
+            }
             ether_type::E_TAG => {
                 let (tag, inner) = rest.header::<8>()?;
                 kind = u16::from_be_bytes([tag[6], tag[7]]);
@@ -289,9 +310,15 @@ fn mpls(mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     Err(Unread::Malformed)
 }
 
-/// The IP packet in a frame of PPP (RFC 1661), with or without the bytes of HDLC before it (RFC 1662).
+/// The IP packet in a frame of PPP (RFC 1661), with or without the bytes of HDLC before it (RFC 1662); or in one of
+/// Cisco's HDLC, which captures of serial lines have under the same link type.
 fn point_to_point(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     const HDLC: [u8; 2] = [0xff, 3];
+    const CISCO_UNICAST: u8 = 0x0f;
+    const CISCO_BROADCAST: u8 = 0x8f;
+    if let [CISCO_UNICAST | CISCO_BROADCAST, 0, ..] = frame.captured {
+        return cisco_hdlc(frame);
+    }
     let frame = match frame.captured {
         [first, second, ..] if [*first, *second] == HDLC => frame.skip(HDLC.len())?,
         _ => frame,
@@ -309,6 +336,48 @@ fn point_to_point(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
         0x281 => mpls(packet),
         _ => Err(Unread::NotTcp),
     }
+}
+
+/// The IP packet in a frame of ARCnet: two addresses, an offset, and the protocol; behind it, if the frame may be one of
+/// several, a flag and a sequence number (RFC 1201, section 2.1).
+fn arcnet(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const IP: u8 = 212;
+    /// RFC 1051.
+    const OLD_IP: u8 = 240;
+    let (header, rest) = frame.header::<5>()?;
+    match header[4] {
+        OLD_IP => Ok(rest),
+        IP => match rest.header::<3>()? {
+            ([0, ..], packet) => Ok(packet),
+            _ => Err(Unread::Fragment),
+        },
+        _ => Err(Unread::NotTcp),
+    }
+}
+
+/// The IP packet in an Ethernet frame behind a header of Juniper: a mark, flags, and extensions with their length.
+fn juniper(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const MARK: [u8; 3] = *b"MGC";
+    const EXTENSIONS: u8 = 0x80;
+    const NO_LINK_LAYER: u8 = 0x02;
+    let (header, rest) = frame.header::<4>()?;
+    if header[..3] != MARK {
+        return Err(Unread::Malformed);
+    }
+    if header[3] & NO_LINK_LAYER != 0 {
+        return Err(Unread::UnknownLink);
+    }
+    if header[3] & EXTENSIONS == 0 {
+        return ethernet(rest);
+    }
+    let (length, rest) = rest.header::<2>()?;
+    ethernet(rest.skip(u16::from_be_bytes(*length).into())?)
+}
+
+/// The IP packet behind an address, a zero and an EtherType.
+fn cisco_hdlc(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    let (header, packet) = frame.header::<4>()?;
+    by_ether_type(u16::from_be_bytes([header[2], header[3]]), packet)
 }
 
 /// The IP packet in a message of netfilter's log: a header, and attributes in the byte order of the machine

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use etherparse::{IpNumber, LaxIpSlice, err::ip::LaxHeaderSliceError};
 
-use super::{Bytes, Unread, fragments::Fragment, link, streams::Header};
+use super::{Bytes, Unread, capwap, fragments::Fragment, link, streams::Header};
 use crate::core::segment::{Carrier, Segment};
 
 /// Tunnels within tunnels; more are malformed.
@@ -178,6 +178,8 @@ fn generic_routing(bytes: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     const SEQUENCE: u16 = 1 << 12;
     const ACKNOWLEDGMENT: u16 = 1 << 7;
     const ERSPAN_2: u16 = 0x88be;
+    /// A web cache's redirection.
+    const WCCP: u16 = 0x883e;
     let (header, rest) = bytes.header::<4>()?;
     let [flags, kind] = [[header[0], header[1]], [header[2], header[3]]].map(u16::from_be_bytes);
     let version = flags & 7;
@@ -185,6 +187,11 @@ fn generic_routing(bytes: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     let words = optional.iter().filter(|flag| flags & **flag != 0).count()
         + usize::from(version == 1 && flags & ACKNOWLEDGMENT != 0);
     let rest = rest.skip(4 * words)?;
+    if kind == WCCP {
+        // The second version has a header of its own (draft-param-wccp-v2rev1, section 4.12).
+        let first = rest.captured.first().ok_or(Unread::CutHeader)? >> 4;
+        return if first == 4 { Ok(rest) } else { rest.skip(4) };
+    }
     if kind == ERSPAN_2 {
         // Type II has a header of its own and, in GRE, a sequence number; type I has neither.
         let header = if flags & SEQUENCE != 0 { 8 } else { 0 };
@@ -196,17 +203,34 @@ fn generic_routing(bytes: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
 /// The IP packet in a tunnel over UDP that is known by its port.
 fn udp_tunnel(bytes: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     const VXLAN: u16 = 4789;
+    const VXLAN_GPE: u16 = 4790;
     const GENEVE: u16 = 6081;
     const GTP_USER: u16 = 2152;
     const TEREDO: u16 = 3544;
+    const CAPWAP_DATA: u16 = 5247;
     let (header, rest) = bytes.header::<8>()?;
     let [from, to] = [[header[0], header[1]], [header[2], header[3]]].map(u16::from_be_bytes);
     match (from, to) {
         // RFC 7348: eight bytes, and an Ethernet frame.
-        (_, VXLAN) => link::ethernet(rest.skip(8)?),
+        (_, VXLAN) | (VXLAN, _) => link::ethernet(rest.skip(8)?),
+        (_, VXLAN_GPE) => vxlan_gpe(rest),
         (_, GENEVE) => geneve(rest),
         (_, GTP_USER) | (GTP_USER, _) => gtp_user(rest),
         (_, TEREDO) | (TEREDO, _) => teredo(rest),
+        (_, CAPWAP_DATA) | (CAPWAP_DATA, _) => capwap::network(rest),
+        _ => Err(Unread::NotTcp),
+    }
+}
+
+/// The generic extension of VXLAN (draft-ietf-nvo3-vxlan-gpe), which names what follows.
+fn vxlan_gpe(bytes: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    const IPV4: u8 = 1;
+    const IPV6: u8 = 2;
+    const ETHERNET: u8 = 3;
+    let (header, rest) = bytes.header::<8>()?;
+    match header[3] {
+        IPV4 | IPV6 => Ok(rest),
+        ETHERNET => link::ethernet(rest),
         _ => Err(Unread::NotTcp),
     }
 }

@@ -17,7 +17,9 @@ pub(super) enum Reception {
 
 /// Bits of the field Frame Control (IEEE 802.11-2020, section 9.2.4.1).
 mod control {
-    /// Of the first byte: which type a frame has.
+    /// Of the first byte: always 0.
+    pub(super) const VERSION: u8 = 0x03;
+    /// Which type a frame has.
     pub(super) const TYPE: u8 = 0x0c;
     pub(super) const DATA: u8 = 0x08;
     /// The frame has no body.
@@ -62,11 +64,33 @@ pub(super) fn network(before: Reception, frame: Bytes<'_>) -> Result<Bytes<'_>, 
             frame.skip(usize::try_from(length).unwrap_or(usize::MAX))?
         }
     };
-    data(frame)
+    let (&[kind, flags], _) = frame.header::<2>()?;
+    let sequence = frame.captured.get(HEADER - 2).copied();
+    let is_fragment = flags & control::MORE_FRAGMENTS != 0
+        || sequence.is_some_and(|sequence| sequence & 0xf != 0);
+    let packet = data([kind, flags], frame)?;
+    if is_fragment {
+        Err(Unread::Fragment)
+    } else {
+        Ok(packet)
+    }
 }
 
-fn data(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
-    let (&[kind, flags], _) = frame.header::<2>()?;
+/// The IP packet in a frame that an access point has put together and passes on. Some swap the bytes of Frame
+/// Control.
+pub(super) fn tunnelled(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+    let (&[first, second], _) = frame.header::<2>()?;
+    let is_data = |kind: u8| kind & (control::VERSION | control::TYPE) == control::DATA;
+    let is_swapped = !is_data(first) && is_data(second);
+    let control = if is_swapped {
+        [second, first]
+    } else {
+        [first, second]
+    };
+    data(control, frame)
+}
+
+fn data([kind, flags]: [u8; 2], frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     if kind & control::TYPE != control::DATA || kind & control::NULL != 0 {
         return Err(Unread::NotTcp);
     }
@@ -74,8 +98,6 @@ fn data(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
         return Err(Unread::Encrypted);
     }
     let mut rest = frame.skip(HEADER)?;
-    let sequence = u16::from_le_bytes([frame.captured[HEADER - 2], frame.captured[HEADER - 1]]);
-    let is_fragment = flags & control::MORE_FRAGMENTS != 0 || sequence & 0xf != 0;
     if flags & control::TO_AND_FROM == control::TO_AND_FROM {
         rest = rest.skip(ADDRESS)?;
     }
@@ -88,9 +110,6 @@ fn data(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
         if flags & control::ORDER != 0 {
             rest = rest.skip(4)?;
         }
-    }
-    if is_fragment {
-        return Err(Unread::Fragment);
     }
     logical(rest)
 }

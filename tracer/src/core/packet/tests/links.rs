@@ -33,6 +33,8 @@ fn link_types() {
     // The same with a byte for the direction; Cisco's HDLC; Frame Relay, with a pad, and Cisco's.
     check(204, &[1, 0, 0x21], &ipv4());
     check(104, &[0x0f, 0, 8, 0], &ipv4());
+    check(9, &[0x0f, 0, 8, 0], &ipv4());
+    check(9, &[0x8f, 0, 0x86, 0xdd], &ipv6(6, &[]));
     check(107, &[0x04, 0xf1, 3, 0xcc], &ipv4());
     check(
         107,
@@ -48,6 +50,17 @@ fn link_types() {
     check(6, &[&routed[..], &SNAP].concat(), &ipv4());
     check(100, &SNAP, &ipv4());
     check(138, &[&[0; 16][..], &[8, 0]].concat(), &ipv4());
+    // ARCnet, old and new; InfiniBand; Juniper, with extensions and without.
+    check(129, &[1, 2, 0xc3, 0, 240], &ipv4());
+    check(129, &[1, 2, 0xc0, 0, 212, 0, 0, 9], &ipv4());
+    check(242, &[&[0; 40][..], &[8, 0, 0, 0]].concat(), &ipv4());
+    let juniper = [b"MGC\x80\0\x04\x03\x01\x01\x06", &ethernet(0x0800)[..]].concat();
+    check(178, &juniper, &ipv4());
+    check(
+        178,
+        &[b"MGC\x01", &ethernet(0x86dd)[..]].concat(),
+        &ipv6(6, &[]),
+    );
     // OpenBSD: a packet filter's log, and a tunnel of IPsec.
     check(117, &[&[61, 2][..], &[0; 62]].concat(), &ipv4());
     check(109, &[&[0, 0, 0, 24][..], &[0; 8]].concat(), &ipv6(6, &[]));
