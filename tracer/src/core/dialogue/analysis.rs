@@ -13,8 +13,6 @@ pub(super) struct Progress {
     /// The sequence number after the highest seen, and when that was seen.
     next: Option<u32>,
     next_ns: u64,
-    /// Whether the segment that brought the highest number takes none itself.
-    next_was_empty: bool,
     /// How far before `next` the first number is that is missing; 0 if none is.
     missing_before_next: u32,
     /// The acknowledgment and window that it sent last.
@@ -99,11 +97,11 @@ impl Progress {
             remarks.push(Analysis::ZeroWindow);
         }
         if let Some(next) = self.next {
-            let ahead = segment.seq.wrapping_sub(next).cast_signed();
-            if ahead > 0 && !segment.flags.has(Flags::RST) {
+            if is_after(segment.seq, next) && !segment.flags.has(Flags::RST) {
                 remarks.push(Analysis::PreviousSegmentNotSeen);
             }
-            if ahead == -1 && segment.len <= 1 && is_plain {
+            let is_before = segment.seq.wrapping_add(1) == next;
+            if is_before && segment.len <= 1 && is_plain {
                 remarks.push(Analysis::KeepAlive);
             }
         }
@@ -166,8 +164,10 @@ impl Progress {
     ) -> Option<Analysis> {
         let segment = &seen.segment;
         let acknowledged = peer.last_ack;
-        let is_acknowledged =
-            |known: Acknowledged| !is_after(segment.seq.wrapping_add(segment.len), known.ack);
+        let is_acknowledged = |known: Acknowledged| {
+            let end = segment.seq.wrapping_add(segment.len);
+            end == known.ack || is_after(known.ack, end)
+        };
         // Also where a capture has nothing else of this end.
         if segment.len > 0 && acknowledged.is_some_and(is_acknowledged) {
             return Some(Analysis::SpuriousRetransmission);
@@ -182,16 +182,15 @@ impl Progress {
         let asked_for = |known: Acknowledged| {
             known.ack == segment.seq && seen.mono_ns().saturating_sub(known.mono_ns) < FAST_NS
         };
-        if peer.duplicates == Duplicates::Several && acknowledged.is_some_and(asked_for) {
+        if peer.duplicates.are_many() && acknowledged.is_some_and(asked_for) {
             return Some(Analysis::FastRetransmission);
         }
         let since_next = seen.mono_ns().saturating_sub(self.next_ns);
+        // Two times that are the same measure nothing.
+        let first_rtt_ns = first_rtt_ns.filter(|rtt_ns| *rtt_ns > 0);
         let is_soon = since_next < first_rtt_ns.unwrap_or(REORDERED_NS);
-        // The last of several that came late, after an acknowledgment that was sent later.
-        let may_end_series = end != next || self.next_was_empty;
-        // A SYN or a FIN alone is out of order only behind what was sent after it.
-        let may_be_late = segment.len > 0 || end != next;
-        if !segment.leaving && may_be_late && is_soon && may_end_series {
+        // What ends where the stream ends was sent last: nothing overtook it.
+        if !segment.leaving && is_soon && end != next {
             return Some(Analysis::OutOfOrder);
         }
         Some(Analysis::Retransmission)
@@ -208,7 +207,6 @@ impl Progress {
             if next != before || self.next.is_none() {
                 self.next = Some(next);
                 self.next_ns = seen.mono_ns();
-                self.next_was_empty = segment.sequence_length() == 0;
             }
             // A segment that begins at the first missing number fills what is known to be missing.
             self.missing_before_next = if segment.seq == missing {
@@ -248,6 +246,11 @@ impl Duplicates {
             Self::One | Self::Several => Self::Several,
         }
     }
+
+    /// Whether what is sent again answers them. Of an end that lacks bytes, duplicates may be among these.
+    const fn are_many(self) -> bool {
+        matches!(self, Self::Several | Self::Unseen)
+    }
 }
 
 /// A segment that neither opens nor closes the connection.
@@ -257,9 +260,10 @@ fn is_plain(segment: &Segment) -> bool {
         .any(|flag| segment.flags.has(flag))
 }
 
-/// Whether a sequence number comes after another, modulo 2^32.
+/// Whether a sequence number comes after another, modulo 2^32. Of two that are 2^31 apart, each comes after the
+/// other, as in Wireshark.
 const fn is_after(number: u32, other: u32) -> bool {
-    number.wrapping_sub(other).cast_signed() > 0
+    other.wrapping_sub(number).cast_signed() < 0
 }
 
 #[cfg(test)]

@@ -250,3 +250,48 @@ fn a_fin_sent_again_after_its_acknowledgment_is_no_spurious_retransmission() {
         &[&[], &[], &[Retransmission]],
     );
 }
+
+#[test]
+fn the_last_of_a_stream_was_overtaken_by_nothing() {
+    let server = |at, seq, len| (at, End::Server, false, ACK, seq, 1001, len, 500);
+    // An acknowledgment that has no number of its own came first.
+    check(
+        &[
+            server(11 * MS, 7201, 0),
+            server(12 * MS, 7001, 100),
+            server(13 * MS, 7101, 100),
+        ],
+        &[&[PreviousSegmentNotSeen], &[OutOfOrder], &[Retransmission]],
+    );
+}
+
+#[test]
+fn a_retransmission_is_fast_where_acknowledged_bytes_were_not_seen() {
+    let server = |at, seq, len| (at, End::Server, false, ACK, seq, 2000, len, 500);
+    check(
+        &[server(11 * MS, 7101, 100), server(12 * MS, 7001, 100)],
+        &[
+            &[PreviousSegmentNotSeen, AckedUnseenSegment],
+            &[FastRetransmission],
+        ],
+    );
+}
+
+#[test]
+fn numbers_half_the_space_apart() {
+    const HALF: u32 = 1 << 31;
+    let client = |at, seq, ack| (at, End::Client, false, ACK, seq, ack, 100, 500);
+    let server = |at, seq, ack| (at, End::Server, false, ACK, seq, ack, 100, 500);
+    check(
+        &[
+            client(11 * MS, 1001, 7001),
+            client(12 * MS, 1101 + HALF, 7001),
+            server(13 * MS, 7001, 1101 + HALF),
+        ],
+        &[
+            &[],
+            &[PreviousSegmentNotSeen, SpuriousRetransmission],
+            &[AckedUnseenSegment],
+        ],
+    );
+}
