@@ -111,9 +111,11 @@ impl Conversation {
         peer_silent: bool,
         is_whole: bool,
     ) -> Self {
+        // The peer of a stream that is not seen from its start may have sent something before, too.
+        let peer_starts = peer_silent && (new_bytes.is_start || !is_whole);
         let (client, server) = match new_bytes.from {
-            End::Client => (new_bytes.is_start, peer_silent),
-            End::Server => (peer_silent, new_bytes.is_start),
+            End::Client => (new_bytes.is_start, peer_starts),
+            End::Server => (peer_starts, new_bytes.is_start),
         };
         Self {
             client: Direction::new(client),

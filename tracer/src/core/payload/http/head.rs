@@ -77,11 +77,16 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
-/// Whether a segment begins with a whole start line.
+/// Whether a segment begins with a start line, or with as much of a request's as has its method and the begin of
+/// its target: a target may be longer than a segment.
 pub(in crate::core::payload) fn looks_like_head(from: End, segment: &[u8]) -> bool {
     let mut head = Head::default();
     let mut bytes = segment;
-    head.take(0, 0, &mut bytes) == Found::StartLine && head.start_line(from).is_some()
+    match head.take(0, 0, &mut bytes) {
+        Found::StartLine => head.start_line(from).is_some(),
+        Found::More => from == End::Client && head.begins_with_target(),
+        Found::End | Found::TooLong | Found::NoHead => false,
+    }
 }
 
 impl Head {
@@ -162,6 +167,15 @@ impl Head {
                 rest.is_some_and(|rest| rest.starts_with(b" "))
             }),
         }
+    }
+
+    /// Whether it begins with a method and a path or a URI.
+    fn begins_with_target(&self) -> bool {
+        METHODS.iter().any(|method| {
+            let rest = self.line.strip_prefix(method.as_bytes());
+            let target = rest.and_then(|rest| rest.strip_prefix(b" "));
+            target.is_some_and(|target| target.starts_with(b"/") || target.starts_with(b"http"))
+        })
     }
 
     /// Reads its start line, once that has ended.

@@ -293,6 +293,26 @@ fn holes() {
 }
 
 /// The request that a response answers was in a hole: no later one is its.
+/// A target may be longer than a segment, and a capture may begin before it.
+#[test]
+fn a_stream_joined_at_a_long_target() {
+    let target = format!("/{}", "a".repeat(1400));
+    let mut payload = Payload::whole();
+    let first = format!("GET {target}");
+    feed(&mut payload, 1, CLIENT, 1, first.as_bytes());
+    let offset = 1 + first.len() as u64;
+    feed(&mut payload, 2, CLIENT, offset, b" HTTP/1.1\r\n\r\n");
+    feed(
+        &mut payload,
+        3,
+        SERVER,
+        1,
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    assert_eq!(all(&payload), [format!("GET {target} - → 204 0")]);
+    assert!(payload.omissions().is_empty());
+}
+
 #[test]
 fn a_response_is_not_of_a_later_request() {
     let mut payload = Payload::whole();
