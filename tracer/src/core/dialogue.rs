@@ -190,7 +190,8 @@ impl Dialogue {
         if let Some((syn, at)) = self.take_syn(observed, &position) {
             self.feed(&syn, &at);
         }
-        if segment.len > 0 {
+        // What a RST carries is no part of the stream: a text for people (RFC 9293, section 3.5.3).
+        if segment.len > 0 && !segment.flags.has(Flags::RST) {
             if segment.flags.has(Flags::SYN) {
                 let early = self.early.get_or_insert_default();
                 early.syn = Some((observed.clone(), position.clone()));

@@ -18,7 +18,7 @@ use upload_protocol::{
     timeline::{Defect, Http2Frames, Malformed, Protocol},
 };
 
-pub(crate) use self::stream::nearest;
+pub(crate) use self::stream::{MAX_AHEAD, nearest};
 pub use self::{
     ftp::{Command, Transfer},
     http::{Content, Finished, FormFile, HttpExchange, HttpRequest},

@@ -5,7 +5,12 @@ use upload_protocol::{End, SegmentOptions};
 use zerocopy::FromZeros as _;
 
 use super::{Estimate, Vantage};
-use crate::core::{address::Address, packet::States, payload::nearest, points::Crossings};
+use crate::core::{
+    address::Address,
+    packet::States,
+    payload::{MAX_AHEAD, nearest},
+    points::Crossings,
+};
 
 /// A connection as its captured segments show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,10 +117,12 @@ impl Captured {
         self.sent(from).furthest
     }
 
-    /// Records payload: it ends at this offset of the stream.
+    /// Records payload: it ends at this offset of the stream. What is too far ahead is no part of it.
     pub fn record_payload(&mut self, from: End, end: u64, mono_ns: u64) {
         let sent = self.sent_mut(from);
-        sent.furthest = sent.furthest.max(end);
+        if end.saturating_sub(sent.furthest) <= MAX_AHEAD {
+            sent.furthest = sent.furthest.max(end);
+        }
         self.last_payload = Some((from, mono_ns));
     }
 

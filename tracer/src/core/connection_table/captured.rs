@@ -324,7 +324,7 @@ impl Connection {
         let Change { end, old, new } = change;
         let is_reset = new == State::Close && captured.states.were_reset();
         let fin = u64::from(self.has_received_fin(end, new, is_reset));
-        let received = self.dialogue.complete_bytes(end.other()) + fin;
+        let received = self.dialogue.received_bytes(end.other()) + fin;
         let counters = captured.counters(end, received);
         let Some(view) = self.view_mut(end) else {
             return;

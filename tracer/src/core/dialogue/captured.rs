@@ -61,11 +61,11 @@ impl Dialogue {
         self.reassembly.as_ref().map_or(0, |held| held.held_bytes())
     }
 
-    /// Payload of an end that is known without a hole, in bytes.
+    /// Payload of an end that its receiver is known to have, in bytes.
     #[must_use]
-    pub fn complete_bytes(&self, from: End) -> u64 {
+    pub fn received_bytes(&self, from: End) -> u64 {
         let reassembly = self.reassembly.as_ref();
-        reassembly.map_or(0, |all| all.position(from))
+        reassembly.map_or(0, |all| all.received(from))
     }
 
     /// Payload that the capture lacks, in bytes.
@@ -128,10 +128,15 @@ impl RelativeSegment {
         })
     }
 
-    /// Bytes of payload.
+    /// Bytes of payload; 0 of a RST, whose text is no part of the stream.
     #[must_use]
     pub fn payload_len(&self) -> u32 {
-        self.observed.segment.len
+        let segment = &self.observed.segment;
+        if segment.flags.has(Flags::RST) {
+            0
+        } else {
+            segment.len
+        }
     }
 
     /// Whether the capture has it twice, and this is the second.

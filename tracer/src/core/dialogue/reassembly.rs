@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use upload_protocol::End;
 
-use crate::core::payload::{Chunk, Payload};
+use crate::core::payload::{Chunk, MAX_AHEAD, Payload};
 
 /// Both directions of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +24,8 @@ struct Direction {
     held_bytes: usize,
     /// Bytes that were never seen.
     missing: u64,
+    /// Up to where its receiver has acknowledged it.
+    acknowledged: u64,
 }
 
 /// A segment's payload that came before what precedes it.
@@ -39,8 +41,6 @@ struct HeldChunk {
 /// Of each direction. A receiver's window is seldom larger (`net.ipv4.tcp_rmem` ends at 6 MiB), and what is
 /// beyond a hole is mostly repeated.
 const MAX_HELD_BYTES: usize = 1 << 20;
-/// Payload further ahead is no part of the stream: no window is larger (RFC 7323, section 2.3).
-const MAX_AHEAD: u64 = 1 << 30;
 
 impl Reassembly {
     /// Passes payload on, in order, or holds it. A stream that is not seen from its start begins with the
@@ -67,6 +67,9 @@ impl Reassembly {
     /// not be sent again.
     pub(super) fn acknowledged(&mut self, from: End, offset: u64, to: &mut Payload) {
         let direction = self.of(from);
+        if offset.saturating_sub(direction.position()) <= MAX_AHEAD {
+            direction.acknowledged = direction.acknowledged.max(offset);
+        }
         while let Some((first, _)) = direction.held.first_key_value()
             && *first < offset
         {
@@ -82,6 +85,15 @@ impl Reassembly {
                 direction.give_up_hole(from, to);
             }
         }
+    }
+
+    /// Up to where the receiver of an end's payload is known to have it, in bytes: it was seen, or acknowledged.
+    pub(super) fn received(&self, from: End) -> u64 {
+        let direction = match from {
+            End::Client => &self.client,
+            End::Server => &self.server,
+        };
+        direction.position().max(direction.acknowledged)
     }
 
     /// Up to where the payload of an end is complete, in bytes.

@@ -83,6 +83,9 @@ impl NewBytes<'_> {
     }
 }
 
+/// Payload further ahead is no part of the stream: no window is larger (RFC 7323, section 2.3).
+pub(crate) const MAX_AHEAD: u64 = 1 << 30;
+
 /// The stream offset that equals `number` modulo 2^32 and is nearest to `about`.
 //
 // Sequence numbers repeat every 2^32 bytes. The kernel side counts the bytes before each segment, which

@@ -89,6 +89,25 @@ fn what_was_held_passes_when_the_hole_is_filled() {
 }
 
 #[test]
+fn what_is_acknowledged_was_received() {
+    let mut stream = Stream::default();
+    stream.add(0, b"01234");
+    let mut acknowledged = |offset, received| {
+        let payload = &mut stream.payload;
+        stream.reassembly.acknowledged(End::Client, offset, payload);
+        assert_eq!(stream.reassembly.received(End::Client), received);
+    };
+    acknowledged(3, 5);
+    acknowledged(9, 9);
+    // No window is so large.
+    acknowledged(1 << 31, 9);
+    // It may have been captured late.
+    stream.add(5, b"5678");
+    assert_eq!(stream.reassembly.position(End::Client), 9);
+    assert_eq!(stream.reassembly.missing(), 0);
+}
+
+#[test]
 fn what_waits_is_bounded() {
     const LENGTH: usize = 1000;
     let mut stream = Stream::default();
