@@ -97,15 +97,19 @@ pub(crate) fn captures(arguments: &Arguments) -> Result<()> {
             let expected = match tshark::read(&file) {
                 Ok(expected) => expected,
                 Err(error) => {
-                    results.skip(&file, &error);
+                    results.skip(&file, &error.to_string());
                     continue;
                 }
             };
             let found = tracer::read(&program, &file)?;
+            if let Some(refusal) = found.refusal() {
+                results.skip(&file, refusal);
+                continue;
+            }
             let differences = Differences::between(&found.segments, &expected);
             let conversations = ConversationDifferences::between(
                 &found.conversations,
-                &expected.conversations(&file, &found.clients)?,
+                &expected.conversations(&file, &found.clients, &found.segments)?,
                 expected.goes_back(),
             );
             if arguments.details {

@@ -16,6 +16,10 @@ pub(super) struct Conversation {
     pub(super) duration_ns: Option<u64>,
     /// What the tracer says that the capture lacks.
     pub(super) incomplete: Vec<String>,
+    /// What the tracer says that is malformed.
+    pub(super) malformed: Vec<String>,
+    /// Whether tshark counts its numbers anew, after another SYN-ACK.
+    pub(super) is_numbered_anew: bool,
 }
 
 /// A request or a response.

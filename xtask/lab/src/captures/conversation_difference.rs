@@ -49,12 +49,21 @@ const RESPONSES: MessageNames = MessageNames {
 impl Conversation {
     /// Whether the capture lacks some of it.
     fn has_holes(&self) -> bool {
-        let mut reasons = self.incomplete.iter();
-        reasons.any(|reason| reason == Incomplete::HolesInCapture.name())
+        self.is_incomplete(Incomplete::HolesInCapture)
+    }
+
+    /// Whether the capture lacks some of it, or its end.
+    fn lacks_some(&self) -> bool {
+        self.has_holes() || self.is_incomplete(Incomplete::CaptureEnded)
+    }
+
+    fn is_incomplete(&self, why: Incomplete) -> bool {
+        self.incomplete.iter().any(|reason| reason == why.name())
     }
 }
 
 const WAITS: &str = "tshark waits for what the capture lacks";
+const MALFORMED_HELLO: &str = "a ServerHello whose lengths do not fit";
 
 impl ConversationDifferences {
     /// `goes_back`: whether the capture's times do.
@@ -172,7 +181,8 @@ impl ConversationDifferences {
             (true, false) => return self.only("TLS by the tracer alone", stream, ""),
             (true, true) => self.handshakes += 1,
         }
-        let has_holes = found.has_holes();
+        let lacks_some = found.lacks_some();
+        let hello_is_malformed = found.malformed.iter().any(|what| what == MALFORMED_HELLO);
         let names: BTreeSet<_> = found.tls.keys().chain(expected.tls.keys()).collect();
         for name in names {
             let [found, expected] =
@@ -180,8 +190,10 @@ impl ConversationDifferences {
             if found == expected {
                 continue;
             }
-            if has_holes && found.starts_with(expected) {
+            if lacks_some && found.starts_with(expected) {
                 self.explain(WAITS);
+            } else if *name == "version" && found.is_empty() && hello_is_malformed {
+                self.explain("tshark tells a version that a malformed ServerHello may overrule");
             } else {
                 let expected = if expected.is_empty() {
                     "nothing"
@@ -202,11 +214,17 @@ impl ConversationDifferences {
     ) {
         self.volumes += 1;
         let has_holes = found.has_holes();
+        let is_numbered_anew = expected.is_numbered_anew;
         for (name, end) in [("client's bytes", 0), ("server's bytes", 1)] {
             let (found, expected) = (found.bytes[end], expected.bytes[end]);
             // Of a conversation without its end, the tracer does not tell a length.
             let Some(found) = found else { continue };
-            let expected = expected.unwrap_or_default();
+            let value = expected.unwrap_or_default();
+            if found != value && is_numbered_anew {
+                self.explain("tshark numbers a conversation anew after another SYN-ACK");
+                continue;
+            }
+            let expected = value;
             if found > expected && has_holes {
                 self.explain("bytes that the capture lacks, and their receiver acknowledged");
             } else if found != expected {
@@ -230,27 +248,40 @@ impl ConversationDifferences {
     }
 }
 
-/// Pairs of the same head, in order, as many as possible; the others alone.
+/// Pairs of the same head, in order, as many as possible, and of these as many of the same length as possible; the
+/// others alone.
 fn aligned<'a>(
     found: &'a [Message],
     expected: &'a [Message],
 ) -> Vec<(Option<&'a Message>, Option<&'a Message>)> {
+    const PAIR: u64 = 1 << 32;
     let (rows, columns) = (found.len(), expected.len());
-    let mut lengths = vec![vec![0_u32; columns + 1]; rows + 1];
+    let mut lengths = vec![vec![0_u64; columns + 1]; rows + 1];
     for row in (0..rows).rev() {
         for column in (0..columns).rev() {
-            lengths[row][column] = if found[row].head == expected[column].head {
-                lengths[row + 1][column + 1] + 1
+            let (one, other) = (&found[row], &expected[column]);
+            let alone = lengths[row + 1][column].max(lengths[row][column + 1]);
+            let is_equal = one.bytes.unwrap_or_default() == other.bytes.unwrap_or_default();
+            let paired = lengths[row + 1][column + 1] + PAIR + u64::from(is_equal);
+            lengths[row][column] = if one.head == other.head {
+                paired.max(alone)
             } else {
-                lengths[row + 1][column].max(lengths[row][column + 1])
+                alone
             };
         }
     }
     let (mut row, mut column) = (0, 0);
     let mut pairs = Vec::new();
     while row < rows || column < columns {
-        let is_same = row < rows && column < columns && found[row].head == expected[column].head;
-        if is_same {
+        let alone = |row: usize, column: usize| {
+            let next = |row: usize, column: usize| lengths.get(row)?.get(column).copied();
+            next(row + 1, column).max(next(row, column + 1))
+        };
+        let may_pair = row < rows && column < columns;
+        let is_pair = may_pair
+            && found[row].head == expected[column].head
+            && (lengths[row][column] > alone(row, column).unwrap_or_default());
+        if is_pair {
             pairs.push((Some(&found[row]), Some(&expected[column])));
             row += 1;
             column += 1;
@@ -297,6 +328,20 @@ mod tests {
                 .collect();
             assert_eq!(text.join(" "), pairs);
         };
+        let sized = |sizes: &[u64]| -> Vec<Message> {
+            let sized = |bytes| Message {
+                head: "a".to_owned(),
+                bytes: Some(bytes),
+                ..Message::default()
+            };
+            sizes.iter().map(|bytes| sized(*bytes)).collect()
+        };
+        // The first response to what the tracer does not show.
+        let (found, expected) = (sized(&[2, 3]), sized(&[1, 2, 3]));
+        assert!(matches!(
+            aligned(&found, &expected)[..],
+            [(None, Some(_)), (Some(_), Some(_)), _]
+        ));
         check("", "", "");
         check("ab", "ab", "aa bb");
         check("abc", "bd", "a- bb c- -d");

@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use super::{Segment, Segments, reason::Before, tshark::Expected};
+use super::{
+    Segment, Segments,
+    reason::{Before, alone},
+    tshark::Expected,
+};
 
 /// The segments that differ, by what differs.
 #[derive(Default)]
@@ -42,8 +46,10 @@ impl Differences {
                 (None, _) => vec!["missing"],
                 (_, None) => vec!["not in tshark"],
             };
-            let reason =
-                expected.and_then(|expected| before.explain((found, expected), remark, &fields));
+            let reason = match expected {
+                Some(expected) => before.explain((found, expected), remark, &fields),
+                None => found.and_then(alone),
+            };
             if let Some(reason) = reason {
                 *differences.explained.entry(reason).or_default() += 1;
             } else if !fields.is_empty() {

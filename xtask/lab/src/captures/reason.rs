@@ -17,7 +17,16 @@ const NO_ACKNOWLEDGMENT: &str =
     "tshark compares an acknowledgment number that no flag ACK goes with";
 const WINDOW_OF_RESET: &str = "tshark takes the window of a RST for one that is closed";
 const NUMBERED_ANEW: &str = "tshark compares numbers with those before another SYN-ACK";
+const LACKS_END: &str = "tshark takes the end of a segment for FabricPath's checksum";
+const ZERO: &str = "tshark takes the sequence number 0 for none";
 const TIME_GOES_BACK: &str = "the times of the file go back";
+
+/// Why tshark shows no segment where the tracer does; `None` if no reason is known.
+pub(super) fn alone(found: &Segment) -> Option<&'static str> {
+    const MOST: u64 = u16::MAX as u64;
+    let is_big = found.len.is_some_and(|len| len > MOST - 2 * HEADER);
+    is_big.then_some("tshark reads no packet that is longer than its IP header can tell")
+}
 
 /// What passed before, of all conversations of a capture.
 #[derive(Default)]
@@ -36,7 +45,13 @@ struct Stream {
     reset: HashSet<u64>,
     /// Whose last segment had no flag ACK.
     without_ack: HashSet<u64>,
+    /// Whose last segment had an acknowledgment number that no flag goes with.
+    false_ack: HashSet<u64>,
+    /// Whether an end has sent the sequence number 0.
+    has_zero: bool,
     is_numbered_anew: bool,
+    /// Whether tshark has cut the end of a segment off.
+    lacks_ends: bool,
 }
 
 impl<'a> Before<'a> {
@@ -51,18 +66,23 @@ impl<'a> Before<'a> {
         self.latest_ns = self.latest_ns.max(remark.time_ns);
         let stream = self.streams.entry(&expected.stream).or_default();
         stream.is_numbered_anew |= remark.is_reused;
+        stream.lacks_ends |= remark.lacks_end;
+        stream.has_zero |= remark.is_zero;
         let reasons = fields.iter().map(|field| match (*field, found) {
             ("missing", None) if remark.header < HEADER || expected.len.is_none() => {
                 Some(NO_HEADER)
             }
+            (_, Some(_)) if remark.lacks_end => Some(LACKS_END),
+            ("analysis", Some(_)) if stream.lacks_ends => Some(LACKS_END),
             ("window", Some(_)) => (stream.scaled.len() < 2).then_some(SCALE_OF_ONE),
             ("analysis", Some(found)) => stream
                 .of_analysis(found, expected)
-                .or(goes_back.then_some(TIME_GOES_BACK)),
+                .or(goes_back.then_some(TIME_GOES_BACK))
+                .or(stream.has_zero.then_some(ZERO)),
             _ => None,
         });
         let reasons: Option<Vec<_>> = reasons.collect();
-        stream.take(expected);
+        stream.take(expected, remark);
         reasons?.first().copied()
     }
 }
@@ -86,6 +106,10 @@ impl Stream {
             Some(FIRST_ACKNOWLEDGMENT)
         } else if are_all(&["window-update", "duplicate-ack"]) && lacks_ack {
             Some(NO_ACKNOWLEDGMENT)
+        } else if are_all(&["spurious-retransmission"])
+            && self.false_ack.iter().any(|port| *port != sender)
+        {
+            Some(NO_ACKNOWLEDGMENT)
         } else if are_all(&["zero-window-probe", "previous-segment-not-seen"]) && peer_reset {
             Some(WINDOW_OF_RESET)
         } else {
@@ -93,8 +117,13 @@ impl Stream {
         }
     }
 
-    fn take(&mut self, segment: &Segment) {
+    fn take(&mut self, segment: &Segment, remark: Remark) {
         let sender = segment.source_port;
+        if segment.flags & ACK == 0 && remark.has_ack_number {
+            self.false_ack.insert(sender);
+        } else {
+            self.false_ack.remove(&sender);
+        }
         self.senders.insert(sender);
         if segment.flags & SYN != 0 && segment.options.window_scale.is_some() {
             self.scaled.insert(sender);

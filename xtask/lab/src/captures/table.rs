@@ -87,8 +87,8 @@ impl Results {
         ]);
     }
 
-    /// Counts a file that tshark does not read.
-    pub(super) fn skip(&mut self, file: &Path, why: &anyhow::Error) {
+    /// Counts a file that one of the two does not read.
+    pub(super) fn skip(&mut self, file: &Path, why: &str) {
         self.skipped.push(format!("{}: {why}", file.display()));
     }
 

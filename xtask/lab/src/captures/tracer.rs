@@ -23,6 +23,14 @@ pub(super) struct Found {
     pub(super) failure: Option<String>,
 }
 
+impl Found {
+    /// What the tracer said of a file in a format that it does not read.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        let failure = self.failure.as_deref()?;
+        failure.contains("it is not a capture").then_some(failure)
+    }
+}
+
 /// Reads a capture.
 pub(super) fn read(program: &Path, file: &Path) -> Result<Found> {
     let mut command = Command::new(program);
@@ -110,6 +118,10 @@ fn conversation(timeline: &Value) -> Conversation {
                     .push(message(status.to_string(), response));
             }
         }
+        let malformed = phase["malformed"].as_array().into_iter().flatten();
+        conversation
+            .malformed
+            .extend(malformed.map(|one| text(&one["what"])));
         if phase["tls"].is_object() {
             tls(&phase["tls"], &mut conversation);
         }

@@ -19,6 +19,10 @@ pub(super) struct Expected {
     /// Who sent it.
     senders: HashMap<u64, String>,
     remarks: HashMap<u64, Remark>,
+    /// Whether a frame is older than the one before it.
+    goes_back: bool,
+    /// Whether it shows HTTP or TLS.
+    has_messages: bool,
 }
 
 /// What else tshark shows of a segment.
@@ -30,6 +34,12 @@ pub(super) struct Remark {
     pub(super) header: u64,
     /// Whether it is a SYN or a SYN-ACK with other numbers than the one before, on the same ports.
     pub(super) is_reused: bool,
+    /// Whether its acknowledgment number is not 0, whatever its flags are.
+    pub(super) has_ack_number: bool,
+    /// Whether its sequence number is 0, not relative.
+    pub(super) is_zero: bool,
+    /// Whether its last bytes are taken for a checksum of `FabricPath`, so that its IP packet lacks them.
+    pub(super) lacks_end: bool,
 }
 
 const FIELDS: [&str; 22] = [
@@ -57,6 +67,18 @@ const FIELDS: [&str; 22] = [
     "tcp.analysis.reused_ports",
 ];
 
+/// What tshark is asked for besides: of each frame.
+const OF_FRAME: [&str; 5] = [
+    "frame.protocols",
+    "cfp.fcs",
+    "ip.bogus_ip_length",
+    "tcp.seq_raw",
+    "tcp.ack_raw",
+];
+
+/// Segments, without those that ICMP messages quote; and frames that are older than the one before.
+const FRAMES: &str = "(tcp && !icmp && !icmpv6) || frame.time_delta < 0";
+
 /// They give numbers (`tcp.stream`) to what is within a segment: a conversation behind a proxy, samples of others' packets; or
 /// to a conversation once more.
 const NUMBERING: [&str; 3] = ["socks", "sflow", "vnc"];
@@ -81,13 +103,13 @@ fn tshark() -> Command {
     command
 }
 
-/// Without the segments that ICMP messages quote. An error if tshark reads no packet of the file.
+/// An error if tshark reads no packet of the file.
 pub(super) fn read(file: &Path) -> Result<Expected> {
     let mut command = tshark();
-    command.args(["-Y", "tcp && !icmp && !icmpv6", "-T", "fields"]);
+    command.args(["-Y", FRAMES, "-T", "fields"]);
     command.args(["-E", "separator=|", "-E", "occurrence=a", "-r"]);
     command.arg(file);
-    for field in fields() {
+    for field in fields().chain(OF_FRAME) {
         command.args(["-e", field]);
     }
     let output = command.output().context("tshark cannot be started")?;
@@ -103,19 +125,41 @@ pub(super) fn read(file: &Path) -> Result<Expected> {
         times: HashMap::new(),
         senders: HashMap::new(),
         remarks: HashMap::new(),
+        goes_back: false,
+        has_messages: false,
     };
+    let mut latest_ns = 0;
     for line in text.lines() {
-        let (frame, segment) = segment(line)?;
         let values: Vec<&str> = line.split('|').collect();
         let time_ns = values.get(1).and_then(|time| nanoseconds(time));
+        let of_frame = values.get(FIELDS.len() + ANALYSIS.len()..);
+        let &[protocols, checksum, bogus_length, seq, ack] = of_frame.unwrap_or_default() else {
+            bail!("tshark's line has another number of fields: {line}");
+        };
+        let protocols: Vec<&str> = protocols.split(':').collect();
+        let has = |names: &[&str]| protocols.iter().any(|one| names.contains(one));
+        if !has(&["tcp"]) || has(&["icmp", "icmpv6"]) {
+            expected.goes_back = true;
+            continue;
+        }
+        expected.goes_back |= time_ns.is_some_and(|time_ns| time_ns < latest_ns);
+        latest_ns = latest_ns.max(time_ns.unwrap_or_default());
+        expected.has_messages |= has(&["http", "http2", "tls"]);
+        let (frame, segment) = segment(line)?;
         // Of a tunnel, the innermost address.
-        let last = |place: usize| values.get(place)?.rsplit(',').find(|one| !one.is_empty());
-        let sender = last(2).or_else(|| last(3)).unwrap_or_default();
+        let innermost = protocols.iter().rfind(|one| matches!(**one, "ip" | "ipv6"));
+        let place = if innermost == Some(&"ipv6") { 3 } else { 2 };
+        let senders = values.get(place).copied().unwrap_or_default();
+        let sender = senders.rsplit(',').find(|one| !one.is_empty());
+        let sender = sender.unwrap_or_default();
         let value = |field: &str| value(&values, field);
         let remark = Remark {
             time_ns: time_ns.unwrap_or_default(),
             header: number(value("tcp.hdr_len")).unwrap_or_default(),
             is_reused: !value("tcp.analysis.reused_ports").is_empty(),
+            has_ack_number: !matches!(ack, "" | "0"),
+            is_zero: seq == "0",
+            lacks_end: !checksum.is_empty() && !bogus_length.is_empty(),
         };
         expected.remarks.insert(frame, remark);
         expected.senders.insert(frame, sender.to_owned());
@@ -134,12 +178,8 @@ impl Expected {
     }
 
     /// Whether a frame is older than the one before it.
-    pub(super) fn goes_back(&self) -> bool {
-        let times = self
-            .segments
-            .keys()
-            .filter_map(|frame| self.times.get(frame));
-        !times.is_sorted()
+    pub(super) const fn goes_back(&self) -> bool {
+        self.goes_back
     }
 
     /// The conversations. The client of each is the end with this address and port.
@@ -147,6 +187,7 @@ impl Expected {
         &self,
         file: &Path,
         clients: &HashMap<String, (String, u64)>,
+        found: &Segments,
     ) -> Result<Conversations> {
         let segments = self.segments.iter();
         let streams = segments
@@ -158,8 +199,22 @@ impl Expected {
                 (*frame, (segment.stream.clone(), is_client))
             })
             .collect();
-        let mut conversations = volume::conversations(&self.segments, &self.times, &streams);
-        messages::dissect(file, &streams, &mut conversations)?;
+        // Those whose header cannot be one, or is not whole, belong to none.
+        let whole = self
+            .segments
+            .iter()
+            .filter(|(frame, segment)| segment.len.is_some() || found.contains_key(frame));
+        let mut conversations = volume::conversations(whole, &self.times, &streams);
+        for (frame, segment) in &self.segments {
+            if self.remark(*frame).is_reused
+                && let Some(conversation) = conversations.get_mut(&segment.stream)
+            {
+                conversation.is_numbered_anew = true;
+            }
+        }
+        if self.has_messages {
+            messages::dissect(file, &streams, &mut conversations)?;
+        }
         Ok(conversations)
     }
 }

@@ -83,7 +83,7 @@ fn http(layer: &[Field], to: &mut Conversation) {
     });
     let message = |head| Message {
         head,
-        bytes: Some(find("http.file_data").map_or(0, |data| coded.unwrap_or(data.size))),
+        bytes: Some(coded.unwrap_or_else(|| find("http.file_data").map_or(0, |data| data.size))),
         missing_end: None,
     };
     if let Some(method) = find("http.request.method") {
@@ -151,9 +151,10 @@ fn http2(layer: &[Field], stream: &str, is_client: bool, to: &mut Multiplexed) {
     }
 }
 
-/// Of several hellos, the first counts: those of a retry have the same facts.
+/// Of several hellos, the first counts: those of a retry have the same facts. Without a record it is TLS by its
+/// port alone.
 fn tls(layer: &[Field], to: &mut Conversation) {
-    to.is_tls = true;
+    to.is_tls |= layer.iter().any(|field| field.name == "tls.record");
     let mut hello = "";
     for field in layer {
         let mut record = |name: &'static str, value: String| {

@@ -60,30 +60,55 @@ fn read(xml: impl BufRead, to: &mut impl FnMut(u64, &[Field])) -> Result<()> {
     let mut buffer = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
     let mut layers = 0;
+    // Those that have not ended: one may be within another.
+    let mut open = Vec::new();
     loop {
         match reader.read_event_into(&mut buffer)? {
             Event::Eof => return Ok(()),
-            Event::Start(element) | Event::Empty(element) => match element.name().as_ref() {
+            Event::Start(element) => match element.name().as_ref() {
                 "packet" => {
                     fields.clear();
+                    open.clear();
                     layers = 0;
                 }
-                name @ ("proto" | "field") => {
-                    layers += usize::from(name == "proto");
+                "proto" => {
+                    layers += 1;
+                    open.push(layers);
                     fields.push(field(layers, &element));
+                }
+                "field" => fields.push(field(innermost(&open), &element)),
+                _ => {}
+            },
+            Event::Empty(element) => match element.name().as_ref() {
+                "proto" => {
+                    layers += 1;
+                    fields.push(field(layers, &element));
+                }
+                "field" => fields.push(field(innermost(&open), &element)),
+                _ => {}
+            },
+            Event::End(element) => match element.name().as_ref() {
+                "proto" => {
+                    open.pop();
+                }
+                "packet" => {
+                    // A protocol's own fields together, whatever is within it.
+                    fields.sort_by_key(|field| field.layer);
+                    let number = fields.iter().find(|field| field.name == "num");
+                    if let Some(frame) = number.and_then(|field| field.show.parse().ok()) {
+                        to(frame, &fields);
+                    }
                 }
                 _ => {}
             },
-            Event::End(element) if element.name().as_ref() == "packet" => {
-                let number = fields.iter().find(|field| field.name == "num");
-                if let Some(frame) = number.and_then(|field| field.show.parse().ok()) {
-                    to(frame, &fields);
-                }
-            }
             _ => {}
         }
         buffer.clear();
     }
+}
+
+fn innermost(open: &[usize]) -> usize {
+    open.last().copied().unwrap_or_default()
 }
 
 fn field(layer: usize, element: &BytesStart<'_>) -> Field {
@@ -114,7 +139,8 @@ mod tests {
     fn packets() {
         let xml = br#"<pdml><packet><proto name="geninfo"><field name="num" show="7" size="3"/></proto>
             <proto name="http"><field name="x" show="a &amp; b" value="6120"><field name="y" size="12"/></field></proto>
-            </packet><packet><proto name="geninfo"><field name="num" show="9"/></proto></packet></pdml>"#;
+            </packet><packet><proto name="geninfo"><field name="num" show="9"/></proto><proto name="a"><field name="b"/>
+            <field name="c"><proto name="d"><field name="e"/></proto></field><field name="f"/></proto></packet></pdml>"#;
         let mut found = Vec::new();
         read(&xml[..], &mut |frame, fields| {
             let fields = fields.iter();
@@ -130,7 +156,10 @@ mod tests {
                     7,
                     "geninfo1=/0 num1=7/3 http2=/0 x2=a & b/0 y2=/12".to_owned()
                 ),
-                (9, "geninfo1=/0 num1=9/0".to_owned()),
+                (
+                    9,
+                    "geninfo1=/0 num1=9/0 a2=/0 b2=/0 c2=/0 f2=/0 d3=/0 e3=/0".to_owned()
+                ),
             ]
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::captures::{Segments, conversation::Conversations};
+use crate::captures::{Segment, conversation::Conversations};
 
 /// Payload between two relative sequence numbers, each once.
 #[derive(Default)]
@@ -27,8 +27,8 @@ impl Coverage {
 
 /// The conversations of these segments, which passed at these times. `streams`: the conversation that a frame belongs
 /// to, and whether the client sent it.
-pub(super) fn conversations(
-    segments: &Segments,
+pub(super) fn conversations<'a>(
+    segments: impl Iterator<Item = (&'a u64, &'a Segment)>,
     times: &HashMap<u64, u64>,
     streams: &HashMap<u64, (String, bool)>,
 ) -> Conversations {
