@@ -7,8 +7,10 @@ mod capwap;
 mod fragments;
 mod link;
 mod network;
+mod serial;
 mod states;
 mod streams;
+mod udp_tunnel;
 mod wifi;
 
 use std::{

@@ -2,7 +2,7 @@
 //! (<https://www.tcpdump.org/linktypes.html>).
 
 use super::{
-    Bytes, Unread,
+    Bytes, Unread, serial,
     wifi::{self, Reception},
 };
 
@@ -66,6 +66,10 @@ mod ether_type {
     pub(super) const PPPOE_SESSION: u16 = 0x8864;
     /// Cisco's metadata: a security group.
     pub(super) const METADATA: u16 = 0x8909;
+    /// The tag of a virtual machine's interface.
+    pub(super) const VN_TAG: u16 = 0x8926;
+    /// A provider's backbone: Ethernet in Ethernet (IEEE 802.1ah).
+    pub(super) const BACKBONE: u16 = 0x88e7;
     /// The tag of a port extender (IEEE 802.1BR).
     pub(super) const E_TAG: u16 = 0x893f;
     /// Cisco's encapsulation of Ethernet in Ethernet.
@@ -123,8 +127,8 @@ pub(super) fn network(link: u16, frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> 
         // Frame control, and two addresses.
         link_type::FDDI => logical(frame.skip(13)?),
         link_type::ATM_RFC1483 => logical(frame),
-        link_type::FRAME_RELAY => frame_relay(frame),
-        link_type::C_HDLC => cisco_hdlc(frame),
+        link_type::FRAME_RELAY => serial::frame_relay(frame),
+        link_type::C_HDLC => serial::cisco_hdlc(frame),
         link_type::FIREWIRE => {
             // Two addresses of eight bytes.
             let (header, packet) = frame.header::<18>()?;
@@ -138,8 +142,8 @@ pub(super) fn network(link: u16, frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> 
             let (header, packet) = frame.header::<20>()?;
             by_ether_type(u16::from_be_bytes([header[0], header[1]]), packet)
         }
-        link_type::PPP | link_type::PPP_HDLC => point_to_point(frame),
-        link_type::PPP_WITH_DIRECTION => point_to_point(frame.skip(1)?),
+        link_type::PPP | link_type::PPP_HDLC => serial::point_to_point(frame),
+        link_type::PPP_WITH_DIRECTION => serial::point_to_point(frame.skip(1)?),
         link_type::PPP_ETHER => by_ether_type(ether_type::PPPOE_SESSION, frame),
         link_type::NFLOG => nflog(frame),
         _ => Err(Unread::UnknownLink),
@@ -197,32 +201,6 @@ fn token_ring(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     logical(rest.skip((route[0] & LENGTH).into())?)
 }
 
-/// The IP packet in a frame of Frame Relay (RFC 2427): an address, a control byte, perhaps a pad, and which
-/// network protocol follows.
-fn frame_relay(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
-    const UNNUMBERED: u8 = 3;
-    const SNAP: u8 = 0x80;
-    // The last byte of the address is odd; it has two to four.
-    let last = frame.captured.iter().take(4).position(|byte| byte & 1 == 1);
-    let length = last.ok_or(Unread::CutHeader)? + 1;
-    let rest = frame.skip(length)?;
-    let (&[control, kind], _) = rest.header::<2>()?;
-    if control != UNNUMBERED {
-        // Cisco's encapsulation: an EtherType.
-        return by_ether_type(u16::from_be_bytes([control, kind]), rest.skip(2)?);
-    }
-    let rest = rest.skip(if kind == 0 { 2 } else { 1 })?;
-    let (&[kind], packet) = rest.header::<1>()?;
-    match kind {
-        0xcc | 0x8e => Ok(packet),
-        SNAP => {
-            let (header, packet) = packet.header::<5>()?;
-            by_ether_type(u16::from_be_bytes([header[3], header[4]]), packet)
-        }
-        _ => Err(Unread::NotTcp),
-    }
-}
-
 /// The IP packet in an Ethernet frame.
 pub(super) fn ethernet(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     let (header, rest) = frame.header::<14>()?;
@@ -258,20 +236,26 @@ pub(super) fn by_ether_type(mut kind: u16, mut rest: Bytes<'_>) -> Result<Bytes<
                 kind = u16::from_be_bytes([header[12], header[13]]);
                 rest = inner;
             }
-            ether_type::FABRIC_PATH => {
-                let (header, inner) = rest.skip(2)?.header::<14>()?;
+            ether_type::VN_TAG => {
+                let (tag, inner) = rest.header::<6>()?;
+                kind = u16::from_be_bytes([tag[4], tag[5]]);
+                rest = inner;
+            }
+            ether_type::FABRIC_PATH | ether_type::BACKBONE => {
+                let tag = if kind == ether_type::BACKBONE { 4 } else { 2 };
+                let (header, inner) = rest.skip(tag)?.header::<14>()?;
                 kind = u16::from_be_bytes([header[12], header[13]]);
                 rest = inner;
             }
             ether_type::MPLS => return mpls(rest),
-            ether_type::PPP => return point_to_point(rest),
+            ether_type::PPP => return serial::point_to_point(rest),
             ether_type::PPPOE_SESSION => {
                 // Version and type, code, session, length (RFC 2516).
                 let (header, inner) = rest.header::<6>()?;
                 let is_session = header[1] == 0;
                 let length = u16::from_be_bytes([header[4], header[5]]);
                 return if is_session {
-                    point_to_point(inner.cut(length.into()))
+                    serial::point_to_point(inner.cut(length.into()))
                 } else {
                     Err(Unread::NotTcp)
                 };
@@ -292,7 +276,7 @@ pub(super) fn by_ether_type(mut kind: u16, mut rest: Bytes<'_>) -> Result<Bytes<
 }
 
 /// The IP packet below a stack of MPLS labels (RFC 3032). Nothing names its protocol but its first bits.
-fn mpls(mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
+pub(super) fn mpls(mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     for _ in 0..MAX_LAYERS {
         let (label, inner) = rest.header::<4>()?;
         rest = inner;
@@ -308,34 +292,6 @@ fn mpls(mut rest: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
         }
     }
     Err(Unread::Malformed)
-}
-
-/// The IP packet in a frame of PPP (RFC 1661), with or without the bytes of HDLC before it (RFC 1662); or in one of
-/// Cisco's HDLC, which captures of serial lines have under the same link type.
-fn point_to_point(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
-    const HDLC: [u8; 2] = [0xff, 3];
-    const CISCO_UNICAST: u8 = 0x0f;
-    const CISCO_BROADCAST: u8 = 0x8f;
-    if let [CISCO_UNICAST | CISCO_BROADCAST, 0, ..] = frame.captured {
-        return cisco_hdlc(frame);
-    }
-    let frame = match frame.captured {
-        [first, second, ..] if [*first, *second] == HDLC => frame.skip(HDLC.len())?,
-        _ => frame,
-    };
-    // A protocol's number is odd at its end: one byte may be left out at its front.
-    let first = frame.captured.first().ok_or(Unread::CutHeader)?;
-    let (protocol, packet) = if first & 1 == 1 {
-        (u16::from(*first), frame.skip(1)?)
-    } else {
-        let (protocol, packet) = frame.header::<2>()?;
-        (u16::from_be_bytes(*protocol), packet)
-    };
-    match protocol {
-        0x21 | 0x57 => Ok(packet),
-        0x281 => mpls(packet),
-        _ => Err(Unread::NotTcp),
-    }
 }
 
 /// The IP packet in a frame of ARCnet: two addresses, an offset, and the protocol; behind it, if the frame may be one of
@@ -372,12 +328,6 @@ fn juniper(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
     }
     let (length, rest) = rest.header::<2>()?;
     ethernet(rest.skip(u16::from_be_bytes(*length).into())?)
-}
-
-/// The IP packet behind an address, a zero and an EtherType.
-fn cisco_hdlc(frame: Bytes<'_>) -> Result<Bytes<'_>, Unread> {
-    let (header, packet) = frame.header::<4>()?;
-    by_ether_type(u16::from_be_bytes([header[2], header[3]]), packet)
 }
 
 /// The IP packet in a message of netfilter's log: a header, and attributes in the byte order of the machine
