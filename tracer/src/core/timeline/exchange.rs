@@ -150,9 +150,12 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
         acknowledged: request.body_acknowledged,
         ..body_shown(request, response_start, traffic, origin)
     };
-    // After CONNECT and 101, the bytes that follow belong to another protocol.
-    let is_handed_over =
-        request.method == "CONNECT" || response.is_some_and(|response| response.status == 101);
+    // After a successful CONNECT and 101, the bytes that follow belong to another protocol.
+    let connects = request.method == "CONNECT";
+    let is_handed_over = response.map_or(connects, |response| {
+        let is_success = (200..300).contains(&response.status);
+        connects && is_success || response.status == 101
+    });
     let response_end = response.map(|response| {
         let server_last = traffic.server_last.filter(|_| !is_handed_over);
         // The kernel counts a segment just before it stamps its record: without `max`, a response of one

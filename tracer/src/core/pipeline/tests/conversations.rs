@@ -125,3 +125,71 @@ fn a_file_in_a_form() {
     assert_eq!(exchange.response.bytes, Some(2));
     assert_eq!(exchange.response.missing_end, None);
 }
+
+/// What a conversation's exchange came to: the status, and the bytes of the response's body.
+fn answered(segments: &[Sent]) -> (Option<u16>, Option<u64>) {
+    let timeline = timeline(segments);
+    let response = &timeline.exchanges()[0].response;
+    (response.status, response.bytes)
+}
+
+#[test]
+fn a_connect_that_is_refused_has_a_body() {
+    let [syn, syn_ack, ack] = HANDSHAKE;
+    let answer = |answer| {
+        [
+            Sent(End::Client, ".", 1, 1, b"CONNECT h:1 HTTP/1.1\r\n\r\n"),
+            Sent(End::Server, ".", 1, 25, answer),
+        ]
+    };
+    let refused = answer(b"HTTP/1.1 400 No\r\nContent-Length: 3\r\n\r\nabc");
+    let [request, response] = refused;
+    let conversation = [syn, syn_ack, ack, request, response];
+    assert_eq!(answered(&conversation), (Some(400), Some(3)));
+    let [syn, syn_ack, ack] = HANDSHAKE;
+    let [request, response] = answer(b"HTTP/1.1 200 OK\r\n\r\nabc");
+    let conversation = [syn, syn_ack, ack, request, response];
+    assert_eq!(answered(&conversation), (Some(200), None));
+}
+
+#[test]
+fn the_text_of_a_reset_is_no_payload() {
+    let timeline = timeline(&[
+        Sent(End::Client, "S", 0, 0, b""),
+        Sent(End::Server, "R.", 0, 1, b"port closed"),
+    ]);
+    assert_eq!(timeline.bytes.server_to_client.unwrap_or_default(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_and_not_captured_counts() {
+    let [syn, syn_ack, ack] = HANDSHAKE;
+    let timeline = timeline(&[
+        syn,
+        syn_ack,
+        ack,
+        Sent(End::Server, ".", 1, 1, b"seen"),
+        Sent(End::Client, ".", 1, 105, b""),
+        Sent(End::Client, "F.", 1, 105, b""),
+        Sent(End::Server, "F.", 105, 2, b""),
+        Sent(End::Client, "R.", 2, 105, b""),
+    ]);
+    assert_eq!(timeline.bytes.server_to_client, Some(104));
+}
+
+/// Of a conversation captured on both sides of a firewall that changes the server's sequence numbers.
+#[test]
+fn numbers_of_elsewhere_hide_no_payload() {
+    const ELSEWHERE: u32 = 2_563_314_864;
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+    let [syn, syn_ack, ack] = HANDSHAKE;
+    let conversation = [
+        syn,
+        syn_ack,
+        ack,
+        Sent(End::Client, ".", 1, 1, b"GET / HTTP/1.1\r\n\r\n"),
+        Sent(End::Server, ".", 1 + ELSEWHERE, 19 + ELSEWHERE, ANSWER),
+        Sent(End::Server, ".", 1, 19, ANSWER),
+    ];
+    assert_eq!(answered(&conversation), (Some(200), Some(3)));
+}
