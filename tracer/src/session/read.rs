@@ -190,8 +190,9 @@ fn without_tcp(totals: Option<CaptureTotals>) -> String {
         .unread()
         .map(|(count, what)| format!("{count} {what}"));
     format!(
-        "no TCP segment that can be read: of {} frames, {}",
+        "no TCP segment that can be read: of {} frame{}, {}",
         totals.frames,
+        if totals.frames == 1 { "" } else { "s" },
         reasons.collect::<Vec<_>>().join(", ")
     )
 }

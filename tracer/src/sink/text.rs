@@ -98,7 +98,9 @@ impl Text {
         hops::hops(out, timeline, self.explain, |upload| {
             self.shown.get(&upload.id) != Some(&upload.bytes)
         })?;
-        let whole = timeline.last_ns();
+        // The maintenance of an open connection has lasted until now.
+        let open_ns = timeline.open_for_ns.unwrap_or_default();
+        let whole = timeline.last_ns().max(open_ns);
         if let Some(initiation) = timeline.initiation() {
             phases::initiation(out, styles, initiation, timeline, whole)?;
             if self.explain {
