@@ -57,6 +57,11 @@ impl Conversation {
         self.has_holes() || self.is_incomplete(Incomplete::CaptureEnded)
     }
 
+    /// Whether the tracer says that this is malformed.
+    fn has_malformed(&self, what: &str) -> bool {
+        self.malformed.iter().any(|one| one == what)
+    }
+
     fn is_incomplete(&self, why: Incomplete) -> bool {
         self.incomplete.iter().any(|reason| reason == why.name())
     }
@@ -64,6 +69,7 @@ impl Conversation {
 
 const WAITS: &str = "tshark waits for what the capture lacks";
 const MALFORMED_HELLO: &str = "a ServerHello whose lengths do not fit";
+const MALFORMED_HEAD: &str = "an HTTP head that is not text, or too long";
 
 impl ConversationDifferences {
     /// `goes_back`: whether the capture's times do.
@@ -77,18 +83,17 @@ impl ConversationDifferences {
             let Some(found) = found.get(stream) else {
                 continue;
             };
-            let has_holes = found.has_holes();
             differences.messages(
                 stream,
                 &REQUESTS,
-                has_holes,
+                found,
                 &found.requests,
                 &expected.requests,
             );
             differences.messages(
                 stream,
                 &RESPONSES,
-                has_holes,
+                found,
                 &found.responses,
                 &expected.responses,
             );
@@ -142,10 +147,14 @@ impl ConversationDifferences {
         &mut self,
         stream: &str,
         names: &MessageNames,
-        has_holes: bool,
+        conversation: &Conversation,
         found: &[Message],
         expected: &[Message],
     ) {
+        let has_holes = conversation.has_holes();
+        let connects = conversation.requests.iter();
+        let connects = connects.filter(|request| request.head.starts_with("CONNECT "));
+        let has_tunnel = connects.count() > 0;
         for pair in aligned(found, expected) {
             match pair {
                 (Some(found), Some(expected)) => {
@@ -156,6 +165,15 @@ impl ConversationDifferences {
                     // tshark shows what came of it with the head, or nothing of it.
                     if found.missing_end.is_some() {
                         self.explain("a body without its end");
+                        continue;
+                    }
+                    if found.bytes.is_none() && conversation.has_malformed(MALFORMED_HEAD) {
+                        self.explain("tshark reads a body behind a head that is not text");
+                        continue;
+                    }
+                    let is_success = found.head.len() == 3 && found.head.starts_with('2');
+                    if found.bytes.is_none() && has_tunnel && is_success {
+                        self.explain("what follows a successful CONNECT is no body");
                         continue;
                     }
                     let value = |message: &Message| format!("{} {:?}", message.head, message.bytes);
@@ -182,7 +200,7 @@ impl ConversationDifferences {
             (true, true) => self.handshakes += 1,
         }
         let lacks_some = found.lacks_some();
-        let hello_is_malformed = found.malformed.iter().any(|what| what == MALFORMED_HELLO);
+        let hello_is_malformed = found.has_malformed(MALFORMED_HELLO);
         let names: BTreeSet<_> = found.tls.keys().chain(expected.tls.keys()).collect();
         for name in names {
             let [found, expected] =

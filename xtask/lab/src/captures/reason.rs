@@ -7,6 +7,7 @@ use super::{Segment, tshark::Remark};
 const SYN: u64 = 0x02;
 const RST: u64 = 0x04;
 const ACK: u64 = 0x10;
+const MOST_UNANSWERED: u64 = 10_000;
 /// Of a TCP header without options, in bytes.
 const HEADER: u64 = 20;
 
@@ -18,6 +19,8 @@ const NO_ACKNOWLEDGMENT: &str =
 const WINDOW_OF_RESET: &str = "tshark takes the window of a RST for one that is closed";
 const NUMBERED_ANEW: &str = "tshark compares numbers with those before another SYN-ACK";
 const LACKS_END: &str = "tshark takes the end of a segment for FabricPath's checksum";
+const UNANSWERED: &str =
+    "tshark follows 10,000 segments that no acknowledgment answers, and no more";
 const ZERO: &str = "tshark takes the sequence number 0 for none";
 const TIME_GOES_BACK: &str = "the times of the file go back";
 
@@ -47,6 +50,8 @@ struct Stream {
     without_ack: HashSet<u64>,
     /// Whose last segment had an acknowledgment number that no flag goes with.
     false_ack: HashSet<u64>,
+    /// How many segments each end has sent since the other's last acknowledgment.
+    unanswered: HashMap<u64, u64>,
     /// Whether an end has sent the sequence number 0.
     has_zero: bool,
     is_numbered_anew: bool,
@@ -106,6 +111,13 @@ impl Stream {
             Some(FIRST_ACKNOWLEDGMENT)
         } else if are_all(&["window-update", "duplicate-ack"]) && lacks_ack {
             Some(NO_ACKNOWLEDGMENT)
+        } else if are_all(&["acked-unseen-segment"])
+            && self
+                .unanswered
+                .iter()
+                .any(|(port, count)| *port != sender && *count > MOST_UNANSWERED)
+        {
+            Some(UNANSWERED)
         } else if are_all(&["spurious-retransmission"])
             && self.false_ack.iter().any(|port| *port != sender)
         {
@@ -119,6 +131,9 @@ impl Stream {
 
     fn take(&mut self, segment: &Segment, remark: Remark) {
         let sender = segment.source_port;
+        *self.unanswered.entry(sender).or_default() += 1;
+        self.unanswered
+            .retain(|port, _| *port == sender || segment.flags & ACK == 0);
         if segment.flags & ACK == 0 && remark.has_ack_number {
             self.false_ack.insert(sender);
         } else {

@@ -68,7 +68,8 @@ const FIELDS: [&str; 22] = [
 ];
 
 /// What tshark is asked for besides: of each frame.
-const OF_FRAME: [&str; 5] = [
+const OF_FRAME: [&str; 6] = [
+    "frame.time_delta",
     "frame.protocols",
     "cfp.fcs",
     "ip.bogus_ip_length",
@@ -128,22 +129,20 @@ pub(super) fn read(file: &Path) -> Result<Expected> {
         goes_back: false,
         has_messages: false,
     };
-    let mut latest_ns = 0;
     for line in text.lines() {
         let values: Vec<&str> = line.split('|').collect();
         let time_ns = values.get(1).and_then(|time| nanoseconds(time));
         let of_frame = values.get(FIELDS.len() + ANALYSIS.len()..);
-        let &[protocols, checksum, bogus_length, seq, ack] = of_frame.unwrap_or_default() else {
+        let &[delta, protocols, checksum, bogus_length, seq, ack] = of_frame.unwrap_or_default()
+        else {
             bail!("tshark's line has another number of fields: {line}");
         };
         let protocols: Vec<&str> = protocols.split(':').collect();
         let has = |names: &[&str]| protocols.iter().any(|one| names.contains(one));
+        expected.goes_back |= delta.starts_with('-');
         if !has(&["tcp"]) || has(&["icmp", "icmpv6"]) {
-            expected.goes_back = true;
             continue;
         }
-        expected.goes_back |= time_ns.is_some_and(|time_ns| time_ns < latest_ns);
-        latest_ns = latest_ns.max(time_ns.unwrap_or_default());
         expected.has_messages |= has(&["http", "http2", "tls"]);
         let (frame, segment) = segment(line)?;
         // Of a tunnel, the innermost address.

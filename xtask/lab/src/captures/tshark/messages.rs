@@ -173,7 +173,13 @@ fn tls(layer: &[Field], to: &mut Conversation) {
                 to.tls.insert("version", version(&field.show));
             }
             ("tls.handshake.ciphersuite", "server") => {
-                let name = field.showname.split(' ').nth(2).unwrap_or_default();
+                let mut words = field.showname.split(' ').skip(2);
+                let name = words.next().unwrap_or_default();
+                let number = words.next().unwrap_or_default();
+                let name = match name {
+                    "Unknown" => number.trim_matches(['(', ')']),
+                    name => name,
+                };
                 record("cipher suite", name.to_owned());
             }
             ("tls.handshake.extensions_alpn_str", "server") => record("ALPN", field.show.clone()),
