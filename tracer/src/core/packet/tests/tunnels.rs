@@ -1,6 +1,6 @@
 //! A segment behind each tag and tunnel.
 
-use super::{ETHERNET, RAW, Unread, check, ethernet, ipv4, ipv6, packet};
+use super::{ETHERNET, RAW, Unread, check, ethernet, ipv4, packet};
 
 #[test]
 fn tags_and_tunnels() {
