@@ -18,6 +18,8 @@ pub(super) struct Head {
     start_line: Vec<u8>,
     /// The bytes of the present line.
     line: Vec<u8>,
+    /// The line before it, if that may go on in it.
+    field: Vec<u8>,
     /// The fields of the lines before it.
     pub(super) fields: Fields,
     /// The first defect among those lines.
@@ -121,19 +123,37 @@ impl Head {
                 return Found::StartLine;
             }
             if matches!(&self.line[..], b"\n" | b"\r\n") {
+                self.take_field();
                 return Found::End;
             }
-            self.take_field();
+            self.take_line();
         }
         Found::More
     }
 
-    /// Reads the field in the present line, which has ended.
-    fn take_field(&mut self) {
-        if let Err(defect) = self.fields.read_line(&mut self.line) {
+    /// Takes the present line, which has ended. A line that begins with a blank goes on with the field before it,
+    /// which no sender should have it do (RFC 9112, section 5.2).
+    fn take_line(&mut self) {
+        let goes_on = matches!(self.line.first(), Some(b' ' | b'\t'));
+        if goes_on && !self.field.is_empty() {
+            self.defect.get_or_insert(Defect::HttpFieldMalformed);
+            let length = self.field.trim_ascii_end().len();
+            self.field.truncate(length);
+        } else {
+            self.take_field();
+        }
+        self.field.append(&mut self.line);
+    }
+
+    /// Reads the field in the line before the present one.
+    pub(super) fn take_field(&mut self) {
+        if self.field.is_empty() {
+            return;
+        }
+        if let Err(defect) = self.fields.read_line(&mut self.field) {
             self.defect.get_or_insert(defect);
         }
-        self.line.clear();
+        self.field.clear();
     }
 
     /// Whether its start line has ended.
@@ -230,7 +250,9 @@ impl Fields {
                 self.content_length = Some(length);
             }
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            let last = value.rsplit(|byte| *byte == b',').next();
+            // Elements of a list may be empty (RFC 9110, section 5.6.1).
+            let mut codings = value.rsplit(|byte| *byte == b',');
+            let last = codings.find(|coding| !coding.trim_ascii().is_empty());
             self.transfer_encoding = true;
             self.chunked =
                 last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));

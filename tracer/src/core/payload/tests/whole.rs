@@ -125,6 +125,31 @@ fn interim_responses() {
 }
 
 #[test]
+fn lists_with_empty_elements() {
+    let asked = (CLIENT, "GET /a HTTP/1.1\r\n\r\n");
+    for coding in ["chunked,", ",chunked, ,", "gzip,, chUnked"] {
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        check(&[asked, (SERVER, &answer)], &["GET /a - → 200 3"]);
+    }
+}
+
+/// A field in several lines has its value, and is malformed.
+#[test]
+fn fields_in_several_lines() {
+    for field in [
+        "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding: gzip,\n\t  chunked",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let mut payload = Payload::whole();
+        feed(&mut payload, 1, SERVER, 0, answer.as_bytes());
+        assert_eq!(all(&payload), ["unseen → 200 3"], "{field}");
+        assert_eq!(payload.malformed().len(), 1);
+    }
+}
+
+#[test]
 fn http_1_0() {
     check(
         &[

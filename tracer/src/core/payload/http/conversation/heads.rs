@@ -124,11 +124,13 @@ impl Conversation {
     /// Takes the fields of the current head, and records those of a request. `None` if they leave open
     /// where its body ends.
     fn read_fields(&mut self, from: End) -> Option<Fields> {
-        let ParsePosition::Head(head) = &self.direction(from).position else {
+        let ParsePosition::Head(head) = &mut self.direction(from).position else {
             return None;
         };
+        head.take_field();
         let fields = head.fields.clone();
-        if let Some(defect) = head.defect {
+        let defect = head.defect;
+        if let Some(defect) = defect {
             record_malformed(&mut self.malformed, from, defect);
         }
         if fields.is_ambiguous {
