@@ -61,11 +61,19 @@ impl Dialogue {
         self.reassembly.as_ref().map_or(0, |held| held.held_bytes())
     }
 
-    /// Payload of an end that its receiver is known to have, in bytes.
+    /// Payload of an end that its receiver is known to have, in bytes. Where the stream does not begin with the
+    /// capture, only what was seen: no number is known to be its first.
     #[must_use]
     pub fn received_bytes(&self, from: End) -> u64 {
+        let is_from_start = self.space(from).is_from_start();
         let reassembly = self.reassembly.as_ref();
-        reassembly.map_or(0, |all| all.received(from))
+        reassembly.map_or(0, |all| {
+            if is_from_start {
+                all.received(from)
+            } else {
+                all.position(from)
+            }
+        })
     }
 
     /// Payload that the capture lacks, in bytes.

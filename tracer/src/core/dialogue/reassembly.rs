@@ -87,13 +87,17 @@ impl Reassembly {
         }
     }
 
-    /// Up to where the receiver of an end's payload is known to have it, in bytes: it was seen, or acknowledged.
+    /// Up to where the receiver of an end's payload is known to have it, in bytes: it was seen, or acknowledged. One
+    /// number alone is taken for a FIN that was not seen.
     pub(super) fn received(&self, from: End) -> u64 {
         let direction = match from {
             End::Client => &self.client,
             End::Server => &self.server,
         };
-        direction.position().max(direction.acknowledged)
+        match direction.acknowledged.checked_sub(direction.position()) {
+            None | Some(0 | 1) => direction.position(),
+            Some(_) => direction.acknowledged,
+        }
     }
 
     /// Up to where the payload of an end is complete, in bytes.

@@ -98,6 +98,8 @@ fn what_is_acknowledged_was_received() {
         assert_eq!(stream.reassembly.received(End::Client), received);
     };
     acknowledged(3, 5);
+    // A FIN.
+    acknowledged(6, 5);
     acknowledged(9, 9);
     // No window is so large.
     acknowledged(1 << 31, 9);
