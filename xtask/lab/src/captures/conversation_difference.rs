@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use upload_protocol::timeline::Incomplete;
+use upload_protocol::timeline::{Defect, Incomplete};
 
 use super::conversation::{Conversation, Conversations, Message};
 
@@ -58,8 +58,8 @@ impl Conversation {
     }
 
     /// Whether the tracer says that this is malformed.
-    fn has_malformed(&self, what: &str) -> bool {
-        self.malformed.iter().any(|one| one == what)
+    fn has_malformed(&self, what: Defect) -> bool {
+        self.malformed.iter().any(|one| one == what.name())
     }
 
     fn is_incomplete(&self, why: Incomplete) -> bool {
@@ -68,8 +68,13 @@ impl Conversation {
 }
 
 const WAITS: &str = "tshark waits for what the capture lacks";
-const MALFORMED_HELLO: &str = "a ServerHello whose lengths do not fit";
-const MALFORMED_HEAD: &str = "an HTTP head that is not text, or too long";
+/// With these, the end of a message is disputed.
+const OF_HEADS: [Defect; 4] = [
+    Defect::HttpHeadNotText,
+    Defect::HttpFieldMalformed,
+    Defect::HttpContentLengthsDiffer,
+    Defect::HttpContentLengthNotANumber,
+];
 
 impl ConversationDifferences {
     /// `goes_back`: whether the capture's times do.
@@ -167,8 +172,11 @@ impl ConversationDifferences {
                         self.explain("a body without its end");
                         continue;
                     }
-                    if found.bytes.is_none() && conversation.has_malformed(MALFORMED_HEAD) {
-                        self.explain("tshark reads a body behind a head that is not text");
+                    if OF_HEADS
+                        .iter()
+                        .any(|what| conversation.has_malformed(*what))
+                    {
+                        self.explain("where the body behind a malformed head ends is disputed");
                         continue;
                     }
                     let is_success = found.head.len() == 3 && found.head.starts_with('2');
@@ -200,7 +208,7 @@ impl ConversationDifferences {
             (true, true) => self.handshakes += 1,
         }
         let lacks_some = found.lacks_some();
-        let hello_is_malformed = found.has_malformed(MALFORMED_HELLO);
+        let hello_is_malformed = found.has_malformed(Defect::TlsServerHelloLengths);
         let names: BTreeSet<_> = found.tls.keys().chain(expected.tls.keys()).collect();
         for name in names {
             let [found, expected] =
