@@ -124,13 +124,15 @@ struct BodyTraffic {
 
 impl BodyTraffic {
     fn of(connection: &Connection, bytes: Bytes) -> Self {
-        let last_by = |end: End| {
-            let (view, direction) = match (connection.view(end), connection.view(end.other())) {
-                (Some(view), _) => (view, EGRESS),
-                (None, other) => (other?, INGRESS),
-            };
-            let passed = view.passed.as_ref()?.get(usize::from(direction)).copied()?;
+        let passed = |end: End, direction: u8| {
+            let passed = connection.view(end)?.passed.as_ref()?;
+            let passed = passed.get(usize::from(direction)).copied()?;
             (passed.last_ns > 0).then_some(passed.last_ns)
+        };
+        // What left after the last of it had arrived was sent again, and never arrived.
+        let last_by = |end: End| {
+            let times = [passed(end, EGRESS), passed(end.other(), INGRESS)];
+            times.into_iter().flatten().min()
         };
         Self {
             client_last: last_by(End::Client),
