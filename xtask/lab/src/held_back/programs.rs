@@ -133,7 +133,7 @@ impl Programs {
             of_server: AT_SERVER + number,
         };
         let namespaces = (&*clients.namespace(), &*servers.namespace());
-        let _wire = Wire::lay(namespaces, wire, ways, Some(ports))?;
+        let laid = Wire::lay(namespaces, wire, ways, Some(ports))?;
         let home = tempfile::Builder::new()
             .prefix("upload-")
             .tempdir_in(&self.folder)?;
@@ -152,6 +152,9 @@ impl Programs {
             }
             held.extend(server.held()?);
         }
+        // What the client sent last is still under way: without it, the server would send its response again.
+        servers.settle(ports.of_server, stop)?;
+        drop(laid);
         Ok(held)
     }
 

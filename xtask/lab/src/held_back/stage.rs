@@ -17,6 +17,8 @@ use crate::bench::stop::Stop;
 /// How long the last connections may take to end.
 const SETTLES: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(20);
+/// How long the end of one connection may take, over a slow wire.
+const FLIGHT: Duration = Duration::from_secs(2);
 
 /// Dropped, it is taken down, with everything that still runs there.
 #[derive(Debug)]
@@ -122,6 +124,25 @@ impl Place {
     pub(crate) fn listens(&self, port: u16) -> bool {
         let filter = format!("sport = :{port}");
         self.sockets(&["-ltnH", &filter])
+    }
+
+    /// Waits until no connection to the port goes on, or for some time.
+    pub(crate) fn settle(&self, port: u16, stop: &Stop) -> Result<()> {
+        let begun = Instant::now();
+        let filter = format!("sport = :{port}");
+        let arguments = [
+            "-tnH",
+            "state",
+            "connected",
+            "exclude",
+            "time-wait",
+            &filter,
+        ];
+        while begun.elapsed() < FLIGHT && self.sockets(&arguments) {
+            stop.check()?;
+            thread::sleep(EVERY);
+        }
+        Ok(())
     }
 
     fn has_no_connection(&self) -> bool {
