@@ -218,8 +218,11 @@ impl ConversationDifferences {
             }
             if lacks_some && found.starts_with(expected) {
                 self.explain(WAITS);
-            } else if *name == "version" && found.is_empty() && hello_is_malformed {
-                self.explain("tshark tells a version that a malformed ServerHello may overrule");
+            } else if matches!(*name, "version" | "cipher suite")
+                && found.is_empty()
+                && hello_is_malformed
+            {
+                self.explain("tshark reads a ServerHello whose lengths do not fit");
             } else {
                 let expected = if expected.is_empty() {
                     "nothing"
@@ -240,6 +243,7 @@ impl ConversationDifferences {
     ) {
         self.volumes += 1;
         let has_holes = found.has_holes();
+        let has_one_direction = found.is_incomplete(Incomplete::OneDirection);
         let is_numbered_anew = expected.is_numbered_anew;
         for (name, end) in [("client's bytes", 0), ("server's bytes", 1)] {
             let (found, expected) = (found.bytes[end], expected.bytes[end]);
@@ -251,7 +255,7 @@ impl ConversationDifferences {
                 continue;
             }
             let expected = value;
-            if found > expected && has_holes {
+            if found > expected && (has_holes || has_one_direction) {
                 self.explain("bytes that the capture lacks, and their receiver acknowledged");
             } else if found != expected {
                 self.differ(name, stream, &found.to_string(), &expected.to_string());
