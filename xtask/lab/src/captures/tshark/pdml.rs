@@ -1,7 +1,7 @@
 //! tshark's dissection of packets as XML (PDML), which tells several messages in one frame apart.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     process::Stdio,
 };
@@ -50,9 +50,53 @@ pub(super) fn packets(
         .spawn()
         .context("tshark cannot be started")?;
     let output = child.stdout.take().context("tshark has no output")?;
-    let read = read(BufReader::new(output), &mut to);
+    let read = read(Lossy::new(BufReader::new(output)), &mut to);
     child.wait()?;
     read.with_context(|| format!("tshark's XML of {}", file.display()))
+}
+
+/// Lines of UTF-8: tshark copies some bytes of a packet as they are.
+struct Lossy<R> {
+    lines: R,
+    line: Vec<u8>,
+    /// How much of the line was consumed.
+    consumed: usize,
+}
+
+impl<R> Lossy<R> {
+    const fn new(lines: R) -> Self {
+        Self {
+            lines,
+            line: Vec::new(),
+            consumed: 0,
+        }
+    }
+}
+
+impl<R: BufRead> Read for Lossy<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Lossy<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.consumed >= self.line.len() {
+            self.line.clear();
+            self.consumed = 0;
+            self.lines.read_until(b'\n', &mut self.line)?;
+            if str::from_utf8(&self.line).is_err() {
+                self.line = String::from_utf8_lossy(&self.line).into_owned().into();
+            }
+        }
+        Ok(&self.line[self.consumed..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.consumed += count;
+    }
 }
 
 fn read(xml: impl BufRead, to: &mut impl FnMut(u64, &[Field])) -> Result<()> {
@@ -133,7 +177,20 @@ fn field(layer: usize, element: &BytesStart<'_>) -> Field {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{Lossy, read};
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        let xml =
+            b"<pdml><packet>\n<proto name=\"geninfo\"><field name=\"num\" show=\"7\"/></proto>\n\
+            <proto name=\"a\xff\"/>\n</packet></pdml>";
+        let mut names = Vec::new();
+        read(Lossy::new(&xml[..]), &mut |_, fields| {
+            names.extend(fields.iter().map(|field| field.name.clone()));
+        })
+        .unwrap();
+        assert_eq!(names, ["geninfo", "num", "a\u{fffd}"]);
+    }
 
     #[test]
     fn packets() {
