@@ -173,7 +173,7 @@ impl ConnectionTable {
                     }
                 }
                 self.with_view(relay.read, |view| {
-                    view.record_relayed(mono_ns, relay, cookie)
+                    view.record_relayed(mono_ns, relay, cookie);
                 });
                 self.with_view(cookie, |view| view.record_relay(mono_ns, relay))
             }

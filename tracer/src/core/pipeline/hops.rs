@@ -7,7 +7,7 @@ use upload_protocol::timeline::Timeline;
 
 use super::Pipeline;
 use crate::core::{
-    connection::Connection,
+    connection::{Connection, Relays},
     connection_table::ConnectionTable,
     hops::{Leg, hops},
     timeline::timeline,
@@ -45,7 +45,7 @@ impl Pipeline {
             .client
             .as_deref()
             .map(|view| &view.incidents().relays);
-        if timeline.uploads.is_empty() || relays.is_none_or(|relays| relays.is_empty()) {
+        if timeline.uploads.is_empty() || relays.is_none_or(Relays::is_empty) {
             return;
         }
         let last = Leg::new(connection, timeline.clone());
