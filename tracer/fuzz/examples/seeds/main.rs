@@ -164,6 +164,7 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::Subflow { .. } => "subflow".to_owned(),
             EventKind::Limits(_) => "limits".to_owned(),
             EventKind::TimeOut { .. } => "time-out".to_owned(),
+            EventKind::Relay(_) => "relay".to_owned(),
             EventKind::Error(_) => "error".to_owned(),
             EventKind::Held(how, _) => format!("{how:?}").to_lowercase(),
             EventKind::Segment(segment) => {

@@ -52,7 +52,7 @@ fn wrong_of(part: &Value, both: &Trace) -> Option<String> {
 }
 
 /// Fields that differ because the ends have their own ids and clock readings.
-const OWN: [&str; 13] = [
+const OWN: [&str; 18] = [
     "id",
     "upload",
     "start_ns",
@@ -66,6 +66,11 @@ const OWN: [&str; 13] = [
     "at_ns",
     "sequence",
     "diagnosis",
+    "request_mono_ns",
+    "request_ns",
+    "wait_ns",
+    "held_ns",
+    "share",
 ];
 
 fn compare(path: &str, whole: Option<&Value>, part: Option<&Value>, wrong: &mut Vec<String>) {
