@@ -7,6 +7,10 @@ use upload_protocol::{
 
 use super::{Connection, Transition, View};
 
+/// Two ends that close on two processors within this time cannot be put in order: a program reads the clock a
+/// little after the change of state that it records, and a little later still if another one is attached there.
+const SAME_TIME_NS: u64 = 100_000;
+
 impl Connection {
     /// Whether the socket of `end` received its peer's FIN, which the kernel's counters count as a byte.
     ///
@@ -62,14 +66,19 @@ impl Connection {
     }
 
     /// The same where it is certain. If the FINs crossed, each end closed first by its own states: one
-    /// end alone cannot know.
+    /// end alone cannot know, nor can both if they closed [at the same time](SAME_TIME_NS).
     #[must_use]
     pub fn closed_first(&self) -> Option<End> {
-        let is_alone = self.client.is_none() || self.server.is_none();
         let crossed = self
             .views()
             .any(|(_, view)| view.entered(Closing).is_some());
-        self.first_closer().filter(|_| !(is_alone && crossed))
+        if !crossed {
+            return self.first_closer();
+        }
+        let closed = |end| Some(self.view(end)?.entered(FinWait1)?.mono_ns);
+        let (client, server) = closed(End::Client).zip(closed(End::Server))?;
+        let is_clear = client.abs_diff(server) >= SAME_TIME_NS;
+        self.first_closer().filter(|_| is_clear)
     }
 
     /// Whether an error closed a socket after it had sent its FIN.

@@ -52,8 +52,9 @@ fn wrong_of(part: &Value, both: &Trace) -> Option<String> {
 }
 
 /// Fields that differ because the ends have their own ids and clock readings.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "id",
+    "connection",
     "upload",
     "start_ns",
     "end_ns",
