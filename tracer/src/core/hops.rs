@@ -15,7 +15,7 @@ use upload_protocol::{
     timeline::{Certainty, HopEvidence, PassedOn, UploadHop},
 };
 
-pub use self::leg::Leg;
+pub use self::leg::{Leg, MAX_EXCHANGES};
 use self::leg::{Passing, Request};
 use crate::core::event::Relay;
 

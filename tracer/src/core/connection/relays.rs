@@ -27,6 +27,12 @@ impl Relays {
         self.0.is_empty()
     }
 
+    /// About how many bytes they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u64, Relay)>()
+    }
+
     /// Those from `from_ns` to `to_ns`, CLOCK_MONOTONIC, with their times.
     pub fn between(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = (u64, Relay)> {
         let all = self.0.iter().copied();

@@ -17,6 +17,9 @@ use crate::core::{
 /// What a thread sends within this time may be of the same turn of its loop.
 const SAME_TURN_NS: u64 = 1_000_000;
 
+/// A connection may carry a thousand requests, with long targets; an upload is joined soon after its response.
+pub const MAX_EXCHANGES: usize = 64;
+
 /// A connection that may be a part of an upload's way.
 #[derive(Clone, Debug)]
 pub struct Leg {
@@ -65,9 +68,13 @@ impl Passing {
 }
 
 impl Leg {
-    /// A connection, with its timeline so far.
+    /// A connection, with its timeline so far, of which the latest exchanges are kept.
     #[must_use]
-    pub fn new(connection: &Connection, timeline: Timeline) -> Self {
+    pub fn new(connection: &Connection, mut timeline: Timeline) -> Self {
+        if let Some(phase) = timeline.maintenance_mut() {
+            let older = phase.exchanges.len().saturating_sub(MAX_EXCHANGES);
+            phase.exchanges.drain(..older);
+        }
         let of = |end, which: fn(&Incidents) -> &Relays| {
             let view = connection.view(end);
             view.map(|view| which(view.incidents()).clone())
@@ -82,6 +89,15 @@ impl Leg {
             sockets: [OUT, IN].map(|end| connection.view(end).map(|view| view.cookie)),
             sent: payload.lengths().0,
         }
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let exchanges = self.timeline.exchanges().iter();
+        let exchanges = exchanges.map(|one| size_of::<Exchange>() + one.request.target.len());
+        let relays = self.relays.iter().chain(&self.relayed).map(Relays::bytes);
+        size_of::<Self>() + self.turns.bytes() + exchanges.chain(relays).sum::<usize>()
     }
 
     /// Whether its client acts on what it reads elsewhere.

@@ -45,6 +45,12 @@ impl Turns {
         });
     }
 
+    /// About how many bytes they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Turn>()
+    }
+
     /// The turns of an end, in order of time.
     pub fn of(&self, from: End) -> impl DoubleEndedIterator<Item = &Turn> {
         self.0.iter().filter(move |turn| turn.from == from)

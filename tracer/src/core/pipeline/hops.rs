@@ -9,37 +9,44 @@ use super::Pipeline;
 use crate::core::{
     connection::{Connection, Relays},
     connection_table::ConnectionTable,
-    hops::{Leg, hops},
+    hops::{Leg, MAX_EXCHANGES, hops},
     timeline::timeline,
 };
 
 /// How long a closed connection waits for its response on the connection in front of it.
 pub(super) const RESPONSE_NS: u64 = 300_000_000;
 /// Connections that ended, and that may have carried an upload before: a proxy's connection to its server may
-/// stay open for longer than its client's. Of more than these, the oldest are forgotten.
+/// stay open for longer than its client's. Of more than these, in number or in bytes, the oldest are forgotten.
 const MAX_ENDED: usize = 1_024;
+const MAX_ENDED_BYTES: usize = 16 << 20;
 
 /// Connections in front of others that have left the table, by the cookie of their server's socket.
 #[derive(Debug, Default)]
 pub(super) struct EndedLegs {
     legs: HashMap<u64, Leg>,
     order: VecDeque<u64>,
+    bytes: usize,
 }
 
 impl EndedLegs {
     fn add(&mut self, cookie: u64, leg: Leg) {
-        if self.order.len() == MAX_ENDED
-            && let Some(oldest) = self.order.pop_front()
+        let bytes = leg.bytes();
+        while self.order.len() >= MAX_ENDED
+            || !self.order.is_empty() && self.bytes.saturating_add(bytes) > MAX_ENDED_BYTES
         {
-            self.legs.remove(&oldest);
+            let oldest = self.order.pop_front();
+            let forgotten = oldest.and_then(|oldest| self.legs.remove(&oldest));
+            let freed = forgotten.map_or(0, |leg| leg.bytes());
+            self.bytes = self.bytes.saturating_sub(freed);
         }
         self.order.push_back(cookie);
+        self.bytes = self.bytes.saturating_add(bytes);
         self.legs.insert(cookie, leg);
     }
 }
 
 impl Pipeline {
-    /// Names the hops of each upload in the timeline of the last one.
+    /// Names the hops of each of the latest uploads in the timeline of the last one.
     pub(super) fn add_hops(&self, connection: &Connection, timeline: &mut Timeline) {
         let relays = connection
             .client
@@ -49,7 +56,7 @@ impl Pipeline {
             return;
         }
         let last = Leg::new(connection, timeline.clone());
-        for upload in &mut timeline.uploads {
+        for upload in timeline.uploads.iter_mut().rev().take(MAX_EXCHANGES) {
             let find = |cookie| self.leg(cookie);
             upload.hops = hops(&last, &upload.id, find, |pid| self.accepts(pid));
         }
@@ -105,4 +112,42 @@ pub(super) fn awaits_response(table: &ConnectionTable, connection: &Connection) 
         let mut sent = server.incidents().relays.between(at_ns, u64::MAX);
         !server.is_closed() && !sent.any(|(_, sent)| sent.read == client.cookie)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use upload_protocol::{
+        ConnectionId,
+        timeline::{Exchange, Maintenance, Phase, Timeline},
+    };
+
+    use super::{Connection, EndedLegs, Leg, MAX_ENDED, MAX_ENDED_BYTES};
+
+    /// A peer chooses its targets.
+    #[test]
+    fn ended_connections_are_limited_in_number_and_in_bytes() {
+        let check = |target: usize, most: usize| {
+            let mut ended = EndedLegs::default();
+            for cookie in 1..=2 * MAX_ENDED as u64 {
+                let mut exchange = Exchange::default();
+                exchange.request.target = "/".repeat(target);
+                let phase = Maintenance {
+                    exchanges: vec![exchange],
+                    ..Maintenance::default()
+                };
+                let timeline = Timeline {
+                    phases: vec![Phase::Maintenance(Box::new(phase))],
+                    ..Timeline::default()
+                };
+                let connection = Connection::new(ConnectionId::new(cookie, None));
+                ended.add(cookie, Leg::new(&connection, timeline));
+                assert!(ended.bytes <= MAX_ENDED_BYTES);
+            }
+            assert!(ended.legs.contains_key(&(2 * MAX_ENDED as u64)));
+            assert_eq!(ended.legs.len(), ended.order.len());
+            assert!(ended.legs.len() <= most && ended.legs.len() >= most / 2);
+        };
+        check(1, MAX_ENDED);
+        check(1 << 20, 16);
+    }
 }
