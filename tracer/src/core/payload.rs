@@ -4,6 +4,7 @@
 mod ftp;
 mod http;
 mod http2;
+mod marks;
 mod omissions;
 mod proxy;
 mod sender;
@@ -12,6 +13,8 @@ mod stream;
 mod tests;
 mod tls;
 mod turns;
+
+use std::net::SocketAddr;
 
 use upload_protocol::{
     End,
@@ -22,12 +25,13 @@ pub(crate) use self::stream::{MAX_AHEAD, nearest};
 pub use self::{
     ftp::{Command, Transfer},
     http::{Content, Finished, FormFile, HttpExchange, HttpRequest},
+    marks::Marks,
     sender::sender,
     tls::Tls,
-    turns::Turns,
+    turns::{Turn, Turns},
 };
 #[cfg(test)]
-pub(crate) use self::{http::HttpResponse, tls::TlsStep, turns::Turn};
+pub(crate) use self::{http::HttpResponse, tls::TlsStep};
 use self::{
     proxy::{HeldBack, ProxyHeader, Taken},
     stream::{NewBytes, Stream},
@@ -46,6 +50,9 @@ pub struct Payload {
     is_whole: bool,
     /// Where it changes its direction, if a proxy passes it on.
     turns: Option<Box<Turns>>,
+    /// The connection whose bytes a proxy passes on, by the header of the PROXY protocol: its client's address
+    /// and its server's.
+    proxied: Option<Box<(SocketAddr, SocketAddr)>>,
 }
 
 /// A segment's payload.
@@ -136,6 +143,7 @@ impl Payload {
             }
             if let Parser::Proxy(header) = &mut self.parser {
                 let taken = header.take(&mut new_bytes);
+                self.proxied = header.addresses().map(Box::new);
                 if taken == Taken::All {
                     return;
                 }
@@ -291,6 +299,13 @@ impl Payload {
     #[must_use]
     pub fn turns(&self) -> Option<&Turns> {
         self.turns.as_deref()
+    }
+
+    /// The client's address and the server's of the connection in front of this one, by the header of the PROXY
+    /// protocol.
+    #[must_use]
+    pub fn proxied(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.proxied.as_deref().copied()
     }
 
     /// Takes whether the server has answered since the last call.

@@ -17,6 +17,8 @@ pub(super) use self::{
     head::{PREFACE, decimal, escape, looks_like_head, method},
 };
 
+use super::Marks;
+
 /// A request and its response. They are paired in order (RFC 9112, section 9.3.2); one is missing
 /// where it lay in a hole or was never sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,6 +68,8 @@ pub struct HttpRequest {
     pub body_acknowledged: Option<u64>,
     /// The body's content, where the stream is passed whole and there is a body.
     pub content: Option<Box<Content>>,
+    /// What tells it apart from others.
+    pub marks: Option<Box<Marks>>,
 }
 
 /// A response, known once its first line was seen.

@@ -33,6 +33,8 @@ pub struct Tls {
     pub alerts_left_out: u64,
     /// How many hellos were not read to their end.
     pub hellos_cut: u64,
+    /// The first bytes of the ClientHello's random (RFC 8446, section 4.1.2): no two connections have the same.
+    pub random: Option<u64>,
     /// The host that the client asked for (RFC 6066, section 3), what is not printable ASCII escaped.
     pub server_name: Option<String>,
     /// The application protocols that the client offered (RFC 7301).

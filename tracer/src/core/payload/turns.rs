@@ -6,7 +6,8 @@ use upload_protocol::End;
 
 use super::stream::NewBytes;
 
-/// HTTP/2 changes the direction with each update of a window. Of more than these, the oldest are forgotten.
+/// HTTP/2 changes the direction with each update of a window. Of more than these, those in the middle are
+/// forgotten: a long upload begins with the oldest, and is answered after the latest.
 const MAX_TURNS: usize = 512;
 
 /// The first payload of an end after some of the other's, or at the start of a stream.
@@ -23,21 +24,28 @@ pub struct Turn {
 
 /// In order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turns(VecDeque<Turn>);
+pub struct Turns {
+    turns: VecDeque<Turn>,
+    /// The latest payload of the server that was captured, CLOCK_MONOTONIC.
+    server_last_ns: u64,
+}
 
 impl Turns {
     pub(super) fn record(&mut self, new_bytes: &NewBytes<'_>) {
+        if new_bytes.from == End::Server {
+            self.server_last_ns = self.server_last_ns.max(new_bytes.mono_ns);
+        }
         let goes_on = self
-            .0
+            .turns
             .back()
             .is_some_and(|last| last.from == new_bytes.from);
         if goes_on && new_bytes.turned_ns.is_none() {
             return;
         }
-        if self.0.len() == MAX_TURNS {
-            self.0.pop_front();
+        if self.turns.len() == MAX_TURNS {
+            self.turns.remove(MAX_TURNS / 2);
         }
-        self.0.push_back(Turn {
+        self.turns.push_back(Turn {
             mono_ns: new_bytes.mono_ns,
             from: new_bytes.from,
             offset: new_bytes.offset,
@@ -48,18 +56,30 @@ impl Turns {
     /// About how many bytes they take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Turn>()
+        self.turns.capacity() * size_of::<Turn>()
+    }
+
+    /// The latest payload of the server that was captured, CLOCK_MONOTONIC; 0 before the first.
+    #[must_use]
+    pub const fn server_last_ns(&self) -> u64 {
+        self.server_last_ns
     }
 
     /// The turns of an end, in order of time.
     pub fn of(&self, from: End) -> impl DoubleEndedIterator<Item = &Turn> {
-        self.0.iter().filter(move |turn| turn.from == from)
+        self.turns.iter().filter(move |turn| turn.from == from)
     }
 }
 
 #[cfg(test)]
 impl FromIterator<Turn> for Turns {
     fn from_iter<All: IntoIterator<Item = Turn>>(turns: All) -> Self {
-        Self(turns.into_iter().collect())
+        let turns: VecDeque<Turn> = turns.into_iter().collect();
+        let of_server = turns.iter().filter(|turn| turn.from == End::Server);
+        let server_last_ns = of_server.map(|turn| turn.mono_ns).max().unwrap_or(0);
+        Self {
+            turns,
+            server_last_ns,
+        }
     }
 }

@@ -6,6 +6,7 @@ use httparse::{EMPTY_HEADER, Request, Response, Status};
 use upload_protocol::{End, timeline::Defect};
 
 use super::{body::Body, form};
+use crate::core::payload::Marks;
 
 /// A head that has not ended. Keeps its start line, its present line, and the fields that matter.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,6 +70,8 @@ pub(super) struct Fields {
     pub(super) upgrades_to_h2c: bool,
     /// The boundary between the parts of a form.
     pub(super) boundary: Option<Box<[u8]>>,
+    /// What tells the request apart from others.
+    pub(super) marks: Option<Box<Marks>>,
 }
 
 /// As many as servers take, and as the programs capture.
@@ -264,6 +267,8 @@ impl Fields {
                 protocols.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
         } else if name.eq_ignore_ascii_case("content-type") {
             self.boundary = form::boundary(value);
+        } else {
+            Marks::read(&mut self.marks, name, value);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ const REQUEST: &[u8] = b"PUT /f HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
 
 #[test]
 fn a_request_behind_a_header_is_found_wherever_it_is_cut() {
-    let check = |header: &[u8]| {
+    let check = |header: &[u8], proxied: Option<(&str, &str)>| {
         let all = [header, REQUEST].concat();
         let response = text(Server, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
         for cut in 0..all.len() {
@@ -26,6 +26,11 @@ fn a_request_behind_a_header_is_found_wherever_it_is_cut() {
                 }
             });
             let context = format!("{} cut at {cut}", header.escape_ascii());
+            let proxied = proxied.map(|(client, server)| {
+                let address = |text: &str| text.parse().unwrap();
+                (address(client), address(server))
+            });
+            assert_eq!(payload.proxied(), proxied, "{context}");
             assert_eq!(payload.protocol(), Protocol::Http1, "{context}");
             assert_eq!(defects(&payload), Vec::<&str>::new(), "{context}");
             let [exchange] = payload.exchanges() else {
@@ -40,14 +45,20 @@ fn a_request_behind_a_header_is_found_wherever_it_is_cut() {
             assert_eq!(exchange.response.as_ref().unwrap().status, 201, "{context}");
         }
     };
-    check(b"");
-    check(b"\r\n");
-    check(b"\r\n\r\n");
-    check(b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n");
-    check(b"PROXY TCP6 2001:db8::1 2001:db8::2 12345 443\r\n");
-    check(b"PROXY UNKNOWN\r\n");
-    check(V2);
-    check(V2_LOCAL);
+    check(b"", None);
+    check(b"\r\n", None);
+    check(b"\r\n\r\n", None);
+    check(
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n",
+        Some(("192.0.2.1:12345", "192.0.2.2:80")),
+    );
+    check(
+        b"PROXY TCP6 2001:db8::1 2001:db8::2 12345 443\r\n",
+        Some(("[2001:db8::1]:12345", "[2001:db8::2]:443")),
+    );
+    check(b"PROXY UNKNOWN\r\n", None);
+    check(V2, Some(("192.0.2.1:12345", "192.0.2.2:80")));
+    check(V2_LOCAL, None);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::{handshake::Hello, names};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ClientHello {
     pub(super) legacy_version: u16,
+    /// The first bytes of its random.
+    pub(super) random: Option<u64>,
     pub(super) session_id: Vec<u8>,
     pub(super) cipher_suites: usize,
     pub(super) server_name: Option<String>,
@@ -60,7 +62,8 @@ impl ClientHello {
     fn fill(&mut self, body: &[u8]) -> Option<()> {
         let mut body = Reader(body);
         self.legacy_version = body.u16()?;
-        body.take(RETRY.len())?;
+        let random = body.take(RETRY.len())?;
+        self.random = random.first_chunk().copied().map(u64::from_be_bytes);
         self.session_id = body.short_vector()?.0.to_vec();
         let suites = body.vector()?.0;
         self.cipher_suites = suites.len() / 2;

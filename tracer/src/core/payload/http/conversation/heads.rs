@@ -142,6 +142,7 @@ impl Conversation {
                 request.content_length = fields.content_length;
                 request.chunked = fields.chunked;
                 request.expect_continue = fields.expect_continue;
+                request.marks.clone_from(&fields.marks);
             }
         }
         Some(fields)

@@ -92,6 +92,7 @@ impl Conversation {
         }
         self.tls.versions_offered = hello.offered();
         self.tls.cipher_suites_offered = hello.cipher_suites;
+        self.tls.random = hello.random;
         self.tls.server_name = hello.server_name;
         self.tls.alpn_offered = hello.alpn;
         self.session_id = hello.session_id;
