@@ -4,6 +4,7 @@
 mod captured;
 mod ended;
 mod eviction;
+mod intermediaries;
 mod listeners;
 mod loss;
 mod mptcp;
@@ -25,6 +26,7 @@ use upload_protocol::{ConnectionId, End, OwnerFrom, RolesFrom, State};
 pub use self::captured::Passed;
 use self::{
     captured::CapturedConnections,
+    intermediaries::Intermediaries,
     listeners::Listeners,
     mptcp::Mptcp,
     pairing::{Pair, Pairing},
@@ -51,6 +53,7 @@ pub struct ConnectionTable {
     listeners: Listeners,
     pending: PendingHandshakes,
     tasks: Tasks,
+    intermediaries: Intermediaries,
     transfers: Transfers,
     mptcp: Mptcp,
     captured: CapturedConnections,
@@ -132,6 +135,8 @@ impl ConnectionTable {
                     self.complete_addresses(key, end, addresses);
                     view = self.view_mut(key, end)?;
                 }
+                let connects = task.as_ref().filter(|_| new == State::SynSent);
+                let connects = connects.map(|task| task.pid);
                 if let Some(task) = task {
                     let learned = if new == State::SynSent {
                         OwnerFrom::Connect
@@ -142,6 +147,9 @@ impl ConnectionTable {
                 }
                 view.record_transition(mono_ns, (old, new), &counters, error);
                 view.record_closing(Closing(closing));
+                if let Some(process) = connects {
+                    self.record_intermediary(process, key, end);
+                }
                 if (old, new) == (State::SynSent, State::SynRecv) {
                     self.record_simultaneous_open(key);
                 }
@@ -210,11 +218,16 @@ impl ConnectionTable {
                 if let Some(task) = &task {
                     self.mptcp_held(cookie, task, how);
                 }
-                self.with_view(cookie, |view| {
+                let process = task.as_ref().map(|task| task.pid);
+                let found = self.with_view(cookie, |view| {
                     if let Some(task) = task {
                         view.learn_owner(task, how.into());
                     }
-                })
+                });
+                if let Some(((key, end), process)) = found.zip(process) {
+                    self.record_intermediary(process, key, end);
+                }
+                found
             }
         }
     }
@@ -240,6 +253,7 @@ impl ConnectionTable {
             if self.sockets.get(&view.cookie) == Some(&key) {
                 self.sockets.remove(&view.cookie);
             }
+            self.intermediaries.remove(key, view);
             if let Some(mptcp) = view.incidents().mptcp {
                 self.mptcp.remove(mptcp.first, view.cookie);
             }
@@ -272,12 +286,6 @@ impl ConnectionTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
-    }
-
-    /// The ids of the processes at the servers' ends.
-    pub fn server_processes(&self) -> impl Iterator<Item = u32> {
-        let connections = self.connections.values();
-        connections.filter_map(|found| found.server.as_ref()?.owner.as_ref()?.task.id())
     }
 
     /// The `count` oldest connections in the table, the oldest first.

@@ -1,112 +1,178 @@
-//! Joins the connections that carried one upload. A proxy reads a request from one connection and sends it on
-//! another; the programs see which socket a thread read from before it sent on another one. So each hop leads
-//! to the one before it.
+//! Joins the connections that carried one upload. A proxy receives a request on one connection and passes it on
+//! another one. So each connection leads to the one in front of it, by the process that holds both.
 //!
-//! A thread that reads from several connections before it sends is credited with the last one. So both ways
-//! must agree, the request's and the response's, and nothing else may have been sent after the same reads;
-//! otherwise no hop is named.
+//! Of the connections that this process has, those remain whose request came before, whose response came after,
+//! and that have as many bytes. Among them, identifiers decide, then what a thread of the process was seen to
+//! pass on, then requests in the clear. Where several are left, no hop is named.
 
+mod fit;
+mod hidden;
 mod leg;
 #[cfg(test)]
 mod tests;
+mod tunnel;
+
+use std::sync::Arc;
 
 use upload_protocol::{
     End,
-    timeline::{Certainty, HopEvidence, PassedOn, UploadHop},
+    timeline::{Certainty, HopEvidence, HopRole, PassedOn, UploadHop},
 };
 
-pub use self::leg::{Leg, MAX_EXCHANGES};
-use self::leg::{Passing, Request};
-use crate::core::event::Relay;
+pub use self::leg::{Leg, MAX_EXCHANGES, Sought};
+use self::{
+    fit::{Bytes, Choice, Fit, choose},
+    leg::{Passing, Request, processes},
+};
 
 /// More proxies are a loop, or a mistake.
 const MAX_HOPS: usize = 8;
 
+/// The connections in which an upload's way is looked for.
+pub trait Legs {
+    /// Whether a process may pass on what it receives: it accepts connections and opens others, or it opens
+    /// connections to several servers.
+    fn is_intermediary(&self, process: u32) -> bool;
+
+    /// The connections of such a process that may have carried the request, each with the end that it holds.
+    fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)>;
+
+    /// Whether the request with this response was found to be in front of another connection before.
+    fn is_taken(&self, front: RequestName, behind: RequestName) -> bool;
+}
+
+/// Names a request: its connection, and when its response began, or else the request; CLOCK_MONOTONIC.
+pub type RequestName = (upload_protocol::ConnectionId, u64);
+
+/// What is known of an upload's way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Way {
+    /// The client's connection first; empty where no other than the last one is known.
+    pub hops: Vec<UploadHop>,
+    /// How many connections may be in front, where it is not known which.
+    pub ambiguous: Option<u32>,
+    /// Each request, and the one behind it.
+    pub taken: Vec<(RequestName, RequestName)>,
+}
+
 /// A hop and what was seen of the request on it.
+#[derive(Clone, Debug)]
 struct Found {
-    leg: Leg,
+    leg: Arc<Leg>,
+    role: HopRole,
+    sender: End,
     request: Request,
     evidence: Vec<HopEvidence>,
+    certainty: Certainty,
 }
 
-/// The hops of an upload, the client's first, up to the connection `last`; empty where no other is known to
-/// have carried it. `find` gives the connection whose server has the socket with this cookie; `accepts` whether a
-/// process accepts connections.
-pub fn hops(
-    last: &Leg,
-    upload: &str,
-    find: impl Fn(u64) -> Option<Leg>,
-    accepts: impl Fn(u32) -> bool,
-) -> Vec<UploadHop> {
+impl Found {
+    fn name(&self) -> RequestName {
+        let passing = self.request.passing;
+        let at_ns = passing.response_ns.or(passing.start_ns);
+        (self.leg.timeline.connection, at_ns.unwrap_or_default())
+    }
+}
+
+/// The way of an upload to the connection `last`.
+pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
     let Some(request) = last.request_of(upload) else {
-        return Vec::new();
+        return Way::default();
     };
+    let upload = request.clone();
     let mut chain = vec![Found {
-        leg: last.clone(),
+        leg: Arc::clone(last),
+        role: HopRole::Exchange,
+        sender: End::Client,
         request,
         evidence: Vec::new(),
+        certainty: Certainty::Observed,
     }];
     while let Some(behind) = chain.last().filter(|_| chain.len() < MAX_HOPS) {
-        let Some(front) = in_front(behind, &find) else {
+        let sender = behind.leg.endpoint(behind.sender);
+        let process = processes(sender).find(|process| legs.is_intermediary(*process));
+        let Some(process) = process else {
             break;
         };
-        let id = front.leg.timeline.connection;
-        if chain
-            .iter()
-            .any(|found| found.leg.timeline.connection == id)
-        {
-            break;
+        match in_front(&chain, process, &upload, legs) {
+            Choice::One(found) => chain.push(*found),
+            Choice::None if is_client_alone(&chain, process, legs) => break,
+            // A way whose beginning is not known has no first hop.
+            Choice::None => return Way::default(),
+            Choice::Several(count) => {
+                return Way {
+                    ambiguous: Some(count),
+                    ..Way::default()
+                };
+            }
         }
-        chain.push(front);
     }
-    // A way whose beginning is not known has no first hop.
-    let is_whole = chain.last().is_some_and(|first| {
-        let client = first.leg.timeline.client.owner.pid;
-        !first.leg.is_relayed() && !client.is_some_and(&accepts)
+    if chain.len() == 1 {
+        return Way::default();
+    }
+    let pairs = chain.windows(2);
+    let taken = pairs.filter_map(|pair| match pair {
+        [behind, front] if front.role == HopRole::Exchange => Some((front.name(), behind.name())),
+        _ => None,
     });
-    if chain.len() == 1 || !is_whole {
-        return Vec::new();
-    }
+    let taken = taken.collect();
     chain.reverse();
-    as_hops(&chain)
-}
-
-/// The hop in front of another.
-fn in_front(behind: &Found, find: impl Fn(u64) -> Option<Leg>) -> Option<Found> {
-    let (at_ns, relay) = behind.leg.origin(&behind.request)?;
-    let leg = find(relay.read)?;
-    let response = leg.response_from(&behind.leg, &behind.request)?;
-    let request = leg.request_at(at_ns, response)?;
-    let mut evidence = vec![evidence_of(relay), HopEvidence::Response];
-    let heads = request.head.as_ref().zip(behind.request.head.as_ref());
-    if heads.is_some_and(|(one, other)| one == other) {
-        evidence.push(HopEvidence::Target);
-    }
-    let is_possible = can_carry(&request, &behind.request);
-    (is_possible && leg.passes_on_to(&behind.leg, &request)).then_some(Found {
-        leg,
-        request,
-        evidence,
-    })
-}
-
-const fn evidence_of(relay: Relay) -> HopEvidence {
-    if relay.connects {
-        HopEvidence::Connect
-    } else {
-        HopEvidence::Request
+    Way {
+        hops: as_hops(&chain),
+        ambiguous: None,
+        taken,
     }
 }
 
-/// Whether the request on one hop may be the one on the next: it began before, its response came after, and it
-/// had as many bytes.
-fn can_carry(front: &Request, behind: &Request) -> bool {
-    let in_order = |first: Option<u64>, then: Option<u64>| {
-        first.zip(then).is_none_or(|(first, then)| first <= then)
+/// The hop in front of the last one of the chain.
+fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -> Choice {
+    let Some((exchange, role)) = latest_exchange(chain) else {
+        return Choice::None;
     };
-    in_order(front.passing.start_ns, behind.passing.start_ns)
-        && in_order(behind.passing.response_ns, front.passing.response_ns)
-        && in_order(behind.bytes, front.bytes)
+    let bytes = Bytes::of(upload);
+    let Some(sought) = Sought::of(exchange, &bytes) else {
+        return Choice::None;
+    };
+    let is_new = |leg: &Leg| {
+        let mut known = chain.iter();
+        known.all(|found| found.leg.timeline.connection != leg.timeline.connection)
+    };
+    let mut all = legs.of_process(process, &sought);
+    all.retain(|(leg, _)| is_new(leg));
+    let behind = Found {
+        role,
+        ..exchange.clone()
+    };
+    let accepted = all.iter().filter(|(_, end)| *end == IN);
+    let fits = accepted.flat_map(|(leg, _)| {
+        let requests = leg.requests(&behind.request.passing, &bytes);
+        let fits = requests.into_iter();
+        fits.filter_map(|request| Fit::new(leg, request, &behind, upload))
+    });
+    let fits = fits.filter(|fit| !legs.is_taken(fit.found.name(), behind.name()));
+    match choose(fits.collect()) {
+        Choice::None => tunnel::find(&all, &behind, &bytes),
+        choice => choice,
+    }
+}
+
+/// The last connection of a chain that carried a request, and the role of the last one: a tunnel has no times of
+/// its own.
+fn latest_exchange(chain: &[Found]) -> Option<(&Found, HopRole)> {
+    let mut latest = chain.iter().rev();
+    let exchange = latest.find(|found| found.role == HopRole::Exchange)?;
+    Some((exchange, chain.last()?.role))
+}
+
+/// Whether a process that received nothing before the request is its client: it opened connections to other
+/// servers.
+fn is_client_alone(chain: &[Found], process: u32, legs: &impl Legs) -> bool {
+    let exchange = latest_exchange(chain).map(|(exchange, _)| exchange);
+    let sought = exchange.and_then(|exchange| Sought::of(exchange, &Bytes::default()));
+    sought.is_none_or(|sought| {
+        let all = legs.of_process(process, &sought);
+        all.iter().all(|(_, end)| *end == OUT)
+    })
 }
 
 fn as_hops(chain: &[Found]) -> Vec<UploadHop> {
@@ -128,8 +194,10 @@ fn as_hops(chain: &[Found]) -> Vec<UploadHop> {
             let since = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
             UploadHop {
                 connection: timeline.connection,
+                role: found.role,
                 client: timeline.client.clone(),
                 server: timeline.server.clone(),
+                sender: found.sender,
                 tls: found.leg.tls(),
                 request_mono_ns: start_ns,
                 request_ns: since(start_ns, end_ns),
@@ -144,7 +212,7 @@ fn as_hops(chain: &[Found]) -> Vec<UploadHop> {
                     }
                 }),
                 held_ns: since(start_ns, next_ns),
-                certainty: Certainty::Observed,
+                certainty: found.certainty,
                 evidence: found.evidence.clone(),
             }
         })

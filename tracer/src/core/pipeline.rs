@@ -77,6 +77,7 @@ pub struct Pipeline {
     malformed: u64,
     captured: Captured,
     ended_legs: hops::EndedLegs,
+    taken: hops::Taken,
     /// When feed lines about unknown sockets were last forgotten.
     forgot_ns: u64,
     totals: Totals,

@@ -27,7 +27,7 @@ pub use self::{
     },
     endpoint::{Endpoint, Process},
     exchange::{Body, Exchange, KnownBy, MissingEnd, Request, Response, Span},
-    hop::{HopEvidence, PassedOn, UploadHop},
+    hop::{HopEvidence, HopRole, PassedOn, UploadHop},
     http2::{FrameCount, Frames, Http2Frames},
     initiation::{AgreedOptions, Failure, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},

@@ -22,11 +22,6 @@ impl Relays {
         self.0.push_back((mono_ns, relay));
     }
 
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// About how many bytes they take.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -48,8 +48,12 @@ impl ConnectionTable {
         if is_new {
             view.found_ns = Some(mono_ns);
         }
+        let processes: Vec<u32> = holders.iter().map(|task| task.pid).collect();
         for task in holders {
             view.learn_owner(task, OwnerFrom::Proc);
+        }
+        for process in processes {
+            self.record_intermediary(process, key, end);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! What is known of one connection of an upload's way.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::SocketAddr};
 
 use upload_protocol::{
     End,
-    timeline::{Exchange, Timeline, TlsVersion},
+    timeline::{Endpoint, Exchange, Protocol, Timeline, TlsVersion},
 };
 
-use super::{IN, OUT};
+use super::{Bytes, Found, IN, OUT};
 use crate::core::{
     connection::{Connection, Incidents, Relays},
     event::Relay,
-    payload::Turns,
+    payload::{HttpExchange, HttpRequest, Marks, Turns},
 };
 
 /// What a thread sends within this time may be of the same turn of its loop.
@@ -32,8 +32,14 @@ pub struct Leg {
     pub(super) relayed: [Relays; 2],
     /// The cookies of the client's socket and of the server's.
     pub(super) sockets: [Option<u64>; 2],
-    /// How many bytes the client has sent at least.
-    pub(super) sent: u64,
+    /// How many bytes the client has sent at least, and the server.
+    pub(super) sent: [u64; 2],
+    /// What tells its requests apart from others, by their numbers.
+    pub(super) marks: Vec<(u32, Marks)>,
+    /// The connection in front of it, by the header of the PROXY protocol: its client's address and its server's.
+    pub(super) proxied: Option<(SocketAddr, SocketAddr)>,
+    /// The first bytes of the ClientHello's random.
+    pub(super) hello: Option<u64>,
 }
 
 /// A request and its response on a connection.
@@ -42,12 +48,15 @@ pub(super) struct Request {
     pub(super) passing: Passing,
     /// Bytes of its body where that is in the clear, else all that the client sent for it.
     pub(super) bytes: Option<u64>,
+    /// The length of its body, as its head has it, in the clear.
+    pub(super) content_length: Option<u64>,
     /// Its method and target, in the clear.
     pub(super) head: Option<(Cow<'static, str>, String)>,
+    pub(super) marks: Marks,
     /// When the response before it was passed on; 0 before the first.
-    after_ns: u64,
+    pub(super) after_ns: u64,
     /// Whether it is the first one on its connection.
-    is_first: bool,
+    pub(super) is_first: bool,
 }
 
 /// When a request passed, CLOCK_MONOTONIC.
@@ -81,13 +90,25 @@ impl Leg {
                 .unwrap_or_default()
         };
         let payload = &connection.dialogue.payload;
+        let requests = payload.exchanges().iter();
+        let requests = requests.filter_map(|exchange| exchange.request.as_ref());
+        let marks = (1..).zip(requests).filter_map(|(number, request)| {
+            let marks = request.marks.as_deref()?;
+            Some((number, *marks))
+        });
+        let marks: Vec<_> = marks.collect();
+        let older = marks.len().saturating_sub(MAX_EXCHANGES);
+        let (client, server) = payload.lengths();
         Self {
             timeline,
             turns: payload.turns().cloned().unwrap_or_default(),
             relays: [OUT, IN].map(|end| of(end, |incidents| &incidents.relays)),
             relayed: [OUT, IN].map(|end| of(end, |incidents| &incidents.relayed)),
             sockets: [OUT, IN].map(|end| connection.view(end).map(|view| view.cookie)),
-            sent: payload.lengths().0,
+            sent: [client, server],
+            marks: marks.get(older..).unwrap_or_default().to_vec(),
+            proxied: payload.proxied(),
+            hello: payload.tls().and_then(|tls| tls.random),
         }
     }
 
@@ -97,20 +118,49 @@ impl Leg {
         let exchanges = self.timeline.exchanges().iter();
         let exchanges = exchanges.map(|one| size_of::<Exchange>() + one.request.target.len());
         let relays = self.relays.iter().chain(&self.relayed).map(Relays::bytes);
-        size_of::<Self>() + self.turns.bytes() + exchanges.chain(relays).sum::<usize>()
+        let marks = self.marks.capacity() * size_of::<(u32, Marks)>();
+        size_of::<Self>() + self.turns.bytes() + marks + exchanges.chain(relays).sum::<usize>()
     }
 
-    /// Whether its client acts on what it reads elsewhere.
-    pub(super) fn is_relayed(&self) -> bool {
-        let [relays, _] = &self.relays;
-        !relays.is_empty()
+    /// Whether it may have brought a request to the process at this end: it was open, and the other end has sent
+    /// as many bytes.
+    #[must_use]
+    pub fn may_carry(&self, sought: &Sought, end: End) -> bool {
+        let [client, server] = self.sent;
+        let sent = if end == IN { client } else { server };
+        self.timeline.at.mono_ns <= sought.start_ns && sent >= sought.bytes
+    }
+
+    /// Whether a process holds the socket at this end.
+    #[must_use]
+    pub fn is_held_by(&self, end: End, process: u32) -> bool {
+        processes(self.endpoint(end)).any(|pid| pid == process)
+    }
+
+    pub(super) const fn endpoint(&self, end: End) -> &Endpoint {
+        match end {
+            End::Client => &self.timeline.client,
+            End::Server => &self.timeline.server,
+        }
+    }
+
+    /// Its client's address, as its server has it.
+    pub(super) fn client_address(&self) -> Option<SocketAddr> {
+        let client = &self.timeline.client;
+        let own = (client.port != 0).then(|| SocketAddr::new(client.addr, client.port));
+        client.seen_as.or(own)
     }
 
     pub(super) fn tls(&self) -> Option<TlsVersion> {
         self.timeline.maintenance()?.tls.as_ref()?.version
     }
 
-    fn moment(&self, since_ns: Option<u64>) -> Option<u64> {
+    pub(super) fn protocol(&self) -> Protocol {
+        let phase = self.timeline.maintenance();
+        phase.map_or(Protocol::Unknown, |phase| phase.protocol)
+    }
+
+    pub(super) fn moment(&self, since_ns: Option<u64>) -> Option<u64> {
         Some(self.timeline.at.mono_ns.saturating_add(since_ns?))
     }
 
@@ -130,10 +180,14 @@ impl Leg {
             .checked_sub(1)
             .and_then(|before| exchanges.get(before));
         let request = &exchange.request;
+        let mut marks = self.marks.iter();
+        let marks = marks.find(|(number, _)| *number == exchange.sequence);
         Some(Request {
             passing: self.passing(exchange),
             bytes: exchange.body.bytes,
+            content_length: request.content_length,
             head: Some((request.method.clone(), request.target.clone())),
+            marks: marks.map(|(_, marks)| *marks).unwrap_or_default(),
             after_ns: before
                 .and_then(|before| self.passing(before).response_ns)
                 .unwrap_or(0),
@@ -150,6 +204,18 @@ impl Leg {
         self.request(place)
     }
 
+    /// Its requests that may be another connection's, with that one's times.
+    pub(super) fn requests(&self, behind: &Passing, bytes: &Bytes) -> Vec<Request> {
+        let count = self.timeline.exchanges().len();
+        if count == 0 && self.protocol() == Protocol::Other {
+            return Vec::new();
+        }
+        if count == 0 {
+            return self.hidden_request(behind, bytes).into_iter().collect();
+        }
+        (0..count).filter_map(|place| self.request(place)).collect()
+    }
+
     /// What the thread had read before it connected, or, for a later request, before it sent that; and when.
     pub(super) fn origin(&self, request: &Request) -> Option<(u64, Relay)> {
         let [relays, _] = &self.relays;
@@ -160,25 +226,25 @@ impl Leg {
         connected.or(sent)
     }
 
-    /// When a thread, having read from the hop behind, sent the response on this one. `None` where that was not
-    /// seen, or where it sent on others, too: it had read from several before.
-    pub(super) fn response_from(&self, behind: &Self, request: &Request) -> Option<u64> {
+    /// Whether a thread, having read from the hop behind, sent the response on this one, and on no other: else
+    /// it had read from several before.
+    pub(super) fn is_response_from(&self, behind: &Self, request: &Request) -> bool {
         let [Some(client), _] = behind.sockets else {
-            return None;
+            return false;
         };
         let [_, relays] = &self.relays;
-        let from_ns = request.passing.response_ns?;
+        let from_ns = request.passing.response_ns.unwrap_or(u64::MAX);
         let mut sent = relays.between(from_ns, u64::MAX);
-        let (at_ns, _) = sent.find(|(_, relay)| relay.read == client)?;
+        let Some((at_ns, _)) = sent.find(|(_, relay)| relay.read == client) else {
+            return false;
+        };
         let ([relayed, _], [requests, _]) = (&behind.relayed, &behind.relays);
         let [_, server] = self.sockets;
         let next = requests.between(at_ns, u64::MAX).next();
         let same_turn = at_ns.saturating_add(SAME_TURN_NS);
         let until_ns = next.map_or(same_turn, |(next_ns, _)| same_turn.min(next_ns));
         let mut others = relayed.between(from_ns, until_ns);
-        others
-            .all(|(_, to)| Some(to.read) == server)
-            .then_some(at_ns)
+        others.all(|(_, to)| Some(to.read) == server)
     }
 
     /// Whether what a thread read from this connection, while the request passed, was sent on the hop behind
@@ -191,50 +257,48 @@ impl Leg {
         let mut all = relayed.between(from_ns, until_ns);
         all.all(|(_, to)| Some(to.read) == client)
     }
+}
 
-    /// The request that was read before `at_ns`, and whose response was sent until `response_ns`.
-    pub(super) fn request_at(&self, at_ns: u64, response_ns: u64) -> Option<Request> {
-        if self.timeline.exchanges().is_empty() {
-            return self.hidden_request(at_ns, response_ns);
-        }
-        let began = |exchange: &Exchange| {
-            let start_ns = self.passing(exchange).start_ns;
-            start_ns.is_some_and(|start_ns| start_ns <= at_ns)
-        };
-        let place = self.timeline.exchanges().iter().rposition(began)?;
-        self.request(place)
+/// The processes at an end.
+pub(super) fn processes(endpoint: &Endpoint) -> impl Iterator<Item = u32> {
+    let others = endpoint.also.iter().filter_map(|other| other.pid);
+    endpoint.owner.pid.into_iter().chain(others)
+}
+
+/// The least that a connection in front must have.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    /// When the request began on the connection behind, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Bytes of its body.
+    pub bytes: u64,
+}
+
+impl Sought {
+    pub(super) fn of(found: &Found, bytes: &Bytes) -> Option<Self> {
+        Some(Self {
+            start_ns: found.request.passing.start_ns?,
+            bytes: bytes.least(),
+        })
     }
 
-    /// The same where the payload is encrypted.
-    fn hidden_request(&self, at_ns: u64, response_ns: u64) -> Option<Request> {
-        let [_, relays] = &self.relays;
-        let before = relays.between(0, at_ns).last().map(|(at, _)| at);
-        let mut of_client = self.turns.of(End::Client);
-        let mut of_server = self.turns.of(End::Server);
-        let response = of_server.rfind(|turn| turn.mono_ns <= response_ns)?;
-        let start = before.and_then(|before| of_client.find(|turn| turn.mono_ns > before));
-        let next = of_client.find(|turn| turn.mono_ns > response.mono_ns);
-        let tls = self
-            .timeline
-            .maintenance()
-            .and_then(|phase| phase.tls.as_ref());
-        let start_ns = match before {
-            Some(_) => start.map(|start| start.mono_ns),
-            None => self.moment(tls.and_then(|tls| tls.end_ns)),
+    /// The same as [`Leg::may_carry`] for an open connection.
+    #[must_use]
+    pub fn may_be_on(&self, connection: &Connection, end: End) -> bool {
+        let first_ns = connection.first_ns().unwrap_or(0);
+        let (client, server) = connection.dialogue.payload.lengths();
+        let sent = if end == IN { client } else { server };
+        let may_have = first_ns <= self.start_ns && sent >= self.bytes;
+        may_have && (end == OUT || self.may_be_among(connection.dialogue.payload.exchanges()))
+    }
+
+    /// Whether it may be one of these requests; of none in the clear, there may be others.
+    fn may_be_among(&self, exchanges: &[HttpExchange]) -> bool {
+        let mut requests = exchanges.iter().filter_map(|one| one.request.as_ref());
+        let has_bytes = |request: &HttpRequest| match request.content_length {
+            Some(length) => length >= self.bytes,
+            None => request.chunked || request.head_cut || self.bytes == 0,
         };
-        let from = start.map_or(0, |start| start.offset);
-        let is_known = before.is_none() || start.is_some();
-        let sent = next.map_or(self.sent, |next| next.offset);
-        Some(Request {
-            passing: Passing {
-                start_ns,
-                end_ns: response.before_ns,
-                response_ns: Some(response.mono_ns),
-            },
-            bytes: is_known.then(|| sent.saturating_sub(from)),
-            head: None,
-            after_ns: before.unwrap_or(0),
-            is_first: before.is_none(),
-        })
+        exchanges.is_empty() || requests.any(has_bytes)
     }
 }

@@ -1,25 +1,27 @@
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use upload_protocol::{
-    ConnectionId, Moment,
+    ConnectionId, End, Moment,
     timeline::{
-        Body, Certainty, Exchange, HopEvidence, Maintenance, PassedOn, Phase, Request, Response,
-        Span, Timeline, UploadHop,
+        Body, Certainty, Endpoint, Exchange, HopEvidence, HopRole, Maintenance, PassedOn, Phase,
+        Process, Protocol, Request, Response, Span, Timeline, UploadHop,
     },
 };
 
-use super::{Leg, hops};
+use super::{Leg, Legs, RequestName, Sought, Way, way};
 use crate::core::{
     connection::Relays,
     event::Relay,
-    payload::{Turn, Turns},
+    payload::{Marks, Turn, Turns},
 };
 
 /// The sockets: of each connection the client's and the server's.
 const FRONT: (u64, u64) = (10, 11);
 const BACK: (u64, u64) = (20, 21);
-/// A process that accepts connections.
+/// The process that holds a connection's server and the next one's client.
 const PROXY: u32 = 7;
+const CLIENT: u32 = 5;
+const SERVER: u32 = 9;
 
 const fn span(start: u64, end: u64) -> Span {
     Span {
@@ -53,12 +55,38 @@ fn exchange(sequence: u32, upload: &str, [start, end, response]: [u64; 3], bytes
     }
 }
 
+fn endpoint(process: u32) -> Endpoint {
+    Endpoint {
+        addr: [127, 0, 0, 1].into(),
+        port: 50_000 + u16::try_from(process).unwrap(),
+        owner: Process {
+            pid: Some(process),
+            ..Process::default()
+        },
+        ..Endpoint::default()
+    }
+}
+
+/// A connection of the client to the proxy, or of the proxy to the server, by its client's socket.
 fn leg(client: u64, exchanges: Vec<Exchange>) -> Leg {
+    let (from, to) = if client == BACK.0 {
+        (PROXY, SERVER)
+    } else {
+        (CLIENT, PROXY)
+    };
+    let protocol = if exchanges.is_empty() {
+        Protocol::Tls
+    } else {
+        Protocol::Http1
+    };
     Leg {
         timeline: Timeline {
             at: Moment::default(),
             connection: ConnectionId::new(client, None),
+            client: endpoint(from),
+            server: endpoint(to),
             phases: vec![Phase::Maintenance(Box::new(Maintenance {
+                protocol,
                 exchanges,
                 ..Maintenance::default()
             }))],
@@ -68,7 +96,44 @@ fn leg(client: u64, exchanges: Vec<Exchange>) -> Leg {
         relays: [Relays::default(), Relays::default()],
         relayed: [Relays::default(), Relays::default()],
         sockets: [Some(client), Some(client + 1)],
-        sent: 0,
+        sent: [100_000, 100_000],
+        marks: Vec::new(),
+        proxied: None,
+        hello: None,
+    }
+}
+
+/// The connections that there are, and one request that is known to be another's.
+struct Known<'a> {
+    legs: &'a [&'a Leg],
+    taken: Option<RequestName>,
+}
+
+impl Legs for Known<'_> {
+    fn is_intermediary(&self, process: u32) -> bool {
+        process == PROXY || process > SERVER
+    }
+
+    fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)> {
+        let ends = |leg: &Leg| {
+            [End::Client, End::Server]
+                .into_iter()
+                .filter(|end| leg.is_held_by(*end, process) && leg.may_carry(sought, *end))
+                .collect::<Vec<End>>()
+        };
+        self.legs
+            .iter()
+            .flat_map(|leg| {
+                let kept = Arc::new((*leg).clone());
+                ends(leg)
+                    .into_iter()
+                    .map(move |end| (Arc::clone(&kept), end))
+            })
+            .collect()
+    }
+
+    fn is_taken(&self, front: RequestName, _: RequestName) -> bool {
+        self.taken == Some(front)
     }
 }
 
@@ -83,10 +148,18 @@ fn relays(of: &[(u64, u64, bool)]) -> Relays {
     relays
 }
 
-fn hops_of(last: &Leg, upload: &str, fronts: &[(u64, &Leg)]) -> Vec<UploadHop> {
-    let fronts: BTreeMap<u64, &Leg> = fronts.iter().copied().collect();
-    let find = |cookie| fronts.get(&cookie).map(|leg| (*leg).clone());
-    hops(last, upload, find, |pid| pid == PROXY)
+fn way_of(last: &Leg, upload: &str, fronts: &[&Leg]) -> Way {
+    let mut legs = fronts.to_vec();
+    legs.push(last);
+    let known = Known {
+        legs: &legs,
+        taken: None,
+    };
+    way(&Arc::new(last.clone()), upload, &known)
+}
+
+fn hops_of(last: &Leg, upload: &str, fronts: &[&Leg]) -> Vec<UploadHop> {
+    way_of(last, upload, fronts).hops
 }
 
 #[test]
@@ -97,7 +170,7 @@ fn a_proxy_that_streams() {
     back.relays[0] = relays(&[(190, FRONT.1, CONNECTED), (210, 99, SENT)]);
     front.relays[1] = relays(&[(1_001, BACK.0, SENT)]);
 
-    let found = hops_of(&back, "a", &[(FRONT.1, &front)]);
+    let found = hops_of(&back, "a", &[&front]);
 
     let [first, last] = found.as_slice() else {
         panic!("{found:#?}");
@@ -117,17 +190,14 @@ fn a_proxy_that_streams() {
         [
             HopEvidence::Connect,
             HopEvidence::Response,
-            HopEvidence::Target
+            HopEvidence::Target,
+            HopEvidence::Time,
         ]
     );
     assert_eq!(first.certainty, Certainty::Observed);
     assert_eq!(last.share, Some(750.0 / 900.0));
     assert_eq!((last.passed_on, last.held_ns), (None, None));
     assert!(last.evidence.is_empty());
-
-    // Behind another proxy, this is not all.
-    front.timeline.client.owner.pid = Some(PROXY);
-    assert!(hops_of(&back, "a", &[(FRONT.1, &front)]).is_empty());
 }
 
 /// The proxy keeps its connection to the server, and each upload comes over another one.
@@ -148,7 +218,7 @@ fn a_connection_to_the_server_that_is_kept() {
     a.relays[1] = relays(&[(231, BACK.0, SENT)]);
     let mut b = leg(12, vec![exchange(1, "b", [300, 350, 430], 5)]);
     b.relays[1] = relays(&[(431, BACK.0, SENT)]);
-    let fronts = [(11, &a), (13, &b)];
+    let fronts = [&a, &b];
     let first = |upload| {
         let found = hops_of(&back, upload, &fronts);
         found.first().map(|hop| (hop.connection, hop.passed_on))
@@ -159,6 +229,7 @@ fn a_connection_to_the_server_that_is_kept() {
     };
     assert_eq!(first("a"), expected(&a));
     assert_eq!(first("b"), expected(&b));
+    // None was open, or had it.
     assert_eq!(first("c"), None);
 }
 
@@ -178,11 +249,11 @@ fn a_front_with_tls() {
         turn(2_500, super::OUT, 9_000, 1_950),
     ]);
     front.relays[1] = relays(&[(120, 7, SENT), (1_901, BACK.0, SENT)]);
-    front.sent = 20_000;
+    front.sent = [20_000, 2_000];
     let mut back = leg(BACK.0, vec![exchange(1, "a", [1_850, 1_860, 1_880], 6_500)]);
     back.relays[0] = relays(&[(1_851, FRONT.1, SENT)]);
 
-    let found = hops_of(&back, "a", &[(FRONT.1, &front)]);
+    let found = hops_of(&back, "a", &[&front]);
 
     let first = found.first().unwrap();
     assert_eq!(
@@ -196,7 +267,12 @@ fn a_front_with_tls() {
     );
     assert_eq!(
         first.evidence,
-        [HopEvidence::Request, HopEvidence::Response]
+        [
+            HopEvidence::Request,
+            HopEvidence::Response,
+            HopEvidence::Bytes,
+            HopEvidence::Time,
+        ]
     );
 }
 
@@ -207,7 +283,7 @@ fn what_cannot_be() {
     let check = |times, bytes, expected| {
         let mut front = leg(FRONT.0, vec![exchange(1, "a", times, bytes)]);
         front.relays[1] = relays(&[(240, BACK.0, SENT)]);
-        let found = hops_of(&back, "a", &[(FRONT.1, &front)]);
+        let found = hops_of(&back, "a", &[&front]);
         assert_eq!(found.len(), expected, "{times:?} {bytes}");
     };
     check([100, 190, 230], 500, 2);
@@ -219,10 +295,11 @@ fn what_cannot_be() {
     check([202, 203, 230], 500, 0);
 }
 
-/// A thread that reads from several connections before it sends is credited with the last one: then it sends on
-/// more than one after the same read, and no hop is named.
+/// A thread that reads from several connections before it sends is credited with the last one. So what it did
+/// counts as observed only where both ways agree, and nothing else was sent after the same reads.
 #[test]
 fn a_thread_that_reads_ahead() {
+    use Certainty::{Inferred, Observed};
     let check = |relayed_by_front: &[_], sent_on_front: &[_], relayed_by_back: &[_], expected| {
         let mut back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
         back.relays[0] = relays(&[(201, FRONT.1, SENT)]);
@@ -230,29 +307,148 @@ fn a_thread_that_reads_ahead() {
         let mut front = leg(FRONT.0, vec![exchange(1, "a", [100, 190, 230], 500)]);
         front.relayed[1] = relays(relayed_by_front);
         front.relays[1] = relays(sent_on_front);
-        let found = hops_of(&back, "a", &[(FRONT.1, &front)]);
+        let found = hops_of(&back, "a", &[&front]);
         assert_eq!(
-            found.len(),
-            expected,
+            found[0].certainty, expected,
             "{relayed_by_front:?} {relayed_by_back:?}"
         );
     };
     let (request, response) = ((201, BACK.0, SENT), (231, FRONT.1, SENT));
     let sent = (231, BACK.0, SENT);
-    check(&[request], &[sent], &[response], 2);
+    check(&[request], &[sent], &[response], Observed);
     // The response was read, and then something else.
-    check(&[request], &[(231, 30, SENT)], &[], 0);
-    check(&[request], &[], &[], 0);
+    check(&[request], &[(231, 30, SENT)], &[], Inferred);
+    check(&[request], &[], &[], Inferred);
     // Two requests were sent, or two responses.
-    check(&[request, (202, 30, SENT)], &[sent], &[response], 0);
-    check(&[request], &[sent], &[response, (232, 31, SENT)], 0);
+    check(&[request, (202, 30, SENT)], &[sent], &[response], Inferred);
+    check(&[request], &[sent], &[response, (232, 31, SENT)], Inferred);
     // That one belongs to another request.
-    check(&[request, (900, 30, SENT)], &[sent], &[response], 2);
+    check(&[request, (900, 30, SENT)], &[sent], &[response], Observed);
+}
+
+/// Two connections that may both have carried it.
+#[test]
+fn several_fit() {
+    let mut back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
+    let one = leg(10, vec![exchange(1, "b", [100, 190, 230], 500)]);
+    let other = leg(12, vec![exchange(1, "b", [110, 190, 240], 500)]);
+    let found = |back: &Leg, fronts: &[&Leg]| {
+        let way = way_of(back, "a", fronts);
+        let first = way.hops.first().map(|hop| hop.connection);
+        (first, way.ambiguous)
+    };
+    let id = |leg: &Leg| Some(leg.timeline.connection);
+    assert_eq!(found(&back, &[&one, &other]), (None, Some(2)));
+    assert_eq!(found(&back, &[&one]), (id(&one), None));
+
+    // The target decides …
+    let mut same = other.clone();
+    let Some(Phase::Maintenance(phase)) = same.timeline.phases.first_mut() else {
+        panic!("it has one");
+    };
+    phase.exchanges[0].request.target = "/a".to_owned();
+    assert_eq!(found(&back, &[&one, &same]), (id(&same), None));
+
+    // … or an identifier, or what the proxy says of its client.
+    let marks = |request_id, forwarded_for: Option<(&str, u16)>| Marks {
+        request_id,
+        trace_id: None,
+        forwarded_for: forwarded_for.map(|(ip, port)| (ip.parse().unwrap(), Some(port))),
+    };
+    let (mut first, mut second) = (one.clone(), other.clone());
+    second.marks = vec![(1, marks(Some(4), None))];
+    back.marks = vec![(1, marks(Some(4), None))];
+    assert_eq!(found(&back, &[&first, &second]), (id(&second), None));
+    second.timeline.client.port = 4_711;
+    back.marks = vec![(1, marks(None, Some(("127.0.0.1", 4_711))))];
+    assert_eq!(found(&back, &[&first, &second]), (id(&second), None));
+    back.marks = Vec::new();
+    let address = |port: u16| ([127, 0, 0, 1], port).into();
+    back.proxied = Some((address(4_711), address(443)));
+    assert_eq!(found(&back, &[&first, &second]), (id(&second), None));
+    back.proxied = None;
+    (first.hello, back.hello) = (Some(1), Some(1));
+    assert_eq!(found(&back, &[&first, &second]), (id(&first), None));
+
+    // The response of one came much later than that of the other.
+    first.hello = None;
+    let late = leg(12, vec![exchange(1, "b", [110, 190, 9_000_000], 500)]);
+    assert_eq!(found(&back, &[&first, &late]), (id(&first), None));
+}
+
+#[test]
+fn a_request_of_another() {
+    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
+    let front = leg(FRONT.0, vec![exchange(1, "a", [100, 190, 230], 500)]);
+    let check = |taken, expected: usize| {
+        let known = Known {
+            legs: &[&front],
+            taken,
+        };
+        let way = way(&Arc::new(back.clone()), "a", &known);
+        assert_eq!(way.hops.len(), expected);
+        way.taken
+    };
+    let front = (front.timeline.connection, 230);
+    let behind = (back.timeline.connection, 220);
+    assert_eq!(check(None, 2), [(front, behind)]);
+    check(Some(front), 0);
+}
+
+/// `ssh -L`: the agent accepts a connection, and passes it on within one that was open before; `ssh -R`: that one
+/// was opened by the end that receives.
+#[test]
+fn within_a_tunnel() {
+    const FAR: u32 = 11;
+    const NEAR: u32 = 12;
+    let check = |reverse: bool, bytes: u64, expected: &[HopRole]| {
+        let mut back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
+        back.timeline.client = endpoint(FAR);
+        let mut front = leg(FRONT.0, vec![exchange(1, "a", [190, 195, 240], 500)]);
+        front.timeline.server = endpoint(NEAR);
+        let mut tunnel = leg(30, Vec::new());
+        if let Some(Phase::Maintenance(phase)) = tunnel.timeline.phases.first_mut() {
+            phase.protocol = Protocol::Other;
+        }
+        let (client, server, from) = if reverse {
+            (FAR, NEAR, End::Server)
+        } else {
+            (NEAR, FAR, End::Client)
+        };
+        tunnel.timeline.client = endpoint(client);
+        tunnel.timeline.server = endpoint(server);
+        let turn = |mono_ns, from, offset| Turn {
+            mono_ns,
+            from,
+            offset,
+            before_ns: None,
+        };
+        tunnel.turns = Turns::from_iter([
+            turn(100, from.other(), 0),
+            turn(195, from, 4_000),
+            turn(225, from.other(), 300),
+            turn(300, from, 4_000 + bytes),
+        ]);
+        let found = hops_of(&back, "a", &[&front, &tunnel]);
+        let roles: Vec<HopRole> = found.iter().map(|hop| hop.role).collect();
+        assert_eq!(roles, expected, "reverse: {reverse}, {bytes}");
+        if let [first, within, _] = found.as_slice() {
+            assert_eq!(first.connection, front.timeline.connection);
+            assert_eq!((within.sender, within.request_ns), (from, None));
+            assert_eq!(within.certainty, Certainty::Inferred);
+        }
+    };
+    let whole = [HopRole::Exchange, HopRole::Tunnel, HopRole::Exchange];
+    check(false, 800, &whole);
+    check(true, 800, &whole);
+    check(false, 400, &[]);
+    check(true, 400, &[]);
 }
 
 #[test]
 fn a_loop_ends() {
     let mut one = leg(10, vec![exchange(1, "a", [100, 110, 900], 5)]);
     one.relays[0] = relays(&[(101, 11, SENT)]);
-    assert!(hops_of(&one, "a", &[(11, &one)]).is_empty());
+    one.timeline.client = endpoint(PROXY);
+    assert!(hops_of(&one, "a", &[&one]).is_empty());
 }

@@ -1,85 +1,123 @@
 //! Joins each upload with the connections in front of its own.
 
-use std::collections::VecDeque;
+mod ended;
+
+use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
 use foldhash::HashMap;
-use upload_protocol::timeline::Timeline;
+use upload_protocol::{
+    ConnectionId, End,
+    timeline::{Endpoint, Timeline},
+};
 
+pub(super) use self::ended::EndedLegs;
 use super::Pipeline;
 use crate::core::{
-    connection::{Connection, Relays},
+    connection::Connection,
     connection_table::ConnectionTable,
-    hops::{Leg, MAX_EXCHANGES, hops},
+    hops::{self, Leg, Legs, MAX_EXCHANGES, RequestName, Sought},
     timeline::timeline,
 };
 
 /// How long a closed connection waits for its response on the connection in front of it.
 pub(super) const RESPONSE_NS: u64 = 300_000_000;
-/// Connections that ended, and that may have carried an upload before: a proxy's connection to its server may
-/// stay open for longer than its client's. Of more than these, in number or in bytes, the oldest are forgotten.
-const MAX_ENDED: usize = 1_024;
-const MAX_ENDED_BYTES: usize = 16 << 20;
+/// More connections of one process are not looked at.
+const MAX_LEGS: usize = 256;
+/// The requests of this many uploads are known to be theirs, and no other's.
+const MAX_TAKEN: usize = 4_096;
 
-/// Connections in front of others that have left the table, by the cookie of their server's socket.
+/// Requests that were found to be in front of others.
 #[derive(Debug, Default)]
-pub(super) struct EndedLegs {
-    legs: HashMap<u64, Leg>,
-    order: VecDeque<u64>,
-    bytes: usize,
+pub(super) struct Taken {
+    behind: HashMap<RequestName, RequestName>,
+    order: VecDeque<RequestName>,
 }
 
-impl EndedLegs {
-    fn add(&mut self, cookie: u64, leg: Leg) {
-        let bytes = leg.bytes();
-        while self.order.len() >= MAX_ENDED
-            || !self.order.is_empty() && self.bytes.saturating_add(bytes) > MAX_ENDED_BYTES
-        {
-            let oldest = self.order.pop_front();
-            let forgotten = oldest.and_then(|oldest| self.legs.remove(&oldest));
-            let freed = forgotten.map_or(0, |leg| leg.bytes());
-            self.bytes = self.bytes.saturating_sub(freed);
+impl Taken {
+    fn add(&mut self, front: RequestName, behind: RequestName) {
+        if self.behind.insert(front, behind).is_some() {
+            return;
         }
-        self.order.push_back(cookie);
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.legs.insert(cookie, leg);
+        self.order.push_back(front);
+        if self.order.len() > MAX_TAKEN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.behind.remove(&oldest);
+        }
+    }
+}
+
+/// The connections in which hops are looked for. Those that are open are read once.
+struct Searched<'a> {
+    pipeline: &'a Pipeline,
+    open: RefCell<HashMap<ConnectionId, Arc<Leg>>>,
+    /// What was found so far.
+    taken: RefCell<Vec<(RequestName, RequestName)>>,
+}
+
+impl Legs for Searched<'_> {
+    fn is_intermediary(&self, process: u32) -> bool {
+        self.pipeline.table.is_intermediary(process)
+    }
+
+    fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)> {
+        let open = self.pipeline.table.connections_of(process);
+        let open = open.filter(|(connection, end)| sought.may_be_on(connection, *end));
+        let open = open.filter_map(|(connection, end)| Some((self.leg(connection)?, end)));
+        let ended = self.pipeline.ended_legs.of_process(process, sought);
+        open.chain(ended).take(MAX_LEGS).collect()
+    }
+
+    fn is_taken(&self, front: RequestName, behind: RequestName) -> bool {
+        let found = self.taken.borrow();
+        let mut found = found.iter().filter(|(taken, _)| *taken == front);
+        let before = self.pipeline.taken.behind.get(&front);
+        before.is_some_and(|known| *known != behind) || found.any(|(_, known)| *known != behind)
+    }
+}
+
+impl Searched<'_> {
+    fn leg(&self, connection: &Connection) -> Option<Arc<Leg>> {
+        if let Some(known) = self.open.borrow().get(&connection.id) {
+            return Some(Arc::clone(known));
+        }
+        let leg = Arc::new(self.pipeline.leg(connection)?);
+        self.open
+            .borrow_mut()
+            .insert(connection.id, Arc::clone(&leg));
+        Some(leg)
     }
 }
 
 impl Pipeline {
     /// Names the hops of each of the latest uploads in the timeline of the last one.
-    pub(super) fn add_hops(&self, connection: &Connection, timeline: &mut Timeline) {
-        let relays = connection
-            .client
-            .as_deref()
-            .map(|view| &view.incidents().relays);
-        if timeline.uploads.is_empty() || relays.is_none_or(Relays::is_empty) {
+    pub(super) fn add_hops(&mut self, connection: &Connection, timeline: &mut Timeline) {
+        let is_passed_on = |client: &Endpoint| {
+            let others = client.also.iter().filter_map(|other| other.pid);
+            let mut all = client.owner.pid.into_iter().chain(others);
+            all.any(|process| self.table.is_intermediary(process))
+        };
+        if timeline.uploads.is_empty() || !is_passed_on(&timeline.client) {
             return;
         }
-        let last = Leg::new(connection, timeline.clone());
+        let last = Arc::new(Leg::new(connection, timeline.clone()));
+        let searched = Searched {
+            pipeline: self,
+            open: RefCell::default(),
+            taken: RefCell::default(),
+        };
         for upload in timeline.uploads.iter_mut().rev().take(MAX_EXCHANGES) {
-            let find = |cookie| self.leg(cookie);
-            upload.hops = hops(&last, &upload.id, find, |pid| self.accepts(pid));
+            let way = hops::way(&last, &upload.id, &searched);
+            searched.taken.borrow_mut().extend(way.taken);
+            upload.hops = way.hops;
+            upload.ambiguous_hops = way.ambiguous;
+        }
+        for (front, behind) in searched.taken.into_inner() {
+            self.taken.add(front, behind);
         }
     }
 
-    /// Whether a process accepts connections.
-    fn accepts(&self, pid: u32) -> bool {
-        let ended = self.ended_legs.legs.values();
-        let mut of_ended = ended.filter_map(|leg| leg.timeline.server.owner.pid);
-        let mut open = self.table.server_processes();
-        of_ended.any(|known| known == pid) || open.any(|known| known == pid)
-    }
-
-    /// The connection whose server has this socket.
-    fn leg(&self, cookie: u64) -> Option<Leg> {
-        if let Some(ended) = self.ended_legs.legs.get(&cookie) {
-            return Some(ended.clone());
-        }
-        let connection = self.table.get(self.table.find(cookie)?)?;
-        connection
-            .server
-            .as_deref()
-            .filter(|view| view.cookie == cookie)?;
+    fn leg(&self, connection: &Connection) -> Option<Leg> {
         let reported = self.correlator.uploads(connection);
         let known = (reported.map(|reported| reported.uploads), None);
         let timeline = timeline(connection, known, &self.host, self.tick.mono_ns)?;
@@ -88,11 +126,9 @@ impl Pipeline {
 
     /// Keeps a connection that leaves the table, if it may be in front of another.
     pub(super) fn keep_leg(&mut self, connection: &Connection, timeline: &Timeline) {
-        if connection.dialogue.payload.turns().is_some()
-            && let Some(server) = &connection.server
-        {
+        if self.table.has_intermediary(connection) && ended::may_carry_upload(timeline) {
             let leg = Leg::new(connection, timeline.clone());
-            self.ended_legs.add(server.cookie, leg);
+            self.ended_legs.add(Arc::new(leg));
         }
     }
 }
@@ -112,42 +148,4 @@ pub(super) fn awaits_response(table: &ConnectionTable, connection: &Connection) 
         let mut sent = server.incidents().relays.between(at_ns, u64::MAX);
         !server.is_closed() && !sent.any(|(_, sent)| sent.read == client.cookie)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use upload_protocol::{
-        ConnectionId,
-        timeline::{Exchange, Maintenance, Phase, Timeline},
-    };
-
-    use super::{Connection, EndedLegs, Leg, MAX_ENDED, MAX_ENDED_BYTES};
-
-    /// A peer chooses its targets.
-    #[test]
-    fn ended_connections_are_limited_in_number_and_in_bytes() {
-        let check = |target: usize, most: usize| {
-            let mut ended = EndedLegs::default();
-            for cookie in 1..=2 * MAX_ENDED as u64 {
-                let mut exchange = Exchange::default();
-                exchange.request.target = "/".repeat(target);
-                let phase = Maintenance {
-                    exchanges: vec![exchange],
-                    ..Maintenance::default()
-                };
-                let timeline = Timeline {
-                    phases: vec![Phase::Maintenance(Box::new(phase))],
-                    ..Timeline::default()
-                };
-                let connection = Connection::new(ConnectionId::new(cookie, None));
-                ended.add(cookie, Leg::new(&connection, timeline));
-                assert!(ended.bytes <= MAX_ENDED_BYTES);
-            }
-            assert!(ended.legs.contains_key(&(2 * MAX_ENDED as u64)));
-            assert_eq!(ended.legs.len(), ended.order.len());
-            assert!(ended.legs.len() <= most && ended.legs.len() >= most / 2);
-        };
-        check(1, MAX_ENDED);
-        check(1 << 20, 16);
-    }
 }

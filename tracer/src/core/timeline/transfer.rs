@@ -38,6 +38,7 @@ pub(super) fn uploads(
         disk_ns: None,
         diagnosis: None,
         hops: Vec::new(),
+        ambiguous_hops: None,
     }])
 }
 

@@ -153,6 +153,7 @@ impl Volume {
             disk_ns: None,
             diagnosis: None,
             hops: Vec::new(),
+            ambiguous_hops: None,
         })
     }
 }
@@ -198,6 +199,7 @@ fn of_exchange(
             disk_ns: None,
             diagnosis: None,
             hops: Vec::new(),
+            ambiguous_hops: None,
         })
         .collect()
 }
@@ -230,6 +232,7 @@ fn of_body(
         disk_ns: None,
         diagnosis: None,
         hops: Vec::new(),
+        ambiguous_hops: None,
     })
 }
 

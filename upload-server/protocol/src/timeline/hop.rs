@@ -3,17 +3,21 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Certainty, Endpoint, TlsVersion, known_only};
-use crate::{connection::ConnectionId, names::names};
+use crate::{End, connection::ConnectionId, names::names};
 
 /// One connection of an upload's way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UploadHop {
     pub connection: ConnectionId,
-    /// The end that sends the upload on it.
+    /// What it is on the upload's way.
+    pub role: HopRole,
+    /// The end that opened it.
     pub client: Endpoint,
-    /// The end that receives the upload on it.
+    /// The end that accepted it.
     pub server: Endpoint,
+    /// The end that sends the upload on it. Only the agent of a tunnel receives as a client (`ssh -R`).
+    pub sender: End,
     /// The version of TLS on it; absent where it has none, or none was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsVersion>,
@@ -41,6 +45,22 @@ pub struct UploadHop {
 }
 
 names! {
+    /// What a connection is on an upload's way.
+    pub enum HopRole {
+        /// It carried the upload's request.
+        Exchange = "exchange",
+        /// It carried the request within, encrypted or wrapped, perhaps with others at the same time.
+        Tunnel = "tunnel",
+    }
+}
+
+impl Default for HopRole {
+    fn default() -> Self {
+        Self::Exchange
+    }
+}
+
+names! {
     /// How a proxy passes a request on.
     pub enum PassedOn {
         /// As it came.
@@ -61,6 +81,18 @@ names! {
         Response = "response",
         /// The requests on both have the same method and target.
         Target = "target",
+        /// The header of the PROXY protocol on the other has the addresses of the one.
+        ProxyProtocol = "proxy_protocol",
+        /// The request on the other has the address of the one's client: `Forwarded` or `X-Forwarded-For`.
+        Forwarded = "forwarded",
+        /// The requests on both have the same `X-Request-Id`, or the same trace id (`traceparent`).
+        RequestId = "request_id",
+        /// Both have the same ClientHello: TLS goes through.
+        ClientHello = "client_hello",
+        /// The requests on both have as many bytes, heads and TLS records allowed for.
+        Bytes = "bytes",
+        /// Request and response on the other are within those on the one, in time.
+        Time = "time",
     }
 }
 
@@ -73,6 +105,14 @@ impl HopEvidence {
             Self::Connect => "a thread read from this connection, and opened the next one",
             Self::Response => "a thread read the response from the next one, and sent on this one",
             Self::Target => "both requests have the same method and target",
+            Self::ProxyProtocol => "the next one begins with this one's addresses (PROXY protocol)",
+            Self::Forwarded => {
+                "the request on the next one has the address of this one's client (Forwarded)"
+            }
+            Self::RequestId => "both requests have the same identifier",
+            Self::ClientHello => "both have the same ClientHello",
+            Self::Bytes => "both requests have as many bytes, heads and TLS records allowed for",
+            Self::Time => "the next one's request and response are within this one's, in time",
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct UploadSummary {
     /// The connections that carried it, from its client's to this one; absent where this one alone is known.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
     pub hops: Vec<UploadHop>,
+    /// How many connections may be the one in front, none of them more likely than another; absent where that is
+    /// known, or nothing is in front. Then there are no `hops`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ambiguous_hops: Option<u32>,
 }
 
 impl UploadSummary {
@@ -47,6 +51,7 @@ impl UploadSummary {
             disk_ns: socket.and_then(|socket| upload.disk_ns_on(socket)),
             diagnosis: None,
             hops: Vec::new(),
+            ambiguous_hops: None,
         }
     }
 }

@@ -1,0 +1,168 @@
+//! The connections of processes that may pass on what they receive: they accept connections and open others,
+//! as proxies do, or open connections to several servers, as the agent of a tunnel does.
+
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
+use upload_protocol::End;
+
+use super::{ConnectionTable, Key};
+use crate::core::{
+    address::Address,
+    connection::{Connection, Task, View},
+};
+
+/// Of more processes, those without connections are forgotten; of more with connections, all are.
+const MAX_PROCESSES: usize = 4_096;
+
+/// By process id.
+#[derive(Debug, Default)]
+pub(super) struct Intermediaries(HashMap<u32, Process>);
+
+#[derive(Debug, Default)]
+struct Process {
+    accepts: bool,
+    /// The first server that it connected to.
+    server: Option<Address>,
+    /// Its open connections, once it is known to be an intermediary.
+    connections: Option<BTreeSet<Key>>,
+}
+
+/// Whether a process has just become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Became {
+    Intermediary,
+    Nothing,
+}
+
+impl Process {
+    fn is_intermediary(&self, connects_to: Option<Address>) -> bool {
+        let connects = self.server.is_some() || connects_to.is_some();
+        let connects_elsewhere = connects_to.is_some_and(|server| self.server != Some(server));
+        self.accepts && connects || self.server.is_some() && connects_elsewhere
+    }
+}
+
+impl Intermediaries {
+    /// A process acts on one end of a connection.
+    fn record(&mut self, process: u32, key: Key, end: End, server: Address) -> Became {
+        if self.0.len() >= MAX_PROCESSES && !self.0.contains_key(&process) {
+            let has_connections = |connections: &BTreeSet<Key>| !connections.is_empty();
+            self.0
+                .retain(|_, known| known.connections.as_ref().is_some_and(has_connections));
+            if self.0.len() >= MAX_PROCESSES {
+                self.0.clear();
+            }
+        }
+        let known = self.0.entry(process).or_default();
+        if let Some(connections) = &mut known.connections {
+            connections.insert(key);
+            return Became::Nothing;
+        }
+        let connects_to = (end == End::Client).then_some(server);
+        known.accepts |= end == End::Server;
+        let is_one = known.is_intermediary(connects_to);
+        known.server = known.server.or(connects_to);
+        if !is_one {
+            return Became::Nothing;
+        }
+        known.connections = Some(BTreeSet::from([key]));
+        Became::Intermediary
+    }
+
+    /// A connection leaves the table.
+    pub(super) fn remove(&mut self, key: Key, view: &View) {
+        for task in tasks(view) {
+            let known = self.0.get_mut(&task.pid);
+            if let Some(connections) = known.and_then(|known| known.connections.as_mut()) {
+                connections.remove(&key);
+            }
+        }
+    }
+
+    fn connections(&self, process: u32) -> Option<&BTreeSet<Key>> {
+        self.0.get(&process)?.connections.as_ref()
+    }
+}
+
+/// The processes that acted on a socket.
+fn tasks(view: &View) -> impl Iterator<Item = &Task> {
+    let holders = &view.incidents().holders;
+    let owner = view.owner.as_ref().filter(|_| holders.is_empty());
+    holders.iter().chain(owner).map(|owner| &*owner.task)
+}
+
+/// Whether a process acted on a socket.
+pub(super) fn is_held_by(view: &View, process: u32) -> bool {
+    tasks(view).any(|task| task.pid == process)
+}
+
+impl ConnectionTable {
+    /// A process acts on one end of a connection.
+    pub(super) fn record_intermediary(&mut self, process: u32, key: Key, end: End) {
+        if process == 0 {
+            return;
+        }
+        let Some(view) = self.view_mut(key, end) else {
+            return;
+        };
+        let server = match end {
+            End::Client => view.addresses.remote,
+            End::Server => view.addresses.local,
+        };
+        let became = self.intermediaries.record(process, key, end, server);
+        if became == Became::Intermediary {
+            self.index(process);
+        } else if self.intermediaries.connections(process).is_some() {
+            self.keep_turns(key);
+        }
+    }
+
+    /// Finds the connections that a process has already.
+    fn index(&mut self, process: u32) {
+        let is_its = |connection: &Connection| {
+            let mut views = connection.views();
+            views.any(|(_, view)| is_held_by(view, process))
+        };
+        let all = self.connections.iter();
+        let its = all.filter(|(_, connection)| is_its(connection));
+        let keys: Vec<Key> = its.map(|(key, _)| *key).collect();
+        for key in &keys {
+            self.keep_turns(*key);
+        }
+        let known = self.intermediaries.0.get_mut(&process);
+        if let Some(connections) = known.and_then(|known| known.connections.as_mut()) {
+            connections.extend(keys);
+        }
+    }
+
+    fn keep_turns(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.dialogue.payload.keep_turns();
+        }
+    }
+
+    /// Whether a process may pass on what it receives.
+    #[must_use]
+    pub fn is_intermediary(&self, process: u32) -> bool {
+        self.intermediaries.connections(process).is_some()
+    }
+
+    /// Whether a process that acted on a connection may pass on what it receives.
+    #[must_use]
+    pub fn has_intermediary(&self, connection: &Connection) -> bool {
+        let mut views = connection.views();
+        views.any(|(_, view)| tasks(view).any(|task| self.is_intermediary(task.pid)))
+    }
+
+    /// The open connections of a process that may pass on what it receives, each with the end that it holds.
+    pub fn connections_of(&self, process: u32) -> impl Iterator<Item = (&Connection, End)> {
+        let keys = self.intermediaries.connections(process).into_iter();
+        let found = keys.flatten().filter_map(|key| self.get(*key));
+        found.flat_map(move |connection| {
+            let views = connection.views();
+            let its = views.filter(move |(_, view)| is_held_by(view, process));
+            its.map(move |(end, _)| (connection, end))
+        })
+    }
+}

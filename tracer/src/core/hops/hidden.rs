@@ -1,0 +1,102 @@
+//! Requests that are encrypted: where payload changes its direction, a request or a response begins.
+
+use upload_protocol::End;
+
+use super::{
+    Bytes, IN,
+    leg::{Leg, Passing, Request},
+};
+use crate::core::payload::{Marks, Turn};
+
+/// What a client sends for a TLS handshake, at most.
+const HANDSHAKE_BYTES: u64 = 16 << 10;
+
+impl Leg {
+    /// The request that may be another connection's, with that one's times.
+    pub(super) fn hidden_request(&self, behind: &Passing, bytes: &Bytes) -> Option<Request> {
+        let response = self.hidden_response(behind)?;
+        let until_ns = response.map_or(behind.response_ns, |turn| Some(turn.mono_ns));
+        let mut of_client = self.turns.of(End::Client);
+        let next = of_client.find(|turn| until_ns.is_some_and(|until_ns| turn.mono_ns > until_ns));
+        let sent = next.map_or(self.sent[0], |next| next.offset);
+        let before = self.passed_on_before(behind);
+        let opened_ns = self.tls_end();
+        let from_ns = before.or(opened_ns).unwrap_or(0);
+        let start = self.hidden_start(behind, from_ns, |offset| {
+            bytes.allow(sent.saturating_sub(offset))
+        });
+        let (start_ns, bytes) = match start {
+            Some(turn) => (Some(turn.mono_ns), Some(sent.saturating_sub(turn.offset))),
+            // Where its turns were not kept from the start, this is one request, or none that fits.
+            None if before.is_none() && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
+                (opened_ns, None)
+            }
+            None => return None,
+        };
+        Some(Request {
+            passing: Passing {
+                start_ns,
+                end_ns: response.and_then(|turn| turn.before_ns),
+                response_ns: response.map(|turn| turn.mono_ns),
+            },
+            bytes,
+            content_length: None,
+            head: None,
+            marks: Marks::default(),
+            after_ns: before.unwrap_or(0),
+            is_first: before.is_none(),
+        })
+    }
+
+    /// The server's turn in which it passed the response on: the first since that came from behind, or the one
+    /// before, which goes on. `None` where it has sent nothing since.
+    fn hidden_response(&self, behind: &Passing) -> Option<Option<&Turn>> {
+        let Some(response_ns) = behind.response_ns else {
+            return Some(None);
+        };
+        let mut of_server = self.turns.of(End::Server);
+        let turn = of_server.find(|turn| turn.mono_ns >= response_ns);
+        if turn.is_some() {
+            return Some(turn);
+        }
+        (self.turns.server_last_ns() >= response_ns).then_some(None)
+    }
+
+    /// The first turn of the client, since the request before, after which it sent as many bytes.
+    fn hidden_start(
+        &self,
+        behind: &Passing,
+        from_ns: u64,
+        allows: impl Fn(u64) -> bool,
+    ) -> Option<&Turn> {
+        let until_ns = behind.start_ns.unwrap_or(u64::MAX);
+        let mut of_client = self.turns.of(End::Client);
+        of_client.find(|turn| {
+            let is_in_time = (from_ns..=until_ns).contains(&turn.mono_ns);
+            is_in_time && allows(turn.offset)
+        })
+    }
+
+    /// When the response before was passed on, if a thread was seen to do so.
+    fn passed_on_before(&self, behind: &Passing) -> Option<u64> {
+        let [_, relays] = &self.relays;
+        let until_ns = behind.start_ns?.checked_sub(1)?;
+        relays.between(0, until_ns).last().map(|(at, _)| at)
+    }
+
+    /// When its TLS handshake ended.
+    fn tls_end(&self) -> Option<u64> {
+        let tls = self.timeline.maintenance()?.tls.as_ref()?;
+        self.moment(tls.end_ns)
+    }
+
+    /// How many bytes an end has sent between two moments, at most.
+    pub(super) fn bytes_between(&self, from: End, start_ns: u64, end_ns: u64) -> u64 {
+        let all = self.sent[usize::from(from == IN)];
+        let turns = || self.turns.of(from);
+        let before = turns().rfind(|turn| turn.mono_ns <= start_ns);
+        let after = turns().find(|turn| turn.mono_ns > end_ns);
+        let until = after.map_or(all, |turn| turn.offset);
+        until.saturating_sub(before.map_or(0, |turn| turn.offset))
+    }
+}

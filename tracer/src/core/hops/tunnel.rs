@@ -1,0 +1,56 @@
+//! A connection within which others go: the agent of a tunnel opened it long before, and it may carry several at
+//! the same time. Bytes and time are all that shows it.
+
+use std::sync::Arc;
+
+use upload_protocol::{
+    End,
+    timeline::{Certainty, HopEvidence, HopRole, Protocol},
+};
+
+use super::{
+    Found,
+    fit::{Bytes, Choice},
+    leg::{Leg, Passing, Request},
+};
+
+/// The one connection of a process that was open before the request, and on which at least as many bytes came to
+/// the process while it passed.
+pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> Choice {
+    let Passing {
+        start_ns: Some(start_ns),
+        end_ns,
+        response_ns,
+    } = exchange.request.passing
+    else {
+        return Choice::None;
+    };
+    let end_ns = response_ns.or(end_ns).unwrap_or(u64::MAX);
+    let carries = |leg: &Leg, end: End| {
+        let sender = end.other();
+        let is_open = leg.timeline.at.mono_ns < start_ns;
+        // In the clear, it would show the request itself.
+        let is_opaque = leg.protocol() != Protocol::Http1;
+        is_open && is_opaque && leg.bytes_between(sender, start_ns, end_ns) >= bytes.least().max(1)
+    };
+    let mut fits = all.iter().filter(|(leg, end)| carries(leg, *end));
+    let Some((leg, end)) = fits.next() else {
+        return Choice::None;
+    };
+    let others = fits.count();
+    if others > 0 {
+        return Choice::Several(u32::try_from(others + 1).unwrap_or(u32::MAX));
+    }
+    Choice::One(Box::new(Found {
+        leg: Arc::clone(leg),
+        role: HopRole::Tunnel,
+        sender: end.other(),
+        request: Request {
+            passing: Passing::default(),
+            bytes: None,
+            ..exchange.request.clone()
+        },
+        evidence: vec![HopEvidence::Bytes, HopEvidence::Time],
+        certainty: Certainty::Inferred,
+    }))
+}
