@@ -1,11 +1,12 @@
 //! Uploads through real proxies, and whether the tracer names for each the client that made it: the client
-//! itself tells its port.
+//! itself prints its port.
 
 mod clients;
 mod place;
 mod proxy;
 mod scenario;
 mod table;
+mod traffic;
 mod watch;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use xtask::{
     command::{is_installed, is_root, log},
@@ -28,6 +29,7 @@ use self::{
     proxy::Between,
     scenario::{SCENARIOS, Scenario},
     table::{Outcome, Results},
+    traffic::Traffic,
     watch::{Plan, Watch},
 };
 use crate::{
@@ -47,7 +49,7 @@ const TUNNELS: u16 = 4470;
   cargo xtask hops                                     200 uploads through each proxy
   cargo xtask hops --only nginx --uploads 60           those whose name contains `nginx`
   cargo xtask hops --traffic --same-size               the hardest case
-  cargo xtask hops --keep wrong                        and keep what the tracer said where it is not right")]
+  cargo xtask hops --keep wrong                        and keep what the tracer printed where it is not right")]
 pub(crate) struct Arguments {
     /// Run only scenarios whose name contains NAME (repeatable)
     #[arg(long, value_name = "NAME")]
@@ -169,14 +171,14 @@ fn run(
     let scheme = if scenario.has_tls() { "https" } else { "http" };
     let url = format!("{scheme}://localhost:{PROXIES}/");
     let traffic = match arguments.traffic {
-        true => Some(traffic(&place, &url)?),
+        true => Some(Traffic::start(&place, &url, stop)?),
         false => None,
     };
     let truth = files.upload(&place, &url, usize::from(arguments.at_once), stop)?;
-    if let Some(traffic) = &traffic {
-        traffic.check().context("there was no other traffic")?;
+    if let Some(traffic) = traffic {
+        let requests = traffic.end(stop)?;
+        log(&format!("{}: {requests} other requests", scenario.name));
     }
-    drop(traffic);
     watch.wait_for(files.count(), stop)?;
     place.settle(stop)?;
     let seen = watch.end(stop)?;
@@ -237,14 +239,4 @@ fn proxies(
         to = between.listen;
     }
     Ok((processes, ports))
-}
-
-/// Requests on the first proxy, over connections that are kept, until it is dropped.
-fn traffic(place: &Place, url: &str) -> Result<Process> {
-    if !is_installed("wrk") {
-        bail!("this machine has no wrk for --traffic");
-    }
-    let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "-c8", "-d1h", url]).stdout(Stdio::null());
-    place.start("wrk", &mut wrk)
 }

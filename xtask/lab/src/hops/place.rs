@@ -46,14 +46,26 @@ impl Place {
         port: u16,
         stop: &Stop,
     ) -> Result<()> {
-        let filter = format!("sport = :{port}");
-        let listens = || self.has_sockets(&["-ltnH", &filter]);
+        self.wait_for_socket(process, &format!("-ltnH sport = :{port}"), stop)
+    }
+
+    pub(crate) fn wait_until_somebody_connects(
+        &self,
+        process: &Process,
+        port: u16,
+        stop: &Stop,
+    ) -> Result<()> {
+        let connected = format!("-tnH state established sport = :{port}");
+        self.wait_for_socket(process, &connected, stop)
+    }
+
+    fn wait_for_socket(&self, process: &Process, filter: &str, stop: &Stop) -> Result<()> {
         let begun = Instant::now();
-        while !listens()? {
+        while !self.has_sockets(filter)? {
             stop.check()?;
             process.check()?;
             if begun.elapsed() > READY {
-                bail!("nobody listens on port {port}");
+                bail!("there is no such socket: {filter}");
             }
             thread::sleep(EVERY);
         }
@@ -63,16 +75,17 @@ impl Place {
     /// Waits until no connection is open, or for some time: a proxy may keep some.
     pub(crate) fn settle(&self, stop: &Stop) -> Result<()> {
         let open = "-tnH state connected exclude time-wait";
-        let open: Vec<&str> = open.split(' ').collect();
         let begun = Instant::now();
-        while begun.elapsed() < SETTLES && self.has_sockets(&open)? {
+        while begun.elapsed() < SETTLES && self.has_sockets(open)? {
             stop.check()?;
             thread::sleep(EVERY);
         }
         Ok(())
     }
 
-    fn has_sockets(&self, arguments: &[&str]) -> Result<bool> {
+    /// Whether `ss` lists a socket.
+    fn has_sockets(&self, filter: &str) -> Result<bool> {
+        let arguments = filter.split(' ');
         let listed = self
             .0
             .within(|| Ok(output(Command::new("ss").args(arguments))))?;

@@ -12,9 +12,9 @@ pub(crate) struct Outcome {
     uploads: usize,
     right: usize,
     pub(crate) wrong: usize,
-    /// Those without hops: the tracer says that several are possible, …
+    /// Those without hops: the tracer reports several possible ones, …
     ambiguous: usize,
-    /// … it says nothing of them, …
+    /// … it reports none, …
     none: usize,
     /// … or it does not know the upload.
     unseen: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Results(pub(crate) Vec<(&'static str, Outcome)>);
 
 impl Outcome {
-    /// What the tracer said, compared with what each client said of itself.
+    /// What the tracer reported, compared with what each client printed.
     pub(crate) fn of(truth: &Truth, seen: &Seen, hops: usize, took: Duration) -> Self {
         let mut outcome = Self {
             uploads: truth.len(),
@@ -50,13 +50,16 @@ impl Outcome {
                 (None, None) => &mut outcome.unseen,
             };
             *count += 1;
-            outcome.whole += usize::from(upload.is_some_and(|upload| upload.hops.len() == hops));
-            if named.is_none_or(|hop| hop.client.port != *port) {
-                let said = named.map_or_else(
+            let length = upload.map_or(0, |upload| upload.hops.len());
+            outcome.whole += usize::from(length == hops);
+            if named.is_none_or(|hop| hop.client.port != *port) || length != hops {
+                let reported = named.map_or_else(
                     || "none".to_owned(),
-                    |hop| format!("port {}", hop.client.port),
+                    |hop| format!("port {} before {length} hops", hop.client.port),
                 );
-                outcome.open.push(format!("{name}: port {port}, {said}"));
+                outcome
+                    .open
+                    .push(format!("{name}: port {port}, reported {reported}"));
             }
         }
         outcome.open.sort_unstable();
@@ -139,9 +142,9 @@ mod tests {
             client: Endpoint { port: *port },
         };
         Upload {
+            name: None,
             hops: ports.iter().map(hop).collect(),
             ambiguous_hops,
-            ..Upload::default()
         }
     }
 
@@ -162,6 +165,6 @@ mod tests {
         let outcome = Outcome::of(&truth, &Seen { uploads, lost: 3 }, 3, Duration::ZERO);
         let counted = ["6", "2", "1", "1", "1", "1", "2", "3", "0.0"];
         assert_eq!(outcome.cells(), counted);
-        assert_eq!(outcome.open.len(), 4);
+        assert_eq!(outcome.open.len(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! The tracer that watches, and what it says of each upload: its NDJSON as any script would read it.
+//! The tracer that watches, and what it reports of each upload: its NDJSON as any script would read it.
 
 use std::{
     collections::HashMap,
@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
+use super::SERVER;
 use crate::bench::{process::Process, stop::Stop};
 
 /// How long it may take to end.
@@ -22,7 +23,7 @@ const ENDS: Duration = Duration::from_secs(60);
 const REPORTS: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(100);
 
-/// What the tracer said.
+/// What the tracer reported.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// By the name of the upload.
@@ -34,9 +35,9 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Upload {
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     pub(crate) hops: Vec<Hop>,
-    /// How many connections may have carried it, where the tracer cannot tell which did.
+    /// How many connections may have carried it, where the tracer does not know which did.
     pub(crate) ambiguous_hops: u64,
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct Endpoint {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line {
     Timeline {
+        server: Endpoint,
         uploads: Vec<Upload>,
     },
     /// An upload ended.
@@ -69,7 +71,7 @@ enum Line {
 /// What is to be traced.
 pub(crate) struct Plan<'a> {
     pub(crate) tracer: PathBuf,
-    /// For the socket on which it says that it is ready.
+    /// For the socket on which it reports that it is ready.
     pub(crate) scratch: &'a Path,
     /// The server's control socket.
     pub(crate) control: &'a Path,
@@ -126,7 +128,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Ends it; gives what it said.
+    /// Ends it; gives what it reported.
     pub(crate) fn end(self, stop: &Stop) -> Result<Seen> {
         self.process.interrupt()?;
         self.process.finish(ENDS, stop)?;
@@ -167,7 +169,8 @@ impl Seen {
             // Nobody waits for those that come late.
             Line::Upload {} => reported.send(()).unwrap_or_default(),
             Line::Summary { lost } => self.lost = lost,
-            Line::Timeline { uploads } => {
+            // Connections between proxies have uploads, too: inferred ones.
+            Line::Timeline { server, uploads } if server.port == SERVER => {
                 for upload in uploads {
                     if let Some(name) = upload.name.clone().filter(|name| name.starts_with(prefix))
                     {
@@ -175,7 +178,7 @@ impl Seen {
                     }
                 }
             }
-            Line::Other => {}
+            Line::Timeline { .. } | Line::Other => {}
         }
         Ok(())
     }
@@ -191,8 +194,9 @@ mod tests {
         let mut seen = Seen::default();
         for line in [
             r#"{"type":"upload","name":"a-1","connection":"1"}"#,
-            r#"{"type":"timeline","uploads":[{"name":"a-1","hops":[{"client":{"port":7}}]},{"name":"b"}]}"#,
-            r#"{"type":"timeline","uploads":[{"name":"a-2","ambiguous_hops":2}]}"#,
+            r#"{"type":"timeline","server":{"port":5000},"uploads":[{"name":"a-1","hops":[{"client":{"port":7}}]},{"name":"b"}]}"#,
+            r#"{"type":"timeline","server":{"port":5000},"uploads":[{"name":"a-2","ambiguous_hops":2}]}"#,
+            r#"{"type":"timeline","server":{"port":443},"uploads":[{"name":"a-3"}]}"#,
             r#"{"type":"state","name":"a-"}"#,
             r#"{"type":"summary","lost":3}"#,
         ] {
