@@ -1,4 +1,4 @@
-//! Hands `bench`, `captures`, `cost`, `held-back` and `kernels` to `xtask-lab`: a package of its own, so that running and
+//! Hands `bench`, `captures`, `cost`, `held-back`, `hops` and `kernels` to `xtask-lab`: a package of its own, so that running and
 //! testing do not have to wait for its dependencies.
 
 use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _};

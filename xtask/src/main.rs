@@ -45,6 +45,8 @@ enum Verb {
     Cost(lab::Arguments),
     /// Make uploads slow in known ways, and compare what the tracer says held each back: some minutes
     HeldBack(lab::Arguments),
+    /// Upload through proxies, and compare the client that the tracer names with the one that uploaded
+    Hops(lab::Arguments),
     /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
     Kernels(lab::Arguments),
     /// Check formatting, lints, documentation and dependencies; warnings are errors
@@ -78,6 +80,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Captures(arguments) => match lab::run("captures", &arguments)? {},
         Verb::Cost(arguments) => match lab::run("cost", &arguments)? {},
         Verb::HeldBack(arguments) => match lab::run("held-back", &arguments)? {},
+        Verb::Hops(arguments) => match lab::run("hops", &arguments)? {},
         Verb::Kernels(arguments) => match lab::run("kernels", &arguments)? {},
         Verb::Check => check::check(),
         Verb::Portable => portable::portable(),

@@ -1,5 +1,7 @@
 //! Installs what is missing; prints what it installs, and why.
 
+mod hops;
+
 use std::{
     env,
     ffi::OsStr,
@@ -10,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+pub use self::hops::for_hops;
 use crate::command::{as_root, is_installed, log, output, run, target_dir, tool};
 
 /// bpf-linker reads the bitcode that rustc writes: it must be built against the same LLVM.

@@ -13,7 +13,7 @@ mod load;
 mod loss;
 mod machine;
 mod memory;
-mod namespace;
+pub(crate) mod namespace;
 mod nginx;
 mod peer;
 mod pipe_drain;

@@ -12,7 +12,7 @@ mod watch;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
@@ -24,9 +24,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use xtask::{
-    command::{cargo, is_root, log, run, target_dir},
+    command::{is_root, log},
     setup,
 };
 
@@ -38,7 +37,10 @@ use self::{
     table::Results,
     watch::Watch,
 };
-use crate::bench::{process::Process, stop::Stop};
+use crate::{
+    bench::{process::Process, stop::Stop},
+    under_test::{binaries, scratch},
+};
 
 /// Which uploads, how often, and beside what.
 #[derive(Args)]
@@ -148,9 +150,9 @@ pub(crate) fn held_back(arguments: &Arguments) -> Result<()> {
         }
         return Ok(());
     }
-    let binaries = binaries(arguments)?;
+    let binaries = binaries(arguments.binaries.as_deref())?;
     let stop = Stop::listen()?;
-    let scratch = scratch()?;
+    let scratch = scratch("held-back-")?;
     let mut results = Results::default();
     let views = match arguments.from.as_slice() {
         [] => SeenFrom::ALL.to_vec(),
@@ -203,31 +205,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Scenario>> {
     Ok(chosen)
 }
 
-fn binaries(arguments: &Arguments) -> Result<PathBuf> {
-    if let Some(folder) = &arguments.binaries {
-        return fs::canonicalize(folder).with_context(|| folder.display().to_string());
-    }
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--bins"]);
-    run(build.args(["--package", "tracer", "--package", "upload-server"]))?;
-    Ok(target_dir().join("release"))
-}
-
 type Seen = Vec<(SeenFrom, watch::Timelines)>;
-
-/// A folder for what the programs store, in memory where that is possible: an upload that nothing holds back
-/// would else wait for a disk on which the other uploads and the captures are written.
-fn scratch() -> Result<TempDir> {
-    let memory = Path::new("/dev/shm");
-    let parent = match memory.is_dir() {
-        true => memory.to_owned(),
-        false => std::env::temp_dir(),
-    };
-    let made = tempfile::Builder::new()
-        .prefix("held-back-")
-        .tempdir_in(&parent);
-    made.with_context(|| format!("no folder can be made in {}", parent.display()))
-}
 
 /// Makes the uploads while a tracer watches from each view.
 fn upload(

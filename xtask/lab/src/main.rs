@@ -4,7 +4,9 @@ mod bench;
 mod captures;
 mod cost;
 mod held_back;
+mod hops;
 mod kernels;
+mod under_test;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ enum Verb {
     Cost(cost::Arguments),
     /// Make uploads slow in known ways, and compare what the tracer says held each back
     HeldBack(held_back::Arguments),
+    /// Upload through proxies, and compare the client that the tracer names with the one that uploaded
+    Hops(hops::Arguments),
     /// Run kernel tests on Debian's kernels in virtual machines and on this kernel; print one table
     Kernels(kernels::Arguments),
     /// The first process of such a machine
@@ -51,6 +55,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Captures(arguments) => captures::captures(&arguments),
         Verb::Cost(arguments) => cost::cost(&arguments),
         Verb::HeldBack(arguments) => held_back::held_back(&arguments),
+        Verb::Hops(arguments) => hops::hops(&arguments),
         Verb::Kernels(arguments) => kernels::kernels(&arguments),
         Verb::Guest => kernels::guest::guest(),
     }

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// A network namespace, by its file.
-pub(super) struct Namespace(File);
+pub(crate) struct Namespace(File);
 
 impl Namespace {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         in_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("no network namespace can be made")?;
             Ok(Self(File::open("/proc/thread-self/ns/net")?))
@@ -23,7 +23,7 @@ impl Namespace {
     }
 
     /// Does `work` in this namespace. What it opens or starts there stays there.
-    pub(super) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_thread(|| {
             setns(&self.0, CloneFlags::CLONE_NEWNET)?;
             work()
@@ -48,7 +48,7 @@ pub(super) fn without_offloads(device: &str) -> Result<()> {
 }
 
 /// Runs a program that sets up a namespace.
-pub(super) fn configure(command: &mut Command) -> Result<()> {
+pub(crate) fn configure(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()

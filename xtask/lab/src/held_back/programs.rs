@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use slow_wire::{ENDS, Ports, Wire, addresses, addresses_6};
 use tempfile::TempDir;
 use xtask::command::target_dir;
@@ -18,7 +18,10 @@ use super::{
     scenario::{Client, Held, Scenario, Server},
     stage::{Place, Stage},
 };
-use crate::bench::{process::Process, stop::Stop};
+use crate::{
+    bench::{process::Process, stop::Stop},
+    under_test::certify,
+};
 
 /// No upload takes so long.
 const LONGEST: Duration = Duration::from_secs(90);
@@ -81,27 +84,7 @@ impl Programs {
         for (name, bytes) in FILES {
             File::create(folder.join(name))?.set_len(bytes)?;
         }
-        let mut openssl = Command::new("openssl");
-        openssl
-            .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            ])
-            .args([
-                "-subj",
-                "/CN=upload",
-                "-out",
-                "certificate",
-                "-keyout",
-                "key",
-            ])
-            .current_dir(folder);
-        let made = openssl.output().context("openssl cannot be started")?;
-        if !made.status.success() {
-            bail!("openssl made no certificate");
-        }
-        let mut both = fs::read(folder.join("certificate"))?;
-        both.extend(fs::read(folder.join("key"))?);
-        fs::write(folder.join("pem"), both)?;
+        certify(folder, "upload")?;
         Ok(Self {
             binaries: binaries.to_owned(),
             folder: folder.to_owned(),
