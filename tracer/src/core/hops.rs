@@ -5,6 +5,7 @@
 //! and that have as many bytes. Among them, identifiers decide, then what a thread of the process was seen to
 //! pass on, then requests in the clear. Where several are left, no hop is named.
 
+mod excess;
 mod fit;
 mod hidden;
 mod leg;
@@ -15,13 +16,13 @@ mod tunnel;
 use std::sync::Arc;
 
 use upload_protocol::{
-    End,
+    ConnectionId, End,
     timeline::{Certainty, HopEvidence, HopRole, PassedOn, UploadHop},
 };
 
-pub use self::leg::{Leg, MAX_EXCHANGES, Sought};
+pub use self::leg::{Leg, MAX_EXCHANGES, Sought, requests_of};
 use self::{
-    fit::{Bytes, Choice, Fit, choose},
+    fit::{Bytes, Fit, Fitting, choose},
     leg::{Passing, Request, processes},
 };
 
@@ -39,10 +40,37 @@ pub trait Legs {
 
     /// Whether the request with this response was found to be in front of another connection before.
     fn is_taken(&self, front: RequestName, behind: RequestName) -> bool;
+
+    /// The least and the most [excess](Join::excess) of the latest joins of a process.
+    fn usual_excess(&self, process: u32) -> Option<(u64, u64)>;
+
+    /// The requests in the clear that a process sent and that began between two moments, CLOCK_MONOTONIC.
+    fn sent_by(&self, process: u32, from_ns: u64, to_ns: u64) -> Vec<Sent>;
+}
+
+/// A request, and the one behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The process that passed it on.
+    pub process: u32,
+    pub front: RequestName,
+    pub behind: RequestName,
+    /// How many bytes the client sent for it beyond its body and its TLS records, where it is encrypted.
+    pub excess: Option<u64>,
+}
+
+/// A request of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub connection: ConnectionId,
+    /// When it began, CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Bytes of its body.
+    pub bytes: u64,
 }
 
 /// Names a request: its connection, and when its response began, or else the request; CLOCK_MONOTONIC.
-pub type RequestName = (upload_protocol::ConnectionId, u64);
+pub type RequestName = (ConnectionId, u64);
 
 /// What is known of an upload's way.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,8 +79,20 @@ pub struct Way {
     pub hops: Vec<UploadHop>,
     /// How many connections may be in front, where it is not known which.
     pub ambiguous: Option<u32>,
-    /// Each request, and the one behind it.
-    pub taken: Vec<(RequestName, RequestName)>,
+    pub joins: Vec<Join>,
+    /// Whether a process is on it whose other connection does not show the request, or not yet.
+    pub is_open: bool,
+}
+
+impl Way {
+    /// A way whose beginning is not known has no first hop.
+    fn open(ambiguous: Option<u32>) -> Self {
+        Self {
+            ambiguous,
+            is_open: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// A hop and what was seen of the request on it.
@@ -64,6 +104,10 @@ struct Found {
     request: Request,
     evidence: Vec<HopEvidence>,
     certainty: Certainty,
+    /// The process that passed the request on to the next hop.
+    process: u32,
+    /// See [`Join::excess`]; unknown, too, where it decided.
+    excess: Option<u64>,
 }
 
 impl Found {
@@ -72,6 +116,15 @@ impl Found {
         let at_ns = passing.response_ns.or(passing.start_ns);
         (self.leg.timeline.connection, at_ns.unwrap_or_default())
     }
+}
+
+/// What is known of the connection in front of another.
+#[derive(Debug)]
+enum Choice {
+    None,
+    One(Box<Found>),
+    /// So many connections fit, and none better than the others.
+    Several(u32),
 }
 
 /// The way of an upload to the connection `last`.
@@ -87,6 +140,8 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
         request,
         evidence: Vec::new(),
         certainty: Certainty::Observed,
+        process: 0,
+        excess: None,
     }];
     while let Some(behind) = chain.last().filter(|_| chain.len() < MAX_HOPS) {
         let sender = behind.leg.endpoint(behind.sender);
@@ -97,30 +152,36 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
         match in_front(&chain, process, &upload, legs) {
             Choice::One(found) => chain.push(*found),
             Choice::None if is_client_alone(&chain, process, legs) => break,
-            // A way whose beginning is not known has no first hop.
-            Choice::None => return Way::default(),
-            Choice::Several(count) => {
-                return Way {
-                    ambiguous: Some(count),
-                    ..Way::default()
-                };
-            }
+            Choice::None => return Way::open(None),
+            Choice::Several(count) => return Way::open(Some(count)),
         }
     }
     if chain.len() == 1 {
         return Way::default();
     }
+    if chain
+        .last()
+        .is_some_and(|first| first.role == HopRole::Tunnel)
+    {
+        return Way::open(None);
+    }
     let pairs = chain.windows(2);
-    let taken = pairs.filter_map(|pair| match pair {
-        [behind, front] if front.role == HopRole::Exchange => Some((front.name(), behind.name())),
+    let joins = pairs.filter_map(|pair| match pair {
+        [behind, front] if front.role == HopRole::Exchange => Some(Join {
+            process: front.process,
+            front: front.name(),
+            behind: behind.name(),
+            excess: front.excess,
+        }),
         _ => None,
     });
-    let taken = taken.collect();
+    let joins = joins.collect();
     chain.reverse();
     Way {
         hops: as_hops(&chain),
         ambiguous: None,
-        taken,
+        joins,
+        is_open: false,
     }
 }
 
@@ -151,8 +212,12 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
     });
     let fits = fits.filter(|fit| !legs.is_taken(fit.found.name(), behind.name()));
     match choose(fits.collect()) {
-        Choice::None => tunnel::find(&all, &behind, &bytes),
-        choice => choice,
+        Fitting::None => tunnel::find(&all, &behind, &bytes),
+        Fitting::One(mut fit) => {
+            fit.found.process = process;
+            Choice::One(Box::new(fit.found))
+        }
+        Fitting::Several(fits) => excess::choose(fits, process, legs, &bytes),
     }
 }
 

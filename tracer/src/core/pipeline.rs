@@ -77,7 +77,9 @@ pub struct Pipeline {
     malformed: u64,
     captured: Captured,
     ended_legs: hops::EndedLegs,
-    taken: hops::Taken,
+    joined: hops::Joined,
+    /// Closed connections whose hops are not known yet, and when to look for them again.
+    awaited: HashMap<Key, u64>,
     /// When feed lines about unknown sockets were last forgotten.
     forgot_ns: u64,
     totals: Totals,
@@ -259,20 +261,18 @@ impl Pipeline {
             let found = table.get(key);
             found.is_some_and(|found| correlator.awaits(found) || awaits_reply(found))
         };
-        let awaits_response = |key| {
-            let found = table.get(key);
-            found.is_some_and(|found| hops::awaits_response(table, found))
-        };
         let is_due = |key: &Key, closed_ns: &mut u64| {
             let is_past = |patience_ns| closed_ns.saturating_add(patience_ns) <= now_ns;
-            let is_settled =
-                |key| !is_awaited(key) && (is_past(hops::RESPONSE_NS) || !awaits_response(key));
-            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && is_settled(*key)
+            is_past(PATIENCE_NS) || is_past(SETTLE_NS) && !is_awaited(*key)
         };
         let mut due: Vec<(Key, u64)> = self.closed.extract_if(is_due).collect();
         due.sort_unstable();
-        for (key, _) in due {
-            self.emit(key, out);
+        for (key, closed_ns) in due {
+            if self.awaits_hops(key, closed_ns) {
+                self.closed.insert(key, closed_ns);
+            } else {
+                self.emit(key, out);
+            }
         }
     }
 
@@ -319,6 +319,7 @@ impl Pipeline {
     fn emit(&mut self, key: Key, out: &mut Vec<Output>) {
         self.finish_held(key, out);
         self.progress.remove(&key);
+        self.awaited.remove(&key);
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.remove(&key);
         }

@@ -1,5 +1,5 @@
-//! The connections of processes that may pass on what they receive: they accept connections and open others,
-//! as proxies do, or open connections to several servers, as the agent of a tunnel does.
+//! The connections of processes that may pass on what they receive: they accept connections and open others, as
+//! proxies do, or they do either at several ports, as the ends of a tunnel do.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,10 @@ pub(super) struct Intermediaries(HashMap<u32, Process>);
 
 #[derive(Debug, Default)]
 struct Process {
-    accepts: bool,
+    /// The port at which it first accepted a connection.
+    accepts_at: Option<u16>,
     /// The first server that it connected to.
-    server: Option<Address>,
+    connects_to: Option<Address>,
     /// Its open connections, once it is known to be an intermediary.
     connections: Option<BTreeSet<Key>>,
 }
@@ -36,10 +37,13 @@ enum Became {
 }
 
 impl Process {
-    fn is_intermediary(&self, connects_to: Option<Address>) -> bool {
-        let connects = self.server.is_some() || connects_to.is_some();
-        let connects_elsewhere = connects_to.is_some_and(|server| self.server != Some(server));
-        self.accepts && connects || self.server.is_some() && connects_elsewhere
+    /// It acts on an end of a connection to a server; returns whether it may pass on what it receives.
+    fn acts(&mut self, end: End, server: Address) -> bool {
+        let is_elsewhere = match end {
+            End::Client => *self.connects_to.get_or_insert(server) != server,
+            End::Server => *self.accepts_at.get_or_insert(server.port()) != server.port(),
+        };
+        is_elsewhere || self.accepts_at.is_some() && self.connects_to.is_some()
     }
 }
 
@@ -59,11 +63,7 @@ impl Intermediaries {
             connections.insert(key);
             return Became::Nothing;
         }
-        let connects_to = (end == End::Client).then_some(server);
-        known.accepts |= end == End::Server;
-        let is_one = known.is_intermediary(connects_to);
-        known.server = known.server.or(connects_to);
-        if !is_one {
+        if !known.acts(end, server) {
             return Became::Nothing;
         }
         known.connections = Some(BTreeSet::from([key]));
@@ -146,6 +146,13 @@ impl ConnectionTable {
     #[must_use]
     pub fn is_intermediary(&self, process: u32) -> bool {
         self.intermediaries.connections(process).is_some()
+    }
+
+    /// Whether a process that acted on a connection's client may pass on what it receives.
+    #[must_use]
+    pub fn is_passed_on(&self, connection: &Connection) -> bool {
+        let client = connection.client.as_deref();
+        client.is_some_and(|view| tasks(view).any(|task| self.is_intermediary(task.pid)))
     }
 
     /// Whether a process that acted on a connection may pass on what it receives.

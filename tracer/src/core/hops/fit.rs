@@ -44,6 +44,21 @@ impl Bytes {
         self.least
     }
 
+    /// So many, and no more.
+    pub(super) const fn known(bytes: u64) -> Self {
+        Self {
+            least: bytes,
+            is_all: true,
+        }
+    }
+
+    /// How many bytes a client sent beyond these and their TLS records, of which each takes 22 of 16,406 (RFC 8446,
+    /// section 5.2).
+    pub(super) fn excess_of(&self, hidden: u64) -> Option<u64> {
+        let least = self.least.saturating_add(self.least / 745);
+        hidden.checked_sub(least).filter(|_| self.is_all)
+    }
+
     /// Whether so many bytes, with heads, frames and TLS records, may be these.
     pub(super) fn allow(&self, hidden: u64) -> bool {
         self.allow_beyond(hidden, 0)
@@ -67,13 +82,13 @@ pub(super) struct Fit {
     gap_ns: Option<u64>,
 }
 
-/// What is known of the connection in front.
+/// Those that fit best.
 #[derive(Debug)]
-pub(super) enum Choice {
+pub(super) enum Fitting {
     None,
-    One(Box<Found>),
-    /// So many connections fit, and none better than the others.
-    Several(u32),
+    One(Box<Fit>),
+    /// On several connections.
+    Several(Vec<Fit>),
 }
 
 /// An identifier that no two connections share.
@@ -115,6 +130,8 @@ impl Fit {
                 request,
                 evidence: Vec::new(),
                 certainty: Certainty::Inferred,
+                process: 0,
+                excess: None,
             },
             weight: 0,
             gap_ns: gap_ns.map(|(own, next)| own.saturating_sub(next)),
@@ -223,12 +240,13 @@ impl Fit {
                 request.bytes.is_none_or(|bytes| bytes >= least)
             }
             // It was looked for by its bytes.
-            None => {
-                if request.bytes.is_some() {
-                    self.add(HopEvidence::Bytes, 0);
-                }
+            None if request.bytes.is_some() => {
+                let hidden = request.bytes;
+                self.found.excess = hidden.and_then(|hidden| Bytes::of(upload).excess_of(hidden));
+                self.add(HopEvidence::Bytes, 0);
                 true
             }
+            None => self.found.certainty == Certainty::Observed,
         };
         is_possible
     }
@@ -253,36 +271,38 @@ impl Fit {
 }
 
 /// The one for which the most speaks; of several, the one whose response came much sooner than theirs.
-pub(super) fn choose(mut fits: Vec<Fit>) -> Choice {
+pub(super) fn choose(mut fits: Vec<Fit>) -> Fitting {
     fits.sort_by_key(|fit| {
         let gap_ns = fit.gap_ns.unwrap_or(u64::MAX);
         (std::cmp::Reverse(fit.weight), gap_ns)
     });
     let Some(most) = fits.first().map(|fit| fit.weight) else {
-        return Choice::None;
+        return Fitting::None;
     };
     fits.retain(|fit| fit.weight + MARGIN > most);
     fits.sort_by_key(|fit| fit.gap_ns.unwrap_or(u64::MAX));
-    let mut fits = fits.into_iter();
-    let Some(best) = fits.next() else {
-        return Choice::None;
+    let Some(best) = fits.first() else {
+        return Fitting::None;
     };
     let id = best.found.leg.timeline.connection;
+    let gap_ns = best.gap_ns;
     let is_sooner = |rival: &Fit| {
-        let gaps = best.gap_ns.zip(rival.gap_ns);
-        gaps.is_some_and(|(best, rival)| {
+        gap_ns.zip(rival.gap_ns).is_some_and(|(best, rival)| {
             rival / SOONER >= best && rival - best >= SOONER_AT_LEAST_NS
         })
     };
     // Several requests on one connection: it is that one in any case.
-    let mut rivals: Vec<_> = fits
-        .filter(|rival| rival.found.leg.timeline.connection != id && !is_sooner(rival))
-        .map(|rival| rival.found.leg.timeline.connection)
-        .collect();
-    rivals.sort_unstable();
-    rivals.dedup();
-    match u32::try_from(rivals.len()) {
-        Ok(0) => Choice::One(Box::new(best.found)),
-        count => Choice::Several(count.unwrap_or(u32::MAX).saturating_add(1)),
+    let mut known = vec![id];
+    let mut is_best = true;
+    fits.retain(|fit| {
+        let id = fit.found.leg.timeline.connection;
+        let is_rival = std::mem::take(&mut is_best) || !known.contains(&id) && !is_sooner(fit);
+        known.push(id);
+        is_rival
+    });
+    if fits.len() > 1 {
+        return Fitting::Several(fits);
     }
+    fits.pop()
+        .map_or(Fitting::None, |fit| Fitting::One(Box::new(fit)))
 }

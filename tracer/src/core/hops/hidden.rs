@@ -21,12 +21,15 @@ impl Leg {
         let sent = next.map_or(self.sent[0], |next| next.offset);
         let before = self.passed_on_before(behind);
         let opened_ns = self.tls_end();
-        let from_ns = before.or(opened_ns).unwrap_or(0);
+        let from_ns = before.or_else(|| self.turn_at(opened_ns?)).unwrap_or(0);
         let start = self.hidden_start(behind, from_ns, |offset| {
             bytes.allow(sent.saturating_sub(offset))
         });
         let (start_ns, bytes) = match start {
-            Some(turn) => (Some(turn.mono_ns), Some(sent.saturating_sub(turn.offset))),
+            Some(turn) => {
+                let bytes = sent.saturating_sub(turn.offset);
+                (opened_ns.max(Some(turn.mono_ns)), Some(bytes))
+            }
             // Where its turns were not kept from the start, this is one request, or none that fits.
             None if before.is_none() && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
                 (opened_ns, None)
@@ -82,6 +85,16 @@ impl Leg {
         let [_, relays] = &self.relays;
         let until_ns = behind.start_ns?.checked_sub(1)?;
         relays.between(0, until_ns).last().map(|(at, _)| at)
+    }
+
+    /// When the turn of the client began in which a moment is: the end of a TLS handshake and the first request may
+    /// be in one.
+    fn turn_at(&self, at_ns: u64) -> Option<u64> {
+        let mut of_server = self.turns.of(End::Server);
+        let mut of_client = self.turns.of(End::Client);
+        let start_ns = of_client.rfind(|turn| turn.mono_ns <= at_ns)?.mono_ns;
+        let is_over = of_server.any(|turn| (start_ns..at_ns).contains(&turn.mono_ns));
+        Some(if is_over { at_ns } else { start_ns })
     }
 
     /// When its TLS handshake ended.

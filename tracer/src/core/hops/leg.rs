@@ -7,7 +7,7 @@ use upload_protocol::{
     timeline::{Endpoint, Exchange, Protocol, Timeline, TlsVersion},
 };
 
-use super::{Bytes, Found, IN, OUT};
+use super::{Bytes, Found, IN, OUT, Sent};
 use crate::core::{
     connection::{Connection, Incidents, Relays},
     event::Relay,
@@ -129,6 +129,17 @@ impl Leg {
         let [client, server] = self.sent;
         let sent = if end == IN { client } else { server };
         self.timeline.at.mono_ns <= sought.start_ns && sent >= sought.bytes
+    }
+
+    /// Its requests in the clear.
+    pub fn sent(&self) -> impl Iterator<Item = Sent> {
+        self.timeline.exchanges().iter().filter_map(|exchange| {
+            Some(Sent {
+                connection: self.timeline.connection,
+                start_ns: self.moment(exchange.request.span.start_ns)?,
+                bytes: exchange.request.content_length.or(exchange.body.bytes)?,
+            })
+        })
     }
 
     /// Whether a process holds the socket at this end.
@@ -257,6 +268,19 @@ impl Leg {
         let mut all = relayed.between(from_ns, until_ns);
         all.all(|(_, to)| Some(to.read) == client)
     }
+}
+
+/// The requests in the clear of an open connection.
+pub fn requests_of(connection: &Connection) -> impl Iterator<Item = Sent> {
+    let requests = connection.dialogue.payload.exchanges().iter();
+    let requests = requests.filter_map(|exchange| exchange.request.as_ref());
+    requests.filter_map(|request| {
+        Some(Sent {
+            connection: connection.id,
+            start_ns: request.start_ns,
+            bytes: request.content_length?,
+        })
+    })
 }
 
 /// The processes at an end.

@@ -8,7 +8,7 @@ use upload_protocol::{
     },
 };
 
-use super::{Leg, Legs, RequestName, Sought, Way, way};
+use super::{Leg, Legs, RequestName, Sent, Sought, Way, way};
 use crate::core::{
     connection::Relays,
     event::Relay,
@@ -107,6 +107,7 @@ fn leg(client: u64, exchanges: Vec<Exchange>) -> Leg {
 struct Known<'a> {
     legs: &'a [&'a Leg],
     taken: Option<RequestName>,
+    usual: Option<(u64, u64)>,
 }
 
 impl Legs for Known<'_> {
@@ -135,6 +136,18 @@ impl Legs for Known<'_> {
     fn is_taken(&self, front: RequestName, _: RequestName) -> bool {
         self.taken == Some(front)
     }
+
+    fn usual_excess(&self, _: u32) -> Option<(u64, u64)> {
+        self.usual
+    }
+
+    fn sent_by(&self, process: u32, from_ns: u64, to_ns: u64) -> Vec<Sent> {
+        let its = self.legs.iter();
+        let its = its.filter(|leg| leg.is_held_by(End::Client, process));
+        let sent = its.flat_map(|leg| leg.sent());
+        sent.filter(|sent| (from_ns..=to_ns).contains(&sent.start_ns))
+            .collect()
+    }
 }
 
 const SENT: bool = false;
@@ -154,6 +167,7 @@ fn way_of(last: &Leg, upload: &str, fronts: &[&Leg]) -> Way {
     let known = Known {
         legs: &legs,
         taken: None,
+        usual: None,
     };
     way(&Arc::new(last.clone()), upload, &known)
 }
@@ -384,15 +398,73 @@ fn a_request_of_another() {
         let known = Known {
             legs: &[&front],
             taken,
+            usual: None,
         };
         let way = way(&Arc::new(back.clone()), "a", &known);
         assert_eq!(way.hops.len(), expected);
-        way.taken
+        let joins = way.joins.into_iter();
+        joins
+            .map(|join| (join.front, join.behind))
+            .collect::<Vec<_>>()
     };
     let front = (front.timeline.connection, 230);
     let behind = (back.timeline.connection, 220);
     assert_eq!(check(None, 2), [(front, behind)]);
     check(Some(front), 0);
+}
+
+/// A front with TLS, whose client sent so many bytes for its request from 100 to 190.
+fn hidden_front(client: u64, bytes: u64) -> Leg {
+    let mut front = leg(client, Vec::new());
+    let turn = |mono_ns, from, offset| Turn {
+        mono_ns,
+        from,
+        offset,
+        before_ns: Some(mono_ns - 10),
+    };
+    front.turns = Turns::from_iter([
+        turn(100, super::OUT, 600),
+        turn(230 + client, super::IN, 300),
+    ]);
+    front.sent = [600 + bytes, 500];
+    front
+}
+
+/// Heads of the same kind of client have about as many bytes.
+#[test]
+fn heads_decide_where_they_are_encrypted() {
+    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 5_000)]);
+    let other = |bytes| leg(22, vec![exchange(1, "b", [201, 210, 220], bytes)]);
+    let check = |usual, hidden: [u64; 2], other: &Leg, expected: Result<usize, u32>| {
+        let fronts = [hidden_front(10, hidden[0]), hidden_front(12, hidden[1])];
+        let known = Known {
+            legs: &[&fronts[0], &fronts[1], &back, other],
+            taken: None,
+            usual,
+        };
+        let way = way(&Arc::new(back.clone()), "a", &known);
+        let expected = expected.map(|place| fronts[place].timeline.connection);
+        let found = way.hops.first().map(|hop| hop.connection);
+        assert_eq!(
+            found.ok_or(way.ambiguous),
+            expected.map_err(Some),
+            "{hidden:?}"
+        );
+    };
+    let mut none = other(1);
+    none.timeline.client = endpoint(SERVER);
+    check(None, [5_800, 6_300], &none, Err(2));
+    check(Some((780, 820)), [5_800, 6_300], &none, Ok(0));
+    check(Some((780, 820)), [6_300, 5_800], &none, Ok(1));
+    check(Some((780, 820)), [5_800, 5_830], &none, Err(2));
+    check(Some((2_000, 2_100)), [5_800, 6_300], &none, Err(2));
+    // Another request of the proxy may be that one.
+    let mut rival = other(5_010);
+    rival.timeline.client = endpoint(PROXY);
+    check(Some((780, 820)), [5_800, 6_300], &rival, Err(2));
+    let mut rival = other(5_500);
+    rival.timeline.client = endpoint(PROXY);
+    check(Some((780, 820)), [5_800, 6_300], &rival, Ok(0));
 }
 
 /// `ssh -L`: the agent accepts a connection, and passes it on within one that was open before; `ssh -R`: that one

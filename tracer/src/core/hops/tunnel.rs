@@ -9,8 +9,8 @@ use upload_protocol::{
 };
 
 use super::{
-    Found,
-    fit::{Bytes, Choice},
+    Choice, Found, OUT,
+    fit::Bytes,
     leg::{Leg, Passing, Request},
 };
 
@@ -29,8 +29,13 @@ pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> 
     let carries = |leg: &Leg, end: End| {
         let sender = end.other();
         let is_open = leg.timeline.at.mono_ns < start_ns;
-        // In the clear, it would show the request itself.
-        let is_opaque = leg.protocol() != Protocol::Http1;
+        let is_opaque = match leg.protocol() {
+            // In the clear, it would show the request itself.
+            Protocol::Http1 => false,
+            // A client's own connection looks the same. The agent of a tunnel receives as a client.
+            Protocol::Tls | Protocol::Http2 | Protocol::Unknown => end == OUT,
+            Protocol::Other => true,
+        };
         is_open && is_opaque && leg.bytes_between(sender, start_ns, end_ns) >= bytes.least().max(1)
     };
     let mut fits = all.iter().filter(|(leg, end)| carries(leg, *end));
@@ -52,5 +57,7 @@ pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> 
         },
         evidence: vec![HopEvidence::Bytes, HopEvidence::Time],
         certainty: Certainty::Inferred,
+        process: 0,
+        excess: None,
     }))
 }

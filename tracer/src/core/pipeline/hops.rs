@@ -5,46 +5,77 @@ mod ended;
 use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
 use foldhash::HashMap;
-use upload_protocol::{
-    ConnectionId, End,
-    timeline::{Endpoint, Timeline},
-};
+use upload_protocol::{ConnectionId, End, timeline::Timeline};
 
 pub(super) use self::ended::EndedLegs;
 use super::Pipeline;
 use crate::core::{
     connection::Connection,
-    connection_table::ConnectionTable,
-    hops::{self, Leg, Legs, MAX_EXCHANGES, RequestName, Sought},
+    connection_table::Key,
+    hops::{self, Join, Leg, Legs, MAX_EXCHANGES, RequestName, Sent, Sought},
+    payload::HttpExchange,
     timeline::timeline,
 };
 
-/// How long a closed connection waits for its response on the connection in front of it.
-pub(super) const RESPONSE_NS: u64 = 300_000_000;
+/// How long a closed connection waits for its response on the connections in front of it.
+const RESPONSE_NS: u64 = 300_000_000;
 /// More connections of one process are not looked at.
 const MAX_LEGS: usize = 256;
 /// The requests of this many uploads are known to be theirs, and no other's.
 const MAX_TAKEN: usize = 4_096;
 
-/// Requests that were found to be in front of others.
+/// Of more processes, none is expected to receive requests like those before.
+const MAX_PROCESSES: usize = 1_024;
+/// The latest joins of a process that show what is usual, and the fewest.
+const MAX_EXCESSES: usize = 32;
+const MIN_EXCESSES: usize = 3;
+
+/// The latest joins.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Joined {
     behind: HashMap<RequestName, RequestName>,
     order: VecDeque<RequestName>,
+    /// See [`Join::excess`], by process.
+    excesses: HashMap<u32, VecDeque<u64>>,
 }
 
-impl Taken {
-    fn add(&mut self, front: RequestName, behind: RequestName) {
-        if self.behind.insert(front, behind).is_some() {
+impl Joined {
+    fn add(&mut self, join: Join) {
+        if self.behind.insert(join.front, join.behind).is_some() {
             return;
         }
-        self.order.push_back(front);
+        self.order.push_back(join.front);
         if self.order.len() > MAX_TAKEN
             && let Some(oldest) = self.order.pop_front()
         {
             self.behind.remove(&oldest);
         }
+        let Some(excess) = join.excess else {
+            return;
+        };
+        if self.excesses.len() >= MAX_PROCESSES && !self.excesses.contains_key(&join.process) {
+            self.excesses.clear();
+        }
+        let excesses = self.excesses.entry(join.process).or_default();
+        if excesses.len() == MAX_EXCESSES {
+            excesses.pop_front();
+        }
+        excesses.push_back(excess);
     }
+
+    fn usual_excess(&self, process: u32) -> Option<(u64, u64)> {
+        let excesses = self.excesses.get(&process)?;
+        let all = || excesses.iter().copied();
+        let range = all().min().zip(all().max());
+        range.filter(|_| excesses.len() >= MIN_EXCESSES)
+    }
+}
+
+/// What was found of the uploads of a connection.
+struct Found {
+    joins: Vec<Join>,
+    /// Whether more may be known later.
+    is_open: bool,
 }
 
 /// The connections in which hops are looked for. Those that are open are read once.
@@ -52,7 +83,7 @@ struct Searched<'a> {
     pipeline: &'a Pipeline,
     open: RefCell<HashMap<ConnectionId, Arc<Leg>>>,
     /// What was found so far.
-    taken: RefCell<Vec<(RequestName, RequestName)>>,
+    joins: RefCell<Vec<Join>>,
 }
 
 impl Legs for Searched<'_> {
@@ -69,10 +100,23 @@ impl Legs for Searched<'_> {
     }
 
     fn is_taken(&self, front: RequestName, behind: RequestName) -> bool {
-        let found = self.taken.borrow();
-        let mut found = found.iter().filter(|(taken, _)| *taken == front);
-        let before = self.pipeline.taken.behind.get(&front);
-        before.is_some_and(|known| *known != behind) || found.any(|(_, known)| *known != behind)
+        let found = self.joins.borrow();
+        let mut found = found.iter().filter(|join| join.front == front);
+        let before = self.pipeline.joined.behind.get(&front);
+        before.is_some_and(|known| *known != behind) || found.any(|join| join.behind != behind)
+    }
+
+    fn usual_excess(&self, process: u32) -> Option<(u64, u64)> {
+        self.pipeline.joined.usual_excess(process)
+    }
+
+    fn sent_by(&self, process: u32, from_ns: u64, to_ns: u64) -> Vec<Sent> {
+        let open = self.pipeline.table.connections_of(process);
+        let open = open.filter(|(_, end)| *end == End::Client);
+        let open = open.flat_map(|(connection, _)| hops::requests_of(connection));
+        let ended = self.pipeline.ended_legs.sent_by(process);
+        let is_then = |sent: &Sent| (from_ns..=to_ns).contains(&sent.start_ns);
+        open.chain(ended).filter(is_then).take(MAX_LEGS).collect()
     }
 }
 
@@ -92,28 +136,76 @@ impl Searched<'_> {
 impl Pipeline {
     /// Names the hops of each of the latest uploads in the timeline of the last one.
     pub(super) fn add_hops(&mut self, connection: &Connection, timeline: &mut Timeline) {
-        let is_passed_on = |client: &Endpoint| {
-            let others = client.also.iter().filter_map(|other| other.pid);
-            let mut all = client.owner.pid.into_iter().chain(others);
-            all.any(|process| self.table.is_intermediary(process))
-        };
-        if timeline.uploads.is_empty() || !is_passed_on(&timeline.client) {
+        if timeline.uploads.is_empty() || !self.table.is_passed_on(connection) {
             return;
         }
+        for join in self.find_hops(connection, timeline).joins {
+            self.joined.add(join);
+        }
+    }
+
+    /// Whether a closed connection waits: an upload on it came through a process whose other connection does not
+    /// show it yet.
+    pub(super) fn awaits_hops(&mut self, key: Key, closed_ns: u64) -> bool {
+        let now_ns = self.tick.mono_ns;
+        let age_ns = now_ns.saturating_sub(closed_ns);
+        if age_ns >= RESPONSE_NS {
+            self.awaited.remove(&key);
+            return false;
+        }
+        if self
+            .awaited
+            .get(&key)
+            .is_some_and(|next_ns| now_ns < *next_ns)
+        {
+            return true;
+        }
+        let is_open = self.is_way_open(key);
+        if is_open {
+            self.awaited.insert(key, now_ns.saturating_add(age_ns));
+        } else {
+            self.awaited.remove(&key);
+        }
+        is_open
+    }
+
+    fn is_way_open(&self, key: Key) -> bool {
+        let Some(connection) = self.table.get(key) else {
+            return false;
+        };
+        let mut requests = connection.dialogue.payload.exchanges().iter();
+        let has_body = |exchange: &HttpExchange| {
+            let request = exchange.request.as_ref();
+            request.is_some_and(|request| request.chunked || request.content_length > Some(0))
+        };
+        let reported = self.correlator.uploads(connection);
+        let may_have = reported.is_some() || requests.any(has_body);
+        if !may_have || !self.table.is_passed_on(connection) {
+            return false;
+        }
+        let known = (reported.map(|reported| reported.uploads), None);
+        let timeline = timeline(connection, known, &self.host, self.tick.mono_ns);
+        timeline.is_some_and(|mut timeline| self.find_hops(connection, &mut timeline).is_open)
+    }
+
+    fn find_hops(&self, connection: &Connection, timeline: &mut Timeline) -> Found {
         let last = Arc::new(Leg::new(connection, timeline.clone()));
         let searched = Searched {
             pipeline: self,
             open: RefCell::default(),
-            taken: RefCell::default(),
+            joins: RefCell::default(),
         };
+        let mut is_open = false;
         for upload in timeline.uploads.iter_mut().rev().take(MAX_EXCHANGES) {
             let way = hops::way(&last, &upload.id, &searched);
-            searched.taken.borrow_mut().extend(way.taken);
+            searched.joins.borrow_mut().extend(way.joins);
             upload.hops = way.hops;
             upload.ambiguous_hops = way.ambiguous;
+            is_open |= way.is_open;
         }
-        for (front, behind) in searched.taken.into_inner() {
-            self.taken.add(front, behind);
+        Found {
+            joins: searched.joins.into_inner(),
+            is_open,
         }
     }
 
@@ -131,21 +223,4 @@ impl Pipeline {
             self.ended_legs.add(Arc::new(leg));
         }
     }
-}
-
-/// Whether the response of a closed connection has still to be sent on the one in front of it.
-pub(super) fn awaits_response(table: &ConnectionTable, connection: &Connection) -> bool {
-    let Some(client) = connection.client.as_deref() else {
-        return false;
-    };
-    let relays = client.incidents().relays.between(0, u64::MAX);
-    let Some((at_ns, relay)) = relays.last() else {
-        return false;
-    };
-    let front = table.find(relay.read).and_then(|key| table.get(key));
-    let server = front.and_then(|front| front.server.as_deref());
-    server.is_some_and(|server| {
-        let mut sent = server.incidents().relays.between(at_ns, u64::MAX);
-        !server.is_closed() && !sent.any(|(_, sent)| sent.read == client.cookie)
-    })
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use upload_protocol::{End, timeline::Timeline};
 
-use crate::core::hops::{Leg, Sought};
+use crate::core::hops::{Leg, Sent, Sought};
 
 /// Of more than these, in number or in bytes, the oldest are forgotten.
 const MAX_ENDED: usize = 8_192;
@@ -44,6 +44,13 @@ impl EndedLegs {
                 .filter(move |end| leg.may_carry(sought, *end) && leg.is_held_by(*end, process));
             its.map(|end| (Arc::clone(leg), end))
         })
+    }
+
+    /// The requests in the clear that a process sent.
+    pub(super) fn sent_by(&self, process: u32) -> impl Iterator<Item = Sent> {
+        let legs = self.legs.iter().map(|(leg, _)| leg);
+        let its = legs.filter(move |leg| leg.is_held_by(End::Client, process));
+        its.flat_map(|leg| leg.sent())
     }
 }
 
