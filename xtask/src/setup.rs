@@ -1,5 +1,6 @@
 //! Installs what is missing; prints what it installs, and why.
 
+mod debian;
 mod hops;
 
 use std::{
@@ -10,10 +11,11 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
+use self::debian::{install, packages};
 pub use self::hops::for_hops;
-use crate::command::{as_root, is_installed, log, output, run, target_dir, tool};
+use crate::command::{log, output, run, target_dir, tool};
 
 /// bpf-linker reads the bitcode that rustc writes: it must be built against the same LLVM.
 const BPF_LINKER: &str = "0.13.0";
@@ -393,38 +395,4 @@ fn nightly_rustc(arguments: &[&str]) -> Option<String> {
             .args(["run", "nightly", "rustc"])
             .args(arguments),
     )
-}
-
-fn packages(wanted: &[(&str, &str)]) -> Result<()> {
-    let mut missing: Vec<&str> = wanted
-        .iter()
-        .filter(|(program, _)| !is_installed(program))
-        .map(|(_, package)| *package)
-        .collect();
-    missing.dedup();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    log(&format!("missing: {}", missing.join(", ")));
-    install(&missing)
-}
-
-fn install(packages: &[&str]) -> Result<()> {
-    if !is_installed("apt-get") {
-        bail!(
-            "this is not a Debian system: install {} by hand",
-            packages.join(", ")
-        );
-    }
-    run(as_root("apt-get").args(["-qq", "update"]))?;
-    run(as_root("env")
-        .args([
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-            "-qq",
-            "install",
-            "--yes",
-        ])
-        .arg("--no-install-recommends")
-        .args(packages))
 }

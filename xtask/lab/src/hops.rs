@@ -11,6 +11,7 @@ mod watch;
 
 use std::{
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Make N uploads in each scenario
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=5_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     uploads: u16,
     /// Let N uploads run at once
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -82,9 +83,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn hops(arguments: &Arguments) -> Result<()> {
     let scenarios = chosen(&arguments.only)?;
+    let mut stdout = io::stdout();
     if arguments.list {
         for scenario in &scenarios {
-            println!("{:40} {} hops", scenario.name, scenario.hops());
+            writeln!(stdout, "{:40} {} hops", scenario.name, scenario.hops())?;
         }
         return Ok(());
     }
@@ -113,7 +115,7 @@ pub(crate) fn hops(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    print!("{results}");
+    write!(stdout, "{results}")?;
     if !failed.is_empty() {
         bail!("not every upload could be made: {}", failed.join("; "));
     }

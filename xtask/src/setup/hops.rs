@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::packages;
+use super::debian::packages;
 use crate::command::log;
 
 /// Clients and what lays namespaces; the proxies. What has no such program is skipped by name.
