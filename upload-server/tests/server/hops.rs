@@ -1,4 +1,4 @@
-//! The page of an upload that came through proxies.
+//! The page of an upload that came through proxies, and its other forms.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn end(comm: &str, pid: u32, port: u16) -> Value {
 
 /// A server with an upload that came through a TLS front, which received all of it first, and a proxy that passed it
 /// on as it came.
-async fn server() -> TestServer {
+async fn server() -> (TestServer, Value) {
     let server = TestServer::start().await;
     let upload = upload(&server, "cat.iso").await;
     let mut timeline = timeline("ended", &upload);
@@ -45,12 +45,12 @@ async fn server() -> TestServer {
         },
     ]);
     hand_in(&server, "1", &timeline).await;
-    server
+    (server, timeline)
 }
 
 #[tokio::test]
 async fn a_lane_for_each_hop() {
-    let server = server().await;
+    let (server, _) = server().await;
     let page = get(&server, "/t/1").await;
     assert_in_order(
         page.text(),
@@ -96,10 +96,75 @@ async fn without_hops_there_is_no_way() {
     hand_in(&server, "1", &timeline).await;
     let page = get(&server, "/t/1").await;
     assert!(!page.text().contains("The way of this upload"));
+    let har = get(&server, "/t/1.har").await;
+    assert!(!har.text().contains("_hops"), "{}", har.text());
+}
+
+#[tokio::test]
+async fn har_has_hops_in_a_field_of_its_own() {
+    let (server, timeline) = server().await;
+    let har = get(&server, "/t/1.har").await;
+    let har: Value = serde_json::from_str(har.text()).unwrap();
+    let mut hops = timeline["uploads"][0]["hops"].clone();
+    // What this version does not know is left out.
+    hops[1]["evidence"] = json!(["request"]);
+    assert_eq!(har["log"]["entries"][0]["_hops"], hops);
+}
+
+/// Times begin with the request on the first hop, before the server's connection was open.
+#[tokio::test]
+async fn trace_events_have_a_track_for_each_hop() {
+    let (server, timeline) = server().await;
+    let trace = get(&server, "/t/1.perfetto.json").await;
+    let trace: Value = serde_json::from_str(trace.text()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let of_way = |event: &&Value| event["pid"] == 2;
+    let names: Vec<_> = events
+        .iter()
+        .filter(of_way)
+        .filter(|event| event["ph"] == "M")
+        .map(|event| {
+            (
+                event["tid"].as_u64().unwrap(),
+                event["args"]["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        (0, "way to connection 5302224"),
+        (1, "hop 1 127.0.0.1:50944 → 127.0.0.1:443"),
+        (2, "held by <nginx> after hop 1"),
+        (3, "hop 2 127.0.0.1:40001 → 127.0.0.1:8080"),
+        (4, "held by haproxy after hop 2"),
+        (5, "hop 3 127.0.0.1:40002 → 127.0.0.1:5000"),
+    ];
+    assert_eq!(names, expected);
+    let slices: Vec<_> = events
+        .iter()
+        .filter(of_way)
+        .filter(|event| event["ph"] == "X")
+        .map(|event| json!([event["tid"], event["name"], event["ts"], event["dur"]]))
+        .collect();
+    let expected = [
+        json!([1, "request", 0.0, 12e6]),
+        json!([1, "wait", 12e6, 4e6]),
+        json!([2, "held", 0.0, 12_000_500.0]),
+        json!([3, "request", 12_000_500.0, 2e6]),
+        json!([3, "wait", 14_000_500.0, 1e6]),
+        json!([4, "held", 12_000_500.0, 1e6]),
+    ];
+    assert_eq!(slices, expected);
+    let body = |event: &&Value| event["pid"] == 1 && event["name"] == "body";
+    assert_eq!(events.iter().find(body).unwrap()["ts"], 13e6 + 2405.514);
+    assert_eq!(timeline["time"], "2026-11-21T16:11:31.267249659Z");
+    assert_eq!(
+        trace["otherData"]["began"],
+        "2026-11-21T16:11:18.267249659Z"
+    );
 }
 
 #[tokio::test]
 async fn a_browser_shows_the_way() {
-    let server = server().await;
+    let (server, _) = server().await;
     browse(server.address, "shows_the_way").await;
 }
