@@ -9,7 +9,7 @@ use std::{fmt::Write as _, io};
 
 pub use self::{
     diagnosis::diagnosis,
-    hops::{hops, passed_on},
+    hops::{hop_remarks, hops, passed_on},
     tls::tls_step,
 };
 use serde_json::{Map, Value};
@@ -23,7 +23,8 @@ use crate::{
     units::{bytes, duration, plain, status_text},
 };
 
-/// The timeline as JSON, with the sentence of each step, exchange, phase and diagnosis as `explain`.
+/// The timeline as JSON, with the sentences of each step, exchange, phase and diagnosis, and of each upload's hops, as
+/// `explain`.
 #[must_use]
 pub fn with_explanations(timeline: &Timeline) -> Value {
     let mut value = serde_json::to_value(timeline).unwrap_or_default();
@@ -58,6 +59,9 @@ pub fn with_explanations(timeline: &Timeline) -> Value {
     for (upload, value) in timeline.uploads.iter().zip(uploads.into_iter().flatten()) {
         if let Some(found) = &upload.diagnosis {
             insert(&mut value["diagnosis"], Some(diagnosis(found).join(" ")));
+        }
+        if !upload.hops.is_empty() {
+            insert(value, Some(hops(&upload.hops).join(" ")));
         }
     }
     value

@@ -17,6 +17,7 @@ mod ribbon;
 mod sequence;
 mod shown;
 mod tables;
+mod way;
 
 use std::{io, sync::Arc};
 

@@ -144,6 +144,27 @@ const scenarios = {
     await look(browser, shots, "no-such-upload");
   },
 
+  /** The page of an upload that came through two proxies: each hop has a lane, and what a proxy held one between. */
+  async shows_the_way(browser) {
+    const { page } = browser;
+    await page.goto(new URL("/t/1", url).href);
+    await page.getByRole("heading", { name: "The way of this upload" }).waitFor();
+    const lanes = page.locator(".way .bars li");
+    const labels = [/^hop 1: /, /^held by <nginx>/, /^hop 2: /, /^held by haproxy/, /^hop 3: /];
+    assert.equal(await lanes.count(), labels.length);
+    for (const [at, label] of labels.entries()) {
+      assert.match(await lanes.nth(at).innerText(), label);
+    }
+    const edges = async (lane, part) => {
+      const { x, width } = await lanes.nth(lane).locator(part).boundingBox();
+      return [x, x + width].map(Math.round);
+    };
+    const [begins, passes] = await edges(1, ".held");
+    assert.deepEqual((await edges(0, ".body"))[0], begins);
+    assert.ok(Math.abs((await edges(2, ".body"))[0] - passes) <= 1, "hop 2 begins where nginx passes it on");
+    await look(browser, shots, "way");
+  },
+
   async needs_no_script(browser) {
     const { page } = browser;
     await page.goto(url);

@@ -15,7 +15,7 @@ pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Runs one of the script's scenarios against the server at this address. Its screenshots go to
 /// `browser` in cargo's target folder.
-async fn browse(address: SocketAddr, scenario: &str) {
+pub(crate) async fn browse(address: SocketAddr, scenario: &str) {
     let files = tempfile::tempdir().unwrap();
     browse_with(address, scenario, files.path()).await;
 }

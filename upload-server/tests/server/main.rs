@@ -34,6 +34,7 @@ mod forwarded;
 mod guard;
 mod held;
 mod history;
+mod hops;
 mod http2;
 mod integrity;
 mod killed;

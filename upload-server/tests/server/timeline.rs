@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A timeline of this kind as if it were of this upload's connection.
-fn timeline(kind: &str, upload: &Upload) -> Value {
+pub(crate) fn timeline(kind: &str, upload: &Upload) -> Value {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/timelines");
     let text = fs::read_to_string(format!("{directory}/{kind}.json")).unwrap();
     let mut timeline: Value = serde_json::from_str(&text).unwrap();
@@ -25,7 +25,7 @@ fn timeline(kind: &str, upload: &Upload) -> Value {
     timeline
 }
 
-async fn get(server: &TestServer, target: &str) -> Response {
+pub(crate) async fn get(server: &TestServer, target: &str) -> Response {
     let mut client = server.connect().await;
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.send(request).await;
@@ -33,7 +33,7 @@ async fn get(server: &TestServer, target: &str) -> Response {
 }
 
 /// Uploads `abc` under this name.
-async fn upload(server: &TestServer, name: &str) -> Upload {
+pub(crate) async fn upload(server: &TestServer, name: &str) -> Upload {
     let mut feed = server.feed().await;
     server.connect().await.put(name, b"abc").await;
     feed.next_upload().await
@@ -50,7 +50,7 @@ async fn page_with(change: impl FnOnce(&mut Value)) -> String {
 }
 
 /// In this order, whatever stands between.
-fn assert_in_order(page: &str, parts: &[&str]) {
+pub(crate) fn assert_in_order(page: &str, parts: &[&str]) {
     let mut rest = page;
     for part in parts {
         let Some((_, after)) = rest.split_once(part) else {

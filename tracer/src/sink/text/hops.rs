@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 
 use upload_protocol::{
     explain,
-    timeline::{Timeline, UploadHop, UploadSummary},
-    units::{bytes, plain},
+    timeline::{Certainty, Timeline, UploadHop, UploadSummary},
+    units::plain,
 };
 
 use super::{
@@ -39,6 +39,10 @@ pub(super) fn hops(
             for sentence in explain::hops(&upload.hops) {
                 writeln!(out, "      {}", plain(&sentence))?;
             }
+        } else {
+            for sentence in upload.hops.iter().filter_map(explain::passed_on) {
+                writeln!(out, "    {}", plain(&sentence))?;
+            }
         }
     }
     Ok(())
@@ -58,17 +62,18 @@ fn write_hops(out: &mut Vec<u8>, hops: &[UploadHop]) -> io::Result<()> {
             write!(out, "[{pid}]")?;
         }
     }
+    if hops.iter().any(|hop| hop.certainty == Certainty::Inferred) {
+        put(out, " (inferred)");
+    }
     put(out, "\n");
     let starts = hops.iter().filter_map(|hop| hop.request_mono_ns);
     let origin = starts.min().unwrap_or_default();
     let ends = hops.iter().filter_map(|hop| Some(span(hop, origin)?.1));
     let whole = ends.max().unwrap_or_default();
-    for (hop, label) in hops.iter().zip(LABELS) {
+    for (number, (hop, label)) in (1..).zip(hops.iter().zip(LABELS)) {
         let row = Row::part(label).span(span(hop, origin));
-        row.write(out, whole, |out| remark(out, hop))?;
-    }
-    for sentence in hops.iter().filter_map(explain::passed_on) {
-        writeln!(out, "    {}", plain(&sentence))?;
+        let is_last = number == hops.len();
+        row.write(out, whole, |out| remark(out, hop, is_last))?;
     }
     Ok(())
 }
@@ -76,23 +81,21 @@ fn write_hops(out: &mut Vec<u8>, hops: &[UploadHop]) -> io::Result<()> {
 /// From the request's first byte to the response's.
 fn span(hop: &UploadHop, origin: u64) -> Option<(u64, u64)> {
     let start = hop.request_mono_ns?.checked_sub(origin)?;
-    let took = hop.request_ns?.saturating_add(hop.wait_ns?);
-    Some((start, start.saturating_add(took)))
+    Some((start, start.saturating_add(hop.until_response_ns()?)))
 }
 
-fn remark(out: &mut Vec<u8>, hop: &UploadHop) -> io::Result<()> {
+fn remark(out: &mut Vec<u8>, hop: &UploadHop, is_last: bool) -> io::Result<()> {
     write_endpoint(out, &hop.client)?;
     put(out, " → ");
     write_endpoint(out, &hop.server)?;
     put(out, "    ");
     let mut list = Separated::by(", ");
-    if let Some(version) = hop.tls {
+    for remark in explain::hop_remarks(hop, is_last) {
         list.next(out);
-        write!(out, "{version}")?;
-    }
-    if let Some(sent) = hop.bytes {
-        list.next(out);
-        write!(out, "{}", bytes(sent))?;
+        put(out, &remark);
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

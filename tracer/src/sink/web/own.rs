@@ -1,6 +1,7 @@
 //! What an upload's page gets of a connection: the upload's own exchanges alone, without the queries of
 //! their targets. A connection may be a proxy's, which carries the uploads of several people; a query may
-//! hold a token.
+//! hold a token. An upload's hops are its own way: with the ends of each connection, as the page has the ends of the
+//! server's.
 
 use std::collections::HashMap;
 

@@ -44,6 +44,14 @@ pub struct UploadHop {
     pub certainty: Certainty,
 }
 
+impl UploadHop {
+    /// From the request's first byte to the response's.
+    #[must_use]
+    pub fn until_response_ns(&self) -> Option<u64> {
+        Some(self.request_ns?.saturating_add(self.wait_ns?))
+    }
+}
+
 names! {
     /// What a connection is on an upload's way.
     pub enum HopRole {

@@ -19,15 +19,11 @@ use super::{
 /// The chart of one connection; `name` tells it from others on the page.
 pub(super) fn chart(timeline: &Shown, name: &str) -> Markup {
     let axis = Axis::of(timeline);
-    let hatch = format!("{name}-hatch");
-    let paint = format!("url(#{hatch})");
+    let paint = format!("{name}-hatch");
     html! {
         div.chart {
             svg.patterns aria-hidden="true" width="0" height="0" xmlns="http://www.w3.org/2000/svg" {
-                pattern id=(hatch) width="8" height="8" patternUnits="userSpaceOnUse"
-                    patternTransform="rotate(45)" {
-                    rect.hatch width="3" height="8" {}
-                }
+                (hatch(&paint))
                 (textures(name))
             }
             (scale(&axis))
@@ -47,6 +43,16 @@ pub(super) fn chart(timeline: &Shown, name: &str) -> Markup {
             @for sentence in left_out(timeline, &axis) {
                 p.note { (sentence) }
             }
+        }
+    }
+}
+
+/// The pattern with this id: for what is unknown, and for what a proxy held.
+pub(super) fn hatch(id: &str) -> Markup {
+    html! {
+        pattern id=(id) width="8" height="8" patternUnits="userSpaceOnUse"
+            patternTransform="rotate(45)" {
+            rect.hatch width="3" height="8" {}
         }
     }
 }
@@ -89,7 +95,7 @@ fn bar(row: &Row<'_>, axis: &Axis, name: &str, paint: &str) -> Markup {
                 Drawn::Unknown(zone) => {
                     @let (left, right) = ZONES.get(zone).copied().unwrap_or((0.0, 100.0));
                     rect.unknown x=(percent(left)) y="0.5" width=(percent(right - left)) height="11"
-                        fill=(paint) {}
+                        fill=(format!("url(#{paint})")) {}
                 }
                 Drawn::Course(diagnosis) => (ribbon(diagnosis, axis, name)),
             }

@@ -1,6 +1,7 @@
 //! The upload's requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
 //! browsers' network panels open. An unknown time is -1, as the format has it. For `send`, `wait` and
 //! `receive` the format asks for a number in any case; readers take -1 there, too, and 0 would be false.
+//! Beyond the format, `_hops` has the connections that carried the request through proxies, as NDJSON does.
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
@@ -10,7 +11,7 @@ use upload_protocol::{
     units::socket_address,
 };
 
-use super::Found;
+use super::{Found, shown::Shown};
 
 /// The document, with one entry for each request that carried a part of the upload.
 pub(super) fn har(found: &Found) -> Value {
@@ -29,7 +30,7 @@ pub(super) fn har(found: &Found) -> Value {
     }})
 }
 
-fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
+fn entry(timeline: &Shown, exchange: &Exchange, found: &Found) -> Value {
     let request = &exchange.request;
     let begins = request.span.start_ns.or(request.span.end_ns);
     let sent = exchange.body.span.end_ns.or(request.span.end_ns);
@@ -51,7 +52,7 @@ fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
     let status = exchange.response.status;
     let reason = status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
     let body = exchange.body.acknowledged.or(request.content_length);
-    json!({
+    let mut entry = json!({
         "startedDateTime": started(timeline, begins, connect),
         "time": time,
         "request": {
@@ -77,7 +78,12 @@ fn entry(timeline: &Timeline, exchange: &Exchange, found: &Found) -> Value {
         "serverIPAddress": timeline.server.addr,
         "connection": timeline.connection,
         "comment": comment(exchange, timeline, found),
-    })
+    });
+    let hops = timeline.hops_of(&found.upload.id);
+    if let Some(hops) = hops.filter(|_| exchange.is_of(&found.upload.id)) {
+        entry["_hops"] = json!(hops);
+    }
+    entry
 }
 
 /// Whose the times are, and what held the upload back, where that has a verdict.

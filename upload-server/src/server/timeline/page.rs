@@ -10,6 +10,7 @@ use upload_protocol::{
 
 use super::{
     Found, chart::chart, held_back::held_back, integrity, sequence::sequence, shown::Shown, tables,
+    way::way,
 };
 use crate::{
     record::{Outcome, Upload},
@@ -68,6 +69,7 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
             @if found.timelines.is_empty() {
                 (none(found))
             }
+            (way(found))
             @for (number, timeline) in found.timelines.iter().enumerate() {
                 section {
                     h2 {
@@ -217,13 +219,20 @@ fn end(which: &str, end: &Endpoint) -> Markup {
     html! {
         span.end {
             (which) " "
-            @if let Some(comm) = &end.owner.comm {
-                b { (comm) }
-                @if let Some(pid) = end.owner.pid { "[" (pid) "]" }
-                " "
-            }
-            (socket_address(end.addr, end.port))
+            (endpoint(end))
         }
+    }
+}
+
+/// The process of an end, and its address.
+pub(super) fn endpoint(end: &Endpoint) -> Markup {
+    html! {
+        @if let Some(comm) = &end.owner.comm {
+            b { (comm) }
+            @if let Some(pid) = end.owner.pid { "[" (pid) "]" }
+            " "
+        }
+        (socket_address(end.addr, end.port))
     }
 }
 

@@ -1,10 +1,15 @@
 //! The upload's connections as trace events (the JSON form of Chrome's tracing), which
-//! <https://ui.perfetto.dev> opens: a process for each connection, a thread for each kind of event.
+//! <https://ui.perfetto.dev> opens: a process for each connection, a thread for each kind of event. The way through
+//! proxies is a process of its own.
 
+mod way;
+
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use upload_protocol::timeline::{Diagnosis, Phase, Span, Step, Timeline, TlsStep};
 
+use self::way::Way;
 use super::Found;
 
 /// Rows of a connection, in order.
@@ -15,12 +20,23 @@ const TLS: usize = 2;
 const REQUESTS: usize = 3;
 const HELD_BACK_BY: usize = 4;
 
-/// The document. Times are microseconds since the first connection's beginning.
+/// The document. Times are microseconds since the first connection's beginning, or since the request's on the first
+/// hop, whichever was earlier.
 pub(super) fn trace(found: &Found) -> Value {
-    let first = found
-        .timelines
-        .first()
-        .map_or(0, |timeline| timeline.at.mono_ns);
+    let ways = found.timelines.iter().enumerate();
+    let ways: Vec<Way<'_>> = ways
+        .filter_map(|(number, timeline)| {
+            Some(Way {
+                process: found.timelines.len() + number + 1,
+                connection: timeline.connection,
+                hops: timeline.hops_of(&found.upload.id)?,
+            })
+        })
+        .collect();
+    let opened = found.timelines.first().map(|timeline| timeline.at);
+    let begins = ways.iter().filter_map(Way::begins_mono_ns);
+    let first = begins.chain(opened.map(|at| at.mono_ns)).min();
+    let first = first.unwrap_or_default();
     let mut events = Vec::new();
     for (number, timeline) in found.timelines.iter().enumerate() {
         let after_ns = timeline.at.mono_ns.saturating_sub(first);
@@ -31,13 +47,23 @@ pub(super) fn trace(found: &Found) -> Value {
         }
         .write(timeline);
     }
+    for way in &ways {
+        way.write(first, &mut events);
+    }
+    let began = opened.and_then(|at| {
+        let earlier = i64::try_from(at.mono_ns.saturating_sub(first)).ok()?;
+        let began = at
+            .timestamp()
+            .checked_sub(SignedDuration::from_nanos(earlier));
+        Some(format!("{:.9}", began.ok()?))
+    });
     json!({
         "displayTimeUnit": "ns",
         "traceEvents": events,
         "otherData": {
             "upload": found.upload.id,
             "name": found.upload.name,
-            "began": found.timelines.first().map(|timeline| timeline.at.time()),
+            "began": began,
         },
     })
 }

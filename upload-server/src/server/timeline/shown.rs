@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use upload_protocol::timeline::{Exchange, Timeline};
+use upload_protocol::timeline::{Exchange, Timeline, UploadHop};
 
 #[derive(Debug, Default)]
 pub(super) struct Shown {
@@ -36,6 +36,13 @@ impl Shown {
     pub(super) fn own_or_all(&self) -> impl Iterator<Item = &Exchange> {
         let exchanges = self.exchanges().iter();
         exchanges.filter(|exchange| self.own.is_empty() || self.is_own(exchange))
+    }
+
+    /// The connections that carried this upload, where there are several.
+    pub(super) fn hops_of(&self, upload: &str) -> Option<&[UploadHop]> {
+        let mut uploads = self.uploads.iter();
+        let own = uploads.find(|one| one.id == upload)?;
+        (!own.hops.is_empty()).then_some(own.hops.as_slice())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tracer_ebpf::record::{self, StateChange, state};
-use upload_protocol::timeline::Timeline;
+use upload_protocol::timeline::{Endpoint, Timeline, UploadHop};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::Split;
@@ -73,6 +73,29 @@ fn an_upload_gets_its_own_exchange_without_the_query() {
     }
     assert_eq!(own.uploads.len(), 1);
     assert_eq!(own.maintenance().unwrap().exchanges_left_out, 2);
+}
+
+/// The connections in front of the server's may be another client's.
+#[test]
+fn an_upload_gets_its_own_hops() {
+    let mut shared = shared();
+    let hop = |port| UploadHop {
+        client: Endpoint {
+            port,
+            ..Endpoint::default()
+        },
+        ..UploadHop::default()
+    };
+    let ports = [40_001, 40_002];
+    for (upload, port) in shared.uploads.iter_mut().zip(ports) {
+        upload.hops = vec![hop(port), UploadHop::default()];
+    }
+    for (upload, port) in ["1", "2"].into_iter().zip(ports) {
+        let own = Split::new(&shared).of(upload, &[]);
+        let hops = own.uploads.iter().flat_map(|upload| &upload.hops);
+        let clients: Vec<u16> = hops.map(|hop| hop.client.port).collect();
+        assert_eq!(clients, [port, 0]);
+    }
 }
 
 /// Parts name no upload: they are found by the time of their request.
