@@ -38,7 +38,7 @@ pub trait Legs {
     /// The connections of such a process that may have carried the request, each with the end that it holds.
     fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)>;
 
-    /// Whether the request with this response was found to be in front of another connection before.
+    /// Whether a request was found to be in front of another one before.
     fn is_taken(&self, front: RequestName, behind: RequestName) -> bool;
 
     /// The least and the most [excess](Join::excess) of the latest joins of a process.
@@ -69,7 +69,7 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// Names a request: its connection, and when its response began, or else the request; CLOCK_MONOTONIC.
+/// Names a request: its connection, and when it began, CLOCK_MONOTONIC.
 pub type RequestName = (ConnectionId, u64);
 
 /// What is known of an upload's way.
@@ -112,9 +112,8 @@ struct Found {
 
 impl Found {
     fn name(&self) -> RequestName {
-        let passing = self.request.passing;
-        let at_ns = passing.response_ns.or(passing.start_ns);
-        (self.leg.timeline.connection, at_ns.unwrap_or_default())
+        let start_ns = self.request.passing.start_ns.unwrap_or_default();
+        (self.leg.timeline.connection, start_ns)
     }
 }
 

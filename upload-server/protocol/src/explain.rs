@@ -9,7 +9,7 @@ use std::{fmt::Write as _, io};
 
 pub use self::{
     diagnosis::diagnosis,
-    hops::{hop_remarks, hops, passed_on},
+    hops::{ambiguous_hops, hop_remarks, hops, passed_on},
     tls::tls_step,
 };
 use serde_json::{Map, Value};

@@ -24,12 +24,12 @@ use upload_protocol::{
         AgreedOptions, AlertLevel, BlackHole, Body, Bytes, CaptureStream, Cause, CauseSpan,
         Certainty, Clocks, ContentType, Defect, Diagnosis, DiagnosisEvidence, Ending, Endpoint,
         EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, HopEvidence,
-        Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment, Maintenance,
-        Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict, Omission, OneWayDelay, Passage,
-        PassedOn, PerEnd, Phase, Process, Protocol, Request, ResetReason, Response, Share, Side,
-        SocketError, Span, Step, StepName, Termination, TimedOut, Timeline, Timer, TlsAlert,
-        TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, Transit, UploadHop,
-        UploadSummary, WaitedFor, WindowScale,
+        HopRole, Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment,
+        Maintenance, Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict, Omission,
+        OneWayDelay, Passage, PassedOn, PerEnd, Phase, Process, Protocol, Request, ResetReason,
+        Response, Share, Side, SocketError, Span, Step, StepName, Termination, TimedOut, Timeline,
+        Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, Transit,
+        UploadHop, UploadSummary, WaitedFor, WindowScale,
     },
     upload::Outcome,
 };
@@ -187,6 +187,7 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         uploads: vec![UploadSummary {
             certainty: Certainty::Inferred,
             diagnosis: Some(Box::new(diagnosis())),
+            ambiguous_hops: Some(2),
             hops: PassedOn::ALL.iter().copied().map(hop).collect(),
             ..UploadSummary::default()
         }],
@@ -573,5 +574,7 @@ fn names_are_the_same_lists() {
         names("/$defs/upload_hop/properties/evidence/items/enum"),
         all(&evidence)
     );
+    let roles: Vec<_> = HopRole::ALL.iter().map(|role| role.name()).collect();
+    assert_eq!(names("/$defs/upload_hop/properties/role/enum"), all(&roles));
     assert_eq!(json!(Hop::Handshakes), "early");
 }

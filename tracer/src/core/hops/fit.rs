@@ -246,7 +246,7 @@ impl Fit {
                 self.add(HopEvidence::Bytes, 0);
                 true
             }
-            None => self.found.certainty == Certainty::Observed,
+            None => true,
         };
         is_possible
     }

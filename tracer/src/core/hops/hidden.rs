@@ -9,7 +9,7 @@ use super::{
 use crate::core::payload::{Marks, Turn};
 
 /// What a client sends for a TLS handshake, at most.
-const HANDSHAKE_BYTES: u64 = 16 << 10;
+const HANDSHAKE_BYTES: u64 = 4 << 10;
 
 impl Leg {
     /// The request that may be another connection's, with that one's times.
@@ -30,8 +30,9 @@ impl Leg {
                 let bytes = sent.saturating_sub(turn.offset);
                 (opened_ns.max(Some(turn.mono_ns)), Some(bytes))
             }
-            // Where its turns were not kept from the start, this is one request, or none that fits.
-            None if before.is_none() && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
+            // Of a connection that is older than what is known of its process, all bytes are one request's, or
+            // none fits.
+            None if !self.has_turn_before(behind) && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
                 (opened_ns, None)
             }
             None => return None,
@@ -78,6 +79,12 @@ impl Leg {
             let is_in_time = (from_ns..=until_ns).contains(&turn.mono_ns);
             is_in_time && allows(turn.offset)
         })
+    }
+
+    /// Whether its turns were kept when the request began.
+    fn has_turn_before(&self, behind: &Passing) -> bool {
+        let mut of_client = self.turns.of(End::Client);
+        of_client.any(|turn| Some(turn.mono_ns) <= behind.start_ns)
     }
 
     /// When the response before was passed on, if a thread was seen to do so.

@@ -407,8 +407,8 @@ fn a_request_of_another() {
             .map(|join| (join.front, join.behind))
             .collect::<Vec<_>>()
     };
-    let front = (front.timeline.connection, 230);
-    let behind = (back.timeline.connection, 220);
+    let front = (front.timeline.connection, 100);
+    let behind = (back.timeline.connection, 200);
     assert_eq!(check(None, 2), [(front, behind)]);
     check(Some(front), 0);
 }

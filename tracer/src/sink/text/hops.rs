@@ -28,11 +28,15 @@ pub(super) fn hops(
 ) -> io::Result<()> {
     let names = timeline.uploads.len() > 1;
     for upload in timeline.uploads.iter().filter(|upload| is_new(upload)) {
-        if upload.hops.is_empty() {
+        if upload.hops.is_empty() && upload.ambiguous_hops.is_none() {
             continue;
         }
         if names {
             writeln!(out, "  upload {}", plain(&upload.id))?;
+        }
+        if let Some(sentence) = explain::ambiguous_hops(timeline, upload) {
+            writeln!(out, "  {}", plain(&sentence))?;
+            continue;
         }
         write_hops(out, &upload.hops)?;
         if explains {
@@ -52,7 +56,7 @@ fn write_hops(out: &mut Vec<u8>, hops: &[UploadHop]) -> io::Result<()> {
     let mut through = Separated::by(", ");
     write!(out, "  {} hops through ", hops.len())?;
     for hop in hops.iter().rev().skip(1).rev() {
-        let owner = &hop.server.owner;
+        let owner = &hop.receiving().owner;
         through.next(out);
         match &owner.comm {
             Some(comm) => put(out, &plain(comm)),
@@ -85,9 +89,9 @@ fn span(hop: &UploadHop, origin: u64) -> Option<(u64, u64)> {
 }
 
 fn remark(out: &mut Vec<u8>, hop: &UploadHop, is_last: bool) -> io::Result<()> {
-    write_endpoint(out, &hop.client)?;
+    write_endpoint(out, hop.sending())?;
     put(out, " → ");
-    write_endpoint(out, &hop.server)?;
+    write_endpoint(out, hop.receiving())?;
     put(out, "    ");
     let mut list = Separated::by(", ");
     for remark in explain::hop_remarks(hop, is_last) {

@@ -1,7 +1,9 @@
 //! Explains the way of an upload over several connections.
 
 use crate::{
-    timeline::{Certainty, PassedOn, Process, UploadHop},
+    timeline::{
+        Certainty, HopEvidence, HopRole, PassedOn, Process, Timeline, UploadHop, UploadSummary,
+    },
     units::{bytes, duration},
 };
 
@@ -20,6 +22,7 @@ pub fn hop_remarks(hop: &UploadHop, is_last: bool) -> Vec<String> {
     let wait_ns = hop.wait_ns.filter(is_long).filter(|_| is_last);
     let rate = body_ns.zip(hop.bytes).map(|(ns, bytes)| rate(bytes, ns));
     let mut remarks = Vec::new();
+    remarks.extend((hop.role == HopRole::Tunnel).then(|| "tunnel".to_owned()));
     remarks.extend(hop.tls.map(|version| version.to_string()));
     remarks.extend(hop.bytes.map(|sent| bytes(sent).to_string()));
     remarks.extend(body_ns.map(|ns| format!("body {}", duration(ns))));
@@ -33,8 +36,17 @@ fn rate(bytes: u64, ns: u64) -> u64 {
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
-/// What the process at the server's end of a hop made of the request; `None` for the last hop, and where it took
-/// no time.
+/// That the connection in front of an upload's is not known, where several may be it.
+#[must_use]
+pub fn ambiguous_hops(timeline: &Timeline, upload: &UploadSummary) -> Option<String> {
+    let count = upload.ambiguous_hops?;
+    let client = named(&timeline.client.owner, "a process");
+    Some(format!(
+        "through {client}: {count} connections may be the one in front; which one is not known"
+    ))
+}
+
+/// What the receiving process of a hop made of the request; `None` for the last hop, and where it took no time.
 #[must_use]
 pub fn passed_on(hop: &UploadHop) -> Option<String> {
     hop.held_ns.filter(|held| *held >= LEAST_HELD_NS)?;
@@ -86,9 +98,12 @@ pub fn hops(hops: &[UploadHop]) -> Vec<String> {
 
 fn connections(hops: &[UploadHop]) -> Vec<String> {
     let ways = (1..).zip(hops).map(|(number, hop)| {
-        let client = named(&hop.client.owner, "an unknown process");
-        let server = named(&hop.server.owner, "an unknown process");
-        format!("hop {number} from {client} to {server}")
+        let sender = named(&hop.sending().owner, "an unknown process");
+        let receiver = named(&hop.receiving().owner, "an unknown process");
+        match hop.role {
+            HopRole::Exchange => format!("hop {number} from {sender} to {receiver}"),
+            HopRole::Tunnel => format!("hop {number}, a tunnel, from {sender} to {receiver}"),
+        }
     });
     let ways: Vec<String> = ways.collect();
     vec![
@@ -103,7 +118,8 @@ fn connections(hops: &[UploadHop]) -> Vec<String> {
 
 /// Which hops are encrypted, and where that begins and ends.
 fn tls(hops: &[UploadHop]) -> Vec<String> {
-    if hops.iter().all(|hop| hop.tls.is_none()) {
+    let is_clear = |hop: &UploadHop| hop.tls.is_none() && hop.role == HopRole::Exchange;
+    if hops.iter().all(is_clear) {
         return vec!["TLS was seen on none of them: as far as that shows, HTTP is in clear text all the way, and a capture of any of them has the file.".to_owned()];
     }
     let before = [None].into_iter().chain(hops.iter().map(Some));
@@ -115,6 +131,19 @@ fn tls(hops: &[UploadHop]) -> Vec<String> {
 
 fn tls_of(number: usize, before: Option<&UploadHop>, hop: &UploadHop) -> Option<String> {
     let proxy = before.map(proxy).unwrap_or_default();
+    if hop.role == HopRole::Tunnel {
+        return Some(format!(
+            "Hop {number} was open before the upload and goes on after it: the upload is within it, perhaps beside others, and its bytes are not told apart from theirs. The protocol of the tunnel decides whether they are encrypted."
+        ));
+    }
+    let goes_through =
+        before.is_some_and(|before| before.evidence.contains(&HopEvidence::ClientHello));
+    if goes_through {
+        return Some(format!(
+            "On hop {number} is the same TLS: {proxy} passes on the encrypted bytes as they are."
+        ));
+    }
+    let before = before.filter(|before| before.role == HopRole::Exchange);
     let encrypted = before.map(|before| before.tls.is_some());
     Some(match (encrypted, hop.tls) {
         (None, Some(version)) => format!(
@@ -196,9 +225,9 @@ fn evidence(hop: &UploadHop, number: usize) -> String {
     text
 }
 
-/// The process at the server's end of a hop, as a subject.
+/// The receiving process of a hop, as a subject.
 fn proxy(hop: &UploadHop) -> String {
-    named(&hop.server.owner, "the process between")
+    named(&hop.receiving().owner, "the process between")
 }
 
 fn named(process: &Process, otherwise: &str) -> String {

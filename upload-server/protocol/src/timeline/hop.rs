@@ -45,6 +45,24 @@ pub struct UploadHop {
 }
 
 impl UploadHop {
+    /// The end that sends the upload on it.
+    #[must_use]
+    pub const fn sending(&self) -> &Endpoint {
+        match self.sender {
+            End::Client => &self.client,
+            End::Server => &self.server,
+        }
+    }
+
+    /// The end that receives it.
+    #[must_use]
+    pub const fn receiving(&self) -> &Endpoint {
+        match self.sender {
+            End::Client => &self.server,
+            End::Server => &self.client,
+        }
+    }
+
     /// From the request's first byte to the response's.
     #[must_use]
     pub fn until_response_ns(&self) -> Option<u64> {

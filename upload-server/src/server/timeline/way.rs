@@ -130,8 +130,8 @@ fn lane(
         li.hop {
             span.label {
                 b { "hop " (number) } ": "
-                (endpoint(&hop.client)) span aria-hidden="true" { " → " } span.spoken { " to " }
-                (endpoint(&hop.server))
+                (endpoint(hop.sending())) span aria-hidden="true" { " → " } span.spoken { " to " }
+                (endpoint(hop.receiving()))
             }
             span.spoken { ": " }
             span.took {
@@ -157,7 +157,7 @@ fn lane(
 }
 
 fn held_lane(hop: &UploadHop, (start, end): Stretch, axis: &Axis, paint: &str) -> Markup {
-    let proxy = hop.server.owner.comm.as_deref();
+    let proxy = hop.receiving().owner.comm.as_deref();
     let (left, width) = axis.place((start, end));
     html! {
         li.held {
