@@ -20,7 +20,10 @@ use upload_protocol::{
     timeline::{Certainty, HopEvidence, HopRole, PassedOn, UploadHop},
 };
 
-pub use self::leg::{Leg, MAX_EXCHANGES, Sought, requests_of};
+pub use self::{
+    excess::{Excess, Sizes},
+    leg::{Leg, MAX_EXCHANGES, Sought, requests_of},
+};
 use self::{
     fit::{Bytes, Fit, Fitting, choose},
     leg::{Passing, Request, processes},
@@ -41,8 +44,8 @@ pub trait Legs {
     /// Whether a request was found to be in front of another one before.
     fn is_taken(&self, front: RequestName, behind: RequestName) -> bool;
 
-    /// The least and the most [excess](Join::excess) of the latest joins of a process.
-    fn usual_excess(&self, process: u32) -> Option<(u64, u64)>;
+    /// What the latest joins of a process have in common.
+    fn usual_excess(&self, process: u32) -> Option<Excess>;
 
     /// The requests in the clear that a process sent and that began between two moments, CLOCK_MONOTONIC.
     fn sent_by(&self, process: u32, from_ns: u64, to_ns: u64) -> Vec<Sent>;
@@ -55,8 +58,8 @@ pub struct Join {
     pub process: u32,
     pub front: RequestName,
     pub behind: RequestName,
-    /// How many bytes the client sent for it beyond its body and its TLS records, where it is encrypted.
-    pub excess: Option<u64>,
+    /// Where the request in front is encrypted.
+    pub sizes: Option<Sizes>,
 }
 
 /// A request of a process.
@@ -69,7 +72,8 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// Names a request: its connection, and when it began, CLOCK_MONOTONIC.
+/// Names a request: its connection, and its number there; an encrypted one has the time when it began instead,
+/// CLOCK_MONOTONIC.
 pub type RequestName = (ConnectionId, u64);
 
 /// What is known of an upload's way.
@@ -106,14 +110,15 @@ struct Found {
     certainty: Certainty,
     /// The process that passed the request on to the next hop.
     process: u32,
-    /// See [`Join::excess`]; unknown, too, where it decided.
-    excess: Option<u64>,
+    /// Where it is encrypted, and that did not decide.
+    sizes: Option<Sizes>,
 }
 
 impl Found {
     fn name(&self) -> RequestName {
         let start_ns = self.request.passing.start_ns.unwrap_or_default();
-        (self.leg.timeline.connection, start_ns)
+        let number = self.request.number.map(u64::from);
+        (self.leg.timeline.connection, number.unwrap_or(start_ns))
     }
 }
 
@@ -140,7 +145,7 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
         evidence: Vec::new(),
         certainty: Certainty::Observed,
         process: 0,
-        excess: None,
+        sizes: None,
     }];
     while let Some(behind) = chain.last().filter(|_| chain.len() < MAX_HOPS) {
         let sender = behind.leg.endpoint(behind.sender);
@@ -164,15 +169,13 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
     {
         return Way::open(None);
     }
-    let pairs = chain.windows(2);
-    let joins = pairs.filter_map(|pair| match pair {
-        [behind, front] if front.role == HopRole::Exchange => Some(Join {
-            process: front.process,
-            front: front.name(),
-            behind: behind.name(),
-            excess: front.excess,
-        }),
-        _ => None,
+    let exchanges = chain.iter().filter(|found| found.role == HopRole::Exchange);
+    let joins = exchanges.clone().skip(1).zip(exchanges);
+    let joins = joins.map(|(front, behind)| Join {
+        process: front.process,
+        front: front.name(),
+        behind: behind.name(),
+        sizes: front.sizes,
     });
     let joins = joins.collect();
     chain.reverse();
@@ -210,13 +213,14 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
         fits.filter_map(|request| Fit::new(leg, request, &behind, upload))
     });
     let fits = fits.filter(|fit| !legs.is_taken(fit.found.name(), behind.name()));
+    let fits = fits.map(|mut fit| {
+        fit.found.process = process;
+        fit
+    });
     match choose(fits.collect()) {
         Fitting::None => tunnel::find(&all, &behind, &bytes),
-        Fitting::One(mut fit) => {
-            fit.found.process = process;
-            Choice::One(Box::new(fit.found))
-        }
-        Fitting::Several(fits) => excess::choose(fits, process, legs, &bytes),
+        Fitting::One(fit) => excess::confirm(*fit, process, legs),
+        Fitting::Several(fits) => excess::choose(fits, process, legs),
     }
 }
 

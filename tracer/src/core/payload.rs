@@ -292,7 +292,9 @@ impl Payload {
 
     /// From now on, keeps where payload changes its direction.
     pub fn keep_turns(&mut self) {
-        self.turns.get_or_insert_default();
+        let is_late = !self.client.is_silent() || !self.server.is_silent();
+        self.turns
+            .get_or_insert_with(|| Box::new(Turns::new(is_late)));
     }
 
     /// Where payload changed its direction, if that is kept.

@@ -1,51 +1,149 @@
 //! Decides between encrypted requests by their heads: those of one kind of client have about as many bytes. What
-//! requests had that were joined otherwise is expected of the next ones, too.
+//! requests had that were joined before is expected of the next ones, too.
 
 use upload_protocol::timeline::Certainty;
 
-use super::{
-    Choice, Legs,
-    fit::{Bytes, Fit},
-};
+use super::{Choice, Legs, fit::Fit};
 
 /// Heads of one kind of client differ: in the name of the file, in its length.
 const DIFFERENCE: u64 = 48;
+/// Records and frames may be shorter than they could be: one byte of so many.
+const SHORTER: u64 = 2_048;
+/// TLS takes 22 bytes of 16,406 (RFC 8446, section 5.2).
+const TLS_PER_MILLION: u64 = 1_341;
+/// Fewer requests show nothing, and nor do those of about the same size of their records.
+const FEWEST: usize = 3;
+const LENGTHS_APART: u64 = 64 << 10;
+
+/// What clients send beyond the bodies of their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// For records and frames, of a million bytes.
+    per_million: u64,
+    /// For the head, at least and at most.
+    head: (u64, u64),
+}
+
+/// An encrypted request whose body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of its body.
+    pub body: u64,
+    /// All bytes that the client sent for it.
+    pub hidden: u64,
+}
+
+impl From<(u64, u64)> for Sizes {
+    fn from((body, hidden): (u64, u64)) -> Self {
+        Self { body, hidden }
+    }
+}
+
+impl Sizes {
+    fn head(self, per_million: u64) -> Option<u64> {
+        let framing = u128::from(self.body) * u128::from(per_million) / 1_000_000;
+        let framing = u64::try_from(framing).ok()?;
+        self.hidden.checked_sub(self.body)?.checked_sub(framing)
+    }
+
+    const fn excess(self) -> u64 {
+        self.hidden.saturating_sub(self.body)
+    }
+}
+
+impl Excess {
+    /// What these requests have in common; `None` where they are too few.
+    #[must_use]
+    pub fn of(sizes: impl ExactSizeIterator<Item = Sizes> + Clone) -> Option<Self> {
+        if sizes.len() < FEWEST {
+            return None;
+        }
+        let shortest = sizes.clone().min_by_key(|sizes| sizes.body)?;
+        let longest = sizes.clone().max_by_key(|sizes| sizes.body)?;
+        let apart = longest.body - shortest.body;
+        let grows = longest.excess().saturating_sub(shortest.excess());
+        let per_million = if apart >= LENGTHS_APART {
+            let rate = u128::from(grows) * 1_000_000 / u128::from(apart);
+            u64::try_from(rate).ok()?
+        } else {
+            TLS_PER_MILLION
+        };
+        let heads = sizes.filter_map(|sizes| sizes.head(per_million));
+        let head = heads.clone().min().zip(heads.max())?;
+        Some(Self { per_million, head })
+    }
+
+    pub(super) fn has(&self, sizes: Sizes) -> bool {
+        let about = DIFFERENCE + sizes.body / SHORTER;
+        let (least, most) = self.head;
+        let usual = least.saturating_sub(about)..=most.saturating_add(about);
+        let head = sizes.head(self.per_million);
+        head.is_some_and(|head| usual.contains(&head))
+    }
+}
+
+/// What is usual for the requests that a process receives.
+struct Usual<'a, L> {
+    excess: Excess,
+    process: u32,
+    legs: &'a L,
+}
+
+/// The one request that fits, unless it looks more like another one of the process.
+pub(super) fn confirm(fit: Fit, process: u32, legs: &impl Legs) -> Choice {
+    let is_doubtful = !fit.is_sure()
+        && fit.found.sizes.is_some()
+        && Usual::of(process, legs).is_some_and(|usual| !usual.has(&fit) && usual.counts(&fit) > 0);
+    if is_doubtful {
+        return Choice::None;
+    }
+    Choice::One(Box::new(fit.found))
+}
 
 /// The one request whose head is as long as usual, if no other request of the process may be it.
-pub(super) fn choose(fits: Vec<Fit>, process: u32, legs: &impl Legs, bytes: &Bytes) -> Choice {
+pub(super) fn choose(fits: Vec<Fit>, process: u32, legs: &impl Legs) -> Choice {
     let count = u32::try_from(fits.len()).unwrap_or(u32::MAX);
-    let Some((least, most)) = legs.usual_excess(process) else {
+    let Some(usual) = Usual::of(process, legs) else {
         return Choice::Several(count);
-    };
-    let is_usual = |excess: u64, length: u64| {
-        // TLS records and frames of HTTP/2 may be shorter than they could be.
-        let about = DIFFERENCE + length / 1_024;
-        (least.saturating_sub(about)..=most.saturating_add(about)).contains(&excess)
-    };
-    let usual = |fit: &Fit| {
-        let excess = fit.found.excess;
-        excess.is_some_and(|excess| is_usual(excess, bytes.least()))
     };
     // What is not known may be usual.
-    let may_be = |fit: &Fit| fit.found.excess.is_none() || usual(fit);
-    let mut usual = fits.into_iter().filter(may_be);
-    let (Some(mut fit), None) = (usual.next(), usual.next()) else {
+    let may_be = |fit: &Fit| fit.found.sizes.is_none() || usual.has(fit);
+    let mut all = fits.into_iter().filter(may_be);
+    let (Some(mut fit), None) = (all.next(), all.next()) else {
         return Choice::Several(count);
     };
-    let passing = fit.found.request.passing;
-    let from_ns = passing.start_ns.unwrap_or(0);
-    let to_ns = passing.response_ns.unwrap_or(u64::MAX);
-    let sent = legs.sent_by(process, from_ns, to_ns);
-    let hidden = fit.found.request.bytes.unwrap_or(0);
-    let may_be_it = sent.iter().filter(|sent| {
-        let excess = Bytes::known(sent.bytes).excess_of(hidden);
-        excess.is_some_and(|excess| is_usual(excess, sent.bytes))
-    });
-    if may_be_it.count() > 1 {
+    if usual.counts(&fit) > 1 {
         return Choice::Several(count);
     }
-    fit.found.process = process;
-    fit.found.excess = None;
+    fit.found.sizes = None;
     fit.found.certainty = Certainty::Inferred;
     Choice::One(Box::new(fit.found))
+}
+
+impl<'a, L: Legs> Usual<'a, L> {
+    fn of(process: u32, legs: &'a L) -> Option<Self> {
+        Some(Self {
+            excess: legs.usual_excess(process)?,
+            process,
+            legs,
+        })
+    }
+
+    fn has(&self, fit: &Fit) -> bool {
+        fit.found.sizes.is_some_and(|sizes| self.excess.has(sizes))
+    }
+
+    /// How many requests of the process may be this one, by its bytes and its times.
+    fn counts(&self, fit: &Fit) -> usize {
+        let passing = fit.found.request.passing;
+        let from_ns = passing.start_ns.unwrap_or(0);
+        let to_ns = passing.response_ns.unwrap_or(u64::MAX);
+        let sent = self.legs.sent_by(self.process, from_ns, to_ns);
+        let hidden = fit.found.request.bytes.unwrap_or(0);
+        let may_be_it = sent.iter().filter(|sent| {
+            let body = sent.bytes;
+            self.excess.has(Sizes { body, hidden })
+        });
+        may_be_it.count()
+    }
 }

@@ -8,7 +8,7 @@ use upload_protocol::{
 };
 
 use super::{
-    Found,
+    Found, Sizes,
     leg::{Leg, Request},
 };
 
@@ -44,19 +44,9 @@ impl Bytes {
         self.least
     }
 
-    /// So many, and no more.
-    pub(super) const fn known(bytes: u64) -> Self {
-        Self {
-            least: bytes,
-            is_all: true,
-        }
-    }
-
-    /// How many bytes a client sent beyond these and their TLS records, of which each takes 22 of 16,406 (RFC 8446,
-    /// section 5.2).
-    pub(super) fn excess_of(&self, hidden: u64) -> Option<u64> {
-        let least = self.least.saturating_add(self.least / 745);
-        hidden.checked_sub(least).filter(|_| self.is_all)
+    /// All of them, where that is known.
+    fn all(&self) -> Option<u64> {
+        self.is_all.then_some(self.least)
     }
 
     /// Whether so many bytes, with heads, frames and TLS records, may be these.
@@ -107,11 +97,6 @@ const SAME_HOST: u32 = 1;
 /// Less is no difference.
 const MARGIN: u32 = 8;
 
-/// A response that is passed on so many times sooner than another is the one …
-const SOONER: u64 = 8;
-/// … if the difference is more than what interrupts and other threads take.
-const SOONER_AT_LEAST_NS: u64 = 1_000_000;
-
 impl Fit {
     /// `upload`: the request as the last connection has it, in the clear or by its server's report.
     pub(super) fn new(
@@ -131,7 +116,7 @@ impl Fit {
                 evidence: Vec::new(),
                 certainty: Certainty::Inferred,
                 process: 0,
-                excess: None,
+                sizes: None,
             },
             weight: 0,
             gap_ns: gap_ns.map(|(own, next)| own.saturating_sub(next)),
@@ -141,6 +126,11 @@ impl Fit {
         let is_possible =
             fit.weigh_heads(behind, upload) && fit.weigh_bytes(upload) && fit.weigh_times(behind);
         is_possible.then_some(fit)
+    }
+
+    /// Whether more than bytes and times speak for it.
+    pub(super) const fn is_sure(&self) -> bool {
+        self.weight >= MARGIN
     }
 
     fn add(&mut self, evidence: HopEvidence, weight: u32) {
@@ -242,7 +232,7 @@ impl Fit {
             // It was looked for by its bytes.
             None if request.bytes.is_some() => {
                 let hidden = request.bytes;
-                self.found.excess = hidden.and_then(|hidden| Bytes::of(upload).excess_of(hidden));
+                self.found.sizes = Bytes::of(upload).all().zip(hidden).map(Sizes::from);
                 self.add(HopEvidence::Bytes, 0);
                 true
             }
@@ -270,7 +260,7 @@ impl Fit {
     }
 }
 
-/// The one for which the most speaks; of several, the one whose response came much sooner than theirs.
+/// The one for which the most speaks, or those that fit as well as it.
 pub(super) fn choose(mut fits: Vec<Fit>) -> Fitting {
     fits.sort_by_key(|fit| {
         let gap_ns = fit.gap_ns.unwrap_or(u64::MAX);
@@ -281,24 +271,13 @@ pub(super) fn choose(mut fits: Vec<Fit>) -> Fitting {
     };
     fits.retain(|fit| fit.weight + MARGIN > most);
     fits.sort_by_key(|fit| fit.gap_ns.unwrap_or(u64::MAX));
-    let Some(best) = fits.first() else {
-        return Fitting::None;
-    };
-    let id = best.found.leg.timeline.connection;
-    let gap_ns = best.gap_ns;
-    let is_sooner = |rival: &Fit| {
-        gap_ns.zip(rival.gap_ns).is_some_and(|(best, rival)| {
-            rival / SOONER >= best && rival - best >= SOONER_AT_LEAST_NS
-        })
-    };
-    // Several requests on one connection: it is that one in any case.
-    let mut known = vec![id];
-    let mut is_best = true;
+    // Of several requests on one connection, the one that was answered first.
+    let mut known = Vec::new();
     fits.retain(|fit| {
         let id = fit.found.leg.timeline.connection;
-        let is_rival = std::mem::take(&mut is_best) || !known.contains(&id) && !is_sooner(fit);
+        let is_new = !known.contains(&id);
         known.push(id);
-        is_rival
+        is_new
     });
     if fits.len() > 1 {
         return Fitting::Several(fits);

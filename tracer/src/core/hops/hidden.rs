@@ -21,10 +21,13 @@ impl Leg {
         let sent = next.map_or(self.sent[0], |next| next.offset);
         let before = self.passed_on_before(behind);
         let opened_ns = self.tls_end();
-        let from_ns = before.or_else(|| self.turn_at(opened_ns?)).unwrap_or(0);
-        let start = self.hidden_start(behind, from_ns, |offset| {
-            bytes.allow(sent.saturating_sub(offset))
-        });
+        let since = |from_ns: u64| {
+            let allows = |offset| bytes.allow(sent.saturating_sub(offset));
+            self.hidden_start(behind, from_ns, allows)
+        };
+        let first_ns = opened_ns.and_then(|opened_ns| self.turn_at(opened_ns));
+        let start = before.and_then(since);
+        let start = start.or_else(|| since(first_ns.unwrap_or(0)));
         let (start_ns, bytes) = match start {
             Some(turn) => {
                 let bytes = sent.saturating_sub(turn.offset);
@@ -32,7 +35,7 @@ impl Leg {
             }
             // Of a connection that is older than what is known of its process, all bytes are one request's, or
             // none fits.
-            None if !self.has_turn_before(behind) && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
+            None if self.turns.is_late() && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
                 (opened_ns, None)
             }
             None => return None,
@@ -48,6 +51,7 @@ impl Leg {
             head: None,
             marks: Marks::default(),
             after_ns: before.unwrap_or(0),
+            number: None,
             is_first: before.is_none(),
         })
     }
@@ -81,12 +85,6 @@ impl Leg {
         })
     }
 
-    /// Whether its turns were kept when the request began.
-    fn has_turn_before(&self, behind: &Passing) -> bool {
-        let mut of_client = self.turns.of(End::Client);
-        of_client.any(|turn| Some(turn.mono_ns) <= behind.start_ns)
-    }
-
     /// When the response before was passed on, if a thread was seen to do so.
     fn passed_on_before(&self, behind: &Passing) -> Option<u64> {
         let [_, relays] = &self.relays;
@@ -100,7 +98,7 @@ impl Leg {
         let mut of_server = self.turns.of(End::Server);
         let mut of_client = self.turns.of(End::Client);
         let start_ns = of_client.rfind(|turn| turn.mono_ns <= at_ns)?.mono_ns;
-        let is_over = of_server.any(|turn| (start_ns..at_ns).contains(&turn.mono_ns));
+        let is_over = of_server.any(|turn| (start_ns..=at_ns).contains(&turn.mono_ns));
         Some(if is_over { at_ns } else { start_ns })
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Request {
     pub(super) marks: Marks,
     /// When the response before it was passed on; 0 before the first.
     pub(super) after_ns: u64,
+    /// Which one it is on its connection, counted from 1; unknown where it is encrypted.
+    pub(super) number: Option<u32>,
     /// Whether it is the first one on its connection.
     pub(super) is_first: bool,
 }
@@ -202,6 +204,7 @@ impl Leg {
             after_ns: before
                 .and_then(|before| self.passing(before).response_ns)
                 .unwrap_or(0),
+            number: Some(exchange.sequence),
             is_first: exchange.sequence == 1,
         })
     }

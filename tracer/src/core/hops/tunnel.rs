@@ -58,6 +58,6 @@ pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> 
         evidence: vec![HopEvidence::Bytes, HopEvidence::Time],
         certainty: Certainty::Inferred,
         process: 0,
-        excess: None,
+        sizes: None,
     }))
 }

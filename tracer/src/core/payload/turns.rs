@@ -28,9 +28,24 @@ pub struct Turns {
     turns: VecDeque<Turn>,
     /// The latest payload of the server that was captured, CLOCK_MONOTONIC.
     server_last_ns: u64,
+    /// Whether there was payload before they were kept.
+    is_late: bool,
 }
 
 impl Turns {
+    pub(super) fn new(is_late: bool) -> Self {
+        Self {
+            is_late,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there was payload before they were kept.
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        self.is_late
+    }
+
     pub(super) fn record(&mut self, new_bytes: &NewBytes<'_>) {
         if new_bytes.from == End::Server {
             self.server_last_ns = self.server_last_ns.max(new_bytes.mono_ns);
@@ -80,6 +95,7 @@ impl FromIterator<Turn> for Turns {
         Self {
             turns,
             server_last_ns,
+            is_late: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::Pipeline;
 use crate::core::{
     connection::Connection,
     connection_table::Key,
-    hops::{self, Join, Leg, Legs, MAX_EXCHANGES, RequestName, Sent, Sought},
+    hops::{self, Excess, Join, Leg, Legs, MAX_EXCHANGES, RequestName, Sent, Sizes, Sought},
     payload::HttpExchange,
     timeline::timeline,
 };
@@ -26,17 +26,16 @@ const MAX_TAKEN: usize = 4_096;
 
 /// Of more processes, none is expected to receive requests like those before.
 const MAX_PROCESSES: usize = 1_024;
-/// The latest joins of a process that show what is usual, and the fewest.
-const MAX_EXCESSES: usize = 32;
-const MIN_EXCESSES: usize = 3;
+/// The latest joins of a process that show what is usual.
+const MAX_SIZES: usize = 32;
 
 /// The latest joins.
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     behind: HashMap<RequestName, RequestName>,
     order: VecDeque<RequestName>,
-    /// See [`Join::excess`], by process.
-    excesses: HashMap<u32, VecDeque<u64>>,
+    /// See [`Join::sizes`], by process.
+    sizes: HashMap<u32, VecDeque<Sizes>>,
 }
 
 impl Joined {
@@ -50,24 +49,21 @@ impl Joined {
         {
             self.behind.remove(&oldest);
         }
-        let Some(excess) = join.excess else {
+        let Some(sizes) = join.sizes else {
             return;
         };
-        if self.excesses.len() >= MAX_PROCESSES && !self.excesses.contains_key(&join.process) {
-            self.excesses.clear();
+        if self.sizes.len() >= MAX_PROCESSES && !self.sizes.contains_key(&join.process) {
+            self.sizes.clear();
         }
-        let excesses = self.excesses.entry(join.process).or_default();
-        if excesses.len() == MAX_EXCESSES {
-            excesses.pop_front();
+        let latest = self.sizes.entry(join.process).or_default();
+        if latest.len() == MAX_SIZES {
+            latest.pop_front();
         }
-        excesses.push_back(excess);
+        latest.push_back(sizes);
     }
 
-    fn usual_excess(&self, process: u32) -> Option<(u64, u64)> {
-        let excesses = self.excesses.get(&process)?;
-        let all = || excesses.iter().copied();
-        let range = all().min().zip(all().max());
-        range.filter(|_| excesses.len() >= MIN_EXCESSES)
+    fn usual_excess(&self, process: u32) -> Option<Excess> {
+        Excess::of(self.sizes.get(&process)?.iter().copied())
     }
 }
 
@@ -106,7 +102,7 @@ impl Legs for Searched<'_> {
         before.is_some_and(|known| *known != behind) || found.any(|join| join.behind != behind)
     }
 
-    fn usual_excess(&self, process: u32) -> Option<(u64, u64)> {
+    fn usual_excess(&self, process: u32) -> Option<Excess> {
         self.pipeline.joined.usual_excess(process)
     }
 
