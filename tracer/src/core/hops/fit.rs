@@ -50,14 +50,9 @@ impl Bytes {
     }
 
     /// Whether so many bytes, with heads, frames and TLS records, may be these.
-    pub(super) fn allow(&self, hidden: u64) -> bool {
-        self.allow_beyond(hidden, 0)
-    }
-
-    /// The same with more bytes that may be of something else.
-    pub(super) fn allow_beyond(&self, hidden: u64, others: u64) -> bool {
+    pub(super) const fn allow(&self, hidden: u64) -> bool {
         let most = self.least.saturating_add(self.least / 64);
-        let most = most.saturating_add(HEAD_BYTES).saturating_add(others);
+        let most = most.saturating_add(HEAD_BYTES);
         hidden >= self.least && (!self.is_all || hidden <= most)
     }
 }
@@ -236,7 +231,7 @@ impl Fit {
                 self.add(HopEvidence::Bytes, 0);
                 true
             }
-            None => true,
+            None => false,
         };
         is_possible
     }

@@ -1,15 +1,15 @@
 //! Requests that are encrypted: where payload changes its direction, a request or a response begins.
 
-use upload_protocol::End;
+use upload_protocol::{End, timeline::ContentType};
 
 use super::{
-    Bytes, IN,
+    Bytes, IN, OUT,
     leg::{Leg, Passing, Request},
 };
 use crate::core::payload::{Marks, Turn};
 
-/// What a client sends for a TLS handshake, at most.
-const HANDSHAKE_BYTES: u64 = 4 << 10;
+/// RFC 8446, section 5.1.
+const RECORD_HEADER: u64 = 5;
 
 impl Leg {
     /// The request that may be another connection's, with that one's times.
@@ -35,11 +35,13 @@ impl Leg {
             }
             // Of a connection that is older than what is known of its process, all bytes are one request's, or
             // none fits.
-            None if self.turns.is_late() && bytes.allow_beyond(sent, HANDSHAKE_BYTES) => {
-                (opened_ns, None)
+            None if self.turns.is_late() => {
+                let sent = sent.checked_sub(self.handshake_bytes()?)?;
+                (opened_ns, Some(sent).filter(|sent| bytes.allow(*sent)))
             }
             None => return None,
         };
+        bytes?;
         Some(Request {
             passing: Passing {
                 start_ns,
@@ -106,6 +108,18 @@ impl Leg {
     fn tls_end(&self) -> Option<u64> {
         let tls = self.timeline.maintenance()?.tls.as_ref()?;
         self.moment(tls.end_ns)
+    }
+
+    /// How many bytes its client sent before its first application data.
+    fn handshake_bytes(&self) -> Option<u64> {
+        let tls = self.timeline.maintenance()?.tls.as_ref()?;
+        let of_client = tls.records.iter().filter(|record| record.from == OUT);
+        let before = of_client.take_while(|record| record.name != ContentType::ApplicationData);
+        Some(
+            before
+                .map(|record| RECORD_HEADER + u64::from(record.length))
+                .sum(),
+        )
     }
 
     /// How many bytes an end has sent between two moments, at most.
