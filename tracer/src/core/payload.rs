@@ -50,9 +50,6 @@ pub struct Payload {
     is_whole: bool,
     /// Where it changes its direction, if a proxy passes it on.
     turns: Option<Box<Turns>>,
-    /// The connection whose bytes a proxy passes on, by the header of the PROXY protocol: its client's address
-    /// and its server's.
-    proxied: Option<Box<(SocketAddr, SocketAddr)>>,
 }
 
 /// A segment's payload.
@@ -143,7 +140,9 @@ impl Payload {
             }
             if let Parser::Proxy(header) = &mut self.parser {
                 let taken = header.take(&mut new_bytes);
-                self.proxied = header.addresses().map(Box::new);
+                if let Some(addresses) = header.addresses() {
+                    self.turns.get_or_insert_default().record_proxied(addresses);
+                }
                 if taken == Taken::All {
                     return;
                 }
@@ -307,7 +306,7 @@ impl Payload {
     /// protocol.
     #[must_use]
     pub fn proxied(&self) -> Option<(SocketAddr, SocketAddr)> {
-        self.proxied.as_deref().copied()
+        self.turns.as_ref()?.proxied()
     }
 
     /// Takes whether the server has answered since the last call.

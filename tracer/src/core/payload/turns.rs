@@ -1,6 +1,6 @@
 //! Where payload changes its direction: on a connection whose payload a proxy passes on, encrypted or not.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use upload_protocol::End;
 
@@ -30,6 +30,9 @@ pub struct Turns {
     server_last_ns: u64,
     /// Whether there was payload before they were kept.
     is_late: bool,
+    /// The connection whose bytes a proxy passes on, by the header of the PROXY protocol: its client's address and
+    /// its server's.
+    proxied: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Turns {
@@ -44,6 +47,14 @@ impl Turns {
     #[must_use]
     pub const fn is_late(&self) -> bool {
         self.is_late
+    }
+
+    pub(super) const fn record_proxied(&mut self, addresses: (SocketAddr, SocketAddr)) {
+        self.proxied = Some(addresses);
+    }
+
+    pub(super) const fn proxied(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.proxied
     }
 
     pub(super) fn record(&mut self, new_bytes: &NewBytes<'_>) {
@@ -95,7 +106,7 @@ impl FromIterator<Turn> for Turns {
         Self {
             turns,
             server_last_ns,
-            is_late: false,
+            ..Self::default()
         }
     }
 }
