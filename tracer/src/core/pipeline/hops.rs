@@ -76,6 +76,9 @@ impl Pipeline {
             return Some(ended.clone());
         }
         let connection = self.table.get(self.table.find(cookie)?)?;
+        if self.lacks_client(connection) {
+            return None;
+        }
         connection
             .server
             .as_deref()
