@@ -174,6 +174,8 @@ impl Plan {
             Some(command) => Run::Command(Box::new(command.start(ending)?)),
             None => Run::Alone(Signals::listen(ending, false)?),
         };
+        let filter = &self.selection.filter;
+        let chosen_ports = filter.follows_fronts().then(|| filter.ports.clone());
         let open = open_already(self.selection, is_command);
         let ended = Cell::new(false);
         let ended = &ended;
@@ -192,6 +194,9 @@ impl Plan {
         };
         let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
         let _ = each(Input::Room(most));
+        if let Some(ports) = chosen_ports {
+            let _ = each(Input::ChosenPorts(ports));
+        }
         let beside = LiveInputs {
             feed: news,
             listening,

@@ -1,0 +1,262 @@
+//! From the server's connections to those in front of them, although nobody chose the front's port.
+
+use std::{collections::HashMap, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    hops::{BETWEEN, FRONT, Proxy, SERVER, is_skipped, upload, upload_to, uploads},
+    lab::{Lab, Neighbour, Tracer, run},
+    trace::{Trace, number},
+};
+
+/// Uploads one file after the other, and waits for each; returns the port of the client of each, in order.
+fn one_by_one(lab: &Lab, tracer: &mut Tracer, count: usize, tls: bool) -> Vec<u64> {
+    let one = |_| {
+        let ports: HashMap<String, u64> = upload(lab, 1, 1, tls);
+        tracer.wait_for("upload", 1);
+        ports["file-0"]
+    };
+    (0..count).map(one).collect()
+}
+
+/// Every upload from the `first` on has its hops, from its client on, and those before have them or none. Nothing
+/// but the server's connections is shown, and each record was received.
+fn is_followed(trace: &Trace, clients: &[u64], hops: usize, first: usize) {
+    let mut uploads = uploads(trace);
+    uploads.sort_by_key(|upload| upload["id"].as_str().unwrap().parse::<u64>().unwrap());
+    assert_eq!(uploads.len(), clients.len());
+    for (place, (upload, client)) in uploads.iter().zip(clients).enumerate() {
+        let Some(chain) = upload["hops"].as_array() else {
+            assert!(place < first, "no hops: {uploads:#?}");
+            continue;
+        };
+        assert_eq!(chain.len(), hops, "{upload:#}");
+        assert_eq!(number(&chain[0]["client"]["port"]), *client, "{upload:#}");
+        assert_eq!(chain[0]["client"]["comm"], "curl", "{upload:#}");
+        assert_eq!(chain[0]["server"]["port"], FRONT, "{upload:#}");
+        assert_eq!(chain[hops - 1]["server"]["port"], SERVER);
+    }
+    is_of_server_alone(trace);
+}
+
+/// Nothing but the server's connections is shown, and each record was received.
+fn is_of_server_alone(trace: &Trace) {
+    let timelines = trace.timelines();
+    let mut shown: Vec<&Value> = timelines.iter().map(|line| &line["connection"]).collect();
+    shown.dedup();
+    for timeline in &timelines {
+        assert_eq!(timeline["server"]["port"], SERVER, "{timeline:#}");
+    }
+    for line in ["state", "segment", "upload"]
+        .map(|kind| trace.of(kind))
+        .concat()
+    {
+        assert!(shown.contains(&&line["connection"]), "{line:#}");
+    }
+    let summary = trace.summary();
+    assert_eq!(number(&summary["connections"]), shown.len() as u64);
+    assert_eq!(number(&summary["uploads"]), trace.of("upload").len() as u64);
+    assert_eq!(summary["emitted"], summary["events"]);
+    assert_eq!(summary["lost"], 0);
+}
+
+/// The port of the server is enough, or its control socket. With each segment shown, those of the front are not.
+#[test]
+fn a_proxy_is_followed_from_its_first_upload_on() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let port = SERVER.to_string();
+    let chosen: [&[&str]; 3] = [&["--port", &port], &[], &["--segments"]];
+    for arguments in chosen {
+        let lab = Lab::new();
+        let server = lab.server(&[]);
+        let proxy = Proxy::nginx(&lab, (FRONT, SERVER), true, "");
+        let mut tracer = lab.tracer(&[arguments, &["--audit"]].concat());
+        let clients = one_by_one(&lab, &mut tracer, 4, true);
+        let trace = tracer.stop();
+        drop(proxy);
+        server.stop();
+        is_followed(&trace, &clients, 2, 1);
+        let hops = uploads(&trace).into_iter().map(|upload| &upload["hops"]);
+        for hops in hops.filter(|hops| **hops != Value::Null) {
+            assert!(hops[0]["tls"].as_str().unwrap().starts_with("TLS 1."));
+        }
+    }
+}
+
+/// A proxy that keeps its connection to the server connects no more once the tracer is there.
+#[test]
+fn a_proxy_that_had_connected_before() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let options = "proxy_set_header Connection '';";
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), false, options);
+    upload(&lab, 1, 1, false);
+    let mut tracer = lab.tracer(&["--audit"]);
+    let clients = one_by_one(&lab, &mut tracer, 4, false);
+    drop(proxy);
+    let trace = tracer.stop();
+    server.stop();
+    is_followed(&trace, &clients, 2, 1);
+}
+
+/// One that listens only after the tracer began, with threads.
+#[test]
+fn a_proxy_that_is_started_later() {
+    if is_skipped("haproxy") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let mut tracer = lab.tracer(&["--audit"]);
+    let proxy = Proxy::haproxy(&lab);
+    let clients = one_by_one(&lab, &mut tracer, 4, false);
+    drop(proxy);
+    let trace = tracer.stop();
+    server.stop();
+    is_followed(&trace, &clients, 2, 1);
+}
+
+/// Each proxy is a client of the one behind it.
+#[test]
+fn two_proxies_in_a_row_are_followed() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let between = Proxy::nginx(&lab, (BETWEEN, SERVER), false, "");
+    let front = Proxy::nginx(&lab, (FRONT, BETWEEN), true, "");
+    let mut tracer = lab.tracer(&["--audit"]);
+    let clients = one_by_one(&lab, &mut tracer, 5, true);
+    let trace = tracer.stop();
+    drop((front, between));
+    server.stop();
+    is_followed(&trace, &clients, 3, 2);
+}
+
+/// Each keeps its connection to the one behind it.
+#[test]
+fn two_proxies_that_had_connected_before() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let options = "proxy_set_header Connection '';";
+    let between = Proxy::nginx(&lab, (BETWEEN, SERVER), false, options);
+    let front = Proxy::nginx(&lab, (FRONT, BETWEEN), false, options);
+    upload(&lab, 1, 1, false);
+    let mut tracer = lab.tracer(&["--audit"]);
+    let clients = one_by_one(&lab, &mut tracer, 6, false);
+    drop((front, between));
+    let trace = tracer.stop();
+    server.stop();
+    is_followed(&trace, &clients, 3, 3);
+}
+
+/// Each in a network namespace of its own, as containers are: the ports of one are not those of another.
+#[test]
+fn two_proxies_in_two_namespaces() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let neighbour = lab.neighbour();
+    let server = lab.server(&[]);
+    let between = Proxy::nginx(&lab, (BETWEEN, SERVER), false, "");
+    let to = format!("{}:{BETWEEN}", Lab::ADDRESS);
+    let inside = |program: &str| neighbour.inside(program);
+    let front = Proxy::nginx_inside(&lab, inside, (FRONT, &to), false, "");
+    let mut tracer = lab.tracer(&["--audit"]);
+    let address = format!("http://{}:{FRONT}", Neighbour::ADDRESS);
+    let one = |_| {
+        let ports = upload_to(&lab, 1, 1, &address);
+        tracer.wait_for("upload", 1);
+        ports["file-0"]
+    };
+    let clients: Vec<u64> = (0..6).map(one).collect();
+    let trace = tracer.stop();
+    drop((front, between));
+    server.stop();
+    is_followed(&trace, &clients, 3, 3);
+}
+
+/// The connections of another server cost no record, whether or not the client is followed.
+#[test]
+fn a_server_that_is_no_client_is_not_followed() {
+    const OTHERS: usize = 2_000;
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), false, "");
+    let other = Proxy::nginx(&lab, (BETWEEN, 1), false, "return 204;");
+    let mut tracer = lab.tracer(&["--audit"]);
+    let clients = one_by_one(&lab, &mut tracer, 3, false);
+    // One process connects to both.
+    let file = lab.file("small", 100);
+    let file = file.to_str().unwrap();
+    let here = format!("http://localhost:{SERVER}/both");
+    let there = format!("http://localhost:{BETWEEN}/[1-{OTHERS}]");
+    let close = ["-H", "Connection: close"];
+    let both = lab.curl(&[&close[..], &["-T", file, &here, "-T", file, &there]].concat());
+    assert!(both.status.success(), "{both:?}");
+    tracer.wait_for("upload", 1);
+    let trace = tracer.stop();
+    drop((proxy, other));
+    server.stop();
+    is_of_server_alone(&trace);
+    assert_eq!(uploads(&trace).len(), clients.len() + 1);
+    let emitted = number(&trace.summary()["emitted"]);
+    assert!(emitted < OTHERS as u64 / 4, "{emitted} records");
+}
+
+/// A recording says which ports were chosen.
+#[test]
+fn a_recording_of_followed_connections() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), true, "");
+    let recording = lab.dir.path().join("followed.trace");
+    let record = ["record", recording.to_str().unwrap(), "--audit"];
+    let mut tracer = lab.tracer(&record);
+    let clients = one_by_one(&lab, &mut tracer, 3, true);
+    let live = tracer.stop();
+    drop(proxy);
+    server.stop();
+    is_followed(&live, &clients, 2, 1);
+    let replayed = run(Command::new(env!("CARGO_BIN_EXE_tracer"))
+        .args(["replay", "-o", "ndjson"])
+        .arg(&recording));
+    let replayed: Vec<&str> = replayed.lines().collect();
+    assert_eq!(replayed, live.text);
+}
+
+#[test]
+fn nothing_is_followed_where_that_is_not_wanted() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), false, "");
+    let mut tracer = lab.tracer(&["--no-follow", "--audit"]);
+    one_by_one(&lab, &mut tracer, 3, false);
+    let trace = tracer.stop();
+    drop(proxy);
+    server.stop();
+    is_of_server_alone(&trace);
+    for upload in uploads(&trace) {
+        assert_eq!(upload["hops"], Value::Null, "{upload:#}");
+    }
+}
