@@ -121,6 +121,13 @@ impl Plan {
         })
     }
 
+    /// The chosen ports, where connections in front of theirs are traced, too.
+    #[must_use]
+    pub fn chosen_ports(&self) -> Option<Vec<u16>> {
+        let filter = &self.selection.filter;
+        filter.follows_fronts().then(|| filter.ports.clone())
+    }
+
     /// The upload server that takes timelines, if there is one.
     #[must_use]
     pub fn server(&self) -> Option<WebServer> {
@@ -144,6 +151,7 @@ impl Plan {
         let listening = listening(is_command).await;
         let started = Instant::now();
         let every_segment = self.scope.every_segment;
+        let chosen_ports = self.chosen_ports();
         let probe = Probe::attach(
             &self.selection.filter,
             arguments.ring_size,
@@ -174,8 +182,6 @@ impl Plan {
             Some(command) => Run::Command(Box::new(command.start(ending)?)),
             None => Run::Alone(Signals::listen(ending, false)?),
         };
-        let filter = &self.selection.filter;
-        let chosen_ports = filter.follows_fronts().then(|| filter.ports.clone());
         let open = open_already(self.selection, is_command);
         let ended = Cell::new(false);
         let ended = &ended;

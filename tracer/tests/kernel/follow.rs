@@ -1,12 +1,12 @@
 //! From the server's connections to those in front of them, although nobody chose the front's port.
 
-use std::{collections::HashMap, process::Command};
+use std::{collections::HashMap, fs, process::Command};
 
 use serde_json::Value;
 
 use crate::{
     hops::{BETWEEN, FRONT, Proxy, SERVER, is_skipped, upload, upload_to, uploads},
-    lab::{Lab, Neighbour, Tracer, run},
+    lab::{Lab, Neighbour, Tracer, run, wait_until},
     trace::{Trace, number},
 };
 
@@ -218,7 +218,7 @@ fn a_server_that_is_no_client_is_not_followed() {
     assert!(emitted < OTHERS as u64 / 4, "{emitted} records");
 }
 
-/// A recording says which ports were chosen.
+/// A recording has the ports that were chosen, and so has the file that follows it.
 #[test]
 fn a_recording_of_followed_connections() {
     if is_skipped("nginx") {
@@ -229,17 +229,34 @@ fn a_recording_of_followed_connections() {
     let proxy = Proxy::nginx(&lab, (FRONT, SERVER), true, "");
     let recording = lab.dir.path().join("followed.trace");
     let record = ["record", recording.to_str().unwrap(), "--audit"];
+    let replay = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+        command.args(["replay", "-o", "ndjson"]).arg(&recording);
+        let lines = run(&mut command);
+        Trace::new(lines.lines().map(str::to_owned).collect())
+    };
     let mut tracer = lab.tracer(&record);
     let clients = one_by_one(&lab, &mut tracer, 3, true);
     let live = tracer.stop();
+    is_followed(&live, &clients, 2, 1);
+    assert_eq!(replay().text, live.text);
+
+    let mut tracer = lab.tracer(&record);
+    one_by_one(&lab, &mut tracer, 3, true);
+    fs::rename(&recording, lab.dir.path().join("followed.trace.1")).unwrap();
+    wait_until(|| {
+        upload(&lab, 1, 1, true);
+        recording.exists()
+    });
+    one_by_one(&lab, &mut tracer, 3, true);
+    tracer.stop();
     drop(proxy);
     server.stop();
-    is_followed(&live, &clients, 2, 1);
-    let replayed = run(Command::new(env!("CARGO_BIN_EXE_tracer"))
-        .args(["replay", "-o", "ndjson"])
-        .arg(&recording));
-    let replayed: Vec<&str> = replayed.lines().collect();
-    assert_eq!(replayed, live.text);
+    let rest = replay();
+    assert!(rest.timelines().len() >= 3);
+    for timeline in rest.timelines() {
+        assert_eq!(timeline["server"]["port"], SERVER, "{timeline:#}");
+    }
 }
 
 #[test]
