@@ -16,7 +16,7 @@ use super::{PORTS, is_filled, listener, mark_filled, port_matches, remember, set
 use crate::{
     ring,
     socket::Socket,
-    task::{current_pid, is_kernel_thread},
+    task::{current_family, current_pid, is_kernel_thread},
 };
 
 /// Whether processes are followed. Only where the filter has ports, and nothing else.
@@ -29,7 +29,7 @@ static FOLLOWS: Global<u8> = Global::new(0);
 static FOLLOWED: LruHashMap<u32, u8> = LruHashMap::with_max_entries(4096, 0);
 
 /// Where sockets listen, traced or not. The value is the followed process that was last seen to act on a connection
-/// accepted there; 0 for none.
+/// accepted there, or the one that started it for that; 0 for none.
 #[map]
 static LISTENING: LruHashMap<Listener, u32> = LruHashMap::with_max_entries(8192, 0);
 
@@ -69,12 +69,16 @@ fn follow_current() {
     if is_kernel_thread() {
         return;
     }
-    let current = current_pid();
-    if FOLLOWED.get_ptr(current).is_none() {
-        let _ = FOLLOWED.insert(current, 1, 0);
-    }
+    follow(current_pid());
     if !is_filled(HAS_FOLLOWED) {
         mark_filled(HAS_FOLLOWED);
+    }
+}
+
+#[inline(always)]
+fn follow(pid: u32) {
+    if FOLLOWED.get_ptr(pid).is_none() {
+        let _ = FOLLOWED.insert(pid, 1, 0);
     }
 }
 
@@ -106,8 +110,12 @@ pub(crate) fn adopt(socket: Socket) -> Option<*mut Remembered> {
         let current = current_pid();
         FOLLOWED.get_ptr(current)?;
         let accepts = LISTENING.get_ptr_mut(listener(socket.netns(), socket.local_port()))?;
+        let family = current_family();
+        if family != current {
+            follow(family);
+        }
         // SAFETY: an element of the map. Processes that race here are all followed.
-        unsafe { *accepts = current };
+        unsafe { *accepts = family };
         ACCEPTED
     };
     let Some(remembered) = remember(socket.sock()) else {
@@ -152,7 +160,9 @@ pub(super) fn is_accepted_at(netns: u32, port: u16) -> bool {
         return false;
     };
     // SAFETY: an element of the map.
-    FOLLOWED.get_ptr(unsafe { *accepts }).is_some()
+    let process = unsafe { *accepts };
+    // Most listeners are nobody's that is followed: one look-up is enough.
+    process != 0 && FOLLOWED.get_ptr(process).is_some()
 }
 
 /// Whether the socket is the client's of a connection to a traced server.
