@@ -27,6 +27,11 @@ pub const HAS_NAMED: u32 = 0;
 /// Index into the map `FILLED`: whether the maps `LISTENERS` or `PEERS` have entries.
 pub const HAS_EXPECTED: u32 = 1;
 
+/// Index into the map `FILLED`: whether the map `FOLLOWED` has entries.
+pub const HAS_FOLLOWED: u32 = 2;
+/// How many there are.
+pub const FILLABLE: u32 = 3;
+
 /// Value of the map `PIDS`: this process alone.
 pub const ALONE: u8 = 1;
 /// Value of the map `PIDS`: this process and, from now on, its descendants.
@@ -64,7 +69,8 @@ pub struct ProcessIds {
     pub initial: u32,
 }
 
-/// Key of the map `LISTENERS`: where a traced process listens. The value counts its sockets.
+/// Key of the maps `LISTENERS` (where traced processes listen; the value counts their sockets) and `LISTENING` (where
+/// any process does).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Listener {
@@ -94,8 +100,10 @@ pub struct Remembered {
     pub opening: u8,
     /// Whether the thread that sends next is the first since payload arrived: [`TURN_BEGAN`] or [`TURN_SETTLED`].
     pub turn: u8,
+    /// 1 where it is traced because a followed process accepts it, and not by its ports.
+    pub followed: u8,
     /// Zero.
-    pub padding: [u8; 2],
+    pub padding: u8,
     /// For an MPTCP socket: the cookie of its first traced subflow. Else 0.
     pub first_subflow: u64,
     /// By direction.

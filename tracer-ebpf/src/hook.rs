@@ -39,8 +39,10 @@ pub enum Need {
     Required,
     /// Always. The rest works without it.
     Optional,
-    /// Where the filter names processes by their ids, which the kernel uses again.
+    /// Where the filter names processes by their ids.
     ProcessFilter,
+    /// Where processes are known by their ids, which the kernel uses again: named by the filter, or followed.
+    ProcessIds,
     /// Where the kernel lacks the tracepoint of this name.
     InsteadOf(&'static str),
     /// Always. It runs for the events that the kernel skips the program of this name for.
@@ -61,7 +63,7 @@ pub const HOOKS: &[Hook] = &[
         program: "tracer_exit",
         point: Point::Tracepoint("sched_process_free"),
         since: "2.6.28",
-        need: Need::ProcessFilter,
+        need: Need::ProcessIds,
         loses: "that a traced process has ended (a later one with its id is traced too)",
     },
     Hook {

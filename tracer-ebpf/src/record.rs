@@ -6,7 +6,7 @@
 //! before. The asserted sizes keep a layout from changing by accident.
 
 /// Version of the layout, written into recordings.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// `Header::kind` of a [`StateChange`].
 pub const STATE_CHANGE: u16 = 1;
@@ -47,6 +47,9 @@ pub const LIMITS: u16 = 14;
 pub const TIME_OUT: u16 = 15;
 /// `Header::kind` of a [`Relay`]: a thread read from one socket, and then acted on another.
 pub const RELAY: u16 = 16;
+/// `Header::kind` of a [`SocketEvent`]: the socket is traced from now on, because a process that is followed acted on
+/// it (`tcp_rcv_space_adjust` and `sock_send_length`).
+pub const ADOPTED: u16 = 17;
 
 /// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
 /// the change.
@@ -382,7 +385,7 @@ wire! {
         pub header: Header,
         /// The socket's addresses.
         pub addresses: Addresses,
-        /// The process that acted, for [`READ`], [`SEND`] and [`RELEASE`]; else zero.
+        /// The process that acted, for [`READ`], [`SEND`], [`RELEASE`] and [`ADOPTED`]; else zero.
         pub task: Task,
         /// The socket's state.
         pub state: u8,

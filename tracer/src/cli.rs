@@ -172,6 +172,13 @@ pub struct TraceArgs {
     /// Trace every connection
     #[arg(long, conflicts_with_all = ["pid", "comm", "cgroup", "port", "cookie", "server", "run"])]
     pub all: bool,
+    /// Do not follow an upload to the connections in front of its own
+    ///
+    /// Where ports or a server are chosen and nothing else, a process that connects to
+    /// them is followed: what it accepts is traced as well, and shown as hops of uploads.
+    /// A busy process that also does other things is then traced for nothing.
+    #[arg(long, verbatim_doc_comment)]
+    pub no_follow: bool,
     /// Show every segment, as in a packet list
     #[arg(long)]
     pub segments: bool,

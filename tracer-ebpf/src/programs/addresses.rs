@@ -27,6 +27,26 @@ pub(crate) fn netns(common: Pointer) -> u32 {
     common.follow(&COMMON_NET).load(&NET_INUM)
 }
 
+/// Whether the peer has an address of this network namespace: the kernel takes it as the socket's own address, too.
+#[inline(always)]
+pub(crate) fn is_peer_here(common: Pointer) -> bool {
+    if common.load::<u16>(&COMMON_FAMILY) == AF_INET {
+        let remote: u32 = common.load(&COMMON_DADDR);
+        return remote == common.load(&COMMON_RCV_SADDR) || is_loopback(remote);
+    }
+    let word = |place, number: usize| common.load_after::<u32>(place, number * 4);
+    let remote = |number| word(&COMMON_V6_DADDR, number);
+    let is_own = |number| remote(number) == word(&COMMON_V6_RCV_SADDR, number);
+    let is_mapped = remote(0) == 0 && remote(1) == 0 && remote(2) == 0x0000_ffff_u32.to_be();
+    is_own(0) && is_own(1) && is_own(2) && is_own(3) || is_mapped && is_loopback(remote(3))
+}
+
+/// `127.0.0.0/8`, in network byte order.
+#[inline(always)]
+const fn is_loopback(address: u32) -> bool {
+    address.to_ne_bytes()[0] == 127
+}
+
 /// # Safety
 /// `into` must be valid for writes.
 #[inline(always)]

@@ -3,6 +3,7 @@
 //! since Linux 5.11). So an untraced socket costs one look at a pointer, and the kernel frees the
 //! memory with the socket.
 
+mod follow;
 mod peer;
 mod process;
 
@@ -18,7 +19,7 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{
     filter::{
-        BY_COOKIE, BY_PORT, BY_PROCESS, HAS_EXPECTED, HAS_NAMED, Listener, REFUSALS,
+        BY_COOKIE, BY_PORT, BY_PROCESS, FILLABLE, HAS_EXPECTED, HAS_NAMED, Listener, REFUSALS,
         REFUSED_ACCEPT, REFUSED_CHILD, REFUSED_CONNECT, REFUSED_OTHER, Remembered,
     },
     record::{Addresses, state},
@@ -26,8 +27,9 @@ use tracer_ebpf::{
 
 use self::process::{is_child_of_wanted, is_process_wanted};
 pub(crate) use self::{
+    follow::{adopt, follow_client, follow_holder, is_any_followed},
     peer::{answers_number, expect_number, expect_peer_of, expect_peer_of_socket, match_number},
-    process::{add_child, remove_process},
+    process::add_child,
 };
 use crate::{
     memory, ring,
@@ -56,9 +58,9 @@ static SOCKETS: SkStorage<Remembered> = SkStorage::new();
 #[map]
 static NAMED: HashMap<u64, u8> = HashMap::with_max_entries(1 << 18, BPF_F_NO_PREALLOC);
 
-/// Which maps have entries, so that the others need no look-up: [`HAS_NAMED`], [`HAS_EXPECTED`].
+/// Which maps have entries, so that the others need no look-up: [`HAS_NAMED`] and its like.
 #[map]
-static FILLED: Array<u32> = Array::with_max_entries(2, 0);
+static FILLED: Array<u32> = Array::with_max_entries(FILLABLE, 0);
 
 /// Connections that the filter refused when they were opened, per CPU: `REFUSED_CONNECT` and its like.
 /// The tracer reads them at its end, to explain why it traced nothing.
@@ -74,8 +76,10 @@ pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
     }
     // Without room, its changes of state are still recorded; segments, resets, retransmits and
     // owners are not.
-    if remember(sock).is_none() {
-        ring::count_lost_socket();
+    match remember(sock) {
+        // SAFETY: a value of `SOCKETS`.
+        Some(remembered) => unsafe { follow::mark(remembered, socket) },
+        None => ring::count_lost_socket(),
     }
     true
 }
@@ -107,6 +111,7 @@ pub(crate) fn admits_again(
             let recorded = (*remembered).recorded;
             memory::zero(remembered);
             (*remembered).recorded = recorded;
+            follow::mark(remembered, socket);
         }
         return Some(remembered);
     }
@@ -243,6 +248,13 @@ pub(crate) fn clear_holder_in(remembered: *mut Remembered) {
     unsafe { (*remembered).holder = 0 };
 }
 
+/// A process has ended. The kernel may use its id again.
+#[inline(always)]
+pub(crate) fn remove_process(pid: u32) {
+    process::remove(pid);
+    follow::forget(pid);
+}
+
 /// Whether to trace a connection that has no socket yet, to a listener in the network namespace
 /// `netns`. `addresses` come without it.
 #[inline(never)]
@@ -253,7 +265,12 @@ pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
         return true;
     }
     if by & BY_PORT != 0 && !port_matches(addresses.local_port, addresses.remote_port) {
-        return false;
+        let is_in_front = follow::is_accepted_at(netns, addresses.local_port);
+        if is_in_front {
+            // The client may be in another network namespace.
+            peer::expect_other_end(addresses);
+        }
+        return is_in_front;
     }
     !by_owner || by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
 }
@@ -261,6 +278,7 @@ pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
 /// The current process begins to listen.
 #[inline(always)]
 pub(crate) fn add_listener(socket: Socket) {
+    follow::add_listener(socket);
     if FILTER_BY.load() & BY_PROCESS != 0 && is_process_wanted() {
         let key = listener(socket.netns(), socket.local_port());
         let before = LISTENERS.get_ptr(key).map_or(0, |count| {
@@ -306,7 +324,7 @@ fn matches(socket: Socket, new: u8) -> bool {
     }
     let by_port = by & BY_PORT == 0 || port_matches(socket.local_port(), socket.remote_port());
     if by & BY_PROCESS == 0 {
-        let is_wanted = by_port && by != BY_COOKIE;
+        let is_wanted = by_port && by != BY_COOKIE || follow::is_in_front(socket);
         if !is_wanted && new == state::SYN_SENT {
             ring::count(&REFUSED, REFUSED_OTHER);
         }

@@ -11,7 +11,10 @@ use aya_ebpf::{
     macros::{btf_tracepoint, cgroup_sock, fentry},
     programs::{BtfTracePointContext, FEntryContext, SockContext},
 };
-use tracer_ebpf::record::{READ, RELEASE, SEND, SocketEvent, state};
+use tracer_ebpf::{
+    filter::Remembered,
+    record::{ADOPTED, READ, RELEASE, SEND, SocketEvent, state},
+};
 
 use crate::{
     filter, limits, memory,
@@ -74,7 +77,7 @@ fn observe(ctx: &BtfTracePointContext, kind: u16, is_over: IsOver) {
         return;
     }
     let sock = Traced(raw);
-    let Some(remembered) = filter::remembered(sock) else {
+    let Some(remembered) = filter::remembered(sock).or_else(|| adopt(ctx)) else {
         return;
     };
     // SAFETY: a value of `SOCKETS`, in the context of the process that acts.
@@ -91,11 +94,25 @@ fn observe(ctx: &BtfTracePointContext, kind: u16, is_over: IsOver) {
         return;
     };
     if let Some(socket) = Socket::from_argument(ctx, 0) {
+        // SAFETY: as above.
+        unsafe { filter::follow_holder(remembered, socket) };
         socket_event::submit(kind, socket, Context::Process, 0);
     } else {
         // An MPTCP socket.
         submit_alone(kind, cookie);
     }
+}
+
+/// A process acts on a socket that is not traced. It is traced from now on, if it leads to a traced connection.
+#[inline(always)]
+fn adopt(ctx: &BtfTracePointContext) -> Option<*mut Remembered> {
+    if !filter::is_any_followed() {
+        return None;
+    }
+    let socket = Socket::from_argument(ctx, 0)?;
+    let remembered = filter::adopt(socket)?;
+    socket_event::submit(ADOPTED, socket, Context::Process, 0);
+    Some(remembered)
 }
 
 /// Without addresses.

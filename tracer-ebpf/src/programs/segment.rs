@@ -241,7 +241,9 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     }
     // SAFETY: as above.
     let is_step = unsafe { is_step(packet, direction, remembered) };
-    let every = EVERY_SEGMENT.load() != 0;
+    // Of a connection that is only followed, segments are not shown.
+    // SAFETY: as above.
+    let every = EVERY_SEGMENT.load() != 0 && unsafe { (*remembered).followed } == 0;
     if is_step || head > 0 || every {
         let mut wanted = u64::from(packet.headers) + head;
         if every && wanted < HEADERS as u64 {

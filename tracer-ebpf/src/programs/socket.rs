@@ -128,6 +128,12 @@ impl Socket {
         addresses::remote_port(self.common())
     }
 
+    /// Whether its peer is in the same network namespace.
+    #[inline(always)]
+    pub(crate) fn is_peer_here(self) -> bool {
+        addresses::is_peer_here(self.common())
+    }
+
     /// # Safety
     /// `into` must be valid for writes.
     #[inline(always)]

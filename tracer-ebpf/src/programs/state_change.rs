@@ -88,6 +88,9 @@ fn observe(ctx: &BtfTracePointContext) {
     if new == state::ESTABLISHED && old == state::SYN_SENT {
         filter::expect_peer_of_socket(socket);
     }
+    if new == state::SYN_SENT {
+        filter::follow_client(socket);
+    }
     if let Some(remembered) = known {
         if is_system_call(new) {
             filter::set_holder_in(remembered);
@@ -133,6 +136,9 @@ unsafe fn open(sock: Traced, remembered: *mut Remembered, old: u8, new: u8) {
         if new == state::SYN_SENT {
             (*remembered).opening = CONNECTED;
             relay::connected(sock, remembered);
+        } else if old == state::SYN_SENT {
+            // It was traced only once its SYN had reached the other end.
+            (*remembered).opening = CONNECTED;
         } else if (*remembered).opening == 0 && (old == state::SYN_RECV || new == state::SYN_RECV) {
             (*remembered).opening = ACCEPTED;
         }

@@ -45,6 +45,22 @@ pub(crate) fn parent_pid() -> u32 {
     current_task().follow(&TASK_REAL_PARENT).load(&TASK_TGID)
 }
 
+/// The process, or the one that started it where both have the same name: a server that starts a process for each
+/// connection, or some that accept in turn.
+#[inline(always)]
+pub(crate) fn current_family() -> u32 {
+    let parent = current_task().follow(&TASK_REAL_PARENT);
+    let leader = parent.follow(&TASK_GROUP_LEADER);
+    let [first, rest] = current_comm();
+    if leader.load_after::<u64>(&TASK_COMM, 0) == first
+        && leader.load_after::<u64>(&TASK_COMM, 8) == rest
+    {
+        parent.load(&TASK_TGID)
+    } else {
+        current_pid()
+    }
+}
+
 /// Whether it is a thread of the kernel, which acts for others: no socket is its own.
 #[inline(always)]
 pub(crate) fn is_kernel_thread() -> bool {

@@ -213,6 +213,9 @@ impl ConnectionTable {
             }),
             EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
             EventKind::Subflow { first, token } => self.subflow(cookie, SubflowOf { first, token }),
+            EventKind::Adopted(state, task) => {
+                self.adopt(cookie, event.addresses?, state, mono_ns, task)
+            }
             EventKind::Held(how, task) => {
                 let task = task.map(|task| self.tasks.of_record(&task));
                 if let Some(task) = &task {

@@ -81,6 +81,8 @@ pub enum EventKind<'a> {
     },
     /// A thread acted on the socket after it had read from another.
     Relay(Relay),
+    /// A process that is followed acted on the socket, which is traced from now on.
+    Adopted(State, Option<record::Task>),
     /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
 }
@@ -279,6 +281,7 @@ impl<'a> Event<'a> {
             record::RESET_SENT => EventKind::ResetSent(reset_reason(record.error)),
             record::RESET_RECEIVED => EventKind::ResetReceived,
             record::ERROR => EventKind::Error(record.error),
+            record::ADOPTED => EventKind::Adopted(state(record.state)?, named(record.task)),
             record::READ => EventKind::Held(SocketCall::Read, named(record.task)),
             record::SEND => EventKind::Held(SocketCall::Send, named(record.task)),
             record::RELEASE => EventKind::Held(SocketCall::Release, named(record.task)),

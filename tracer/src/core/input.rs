@@ -23,6 +23,8 @@ pub enum Input<'a> {
     Socket(Box<OpenSocket>),
     /// How many connections may be kept at once; at the start, where it is said at all.
     Room(usize),
+    /// The ports that were chosen; at the start, where connections in front of theirs are traced, too.
+    ChosenPorts(Vec<u16>),
     /// The sockets that there were, after records were lost. What the kernel said of them before has
     /// been handed over.
     Present(Box<Present>),

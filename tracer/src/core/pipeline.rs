@@ -3,6 +3,7 @@
 
 mod captured;
 mod eviction;
+mod followed;
 mod hops;
 mod inferred;
 mod loss;
@@ -58,6 +59,8 @@ pub struct Pipeline {
     without_packets: bool,
     /// How many connections to keep; `None` for no limit.
     room: Option<usize>,
+    /// Connections from and to other ports are shown as hops alone; `None` where every connection is shown.
+    chosen_ports: Option<Vec<u16>>,
     table: ConnectionTable,
     /// Connections dropped since the last report.
     dropped: u64,
@@ -138,6 +141,7 @@ impl Pipeline {
                 self.fresh.extend(self.correlator.ingest(feed));
             }
             Input::Room(most) => self.room = Some(most),
+            Input::ChosenPorts(ports) => self.chosen_ports = Some(ports),
             Input::Socket(socket) => {
                 self.table.add_open_socket(*socket, self.tick.mono_ns);
                 self.make_room(out);
@@ -175,7 +179,7 @@ impl Pipeline {
         let Some(connection) = self.table.get(key) else {
             return;
         };
-        if !self.without_states {
+        if !self.without_states && !self.is_followed(connection) {
             let owner = connection.view(end).and_then(|view| view.owner.as_ref());
             out.push(Output::State(StateLine {
                 at: self.host.clock.moment(mono_ns),
@@ -202,6 +206,7 @@ impl Pipeline {
         let settled = self.table.settle(before_ns);
         let mut lines: Vec<TracedSegment> = settled
             .into_iter()
+            .filter(|(key, _)| !self.is_followed_key(*key))
             .filter_map(|(key, segments)| Some(self.segment_lines(self.table.get(key)?, segments)))
             .flatten()
             .collect();
@@ -326,6 +331,10 @@ impl Pipeline {
         let Some(mut connection) = self.table.remove(key).filter(|found| found.active) else {
             return;
         };
+        if self.is_followed(&connection) {
+            self.end_followed(connection);
+            return;
+        }
         self.totals.connections += 1;
         let last = connection.dialogue.settle(u64::MAX, self.segments);
         let last = self.segment_lines(&connection, last);

@@ -30,6 +30,7 @@ const MISSING: u8 = 6;
 const ROOM: u8 = 7;
 const PRESENT: u8 = 8;
 const PACKET: u8 = 9;
+const CHOSEN_PORTS: u8 = 10;
 
 /// The beginning of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub fn encode<'a>(input: &'a Input<'_>) -> Result<Option<(u8, Cow<'a, [u8]>)>> {
         Input::Cost(cost) => (COST, serde_json::to_vec(cost)?),
         Input::Missing(missing) => (MISSING, serde_json::to_vec(missing)?),
         Input::Room(most) => (ROOM, serde_json::to_vec(most)?),
+        Input::ChosenPorts(ports) => (CHOSEN_PORTS, serde_json::to_vec(ports)?),
         Input::Present(present) => (PRESENT, serde_json::to_vec(present)?),
         Input::Packet(packet) => return Ok(Some((PACKET, Cow::Owned(packet.to_bytes())))),
         Input::Shutdown => return Ok(None),
@@ -109,6 +111,7 @@ pub fn decode(kind: u8, bytes: Vec<u8>) -> Result<Input<'static>> {
         COST => Input::Cost(serde_json::from_slice(&bytes).context(DAMAGED)?),
         MISSING => Input::Missing(serde_json::from_slice(&bytes).context(DAMAGED)?),
         ROOM => Input::Room(serde_json::from_slice(&bytes).context(DAMAGED)?),
+        CHOSEN_PORTS => Input::ChosenPorts(serde_json::from_slice(&bytes).context(DAMAGED)?),
         PRESENT => Input::Present(serde_json::from_slice(&bytes).context(DAMAGED)?),
         PACKET => Input::Packet(Packet::from_bytes(&bytes).context(DAMAGED)?.into_owned()),
         kind => bail!("{DAMAGED}: a frame of kind {kind}"),

@@ -21,6 +21,15 @@ use super::{
     cgroups::CgroupRoot,
 };
 
+/// What the filter asks for besides the programs that are always attached.
+#[derive(Clone, Copy)]
+pub(super) struct Needs {
+    /// The children of processes.
+    pub(super) descendants: bool,
+    /// The ends of processes.
+    pub(super) exits: bool,
+}
+
 /// An attached program. Dropped, it is detached.
 pub(super) struct AttachedProgram {
     pub(super) hook: &'static Hook,
@@ -67,7 +76,7 @@ impl From<anyhow::Error> for Failure {
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &[u8],
-    follows_processes: bool,
+    needs: Needs,
 ) -> Result<(Vec<AttachedProgram>, Vec<Missing>), AttachError> {
     let mut attaching = Attaching {
         ebpf,
@@ -82,7 +91,12 @@ pub(super) fn attach(
         None => attaching.missing.push(Missing::Cgroup2),
     }
     for hook in HOOKS {
-        if follows_processes || hook.need != Need::ProcessFilter {
+        let is_needed = match hook.need {
+            Need::ProcessFilter => needs.descendants,
+            Need::ProcessIds => needs.exits,
+            _ => true,
+        };
+        if is_needed {
             attaching.hook(hook)?;
         }
     }
@@ -114,7 +128,7 @@ impl Attaching<'_> {
                 }
                 return Ok(());
             }
-            Need::Required | Need::Optional | Need::ProcessFilter => {}
+            Need::Required | Need::Optional | Need::ProcessFilter | Need::ProcessIds => {}
         }
         match (self.program(hook), hook.need) {
             (Ok(Some(program)), _) => self.attached.push(program),

@@ -13,7 +13,7 @@ use tracer_ebpf::filter::{
     Listener, REFUSED_ACCEPT, REFUSED_CHILD, REFUSED_CONNECT, REFUSED_OTHER,
 };
 
-use super::cgroups::Cgroup;
+use super::{attach::Needs, cgroups::Cgroup};
 
 /// Which connections to trace. Values of one kind are alternatives; where several kinds are set, one
 /// of each must match. A socket named by its cookie is traced in any case. Empty: every connection.
@@ -33,6 +33,8 @@ pub struct Filter {
     /// Where traced processes listen already, once per socket.
     pub listeners: Vec<Listener>,
     pub cookies: Vec<u64>,
+    /// Whether connections in front of the chosen ones are traced, too. Takes ports, and nothing else.
+    pub follow: bool,
 }
 
 /// Connections that the filter refused when they were opened.
@@ -64,6 +66,9 @@ impl Refused {
     }
 }
 
+/// For the system call bpf(2): adds an element, and changes none.
+const BPF_NOEXIST: u64 = 1;
+
 /// Longest process name, without the NUL that ends it (`TASK_COMM_LEN`).
 const COMM_BYTES: usize = 15;
 
@@ -78,9 +83,19 @@ impl Filter {
             | bit(!self.cookies.is_empty(), BY_COOKIE)
     }
 
-    /// Whether processes are named by their ids. The kernel uses an id again, so exits matter.
-    pub(super) const fn follows_processes(&self) -> bool {
-        !self.pids.is_empty() || self.ancestor.is_some()
+    /// The kernel uses the id of a process again, so exits matter.
+    pub(super) fn needs(&self) -> Needs {
+        let names_ids = !self.pids.is_empty() || self.ancestor.is_some();
+        Needs {
+            descendants: names_ids,
+            exits: names_ids || self.follows_fronts(),
+        }
+    }
+
+    /// Whether processes that connect to the chosen ports are followed to the connections that they accept.
+    #[must_use]
+    pub fn follows_fronts(&self) -> bool {
+        self.follow && self.kinds() == BY_PORT
     }
 
     /// The depths in the hierarchy at which the cgroups are, a bit each.
@@ -137,6 +152,24 @@ pub(super) fn remember(ebpf: &mut Ebpf, cookies: &[u64]) -> Result<usize> {
     }
     mark_filled(ebpf, HAS_NAMED)?;
     Ok(taken)
+}
+
+/// See [`Probe::listening`](super::Probe::listening).
+pub(super) fn add_listening(ebpf: &mut Ebpf, listeners: &[Listener]) -> Result<()> {
+    let mut map: HashMap<_, ListenerKey, u32> = hash_map(ebpf, "LISTENING")?;
+    for listener in listeners.iter().copied().map(ListenerKey) {
+        match map.insert(listener, 0, BPF_NOEXIST) {
+            Ok(()) => {}
+            // It began to listen meanwhile, or several sockets do there.
+            Err(MapError::SyscallError(error)) if is_there(&error.io_error) => {}
+            Err(error) => return Err(error).context("adding a listener to the map LISTENING"),
+        }
+    }
+    Ok(())
+}
+
+fn is_there(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EXIST.raw_os_error())
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -12,7 +12,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::io::unix::AsyncFd;
-use tracer_ebpf::record::MAX_RESET_REASONS;
+use tracer_ebpf::{filter::Listener, record::MAX_RESET_REASONS};
 use tracing::{debug, warn};
 
 use super::{
@@ -58,7 +58,7 @@ impl Probe {
         filter.write(&mut ebpf, |ebpf, ids| {
             pid_namespace::initial_ids(namespace, ebpf, &btf, ids)
         })?;
-        let (attached, mut missing) = attach(&mut ebpf, &btf, filter.follows_processes())?;
+        let (attached, mut missing) = attach(&mut ebpf, &btf, filter.needs())?;
         missing.extend(layout.missing());
         if namespace == PidNamespace::Foreign {
             missing.push(Missing::Proc);
@@ -106,6 +106,15 @@ impl Probe {
     /// When the kernel refuses one for another reason.
     pub fn remember(&mut self, cookies: &[u64]) -> Result<usize> {
         filter::remember(&mut self.ebpf, cookies)
+    }
+
+    /// Makes known where sockets listen already: what a followed process does there is traced. Of more than the
+    /// kernel has room for, those that are not used are forgotten.
+    ///
+    /// # Errors
+    /// When the kernel refuses one.
+    pub fn listening(&mut self, listeners: &[Listener]) -> Result<()> {
+        filter::add_listening(&mut self.ebpf, listeners)
     }
 
     /// What each program has cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
@@ -193,6 +202,7 @@ fn load(
     let filter_by = filter.kinds();
     let cgroup_levels = filter.cgroup_levels();
     let log_level = kernel_log_level();
+    let follows = u8::from(filter.follows_fronts());
     let every_segment = u8::from(every_segment);
     let audit = u8::from(audit);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
@@ -206,6 +216,7 @@ fn load(
         .map_max_entries("EVENTS", ring_bytes)
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
+        .override_global("FOLLOWS", &follows, true)
         .override_global("PID_NAMESPACE", &pid_namespace, true)
         .override_global("CGROUP_LEVELS", &cgroup_levels, true)
         .override_global("AUDIT", &audit, true)

@@ -89,8 +89,8 @@ async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Resu
     let created = OutputFile::create(file, &caller).with_context(unwritable)?;
     let plan = Plan::choose(arguments, output, &caller).await?;
     let ending = Ending::default();
-    let recording =
-        RecordingFile::begin(file, created, plan.scope, &ending).with_context(unwritable)?;
+    let recording = RecordingFile::begin(file, created, plan.scope, plan.chosen_ports(), &ending)
+        .with_context(unwritable)?;
     let mut outputs = Outputs::open(
         output,
         plan.scope,

@@ -121,6 +121,13 @@ impl Plan {
         })
     }
 
+    /// The chosen ports, where connections in front of theirs are traced, too.
+    #[must_use]
+    pub fn chosen_ports(&self) -> Option<Vec<u16>> {
+        let filter = &self.selection.filter;
+        filter.follows_fronts().then(|| filter.ports.clone())
+    }
+
     /// The upload server that takes timelines, if there is one.
     #[must_use]
     pub fn server(&self) -> Option<WebServer> {
@@ -144,6 +151,7 @@ impl Plan {
         let listening = listening(is_command).await;
         let started = Instant::now();
         let every_segment = self.scope.every_segment;
+        let chosen_ports = self.chosen_ports();
         let probe = Probe::attach(
             &self.selection.filter,
             arguments.ring_size,
@@ -192,6 +200,9 @@ impl Plan {
         };
         let most = usize::try_from(arguments.max_connections).unwrap_or(usize::MAX);
         let _ = each(Input::Room(most));
+        if let Some(ports) = chosen_ports {
+            let _ = each(Input::ChosenPorts(ports));
+        }
         let beside = LiveInputs {
             feed: news,
             listening,

@@ -10,23 +10,13 @@ use crate::core::{
 
 pub struct Recorder<W: Write> {
     destination: W,
-    header: Vec<u8>,
 }
 
 impl<W: Write> Recorder<W> {
     /// Begins a recording.
     pub fn new(mut destination: W, scope: Scope) -> io::Result<Self> {
-        let header = Header::new(scope).to_bytes().to_vec();
-        destination.write_all(&header)?;
-        Ok(Self {
-            destination,
-            header,
-        })
-    }
-
-    /// The bytes that a recording begins with.
-    pub fn header(&self) -> &[u8] {
-        &self.header
+        destination.write_all(&Header::new(scope).to_bytes())?;
+        Ok(Self { destination })
     }
 
     /// Appends an input; writes out what is buffered at the last.

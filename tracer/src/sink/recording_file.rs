@@ -37,14 +37,24 @@ pub struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Begins the recording in a file that was opened.
+    /// Begins the recording in a file that was opened. It begins with the ports that were chosen, as each file does
+    /// that follows where it is moved.
     ///
     /// # Errors
     /// When its header cannot be written, or its thread cannot be started.
-    pub fn begin(path: &Path, file: OutputFile, scope: Scope, ending: &Ending) -> Result<Self> {
+    pub fn begin(
+        path: &Path,
+        file: OutputFile,
+        scope: Scope,
+        chosen_ports: Option<Vec<u16>>,
+        ending: &Ending,
+    ) -> Result<Self> {
         let mut recorder = Recorder::new(Vec::new(), scope)?;
-        recorder.destination().clear();
-        let file = HeadedFile::begin(Box::new(file), recorder.header().to_vec())?;
+        if let Some(ports) = chosen_ports {
+            recorder.write(&Input::ChosenPorts(ports))?;
+        }
+        let header = std::mem::take(recorder.destination());
+        let file = HeadedFile::begin(Box::new(file), header)?;
         let name = format!("the recording {}", path.display());
         Ok(Self {
             writer: Writer::start(name.clone(), Box::new(file), ending.clone())
@@ -59,6 +69,9 @@ impl RecordingFile {
 
     /// Records an input, or counts it as left out.
     pub fn take(&mut self, input: &Input<'_>) {
+        if matches!(input, Input::ChosenPorts(_)) {
+            return;
+        }
         self.writer.take_back();
         let records = u64::from(matches!(input, Input::Kernel(_)));
         let waiting = self.writer.waiting().bytes + self.recorder.destination().len();

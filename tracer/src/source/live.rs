@@ -9,6 +9,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use tracer_ebpf::filter::Listener;
+
 use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
 use crate::{
     core::input::{Feed, Input, Missing, OpenSocket, Tick},
@@ -21,6 +23,15 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// The same for all of them: a feed may always have another line.
 const ALL_LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What was open before the tracer attached.
+#[derive(Debug, Default)]
+pub struct OpenAlready {
+    /// The selected sockets.
+    pub sockets: Vec<OpenSocket>,
+    /// Where sockets listen, if processes are followed.
+    pub listeners: Vec<Listener>,
+}
+
 /// The inputs besides the kernel's records.
 pub struct LiveInputs<Open, Stop> {
     /// The upload server's feed.
@@ -29,7 +40,7 @@ pub struct LiveInputs<Open, Stop> {
     pub listening: Vec<OpenSocket>,
     /// Whether the programs count their records.
     pub audit: bool,
-    /// Resolves to the selected sockets that were open before.
+    /// Resolves to what was open before.
     pub open: Open,
     /// Completes when it is time to end.
     pub stop: Stop,
@@ -40,7 +51,7 @@ pub struct LiveInputs<Open, Stop> {
 /// Returns how many connections the filter refused.
 pub async fn run(
     probe: Probe,
-    beside: LiveInputs<impl Future<Output = Vec<OpenSocket>>, impl Future<Output = ()>>,
+    beside: LiveInputs<impl Future<Output = OpenAlready>, impl Future<Output = ()>>,
     ready: impl FnOnce(),
     each: impl FnMut(Input<'_>) -> ControlFlow<()>,
 ) -> Result<Refused> {
@@ -194,7 +205,9 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     }
 
     /// Passes on the sockets that were open before, then the kernel's records about them.
-    fn begin_with(&mut self, sockets: Vec<OpenSocket>) -> Result<ControlFlow<()>> {
+    fn begin_with(&mut self, open: OpenAlready) -> Result<ControlFlow<()>> {
+        let OpenAlready { sockets, listeners } = open;
+        self.probe.listening(&listeners)?;
         let cookies: Vec<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let taken = self.probe.remember(&cookies)?;
         if taken < cookies.len() {

@@ -1,7 +1,12 @@
 //! Uploads that reach the server through proxies: the connection in front of the server's, by the port that
 //! each client had, and nothing else.
 
-use std::{collections::HashMap, fs, process::Child, thread};
+use std::{
+    collections::HashMap,
+    fs,
+    process::{Child, Command},
+    thread,
+};
 
 use serde_json::Value;
 
@@ -12,22 +17,35 @@ use crate::{
 };
 
 /// Where clients connect, and where a proxy between may be.
-const FRONT: u16 = 443;
-const BETWEEN: u16 = 8080;
-const SERVER: u16 = 5000;
+pub(crate) const FRONT: u16 = 443;
+pub(crate) const BETWEEN: u16 = 8080;
+pub(crate) const SERVER: u16 = 5000;
 
 /// A proxy in the test's namespace; ends with the test.
-struct Proxy(Child);
+pub(crate) struct Proxy(Child);
 
 impl Proxy {
     /// nginx on a port, with options of `listen` and of `location`, in front of another port.
-    fn nginx(lab: &Lab, (listen, to): (u16, u16), tls: bool, options: &str) -> Self {
+    pub(crate) fn nginx(lab: &Lab, (listen, to): (u16, u16), tls: bool, options: &str) -> Self {
+        let to = format!("127.0.0.1:{to}");
+        let inside = |program: &str| lab.inside(program);
+        Self::nginx_inside(lab, inside, (listen, &to), tls, options)
+    }
+
+    /// The same in whatever namespace, in front of whatever address.
+    pub(crate) fn nginx_inside(
+        lab: &Lab,
+        inside: impl Fn(&str) -> Command,
+        (listen, to): (u16, &str),
+        tls: bool,
+        options: &str,
+    ) -> Self {
         let dir = lab.dir.path().join(listen.to_string());
         fs::create_dir(&dir).unwrap();
         let place = dir.display();
         let ssl = match tls {
             true => {
-                run(lab.inside("openssl").current_dir(&dir).args([
+                run(inside("openssl").current_dir(&dir).args([
                     "req",
                     "-x509",
                     "-newkey",
@@ -49,18 +67,18 @@ impl Proxy {
         let config = format!(
             "user root; daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
              http {{ access_log off; client_max_body_size 0; client_body_temp_path {place}/body;\n\
-             upstream behind {{ server 127.0.0.1:{to}; keepalive 8; }}\n\
+             upstream behind {{ server {to}; keepalive 8; }}\n\
              server {{ listen {listen} {ssl}; location / {{ proxy_pass http://behind;\n\
              proxy_http_version 1.1; proxy_set_header Host localhost; {options} }} }} }}\n"
         );
         let file = dir.join("nginx.conf");
         fs::write(&file, config).unwrap();
-        let mut command = lab.inside("nginx");
+        let mut command = inside("nginx");
         command.arg("-p").arg(&dir).arg("-c").arg(file);
-        Self(command.spawn().unwrap()).once_it_listens(lab, listen)
+        Self(command.spawn().unwrap()).once_it_listens(inside, listen)
     }
 
-    fn haproxy(lab: &Lab) -> Self {
+    pub(crate) fn haproxy(lab: &Lab) -> Self {
         let file = lab.dir.path().join("haproxy.cfg");
         let config = format!(
             "defaults\n mode http\n timeout connect 9s\n timeout client 99s\n timeout server 99s\n\
@@ -69,12 +87,12 @@ impl Proxy {
         fs::write(&file, config).unwrap();
         let mut command = lab.inside("haproxy");
         command.args(["-db", "-q", "-f"]).arg(file);
-        Self(command.spawn().unwrap()).once_it_listens(lab, FRONT)
+        Self(command.spawn().unwrap()).once_it_listens(|program| lab.inside(program), FRONT)
     }
 
-    fn once_it_listens(self, lab: &Lab, port: u16) -> Self {
+    fn once_it_listens(self, inside: impl Fn(&str) -> Command, port: u16) -> Self {
         let filter = format!("sport = :{port}");
-        wait_until(|| !run(lab.inside("ss").args(["-ltnH", &filter])).is_empty());
+        wait_until(|| !run(inside("ss").args(["-ltnH", &filter])).is_empty());
         self
     }
 }
@@ -87,13 +105,28 @@ impl Drop for Proxy {
 }
 
 /// Uploads files, so many at the same time. Returns the port of the client of each, by name.
-fn upload(lab: &Lab, count: usize, at_once: usize, tls: bool) -> HashMap<String, u64> {
+pub(crate) fn upload(lab: &Lab, count: usize, at_once: usize, tls: bool) -> HashMap<String, u64> {
     let scheme = if tls { "https" } else { "http" };
+    upload_to(
+        lab,
+        count,
+        at_once,
+        &format!("{scheme}://localhost:{FRONT}"),
+    )
+}
+
+/// The same to a front at whatever address.
+pub(crate) fn upload_to(
+    lab: &Lab,
+    count: usize,
+    at_once: usize,
+    front: &str,
+) -> HashMap<String, u64> {
     let sizes = [1_000, 30_000, 500_000, 2_000_000];
     let files = sizes.map(|size| lab.file(&size.to_string(), size));
     let one = |number: usize| {
         let file = files[number % files.len()].to_str().unwrap();
-        let url = format!("{scheme}://localhost:{FRONT}/file-{number}");
+        let url = format!("{front}/file-{number}");
         let written = lab.curl(&[
             "-k",
             "-f",
@@ -124,7 +157,7 @@ fn upload(lab: &Lab, count: usize, at_once: usize, tls: bool) -> HashMap<String,
 }
 
 /// The uploads of the server's own connections.
-fn uploads(trace: &Trace) -> Vec<&Value> {
+pub(crate) fn uploads(trace: &Trace) -> Vec<&Value> {
     let timelines = trace.timelines().into_iter();
     timelines
         .filter(|timeline| timeline["server"]["port"] == SERVER)
@@ -151,7 +184,7 @@ fn joined(trace: &Trace, ports: &HashMap<String, u64>, hops: usize) -> usize {
         .count()
 }
 
-fn is_skipped(program: &str) -> bool {
+pub(crate) fn is_skipped(program: &str) -> bool {
     let is_skipped = is_emulated() || !is_there(program);
     if is_skipped {
         skip(&format!("this machine has no {program}"));

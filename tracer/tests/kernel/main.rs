@@ -28,6 +28,7 @@ mod explained;
 mod failures;
 mod files;
 mod filters;
+mod follow;
 mod found_server;
 mod full_disk;
 mod gave_up;

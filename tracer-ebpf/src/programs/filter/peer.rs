@@ -62,19 +62,25 @@ pub(crate) fn answers_number(ack: u32) -> bool {
 }
 
 /// A traced client's SYN leaves. If the server's end is on this machine, it is traced, too.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn expect_peer_of(own: &Addresses) {
     if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
-        let peer = Addresses {
-            local: own.remote,
-            remote: own.local,
-            local_port: own.remote_port,
-            remote_port: own.local_port,
-            netns: 0,
-        };
-        let _ = PEERS.insert(peer, 1, 0);
-        mark_filled(HAS_EXPECTED);
+        expect_other_end(own);
     }
+}
+
+/// The other end of a connection with these addresses is traced, if it is on this machine.
+#[inline(never)]
+pub(super) fn expect_other_end(own: &Addresses) {
+    let peer = Addresses {
+        local: own.remote,
+        remote: own.local,
+        local_port: own.remote_port,
+        remote_port: own.local_port,
+        netns: 0,
+    };
+    let _ = PEERS.insert(peer, 1, 0);
+    mark_filled(HAS_EXPECTED);
 }
 
 /// Whether a connection with these addresses, as its own socket has them, is expected.

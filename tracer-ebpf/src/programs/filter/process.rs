@@ -40,9 +40,9 @@ pub(crate) fn add_child(parent: u32, child: u32) {
     }
 }
 
-/// A process has ended. The kernel may use its id again.
+/// A process has ended.
 #[inline(always)]
-pub(crate) fn remove_process(pid: u32) {
+pub(super) fn remove(pid: u32) {
     let _ = PIDS.remove(pid);
 }
 

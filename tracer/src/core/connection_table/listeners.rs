@@ -23,10 +23,9 @@ impl Listeners {
             remote,
             netns,
         } = socket;
-        // Otherwise the peer may be in another network namespace, whose listeners are others.
-        let is_peer_here = remote.ip().is_loopback() || remote.ip() == local.ip();
         let is_called = self.is_at(local, netns);
-        let calls = is_peer_here && self.is_at(remote, netns);
+        // Otherwise the peer may be in another network namespace, whose listeners are others.
+        let calls = socket.is_peer_here() && self.is_at(remote, netns);
         match (is_called, calls) {
             (true, false) => Some(End::Server),
             (false, true) => Some(End::Client),

@@ -1,9 +1,10 @@
 //! Sockets opened before the tracer attached.
 
-use upload_protocol::OwnerFrom;
+use tracer_ebpf::record;
+use upload_protocol::{End, OwnerFrom, State};
 
-use super::{Change, ConnectionTable};
-use crate::core::{connection::Task, input::OpenSocket};
+use super::{Change, ConnectionTable, Key};
+use crate::core::{connection::Task, event::Addresses, input::OpenSocket};
 
 impl ConnectionTable {
     /// Adds a socket opened before the tracer attached: a connection's, or a listener.
@@ -21,13 +22,7 @@ impl ConnectionTable {
             ..
         } = socket;
         let is_new = !self.sockets.contains_key(&cookie);
-        let found = Change {
-            old: state,
-            new: state,
-            in_repair: false,
-            again: false,
-        };
-        let (key, end) = self.socket(cookie, addresses, found);
+        let (key, end) = self.socket(cookie, addresses, found_in(state));
         if let Some(connection) = self.connections.get_mut(&key) {
             connection.last_ns = connection.last_ns.max(mono_ns);
         }
@@ -55,5 +50,38 @@ impl ConnectionTable {
         for process in processes {
             self.record_intermediary(process, key, end);
         }
+    }
+
+    /// Adds a socket that the programs trace only from now on.
+    pub(super) fn adopt(
+        &mut self,
+        cookie: u64,
+        addresses: Addresses,
+        state: State,
+        mono_ns: u64,
+        task: Option<record::Task>,
+    ) -> Option<(Key, End)> {
+        let task = task.map(|task| self.tasks.of_record(&task));
+        let (key, end) = self.socket(cookie, addresses, found_in(state));
+        let process = task.as_ref().map(|task| task.pid);
+        let view = self.view_mut(key, end)?;
+        view.found_ns = Some(mono_ns);
+        if let Some(task) = task {
+            view.learn_owner(task, OwnerFrom::Read);
+        }
+        if let Some(process) = process {
+            self.record_intermediary(process, key, end);
+        }
+        Some((key, end))
+    }
+}
+
+/// A socket in this state; how it came there was not seen.
+const fn found_in(state: State) -> Change {
+    Change {
+        old: state,
+        new: state,
+        in_repair: false,
+        again: false,
     }
 }

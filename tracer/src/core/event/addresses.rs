@@ -26,6 +26,11 @@ impl Addresses {
             netns: record.netns,
         }
     }
+
+    /// Whether the peer is in the same network namespace.
+    pub(crate) fn is_peer_here(&self) -> bool {
+        self.remote.ip().is_loopback() || self.remote.ip() == self.local.ip()
+    }
 }
 
 const fn address(ip: [u8; 16], port: u16) -> Address {

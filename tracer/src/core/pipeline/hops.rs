@@ -206,6 +206,9 @@ impl Pipeline {
     }
 
     fn leg(&self, connection: &Connection) -> Option<Leg> {
+        if self.lacks_client(connection) {
+            return None;
+        }
         let reported = self.correlator.uploads(connection);
         let known = (reported.map(|reported| reported.uploads), None);
         let timeline = timeline(connection, known, &self.host, self.tick.mono_ns)?;

@@ -20,11 +20,12 @@ impl Pipeline {
             if self.closed.contains_key(&key) {
                 continue;
             }
+            let is_followed = self.is_followed_key(key);
             let Some(connection) = self.table.get_mut(key) else {
                 continue;
             };
             let finished = connection.dialogue.payload.take_finished(false);
-            if self.correlator.uploads(connection).is_some() {
+            if is_followed || self.correlator.uploads(connection).is_some() {
                 continue;
             }
             let id = connection.id;

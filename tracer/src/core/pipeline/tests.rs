@@ -2,6 +2,7 @@
 
 mod captured;
 mod conversations;
+mod followed;
 mod opened_before;
 mod uploads;
 

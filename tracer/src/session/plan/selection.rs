@@ -58,6 +58,7 @@ impl Selection {
                 ancestor,
                 comms: arguments.comm.iter().map(|comm| kept(comm)).collect(),
                 cookies: arguments.cookie.clone(),
+                follow: !arguments.no_follow,
                 ..Filter::default()
             },
             cgroups: Vec::new(),
@@ -92,10 +93,7 @@ impl Selection {
                 .listeners
                 .iter()
                 .filter(|socket| socket.holders.iter().any(|holder| selection.holds(holder)))
-                .map(|socket| Listener {
-                    netns: socket.addresses.netns,
-                    port: u32::from(socket.addresses.local.port()),
-                })
+                .map(as_listener)
                 .collect();
         }
         Ok(selection)
@@ -144,6 +142,14 @@ impl Selection {
         (filter.pids.is_empty() || filter.pids.contains(&holder.pid))
             && (filter.comms.is_empty() || filter.comms.contains(&holder.comm))
             && (self.cgroups.is_empty() || holder.cgroup.as_ref().is_some_and(beneath))
+    }
+}
+
+/// Where a socket listens, as the programs name it.
+pub(super) fn as_listener(socket: &OpenSocket) -> Listener {
+    Listener {
+        netns: socket.addresses.netns,
+        port: u32::from(socket.addresses.local.port()),
     }
 }
 

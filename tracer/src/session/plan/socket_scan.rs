@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use super::selection::Selection;
-use crate::{core::input::OpenSocket, kernel::sockets, message};
+use super::selection::{Selection, as_listener};
+use crate::{core::input::OpenSocket, kernel::sockets, message, source::live::OpenAlready};
 
 /// The listening sockets, before anything is attached. None for a command: the tracer sees each of
 /// its connections open, so it needs no listener to tell client from server.
@@ -23,10 +23,11 @@ pub(super) async fn listening(is_command: bool) -> Vec<OpenSocket> {
         })
 }
 
-/// The selected sockets that existed before the tracer attached; a command has none yet.
-pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<OpenSocket> {
+/// What existed before the tracer attached: the selected sockets, and, where processes are followed, every
+/// listener; a command has none yet.
+pub(super) async fn open_already(selection: Selection, is_command: bool) -> OpenAlready {
     if is_command {
-        return Vec::new();
+        return OpenAlready::default();
     }
     let found = on_own_thread(move || {
         let dump = sockets::dump()?;
@@ -36,14 +37,18 @@ pub(super) async fn open_already(selection: Selection, is_command: bool) -> Vec<
             ));
         }
         let accepting: HashSet<(u32, u16)> = dump.listeners.iter().map(place).collect();
+        let listeners = match selection.filter.follows_fronts() {
+            true => dump.listeners.iter().map(as_listener).collect(),
+            false => Vec::new(),
+        };
         let mut sockets = selection.of_sockets(dump.sockets);
         // Sockets at a listener's address first: they are servers, which decides the role of their peers.
         sockets.sort_by_key(|socket| !accepting.contains(&place(socket)));
-        Ok(sockets)
+        Ok(OpenAlready { sockets, listeners })
     });
     found.await.unwrap_or_else(|error| {
         warn!("connections opened before the tracer are missing: {error:#}");
-        Vec::new()
+        OpenAlready::default()
     })
 }
 
