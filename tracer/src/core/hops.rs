@@ -38,6 +38,9 @@ pub trait Legs {
     /// connections to several servers.
     fn is_intermediary(&self, process: u32) -> bool;
 
+    /// Whether a process accepts connections.
+    fn accepts(&self, process: u32) -> bool;
+
     /// The connections of such a process that may have carried the request, each with the end that it holds.
     fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)>;
 
@@ -151,11 +154,16 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
         let sender = behind.leg.endpoint(behind.sender);
         let process = processes(sender).find(|process| legs.is_intermediary(*process));
         let Some(process) = process else {
+            // It had read elsewhere before it sent: it is not the client, and what it read was not seen.
+            if behind.leg.is_relayed() {
+                return Way::open(None);
+            }
             break;
         };
         match in_front(&chain, process, &upload, legs) {
             Choice::One(found) => chain.push(*found),
-            Choice::None if is_client_alone(&chain, process, legs) => break,
+            // It opened connections to several servers, and accepts none: it is the client.
+            Choice::None if !legs.accepts(process) => break,
             Choice::None => return Way::open(None),
             Choice::Several(count) => return Way::open(Some(count)),
         }
@@ -230,17 +238,6 @@ fn latest_exchange(chain: &[Found]) -> Option<(&Found, HopRole)> {
     let mut latest = chain.iter().rev();
     let exchange = latest.find(|found| found.role == HopRole::Exchange)?;
     Some((exchange, chain.last()?.role))
-}
-
-/// Whether a process that received nothing before the request is its client: it opened connections to other
-/// servers.
-fn is_client_alone(chain: &[Found], process: u32, legs: &impl Legs) -> bool {
-    let exchange = latest_exchange(chain).map(|(exchange, _)| exchange);
-    let sought = exchange.and_then(|exchange| Sought::of(exchange, &Bytes::default()));
-    sought.is_none_or(|sought| {
-        let all = legs.of_process(process, &sought);
-        all.iter().all(|(_, end)| *end == OUT)
-    })
 }
 
 fn as_hops(chain: &[Found]) -> Vec<UploadHop> {

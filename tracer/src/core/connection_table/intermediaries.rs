@@ -148,6 +148,13 @@ impl ConnectionTable {
         self.intermediaries.connections(process).is_some()
     }
 
+    /// Whether a process was seen to accept connections.
+    #[must_use]
+    pub fn accepts(&self, process: u32) -> bool {
+        let known = self.intermediaries.0.get(&process);
+        known.is_some_and(|known| known.accepts_at.is_some())
+    }
+
     /// Whether a process that acted on a connection's client may pass on what it receives.
     #[must_use]
     pub fn is_passed_on(&self, connection: &Connection) -> bool {

@@ -150,6 +150,12 @@ impl Leg {
         processes(self.endpoint(end)).any(|pid| pid == process)
     }
 
+    /// Whether a thread had read from an accepted connection before it acted on this one's client.
+    pub(super) fn is_relayed(&self) -> bool {
+        let [relays, _] = &self.relays;
+        relays.between(0, u64::MAX).next().is_some()
+    }
+
     pub(super) const fn endpoint(&self, end: End) -> &Endpoint {
         match end {
             End::Client => &self.timeline.client,

@@ -115,6 +115,11 @@ impl Legs for Known<'_> {
         process == PROXY || process > SERVER
     }
 
+    fn accepts(&self, process: u32) -> bool {
+        let mut legs = self.legs.iter();
+        legs.any(|leg| leg.is_held_by(End::Server, process))
+    }
+
     fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)> {
         let ends = |leg: &Leg| {
             [End::Client, End::Server]
@@ -383,6 +388,17 @@ fn several_fit() {
     back.proxied = None;
     (first.hello, back.hello) = (Some(1), Some(1));
     assert_eq!(found(&back, &[&first, &second]), (id(&first), None));
+}
+
+/// Its client had read elsewhere before it sent, and what it read was not seen: it is a proxy, too.
+#[test]
+fn a_way_whose_beginning_was_not_seen() {
+    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
+    let mut front = leg(FRONT.0, vec![exchange(1, "a", [100, 190, 230], 500)]);
+    assert_eq!(hops_of(&back, "a", &[&front]).len(), 2);
+    front.relays[0] = relays(&[(90, 77, CONNECTED)]);
+    let way = way_of(&back, "a", &[&front]);
+    assert!(way.hops.is_empty() && way.is_open);
 }
 
 #[test]

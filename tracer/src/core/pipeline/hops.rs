@@ -87,6 +87,10 @@ impl Legs for Searched<'_> {
         self.pipeline.table.is_intermediary(process)
     }
 
+    fn accepts(&self, process: u32) -> bool {
+        self.pipeline.table.accepts(process)
+    }
+
     fn of_process(&self, process: u32, sought: &Sought) -> Vec<(Arc<Leg>, End)> {
         let open = self.pipeline.table.connections_of(process);
         let open = open.filter(|(connection, end)| sought.may_be_on(connection, *end));
