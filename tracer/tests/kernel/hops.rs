@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -87,6 +87,20 @@ impl Proxy {
         fs::write(&file, config).unwrap();
         let mut command = lab.inside("haproxy");
         command.args(["-db", "-q", "-f"]).arg(file);
+        Self(command.spawn().unwrap()).once_it_listens(|program| lab.inside(program), FRONT)
+    }
+
+    fn caddy(lab: &Lab) -> Self {
+        let file = lab.dir.path().join("Caddyfile");
+        let config = format!(
+            "{{\n admin off\n auto_https off\n}}\n:{FRONT} {{\n reverse_proxy 127.0.0.1:{SERVER} {{\n\
+             header_up Host localhost\n }}\n}}\n"
+        );
+        fs::write(&file, config).unwrap();
+        let mut command = lab.inside("caddy");
+        command.env("HOME", lab.dir.path());
+        command.args(["run", "--adapter", "caddyfile", "--config"]);
+        command.arg(file).stderr(Stdio::null());
         Self(command.spawn().unwrap()).once_it_listens(|program| lab.inside(program), FRONT)
     }
 
@@ -242,6 +256,78 @@ fn at_the_same_time() {
         "{joined} of {}",
         clients.len()
     );
+}
+
+/// Threads that read from several clients before they send to the server.
+#[test]
+fn at_the_same_time_by_threads_that_read_ahead() {
+    let proxies: [(&str, fn(&Lab) -> Proxy); 2] =
+        [("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy)];
+    for (program, proxy) in proxies {
+        if is_skipped(program) {
+            continue;
+        }
+        let lab = Lab::new();
+        let server = lab.server(&[]);
+        let proxy = proxy(&lab);
+        let (trace, clients) = trace(&lab, 40, 20, false);
+        drop(proxy);
+        server.stop();
+        let joined = joined(&trace, &clients, 2);
+        let all = clients.len();
+        assert!(joined * 20 >= all * 19, "{program}: {joined} of {all}");
+    }
+}
+
+/// What happened and how the two connections belong together, from a recording.
+#[test]
+fn the_whole_way_in_words() {
+    if is_skipped("nginx") {
+        return;
+    }
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let proxy = Proxy::nginx(&lab, (FRONT, SERVER), true, "");
+    let recording = lab.dir.path().join("way.trace");
+    let recording = recording.to_str().unwrap();
+    let mut tracer = lab.tracer(&["record", recording, "--port", "443", "--port", "5000"]);
+    upload(&lab, 3, 1, true);
+    tracer.wait_for("upload", 3);
+    tracer.stop();
+    drop(proxy);
+    server.stop();
+    let replay = ["replay", "--explain", recording];
+    let text = run(Command::new(env!("CARGO_BIN_EXE_tracer")).args(replay));
+    let way = text
+        .lines()
+        .skip_while(|line| !line.contains("2 hops through nginx["));
+    let way: Vec<&str> = way.collect();
+    let mut rest = way.iter();
+    for part in [
+        "hop 1",
+        "hop 2",
+        "The upload went over 2 TCP connections: hop 1 from curl to nginx, hop 2 from nginx to upload-server.",
+        "Each has its own three phases",
+        "On hop 1, HTTP is within TLS",
+        "TLS ends at nginx",
+        "From hop 1 to hop 2: nginx received all of it before it passed anything on",
+        "From the first byte of the request to the first byte of the response passed",
+        "Hop 1 carried the same upload as hop 2 because a thread read from this connection",
+        "That was observed.",
+    ] {
+        assert!(rest.any(|line| line.contains(part)), "{part}: {way:#?}");
+    }
+    // Each of the two connections has its own three phases.
+    for port in [FRONT, SERVER] {
+        let heading = format!("127.0.0.1:{port}");
+        let mut lines = text
+            .lines()
+            .skip_while(|line| line.starts_with(' ') || !line.contains(&heading));
+        for phase in ["initiation", "maintenance", "termination"] {
+            let is_phase = |line: &str| line.trim_start().starts_with(phase);
+            assert!(lines.any(is_phase), "{port}, {phase}: {text}");
+        }
+    }
 }
 
 /// A chain whose beginning is not known has no first hop: both proxies are named, or none.
