@@ -185,9 +185,11 @@ impl Leg {
 
     fn passing(&self, exchange: &Exchange) -> Passing {
         let body = exchange.body.span.end_ns;
+        let head = exchange.request.span;
         Passing {
-            start_ns: self.moment(exchange.request.span.start_ns),
-            end_ns: self.moment(body.or(exchange.request.span.end_ns)),
+            // A server of HTTP/2 knows when the head had arrived.
+            start_ns: self.moment(head.start_ns.or(head.end_ns)),
+            end_ns: self.moment(body.or(head.end_ns)),
             response_ns: self.moment(exchange.response.span.start_ns),
         }
     }
