@@ -17,11 +17,26 @@ const BETWEEN: u16 = 8080;
 const SERVER: u16 = 5000;
 
 /// A proxy in the test's namespace; ends with the test.
-struct Proxy(Child);
+pub(crate) struct Proxy(Child);
 
 impl Proxy {
-    /// nginx on a port, with options of `listen` and of `location`, in front of another port.
+    /// nginx on a port, with options of `location`, in front of another port.
     fn nginx(lab: &Lab, (listen, to): (u16, u16), tls: bool, options: &str) -> Self {
+        let upstreams = format!("upstream behind {{ server 127.0.0.1:{to}; keepalive 8; }}");
+        let locations = format!(
+            "location / {{ proxy_pass http://behind;\n\
+             proxy_http_version 1.1; proxy_set_header Host localhost; {options} }}"
+        );
+        Self::nginx_with(lab, listen, tls, (&upstreams, &locations))
+    }
+
+    /// nginx on a port, with these upstreams and locations.
+    pub(crate) fn nginx_with(
+        lab: &Lab,
+        listen: u16,
+        tls: bool,
+        (upstreams, locations): (&str, &str),
+    ) -> Self {
         let dir = lab.dir.path().join(listen.to_string());
         fs::create_dir(&dir).unwrap();
         let place = dir.display();
@@ -49,9 +64,8 @@ impl Proxy {
         let config = format!(
             "user root; daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
              http {{ access_log off; client_max_body_size 0; client_body_temp_path {place}/body;\n\
-             upstream behind {{ server 127.0.0.1:{to}; keepalive 8; }}\n\
-             server {{ listen {listen} {ssl}; location / {{ proxy_pass http://behind;\n\
-             proxy_http_version 1.1; proxy_set_header Host localhost; {options} }} }} }}\n"
+             {upstreams}\n\
+             server {{ listen {listen} {ssl};\n{locations} }} }}\n"
         );
         let file = dir.join("nginx.conf");
         fs::write(&file, config).unwrap();
