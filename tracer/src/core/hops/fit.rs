@@ -214,7 +214,7 @@ impl Fit {
     fn weigh_bytes(&mut self, upload: &Request) -> bool {
         let request = &self.found.request;
         let announced = request.content_length.zip(upload.content_length);
-        let is_possible = match announced {
+        match announced {
             Some((own, next)) if own == next => {
                 self.add(HopEvidence::Bytes, SAME_LENGTH);
                 true
@@ -232,8 +232,7 @@ impl Fit {
                 true
             }
             None => false,
-        };
-        is_possible
+        }
     }
 
     /// A request is received before it is passed on, and its response likewise.

@@ -72,17 +72,13 @@ impl UploadHop {
 
 names! {
     /// What a connection is on an upload's way.
+    #[derive(Default)]
     pub enum HopRole {
         /// It carried the upload's request.
+        #[default]
         Exchange = "exchange",
         /// It carried the request within, encrypted or wrapped, perhaps with others at the same time.
         Tunnel = "tunnel",
-    }
-}
-
-impl Default for HopRole {
-    fn default() -> Self {
-        Self::Exchange
     }
 }
 
