@@ -134,7 +134,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("sock_send_length"),
         since: "6.3",
         need: Need::Optional,
-        loses: "which process sends on a connection and never reads",
+        loses: "which process sends on a connection and never reads, and which Unix socket a server passes a request on to",
     },
     Hook {
         program: "tracer_sendmsg",
@@ -149,6 +149,20 @@ pub const HOOKS: &[Hook] = &[
         since: "5.5",
         need: Need::InsteadOf("sock_send_length"),
         loses: "which process sends a file on a connection and never reads",
+    },
+    Hook {
+        program: "tracer_unix_snd",
+        point: Point::Function("unix_stream_sendmsg"),
+        since: "5.5",
+        need: Need::InsteadOf("sock_send_length"),
+        loses: "which Unix socket a server passes a request on to",
+    },
+    Hook {
+        program: "tracer_unix_pag",
+        point: Point::Function("unix_stream_sendpage"),
+        since: "5.5",
+        need: Need::InsteadOf("sock_send_length"),
+        loses: "how much of a file a server passes on to a Unix socket",
     },
     Hook {
         program: "tracer_in",

@@ -104,6 +104,18 @@ macro_rules! members {
             SOCK_SNDBUF "sock" "sk_sndbuf" LIMITS;
             SOCK_RCVBUF "sock" "sk_rcvbuf" LIMITS;
             SOCK_USERLOCKS "sock" "sk_userlocks" LIMITS;
+            SOCK_TYPE "sock" "sk_type" UNIX;
+            SOCK_SHUTDOWN "sock" "sk_shutdown" UNIX;
+            SOCK_PEER_PID "sock" "sk_peer_pid" UNIX_PEER_PROCESS;
+            SOCK_PEER_CRED "sock" "sk_peer_cred" UNIX_PEER_PROCESS;
+            CRED_UID "cred" "uid.val" UNIX_PEER_PROCESS;
+            SOCKET_SOCK "socket" "sk" UNIX;
+            UNIX_PEER "unix_sock" "peer" UNIX;
+            UNIX_ADDRESS "unix_sock" "addr" UNIX;
+            UNIX_ADDRESS_LENGTH "unix_address" "len" UNIX;
+            UNIX_ADDRESS_NAME "unix_address" "name" UNIX;
+            PID_TASKS "pid" "tasks" UNIX_PEER_PROCESS;
+            TASK_PID_LINKS "task_struct" "pid_links" UNIX_PEER_PROCESS;
         }
     };
 }
@@ -116,6 +128,9 @@ const NAMESPACES: &str =
     "process ids where the tracer is in a PID namespace of its own (a container)";
 const LIMITS: &str = "what held an upload back";
 const BUFFERS: &str = "whether a buffer is as large as the kernel's settings permit";
+const UNIX: &str = "which Unix socket a server passes a request on to";
+const UNIX_PEER_PROCESS: &str =
+    "which process listens on a Unix socket that a request is passed on to";
 const OPTIONS: &str = "TCP options, where the handshake was not seen";
 
 macro_rules! table {

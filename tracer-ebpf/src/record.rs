@@ -50,6 +50,10 @@ pub const RELAY: u16 = 16;
 /// `Header::kind` of a [`SocketEvent`]: the socket is traced from now on, because a process that is followed acted on
 /// it (`tcp_rcv_space_adjust` and `sock_send_length`).
 pub const ADOPTED: u16 = 17;
+/// `Header::kind` of a [`UnixRelay`]: a thread read from an accepted socket, and then sent on a Unix socket.
+pub const UNIX_RELAY: u16 = 18;
+/// `Header::kind` of [`UnixBytes`]: how much more it sent there.
+pub const UNIX_BYTES: u16 = 19;
 
 /// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
 /// the change.
@@ -166,11 +170,13 @@ macro_rules! wire {
 }
 
 mod limits;
+mod unix;
 
 pub use self::limits::{
     END, FIXED_RECEIVE_BUFFER, FIXED_SEND_BUFFER, Gauges, LARGEST_RECEIVE_BUFFER,
     LARGEST_SEND_BUFFER, LimitTimes, Limits, PERIOD, TURN, TimeOut, receiver, sender,
 };
+pub use self::unix::{UnixBytes, UnixRelay};
 
 wire! {
     /// The start of every record.

@@ -23,7 +23,7 @@ use crate::{
     sock::{OfCgroup, Traced},
     socket::Socket,
     socket_event::{self, Context},
-    task,
+    task, unix,
 };
 
 /// The socket is closed in any case.
@@ -36,10 +36,12 @@ pub(crate) fn tracer_read(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The same for a process that sends: a server may speak first.
+/// The same for a process that sends: a server may speak first. The tracepoint is one for sockets of all families.
 #[btf_tracepoint]
 pub(crate) fn tracer_send(ctx: BtfTracePointContext) -> i32 {
-    observe(&ctx, SEND, IsOver::Yes);
+    if !unix::observe(&ctx) {
+        observe(&ctx, SEND, IsOver::Yes);
+    }
     0
 }
 

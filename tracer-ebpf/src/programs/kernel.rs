@@ -6,7 +6,7 @@ use core::{
     ptr::{null, read_volatile},
 };
 
-use aya_ebpf::Global;
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 use tracer_ebpf::member::Place;
 
 macro_rules! globals {
@@ -90,6 +90,27 @@ impl Pointer {
         // SAFETY: as in `load_after`; the verifier tracks the loaded pointer's own type.
         Self(unsafe { read_volatile(self.0.byte_add(place.offset()).cast::<*const c_void>()) })
     }
+}
+
+/// Where the member at `place` begins.
+#[inline(always)]
+pub(crate) fn offset(place: &Global<u32>) -> u64 {
+    Place::from_bits(place.load()).offset() as u64
+}
+
+/// Reads kernel memory whose type the verifier does not know; 0 where that faults.
+#[inline(always)]
+pub(crate) fn read<T: Plain>(address: u64) -> T {
+    let mut value = T::ZERO;
+    // SAFETY: the helper writes `size_of::<T>()` bytes, zeros on a fault.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+    }
+    value
 }
 
 /// Integers, which are valid for every bit pattern.

@@ -47,6 +47,7 @@ mod socket;
 mod socket_event;
 mod state_change;
 mod task;
+mod unix;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,18 +1,15 @@
 //! Process ids in the PID namespace of the tracer. The kernel's helpers give those of the initial one,
 //! which a tracer in a container cannot see.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::ffi::c_void;
 
-use aya_ebpf::{
-    Global,
-    helpers::generated::{bpf_probe_read_kernel, bpf_seq_write},
-};
-use tracer_ebpf::{filter::ProcessIds, member::Place};
+use aya_ebpf::{Global, helpers::generated::bpf_seq_write};
+use tracer_ebpf::filter::ProcessIds;
 
 use crate::{
     kernel::{
         PID_LEVEL, PID_NAMESPACE_INUM, PID_NUMBERS, Pointer, TASK_PID, TASK_TGID, TASK_THREAD_PID,
-        UPID_NR, UPID_NS,
+        UPID_NR, UPID_NS, offset, read,
     },
     memory::opaque,
 };
@@ -30,11 +27,16 @@ pub(crate) fn is_initial() -> bool {
 }
 
 /// The id of a process's leader in the tracer's PID namespace; 0 if it has none there.
-//
-// A `struct pid` has a number for each namespace from the initial one down to the process's own.
 #[inline(always)]
 pub(crate) fn shown_pid(leader: Pointer) -> u32 {
-    let pid = leader.follow(&TASK_THREAD_PID);
+    shown(leader.follow(&TASK_THREAD_PID))
+}
+
+/// The number of a `struct pid` in the tracer's PID namespace; 0 if it has none there.
+//
+// It has one for each namespace from the initial one down to the process's own.
+#[inline(always)]
+pub(crate) fn shown(pid: Pointer) -> u32 {
     if pid.is_null() {
         return 0;
     }
@@ -42,7 +44,7 @@ pub(crate) fn shown_pid(leader: Pointer) -> u32 {
     let (numbers, nr, ns) = (offset(&PID_NUMBERS), offset(&UPID_NR), offset(&UPID_NS));
     let inum = offset(&PID_NAMESPACE_INUM);
     // A `struct upid` ends with the pointer to the namespace.
-    let size = ns + size_of::<u64>();
+    let size = ns + size_of::<u64>() as u64;
     let mut level = 0;
     loop {
         // Otherwise LLVM counts down to 0, and before Linux 6.2 the verifier learns nothing from a
@@ -51,32 +53,12 @@ pub(crate) fn shown_pid(leader: Pointer) -> u32 {
         if level > MAX_LEVEL || level > u64::from(deepest) {
             return 0;
         }
-        let upid = pid.as_ptr() as u64 + (numbers + level as usize * size) as u64;
-        let namespace: u64 = read(upid + ns as u64);
-        if read::<u32>(namespace + inum as u64) == PID_NAMESPACE.load() {
-            return read(upid + nr as u64);
+        let upid = pid.as_ptr() as u64 + numbers + level * size;
+        let namespace: u64 = read(upid + ns);
+        if read::<u32>(namespace + inum) == PID_NAMESPACE.load() {
+            return read(upid + nr);
         }
         level += 1;
-    }
-}
-
-#[inline(always)]
-fn offset(place: &Global<u32>) -> usize {
-    Place::from_bits(place.load()).offset()
-}
-
-/// Reads kernel memory; 0 where that faults.
-#[inline(always)]
-fn read<T: Copy>(address: u64) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: the helper writes `size_of::<T>()` bytes, zeros on a fault; `T` is an integer here.
-    unsafe {
-        bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-        value.assume_init()
     }
 }
 

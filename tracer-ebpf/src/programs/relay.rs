@@ -16,7 +16,7 @@ use tracer_ebpf::{
 use crate::{
     ring,
     sock::{Sock as _, Traced},
-    task,
+    task, unix,
 };
 
 /// Whether a hook runs after the system call has done its work.
@@ -29,11 +29,23 @@ pub(crate) enum IsOver {
 /// A thread's latest read.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct LatestRead {
+pub(crate) struct LatestRead {
     /// The socket's cookie; an MPTCP socket's is that of its first traced subflow.
     cookie: u64,
     /// [`Remembered::opening`] of the socket.
     opening: u64,
+}
+
+impl LatestRead {
+    /// The socket's cookie, if it was accepted, or opened before the tracer.
+    #[inline(always)]
+    pub(crate) fn of_server(self) -> Option<u64> {
+        if self.opening == u64::from(CONNECTED) {
+            None
+        } else {
+            Some(self.cookie)
+        }
+    }
 }
 
 /// By thread. Only threads that read from an accepted socket are added: those of servers, and so of proxies.
@@ -65,6 +77,14 @@ pub(crate) unsafe fn read(sock: Traced, remembered: *mut Remembered) {
     }
 }
 
+/// The current thread's latest read.
+#[inline(always)]
+pub(crate) fn latest() -> Option<LatestRead> {
+    let latest = LATEST_READS.get_ptr(task::current_thread())?;
+    // SAFETY: an element of the map, which this thread alone writes.
+    Some(unsafe { *latest })
+}
+
 /// The current thread sends on the socket, or has sent.
 ///
 /// # Safety
@@ -86,6 +106,9 @@ pub(crate) unsafe fn sent(sock: Traced, remembered: *mut Remembered, is_over: Is
             (*remembered).turn = TURN_SETTLED;
         }
         submit(sock, remembered, 0);
+        if (*remembered).opening != CONNECTED {
+            unix::answered(cookie(sock, remembered));
+        }
     }
 }
 

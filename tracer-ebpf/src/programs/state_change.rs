@@ -14,7 +14,7 @@ use crate::{
     filter, limits, memory, relay, ring, second,
     sock::{Sock as _, Traced},
     socket::Socket,
-    task,
+    task, unix,
 };
 
 /// One record per change of state of a traced connection.
@@ -110,6 +110,9 @@ fn observe(ctx: &BtfTracePointContext) {
     }
     if socket.is_in_repair() {
         flags |= IN_REPAIR;
+    }
+    if new == state::CLOSE {
+        unix::answered(sock.cookie());
     }
     send(socket, old, new, flags);
     if let Some(remembered) = known {

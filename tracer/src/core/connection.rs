@@ -8,6 +8,7 @@ mod estimate;
 mod incidents;
 mod limits;
 mod owner;
+mod passed_on;
 mod relays;
 mod stall;
 mod transition;
@@ -22,6 +23,7 @@ pub use self::{
     incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset, SubflowOf},
     limits::{LimitLog, Stretch, Times},
     owner::{Owner, Task},
+    passed_on::{OnUnix, PassedOn},
     relays::Relays,
     stall::{Stall, Stalls},
     transition::{Closing, Counted, Opened, Transition},

@@ -185,6 +185,15 @@ impl ConnectionTable {
                 });
                 self.with_view(cookie, |view| view.record_relay(mono_ns, relay))
             }
+            EventKind::UnixRelay(relay) => {
+                let listener = relay.listener.map(|task| self.tasks.of_record(&task));
+                self.with_view(cookie, |view| {
+                    view.record_passed_on(mono_ns, &relay, listener);
+                })
+            }
+            EventKind::UnixBytes { socket, bytes } => {
+                self.with_view(cookie, |view| view.record_more_passed_on(socket, bytes))
+            }
             EventKind::TimeOut {
                 bytes_acked,
                 length,

@@ -1,11 +1,12 @@
 //! Decodes kernel records: checks everything, interprets nothing.
 
 mod addresses;
+mod unix;
 
 use tracer_ebpf::record::{self, SocketEvent, StateChange};
 use upload_protocol::{AcceptQueue, OwnerFrom, State, timeline::ResetReason};
 
-pub use self::addresses::Addresses;
+pub use self::{addresses::Addresses, unix::UnixRelay};
 use crate::core::segment::{NoSegment, Segment};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Event<'a> {
     pub cookie: u64,
     /// The socket's addresses; absent for segments, which have their own, for
     /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::TimeOut`], [`EventKind::Subflow`],
-    /// [`EventKind::Relay`] and [`EventKind::Held`].
+    /// [`EventKind::Relay`], [`EventKind::UnixRelay`], [`EventKind::UnixBytes`] and [`EventKind::Held`].
     pub addresses: Option<Addresses>,
     pub what: EventKind<'a>,
 }
@@ -83,6 +84,14 @@ pub enum EventKind<'a> {
     Relay(Relay),
     /// A process that is followed acted on the socket, which is traced from now on.
     Adopted(State, Option<record::Task>),
+    /// A thread sent on a Unix socket after it had read from this one.
+    UnixRelay(Box<UnixRelay>),
+    /// It sent so much more on that.
+    UnixBytes {
+        /// The Unix socket's cookie.
+        socket: u64,
+        bytes: u64,
+    },
     /// A process made a system call on the socket; no task if the record names none.
     Held(SocketCall, Option<record::Task>),
 }
@@ -209,6 +218,27 @@ impl<'a> Event<'a> {
                         read: relay.read,
                         connects: relay.connects != 0,
                     }),
+                })
+            }
+            record::UNIX_RELAY => {
+                let relay: record::UnixRelay = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::UnixRelay(Box::new(UnixRelay::from(&relay))),
+                })
+            }
+            record::UNIX_BYTES => {
+                let more: record::UnixBytes = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::UnixBytes {
+                        socket: more.socket,
+                        bytes: more.bytes,
+                    },
                 })
             }
             kind => Self::from_socket_event(kind, bytes),

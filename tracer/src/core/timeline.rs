@@ -8,6 +8,7 @@ mod exchange;
 mod initiation;
 mod maintenance;
 mod omissions;
+mod passed_to;
 mod step;
 mod termination;
 mod tls;
@@ -118,6 +119,7 @@ pub fn timeline(
     if reported.is_none() {
         upload::infer(&mut timeline, &connection.dialogue.payload, transfer);
         sender = upload::sender(&timeline, transfer);
+        passed_to::add(&mut timeline, connection);
     }
     diagnosis::diagnose(&mut timeline, connection, sender, origin);
     Some(timeline)

@@ -40,6 +40,21 @@ impl Proxy {
         tls: bool,
         options: &str,
     ) -> Self {
+        let upstreams = format!("upstream behind {{ server {to}; keepalive 8; }}");
+        let locations = format!(
+            "location / {{ proxy_pass http://behind;\n\
+             proxy_http_version 1.1; proxy_set_header Host localhost; {options} }}"
+        );
+        Self::nginx_with(lab, inside, (listen, tls), (&upstreams, &locations))
+    }
+
+    /// nginx on a port, with these upstreams and locations.
+    pub(crate) fn nginx_with(
+        lab: &Lab,
+        inside: impl Fn(&str) -> Command,
+        (listen, tls): (u16, bool),
+        (upstreams, locations): (&str, &str),
+    ) -> Self {
         let dir = lab.dir.path().join(listen.to_string());
         fs::create_dir(&dir).unwrap();
         let place = dir.display();
@@ -67,9 +82,8 @@ impl Proxy {
         let config = format!(
             "user root; daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
              http {{ access_log off; client_max_body_size 0; client_body_temp_path {place}/body;\n\
-             upstream behind {{ server {to}; keepalive 8; }}\n\
-             server {{ listen {listen} {ssl}; location / {{ proxy_pass http://behind;\n\
-             proxy_http_version 1.1; proxy_set_header Host localhost; {options} }} }} }}\n"
+             {upstreams}\n\
+             server {{ listen {listen} {ssl};\n{locations} }} }}\n"
         );
         let file = dir.join("nginx.conf");
         fs::write(&file, config).unwrap();

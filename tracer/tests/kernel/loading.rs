@@ -30,7 +30,7 @@ const EVERYWHERE: [&str; 14] = [
     "tracer_release",
 ];
 
-/// Who sends is seen by one of these, or by two.
+/// Who sends, on TCP and on Unix sockets, is seen by one of these, or by up to four.
 fn senders() -> Vec<&'static str> {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
     let has = |name: &str| {
@@ -44,6 +44,8 @@ fn senders() -> Vec<&'static str> {
     let pairs = [
         ("tracer_sendmsg", "tcp_sendmsg"),
         ("tracer_sendpage", "tcp_sendpage"),
+        ("tracer_unix_snd", "unix_stream_sendmsg"),
+        ("tracer_unix_pag", "unix_stream_sendpage"),
     ];
     pairs
         .into_iter()

@@ -48,6 +48,7 @@ mod mptcp;
 mod netem;
 mod openings;
 mod owners;
+mod passed_to;
 mod phases;
 mod pid_namespaces;
 mod privileges;

@@ -3,6 +3,7 @@
 
 mod diagnosis;
 mod hops;
+mod passed_to;
 mod tls;
 
 use std::{fmt::Write as _, io};
@@ -10,6 +11,7 @@ use std::{fmt::Write as _, io};
 pub use self::{
     diagnosis::diagnosis,
     hops::{ambiguous_hops, hop_remarks, hops, passed_on},
+    passed_to::{explain_passed_to, passed_to},
     tls::tls_step,
 };
 use serde_json::{Map, Value};
@@ -23,7 +25,7 @@ use crate::{
     units::{bytes, duration, plain, status_text},
 };
 
-/// The timeline as JSON, with the sentences of each step, exchange, phase and diagnosis, and of each upload's hops, as
+/// The timeline as JSON, with the sentences of each step, exchange, phase and diagnosis, and of each upload's way, as
 /// `explain`.
 #[must_use]
 pub fn with_explanations(timeline: &Timeline) -> Value {
@@ -60,9 +62,12 @@ pub fn with_explanations(timeline: &Timeline) -> Value {
         if let Some(found) = &upload.diagnosis {
             insert(&mut value["diagnosis"], Some(diagnosis(found).join(" ")));
         }
-        if !upload.hops.is_empty() {
-            insert(value, Some(hops(&upload.hops).join(" ")));
-        }
+        let mut way = match upload.hops.as_slice() {
+            [] => Vec::new(),
+            known => hops(known),
+        };
+        way.extend(explain_passed_to(timeline, upload));
+        insert(value, Some(way.join(" ")).filter(|way| !way.is_empty()));
     }
     value
 }

@@ -11,6 +11,7 @@ mod http2;
 mod initiation;
 mod maintenance;
 mod omission;
+mod passed_to;
 mod step;
 mod termination;
 mod tls;
@@ -32,6 +33,7 @@ pub use self::{
     initiation::{AgreedOptions, Failure, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},
     omission::{LeftOut, Omission},
+    passed_to::{PassedTo, PassedToKind},
     step::{Certainty, Evidence, Step, StepName},
     termination::{Ending, MissingClose, Termination},
     tls::{

@@ -26,10 +26,10 @@ use upload_protocol::{
         EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, HopEvidence,
         HopRole, Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment,
         Maintenance, Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict, Omission,
-        OneWayDelay, Passage, PassedOn, PerEnd, Phase, Process, Protocol, Request, ResetReason,
-        Response, Share, Side, SocketError, Span, Step, StepName, Termination, TimedOut, Timeline,
-        Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, Transit,
-        UploadHop, UploadSummary, WaitedFor, WindowScale,
+        OneWayDelay, Passage, PassedOn, PassedTo, PassedToKind, PerEnd, Phase, Process, Protocol,
+        Request, ResetReason, Response, Share, Side, SocketError, Span, Step, StepName,
+        Termination, TimedOut, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord,
+        TlsStep, TlsVersion, Transit, UploadHop, UploadSummary, WaitedFor, WindowScale,
     },
     upload::Outcome,
 };
@@ -189,6 +189,15 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
             diagnosis: Some(Box::new(diagnosis())),
             ambiguous_hops: Some(2),
             hops: PassedOn::ALL.iter().copied().map(hop).collect(),
+            passed_to: Some(Box::new(PassedTo {
+                kind: PassedToKind::Unix,
+                path: "/run/app.sock".to_owned(),
+                process: Some(Process::default()),
+                mono_ns: 1,
+                bytes: Some(2),
+                certainty: Certainty::Observed,
+                evidence: vec![HopEvidence::Request, HopEvidence::Bytes],
+            })),
             ..UploadSummary::default()
         }],
         bytes: Bytes::default(),
@@ -576,5 +585,11 @@ fn names_are_the_same_lists() {
     );
     let roles: Vec<_> = HopRole::ALL.iter().map(|role| role.name()).collect();
     assert_eq!(names("/$defs/upload_hop/properties/role/enum"), all(&roles));
+    let kinds: Vec<_> = PassedToKind::ALL.iter().map(|kind| kind.name()).collect();
+    let passed_to = "/$defs/timeline/properties/uploads/items/properties/passed_to";
+    assert_eq!(
+        names(&format!("{passed_to}/properties/kind/enum")),
+        all(&kinds)
+    );
     assert_eq!(json!(Hop::Handshakes), "early");
 }

@@ -2,7 +2,7 @@
 
 use upload_protocol::timeline::ResetReason;
 
-use super::{Owner, Relays, Stalls};
+use super::{Owner, PassedOn, Relays, Stalls};
 use crate::core::address::Address;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Incidents {
     pub relays: Relays,
     /// On which sockets a thread acted after it had read from this one: `read` names those.
     pub relayed: Relays,
+    /// What a thread sent on Unix sockets after it had read from this one.
+    pub passed_on: PassedOn,
     /// What came after those that are kept.
     pub left_out: IncidentsLeftOut,
 }
@@ -90,6 +92,7 @@ impl Incidents {
         stalls: Stalls::NONE,
         relays: Relays::NONE,
         relayed: Relays::NONE,
+        passed_on: PassedOn::NONE,
         icmp_in_syn_sent: false,
         left_out: IncidentsLeftOut {
             holders: 0,

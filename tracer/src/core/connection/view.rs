@@ -12,7 +12,7 @@ use super::{
 };
 use crate::core::{
     address::Address,
-    event::{Addresses, Relay},
+    event::{Addresses, Relay, UnixRelay},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -273,6 +273,22 @@ impl View {
             ..relay
         };
         self.incidents_mut().relayed.record(mono_ns, to);
+    }
+
+    /// A thread sent on a Unix socket after it had read from this one.
+    pub(crate) fn record_passed_on(
+        &mut self,
+        mono_ns: u64,
+        relay: &UnixRelay,
+        listener: Option<Arc<Task>>,
+    ) {
+        let incidents = self.incidents_mut();
+        incidents.passed_on.record(mono_ns, relay, listener);
+    }
+
+    /// It sent so much more on it.
+    pub(crate) fn record_more_passed_on(&mut self, socket: u64, bytes: u64) {
+        self.incidents_mut().passed_on.record_more(socket, bytes);
     }
 
     pub(crate) fn record_limits(&mut self, mono_ns: u64, limits: &Limits) {

@@ -65,6 +65,36 @@ fn a_relay() {
 }
 
 #[test]
+fn what_is_passed_on_to_a_unix_socket() {
+    let mut relay = record::UnixRelay::new_zeroed();
+    relay.header = header(record::UNIX_RELAY);
+    (relay.socket, relay.bytes, relay.pid, relay.uid) = (41, 300, 900, 33);
+    relay.comm[..8].copy_from_slice(b"gunicorn");
+    relay.name[..9].copy_from_slice(b"/run/sock");
+    relay.name_length = 10;
+    let event = Event::decode(relay.as_bytes()).unwrap();
+    let EventKind::UnixRelay(found) = event.what else {
+        panic!("{event:?}");
+    };
+    assert_eq!((event.cookie, found.socket, found.bytes), (42, 41, 300));
+    assert_eq!(found.path, "/run/sock");
+    let listener = found.listener.unwrap();
+    assert_eq!(
+        (listener.pid, listener.uid, listener.comm),
+        (900, 33, relay.comm)
+    );
+    let mut more = record::UnixBytes::new_zeroed();
+    more.header = header(record::UNIX_BYTES);
+    (more.socket, more.bytes) = (41, 700);
+    let event = Event::decode(more.as_bytes()).unwrap();
+    let expected = EventKind::UnixBytes {
+        socket: 41,
+        bytes: 700,
+    };
+    assert_eq!((event.cookie, event.what), (42, expected));
+}
+
+#[test]
 fn bytes_that_are_no_record() {
     let check = |bytes: &[u8], expected: Malformed| {
         assert_eq!(Event::decode(bytes), Err(expected));
@@ -98,7 +128,7 @@ fn bytes_that_are_no_record() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_do_not(
-        kind in 0_u16..=record::RELAY,
+        kind in 0_u16..=record::UNIX_BYTES,
         mut bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         if bytes.len() > 1 {

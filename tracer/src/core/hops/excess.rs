@@ -52,24 +52,23 @@ impl Sizes {
 }
 
 impl Excess {
-    /// What these requests have in common; `None` where they are too few.
+    /// What these requests have in common; `None` where they are too few. One in eight may be another's.
     #[must_use]
-    pub fn of(sizes: impl ExactSizeIterator<Item = Sizes> + Clone) -> Option<Self> {
+    pub fn of(sizes: &[Sizes]) -> Option<Self> {
         if sizes.len() < FEWEST {
             return None;
         }
-        let shortest = sizes.clone().min_by_key(|sizes| sizes.body)?;
-        let longest = sizes.clone().max_by_key(|sizes| sizes.body)?;
-        let apart = longest.body - shortest.body;
-        let grows = longest.excess().saturating_sub(shortest.excess());
-        let per_million = if apart >= LENGTHS_APART {
-            let rate = u128::from(grows) * 1_000_000 / u128::from(apart);
-            u64::try_from(rate).ok()?
-        } else {
-            TLS_PER_MILLION
-        };
-        let heads = sizes.filter_map(|sizes| sizes.head(per_million));
-        let head = heads.clone().min().zip(heads.max())?;
+        let per_million = per_million(sizes);
+        let is_short = |sizes: &&Sizes| sizes.body <= LENGTHS_APART;
+        let heads_of = |sizes: &Sizes| sizes.head(per_million);
+        let mut heads: Vec<u64> = sizes.iter().filter(is_short).filter_map(heads_of).collect();
+        if heads.len() < FEWEST {
+            heads = sizes.iter().filter_map(heads_of).collect();
+        }
+        heads.sort_unstable();
+        let others = (heads.len() + 3) / 8;
+        let usual = heads.get(others..heads.len() - others)?;
+        let head = (*usual.first()?, *usual.last()?);
         Some(Self { per_million, head })
     }
 
@@ -80,6 +79,29 @@ impl Excess {
         let head = sizes.head(self.per_million);
         head.is_some_and(|head| usual.contains(&head))
     }
+}
+
+/// The median of what each two requests show whose bodies differ.
+fn per_million(sizes: &[Sizes]) -> u64 {
+    let pairs = (1..).zip(sizes).flat_map(|(next, one)| {
+        let others = sizes.get(next..).unwrap_or_default().iter();
+        others.map(move |other| (one, other))
+    });
+    let rates = pairs.filter_map(|(one, other)| {
+        let (shorter, longer) = if one.body <= other.body {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let apart = longer.body - shorter.body;
+        let grows = longer.excess().checked_sub(shorter.excess())?;
+        let rate = u128::from(grows) * 1_000_000 / u128::from(apart.max(1));
+        u64::try_from(rate).ok().filter(|_| apart >= LENGTHS_APART)
+    });
+    let mut rates: Vec<u64> = rates.collect();
+    rates.sort_unstable();
+    let median = rates.get(rates.len() / 2);
+    median.copied().unwrap_or(TLS_PER_MILLION)
 }
 
 /// What is usual for the requests that a process receives.

@@ -469,7 +469,7 @@ fn heads_decide_where_they_are_encrypted() {
             body: 10_000,
             hidden: 10_013 + head,
         });
-        Excess::of(sizes.into_iter())
+        Excess::of(&sizes)
     };
     check(None, [5_800, 6_300], &none, Err(2));
     check(usual([780, 790, 820]), [5_800, 6_300], &none, Ok(0));
@@ -500,7 +500,7 @@ fn an_only_one_that_is_unusual() {
         let known = Known {
             legs,
             taken: None,
-            usual: Excess::of(sizes.into_iter()),
+            usual: Excess::of(&sizes),
         };
         let way = way(&Arc::new(back.clone()), "a", &known);
         assert_eq!(way.hops.len(), expected);
@@ -516,7 +516,15 @@ fn framing_is_learned() {
         body,
         hidden: body + 400 + body / 300,
     };
-    let learned = Excess::of([1_000, 50_000, 9_000_000].map(sizes).into_iter()).unwrap();
+    let mut known: Vec<Sizes> = [1_000, 2_000, 3_000, 50_000, 700_000, 2_000_000, 9_000_000]
+        .map(sizes)
+        .to_vec();
+    // One of them was another's.
+    known.push(Sizes {
+        body: 2_500,
+        hidden: 6_000,
+    });
+    let learned = Excess::of(&known).unwrap();
     for body in [2_000, 400_000, 4_000_000] {
         assert!(learned.has(sizes(body)), "{body}");
         let mut longer = sizes(body);
@@ -555,9 +563,9 @@ fn within_a_tunnel() {
         };
         tunnel.turns = Turns::from_iter([
             turn(100, from.other(), 0),
-            turn(195, from, 4_000),
+            turn(195, from, 40),
             turn(225, from.other(), 300),
-            turn(300, from, 4_000 + bytes),
+            turn(300, from, 40 + bytes),
         ]);
         let found = hops_of(&back, "a", &[&front, &tunnel]);
         let roles: Vec<HopRole> = found.iter().map(|hop| hop.role).collect();

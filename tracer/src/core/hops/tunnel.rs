@@ -14,8 +14,12 @@ use super::{
     leg::{Leg, Passing, Request},
 };
 
+/// An agent may have received so much earlier what it sends on once its connection is open: as much as its
+/// channel's window takes (RFC 4254, section 5.2).
+const AHEAD_NS: u64 = 2_000_000_000;
+
 /// The one connection of a process that was open before the request, and on which at least as many bytes came to
-/// the process while it passed.
+/// the process until it was answered.
 pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> Choice {
     let Passing {
         start_ns: Some(start_ns),
@@ -25,6 +29,7 @@ pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> 
     else {
         return Choice::None;
     };
+    let from_ns = start_ns.saturating_sub(AHEAD_NS);
     let end_ns = response_ns.or(end_ns).unwrap_or(u64::MAX);
     let carries = |leg: &Leg, end: End| {
         let sender = end.other();
@@ -36,7 +41,7 @@ pub(super) fn find(all: &[(Arc<Leg>, End)], exchange: &Found, bytes: &Bytes) -> 
             Protocol::Tls | Protocol::Http2 | Protocol::Unknown => end == OUT,
             Protocol::Other => true,
         };
-        is_open && is_opaque && leg.bytes_between(sender, start_ns, end_ns) >= bytes.least().max(1)
+        is_open && is_opaque && leg.bytes_between(sender, from_ns, end_ns) >= bytes.least().max(1)
     };
     let mut fits = all.iter().filter(|(leg, end)| carries(leg, *end));
     let Some((leg, end)) = fits.next() else {

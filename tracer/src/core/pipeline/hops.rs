@@ -63,7 +63,8 @@ impl Joined {
     }
 
     fn usual_excess(&self, process: u32) -> Option<Excess> {
-        Excess::of(self.sizes.get(&process)?.iter().copied())
+        let latest: Vec<Sizes> = self.sizes.get(&process)?.iter().copied().collect();
+        Excess::of(&latest)
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn uploads(
         diagnosis: None,
         hops: Vec::new(),
         ambiguous_hops: None,
+        passed_to: None,
     }])
 }
 

@@ -154,6 +154,7 @@ impl Volume {
             diagnosis: None,
             hops: Vec::new(),
             ambiguous_hops: None,
+            passed_to: None,
         })
     }
 }
@@ -200,6 +201,7 @@ fn of_exchange(
             diagnosis: None,
             hops: Vec::new(),
             ambiguous_hops: None,
+            passed_to: None,
         })
         .collect()
 }
@@ -233,6 +235,7 @@ fn of_body(
         diagnosis: None,
         hops: Vec::new(),
         ambiguous_hops: None,
+        passed_to: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The connections that carried an upload, a row each, on an axis of their own.
+//! The connections that carried an upload, a row each, on an axis of their own, and where it goes on without TCP.
 
 use std::io::{self, Write as _};
 
@@ -28,7 +28,7 @@ pub(super) fn hops(
 ) -> io::Result<()> {
     let names = timeline.uploads.len() > 1;
     for upload in timeline.uploads.iter().filter(|upload| is_new(upload)) {
-        if upload.hops.is_empty() && upload.ambiguous_hops.is_none() {
+        if upload.hops.is_empty() && upload.ambiguous_hops.is_none() && upload.passed_to.is_none() {
             continue;
         }
         if names {
@@ -36,17 +36,41 @@ pub(super) fn hops(
         }
         if let Some(sentence) = explain::ambiguous_hops(timeline, upload) {
             writeln!(out, "  {}", plain(&sentence))?;
-            continue;
+        } else if !upload.hops.is_empty() {
+            write_way(out, &upload.hops, explains)?;
         }
-        write_hops(out, &upload.hops)?;
-        if explains {
-            for sentence in explain::hops(&upload.hops) {
-                writeln!(out, "      {}", plain(&sentence))?;
-            }
-        } else {
-            for sentence in upload.hops.iter().filter_map(explain::passed_on) {
-                writeln!(out, "    {}", plain(&sentence))?;
-            }
+        write_passed_to(out, timeline, upload, explains)?;
+    }
+    Ok(())
+}
+
+fn write_way(out: &mut Vec<u8>, hops: &[UploadHop], explains: bool) -> io::Result<()> {
+    write_hops(out, hops)?;
+    if explains {
+        for sentence in explain::hops(hops) {
+            writeln!(out, "      {}", plain(&sentence))?;
+        }
+    } else {
+        for sentence in hops.iter().filter_map(explain::passed_on) {
+            writeln!(out, "    {}", plain(&sentence))?;
+        }
+    }
+    Ok(())
+}
+
+/// The end of what TCP shows.
+fn write_passed_to(
+    out: &mut Vec<u8>,
+    timeline: &Timeline,
+    upload: &UploadSummary,
+    explains: bool,
+) -> io::Result<()> {
+    if let Some(sentence) = explain::passed_to(timeline, upload) {
+        writeln!(out, "  {}", plain(&sentence))?;
+    }
+    if explains {
+        for sentence in explain::explain_passed_to(timeline, upload) {
+            writeln!(out, "      {}", plain(&sentence))?;
         }
     }
     Ok(())

@@ -230,7 +230,7 @@ fn proxy(hop: &UploadHop) -> String {
     named(&hop.receiving().owner, "the process between")
 }
 
-fn named(process: &Process, otherwise: &str) -> String {
+pub(super) fn named(process: &Process, otherwise: &str) -> String {
     match &process.comm {
         Some(comm) => comm.to_string(),
         None => otherwise.to_owned(),

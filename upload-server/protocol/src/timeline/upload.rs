@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certainty, Diagnosis, UploadHop, known_only};
+use super::{Certainty, Diagnosis, PassedTo, UploadHop, known_only};
 use crate::upload::{Cookie, Outcome, Upload};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub struct UploadSummary {
     /// known, or nothing is in front. Then there are no `hops`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ambiguous_hops: Option<u32>,
+    /// Where the server of this connection passed it on to, without TCP; absent where that is not known, or it did
+    /// not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_to: Option<Box<PassedTo>>,
 }
 
 impl UploadSummary {
@@ -52,6 +56,7 @@ impl UploadSummary {
             diagnosis: None,
             hops: Vec::new(),
             ambiguous_hops: None,
+            passed_to: None,
         }
     }
 }

@@ -1,5 +1,5 @@
 use upload_protocol::timeline::{
-    Certainty, Endpoint, HopEvidence, PassedOn, Process, Timeline, TlsVersion, UploadHop,
+    Certainty, Endpoint, HopEvidence, PassedOn, PassedTo, Process, Timeline, TlsVersion, UploadHop,
     UploadSummary,
 };
 
@@ -52,11 +52,17 @@ fn buffered() -> Vec<UploadHop> {
 }
 
 fn written(chain: Vec<UploadHop>, explains: bool) -> String {
+    let upload = UploadSummary {
+        hops: chain,
+        ..UploadSummary::default()
+    };
+    of_upload(upload, explains)
+}
+
+fn of_upload(upload: UploadSummary, explains: bool) -> String {
     let timeline = Timeline {
-        uploads: vec![UploadSummary {
-            hops: chain,
-            ..UploadSummary::default()
-        }],
+        server: end("nginx", 811, 443),
+        uploads: vec![upload],
         ..Timeline::default()
     };
     let mut out = Vec::new();
@@ -106,4 +112,39 @@ fn a_row_without_times() {
         row(2)
     );
     assert_eq!(written(vec![unknown(), unknown()], false), expected);
+}
+
+/// Where TCP shows no more: after the hops, where there are any. A path may have any characters.
+#[test]
+fn a_unix_socket_is_the_end() {
+    let to = |path: &str| {
+        Some(Box::new(PassedTo {
+            path: path.to_owned(),
+            process: Some(end("gunicorn", 900, 0).owner),
+            certainty: Certainty::Observed,
+            ..PassedTo::default()
+        }))
+    };
+    let alone = UploadSummary {
+        passed_to: to("/run/app.sock"),
+        ..UploadSummary::default()
+    };
+    let sentence = "  nginx[811] passed it on to /run/app.sock (gunicorn[900]): a Unix socket, which TCP does not show\n";
+    assert_eq!(of_upload(alone.clone(), false), sentence);
+    let explained = of_upload(alone, true);
+    assert!(
+        explained.contains("what TCP can show ends here"),
+        "{explained}"
+    );
+    let with_hops = UploadSummary {
+        hops: buffered(),
+        passed_to: to("/run/app.sock"),
+        ..UploadSummary::default()
+    };
+    assert!(of_upload(with_hops, false).ends_with(sentence));
+    let hidden = UploadSummary {
+        passed_to: to("/run/\u{1b}[31m"),
+        ..UploadSummary::default()
+    };
+    assert!(!of_upload(hidden, true).contains('\u{1b}'));
 }
