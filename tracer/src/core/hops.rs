@@ -215,7 +215,7 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
         ..exchange.clone()
     };
     let accepted = all.iter().filter(|(_, end)| *end == IN);
-    let fits = accepted.flat_map(|(leg, _)| {
+    let fits = accepted.clone().flat_map(|(leg, _)| {
         let requests = leg.requests(&behind.request.passing, &bytes);
         let fits = requests.into_iter();
         fits.filter_map(|request| Fit::new(leg, request, &behind, upload))
@@ -225,10 +225,19 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
         fit.found.process = process;
         fit
     });
-    match choose(fits.collect()) {
-        Fitting::None => tunnel::find(&all, &behind, &bytes),
-        Fitting::One(fit) => excess::confirm(*fit, process, legs),
-        Fitting::Several(fits) => excess::choose(fits, process, legs),
+    let accepted = accepted.clone().count();
+    let (doubtful, clear): (Vec<Fit>, Vec<Fit>) = fits.partition(Fit::is_doubtful);
+    match (choose(clear), choose(doubtful)) {
+        (Fitting::None, Fitting::None) => tunnel::find(&all, &behind, &bytes),
+        (Fitting::One(fit), others) if fit.is_sure() || others.count() == 0 => {
+            excess::confirm(*fit, process, legs)
+        }
+        // All that the process received then came over this connection.
+        (Fitting::None, Fitting::One(mut fit)) if accepted == 1 => {
+            fit.found.sizes = None;
+            Choice::One(Box::new(fit.found))
+        }
+        (clear, doubtful) => excess::choose(clear.into_fits(), doubtful.count(), process, legs),
     }
 }
 

@@ -122,9 +122,11 @@ pub(super) fn confirm(fit: Fit, process: u32, legs: &impl Legs) -> Choice {
     Choice::One(Box::new(fit.found))
 }
 
-/// The one request whose head is as long as usual, if no other request of the process may be it.
-pub(super) fn choose(fits: Vec<Fit>, process: u32, legs: &impl Legs) -> Choice {
-    let count = u32::try_from(fits.len()).unwrap_or(u32::MAX);
+/// The one request whose head is as long as usual, if no other request of the process may be it. So many others fit
+/// besides, whose beginning is in doubt.
+pub(super) fn choose(fits: Vec<Fit>, others: usize, process: u32, legs: &impl Legs) -> Choice {
+    let count = fits.len().saturating_add(others);
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(2);
     let Some(usual) = Usual::of(process, legs) else {
         return Choice::Several(count);
     };

@@ -76,6 +76,24 @@ pub(super) enum Fitting {
     Several(Vec<Fit>),
 }
 
+impl Fitting {
+    pub(super) fn into_fits(self) -> Vec<Fit> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(fit) => vec![*fit],
+            Self::Several(fits) => fits,
+        }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Several(fits) => fits.len(),
+        }
+    }
+}
+
 /// An identifier that no two connections share.
 const IDENTITY: u32 = 1_000;
 /// Clients choose them: many requests may have the same.
@@ -121,6 +139,11 @@ impl Fit {
         let is_possible =
             fit.weigh_heads(behind, upload) && fit.weigh_bytes(upload) && fit.weigh_times(behind);
         is_possible.then_some(fit)
+    }
+
+    /// Whether nothing but a number of bytes shows where its request began.
+    pub(super) const fn is_doubtful(&self) -> bool {
+        self.found.request.is_doubtful && !self.is_sure()
     }
 
     /// Whether more than bytes and times speak for it.

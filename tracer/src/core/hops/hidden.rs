@@ -42,6 +42,9 @@ impl Leg {
             None => return None,
         };
         bytes?;
+        let first = self.turns.of(End::Client);
+        let mut first = first.filter(|turn| Some(turn.mono_ns) >= first_ns);
+        let is_first = start.is_none_or(|start| first.next() == Some(start));
         Some(Request {
             passing: Passing {
                 start_ns,
@@ -55,6 +58,7 @@ impl Leg {
             after_ns: before.unwrap_or(0),
             number: None,
             is_first: before.is_none(),
+            is_doubtful: !is_first && self.may_be_http2(),
         })
     }
 
@@ -102,6 +106,18 @@ impl Leg {
         let start_ns = of_client.rfind(|turn| turn.mono_ns <= at_ns)?.mono_ns;
         let is_over = of_server.any(|turn| (start_ns..=at_ns).contains(&turn.mono_ns));
         Some(if is_over { at_ns } else { start_ns })
+    }
+
+    /// Whether its client offered HTTP/2 (RFC 9113, section 3.2).
+    fn may_be_http2(&self) -> bool {
+        let tls = self
+            .timeline
+            .maintenance()
+            .and_then(|phase| phase.tls.as_ref());
+        tls.is_none_or(|tls| {
+            tls.alpn.as_deref().is_none_or(|chosen| chosen == "h2")
+                && tls.alpn_offered.iter().any(|offered| offered == "h2")
+        })
     }
 
     /// When its TLS handshake ended.

@@ -59,6 +59,8 @@ pub(super) struct Request {
     pub(super) number: Option<u32>,
     /// Whether it is the first one on its connection.
     pub(super) is_first: bool,
+    /// Whether it may have begun elsewhere: in HTTP/2, a body goes on after each update of its window.
+    pub(super) is_doubtful: bool,
 }
 
 /// When a request passed, CLOCK_MONOTONIC.
@@ -214,6 +216,7 @@ impl Leg {
                 .unwrap_or(0),
             number: Some(exchange.sequence),
             is_first: exchange.sequence == 1,
+            is_doubtful: false,
         })
     }
 

@@ -4,7 +4,7 @@ use upload_protocol::{
     ConnectionId, End, Moment,
     timeline::{
         Body, Certainty, Endpoint, Exchange, HopEvidence, HopRole, Maintenance, PassedOn, Phase,
-        Process, Protocol, Request, Response, Span, Timeline, UploadHop,
+        Process, Protocol, Request, Response, Span, Timeline, TlsHandshake, UploadHop,
     },
 };
 
@@ -507,6 +507,53 @@ fn an_only_one_that_is_unusual() {
     };
     check(&[&front, &back], 2);
     check(&[&front, &back, &rival], 0);
+}
+
+/// A body of HTTP/2 goes on after each update of its window: a part of a longer one is no request.
+#[test]
+fn a_part_of_a_longer_body() {
+    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 4_000)]);
+    let mut longer = leg(10, Vec::new());
+    if let Some(Phase::Maintenance(phase)) = longer.timeline.phases.first_mut() {
+        phase.tls = Some(TlsHandshake {
+            end_ns: Some(90),
+            alpn_offered: vec!["h2".to_owned()],
+            ..TlsHandshake::default()
+        });
+    }
+    let turn = |mono_ns, from, offset| Turn {
+        mono_ns,
+        from,
+        offset,
+        before_ns: Some(mono_ns - 10),
+    };
+    longer.turns = Turns::from_iter([
+        turn(100, super::OUT, 600),
+        turn(150, super::IN, 300),
+        turn(160, super::OUT, 5_000),
+        turn(230, super::IN, 400),
+    ]);
+    longer.sent = [9_600, 500];
+    let idle = leg(14, vec![exchange(1, "b", [1, 2, 3], 9_000)]);
+    let found = |fronts: &[&Leg]| {
+        let way = way_of(&back, "a", fronts);
+        (way.hops.len(), way.ambiguous)
+    };
+    assert_eq!(found(&[&longer, &idle]), (0, Some(2)));
+    let right = hidden_front(12, 4_500);
+    let usual = [1, 2, 3].map(|body| Sizes {
+        body,
+        hidden: body + 500,
+    });
+    let known = Known {
+        legs: &[&longer, &right, &back],
+        taken: None,
+        usual: Excess::of(&usual),
+    };
+    let way = way(&Arc::new(back.clone()), "a", &known);
+    assert_eq!(way.hops[0].connection, right.timeline.connection);
+    // It is the only one that the proxy has.
+    assert_eq!(found(&[&longer]), (2, None));
 }
 
 /// Frames of HTTP/2 take as much again as the records of TLS.
