@@ -162,8 +162,9 @@ pub fn way(last: &Arc<Leg>, upload: &str, legs: &impl Legs) -> Way {
         };
         match in_front(&chain, process, &upload, legs) {
             Choice::One(found) => chain.push(*found),
-            // It opened connections to several servers, and accepts none: it is the client.
-            Choice::None if !legs.accepts(process) => break,
+            // It opened connections to several servers, and accepts none: it is the client, or the agent of a tunnel
+            // whose bytes are not known yet.
+            Choice::None if !legs.accepts(process) && chain.len() > 1 => break,
             Choice::None => return Way::open(None),
             Choice::Several(count) => return Way::open(Some(count)),
         }
