@@ -6,9 +6,10 @@ pub mod listen;
 pub mod storage;
 mod token_file;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::Parser;
+use upload_protocol::version::of_source;
 
 use self::{
     access::AccessOptions,
@@ -17,9 +18,11 @@ use self::{
     storage::{StorageOptions, default_state_directory},
 };
 
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| of_source(env!("CARGO_PKG_VERSION")));
+
 /// Receives uploads over HTTP, and records when and how each one arrived.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, long_version = LONG_VERSION.as_str(), after_help = EXAMPLES)]
 pub struct Options {
     /// Address to listen on, or :PORT for all; repeatable [default: 127.0.0.1:5000, or systemd's]
     #[arg(long, value_name = "[ADDRESS:]PORT")]
