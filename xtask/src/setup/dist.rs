@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{cargo_tool, for_programs, install, python_packages, rust_targets};
+use super::{cargo_tool, for_programs, install, packages, python_packages, rust_targets};
 use crate::command::{log, run, target_dir};
 
 /// What makes packages: name, version, purpose.
@@ -62,6 +62,17 @@ pub fn for_dist() -> Result<Tools> {
     python_packages(&python, &folder, &PYTHON, &[])?;
     let folder = fs::canonicalize(folder.join("bin")).context("the folder of zig")?;
     Ok(Tools { folder })
+}
+
+/// What the trial of the packages needs: a container of Debian's.
+///
+/// # Errors
+/// Where it cannot be installed.
+pub fn for_trial() -> Result<()> {
+    packages(&[
+        ("mmdebstrap", "mmdebstrap"),
+        ("systemd-nspawn", "systemd-container"),
+    ])
 }
 
 /// A virtual environment of Python's. Debian's Python comes without pip.
