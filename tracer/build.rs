@@ -1,8 +1,11 @@
-//! Decides whether live tracing is a part of the tracer, and then builds the eBPF programs for it.
+//! Decides whether live tracing is a part of the tracer, and then provides the eBPF programs for it.
 
 #[cfg(feature = "live")]
 #[path = "build/programs.rs"]
 mod programs;
+#[cfg(feature = "live")]
+#[path = "build/source.rs"]
+mod source;
 
 use anyhow::Result;
 
@@ -13,7 +16,7 @@ fn main() -> Result<()> {
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
         println!("cargo::rustc-cfg=live");
         println!("cargo::rerun-if-changed=build");
-        programs::build()?;
+        programs::put()?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! Builds the eBPF programs with the nightly toolchain and puts the object into `OUT_DIR`.
+//! Puts the object of the eBPF programs into `OUT_DIR`: the one in `prebuilt`, if it was built from this very source. Or
+//! else builds it with the nightly toolchain.
 
 use std::{
+    env, fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -8,7 +10,29 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
 
-pub fn build() -> Result<()> {
+use crate::source::{SOURCE, prebuilt};
+
+/// As the tracer includes it.
+const OBJECT: &str = "programs";
+
+pub fn put() -> Result<()> {
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    println!("cargo::rerun-if-changed=prebuilt");
+    for path in SOURCE {
+        println!("cargo::rerun-if-changed=../{path}");
+    }
+    match prebuilt(workspace).context("looking for a prebuilt object")? {
+        Some(object) => {
+            let out = env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
+            fs::copy(&object, Path::new(&out).join(OBJECT))
+                .map(drop)
+                .with_context(|| object.display().to_string())
+        }
+        None => build(),
+    }
+}
+
+fn build() -> Result<()> {
     let missing = missing_tools();
     if !missing.is_empty() {
         bail!(

@@ -1,6 +1,8 @@
 //! The command line. Scripts depend on it: options are added, not renamed.
 
-use std::{ffi::OsString, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString, net::IpAddr, num::NonZeroUsize, path::PathBuf, sync::LazyLock, time::Duration,
+};
 
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -8,12 +10,19 @@ use clap::{
     value_parser,
 };
 use jiff::SignedDuration;
-use upload_protocol::timeline::HeldBackBy;
+use tracer_ebpf::record;
+use upload_protocol::{timeline::HeldBackBy, version::of_source};
 
 use crate::sink::{Choice, Format};
 
 /// The largest power of two that the option's number has room for.
 const MAX_RING_BYTES: i64 = 1 << 31;
+
+/// A recording can be replayed by a tracer that knows the layout of its records.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = of_source(env!("CARGO_PKG_VERSION"));
+    format!("{version}\nrecord layout {}", record::VERSION)
+});
 
 /// Show what TCP did for an upload: how its connection was opened, used and closed
 ///
@@ -23,6 +32,7 @@ const MAX_RING_BYTES: i64 = 1 << 31;
 #[command(
     verbatim_doc_comment,
     version,
+    long_version = LONG_VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
   tracer                                      Trace the uploads to the bundled upload server
@@ -340,6 +350,14 @@ mod tests {
         ] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn the_long_version_names_the_record_layout() {
+        let version = Cli::command().render_long_version();
+        let layout = format!("record layout {}\n", tracer_ebpf::record::VERSION);
+        assert!(version.starts_with("tracer "), "{version}");
+        assert!(version.ends_with(&layout), "{version}");
     }
 
     const MAX_COLUMNS: usize = 100;

@@ -19,13 +19,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
-use upload_server::server::Config;
+use upload_server::{options::Options, server::Config, stderr};
 
 use self::{
     certificate::GeneratedCertificate, control_socket::ControlSocketFile, listeners::Endpoint,
     reach::Machine,
 };
-use crate::{options::Options, stderr};
 
 /// More addresses of this machine are only counted.
 const MAX_ADDRESSES: usize = 16;

@@ -1,9 +1,7 @@
 //! The `upload-server` command: read the command line, open everything, announce it, serve, clean up.
 
 mod bind;
-mod options;
 mod signals;
-mod stderr;
 
 use std::{
     env,
@@ -19,12 +17,12 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
-use upload_server::server;
-
-use crate::{
-    bind::{ReadyServer, listeners},
+use upload_server::{
     options::{Options, UsageError},
+    server, stderr,
 };
+
+use crate::bind::{ReadyServer, listeners};
 
 /// The chunks of a body are freed on another thread than the one that received them. glibc's
 /// allocator returns such memory to the kernel and takes it again: a page fault every 4 KiB, a seventh
@@ -112,7 +110,7 @@ fn log_to_stderr() {
 mod tests {
     use xtask::documents::{check, commands};
 
-    use crate::options::Options;
+    use upload_server::options::Options;
 
     #[test]
     fn the_commands_in_the_documents_are_understood() {

@@ -1,14 +1,15 @@
 //! The command line. Scripts depend on it.
 
-mod access;
-mod limits;
-pub(crate) mod listen;
-mod storage;
+pub mod access;
+pub mod limits;
+pub mod listen;
+pub mod storage;
 mod token_file;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::Parser;
+use upload_protocol::version::of_source;
 
 use self::{
     access::AccessOptions,
@@ -17,64 +18,66 @@ use self::{
     storage::{StorageOptions, default_state_directory},
 };
 
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| of_source(env!("CARGO_PKG_VERSION")));
+
 /// Receives uploads over HTTP, and records when and how each one arrived.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
-pub(crate) struct Options {
+#[command(version, long_version = LONG_VERSION.as_str(), after_help = EXAMPLES)]
+pub struct Options {
     /// Address to listen on, or :PORT for all; repeatable [default: 127.0.0.1:5000, or systemd's]
     #[arg(long, value_name = "[ADDRESS:]PORT")]
-    pub(crate) listen: Vec<Listen>,
+    pub listen: Vec<Listen>,
 
     /// Directory for the files; created if missing
     #[arg(long, value_name = "DIR", default_value = "./uploads")]
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
 
     /// Unix socket that streams the records of uploads [default: in the user's runtime directory]
     #[arg(long, value_name = "SOCKET")]
-    pub(crate) control: Option<PathBuf>,
+    pub control: Option<PathBuf>,
 
     /// Serve HTTPS with a certificate that the server generates: certificate.pem in --state
     #[arg(long)]
-    pub(crate) tls: bool,
+    pub tls: bool,
 
     /// Serve HTTPS with this certificate: a PEM file that begins with the server's own
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "tls")]
-    pub(crate) cert: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
 
     /// Private key of --cert: a PEM file
     #[arg(long, value_name = "FILE", requires = "cert", conflicts_with = "tls")]
-    pub(crate) key: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 
     /// Enable HTTP/2: negotiated within TLS, or with prior knowledge in clear text
     #[arg(long)]
-    pub(crate) http2: bool,
+    pub http2: bool,
 
     /// Directory for server state (certificate, history); created when needed
     #[arg(long, value_name = "DIR", default_value_os_t = default_state_directory())]
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
 
     /// Time for running uploads to finish after a signal; a second signal ends them at once
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "30")]
-    pub(crate) grace: Duration,
+    pub grace: Duration,
 
     #[command(flatten)]
-    pub(crate) storage: StorageOptions,
+    pub storage: StorageOptions,
 
     #[command(flatten)]
-    pub(crate) access: AccessOptions,
+    pub access: AccessOptions,
 
     #[command(flatten)]
-    pub(crate) limits: LimitOptions,
+    pub limits: LimitOptions,
 }
 
 /// A combination of options that makes no sense: how to change it, in a sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct UsageError(pub(crate) String);
+pub struct UsageError(pub(crate) String);
 
 impl UsageError {
     /// The same status that clap exits with.
-    pub(crate) const EXIT_STATUS: u8 = 2;
+    pub const EXIT_STATUS: u8 = 2;
 }
 
 const EXAMPLES: &str = "\

@@ -32,14 +32,14 @@ const NONE: Timespec = Timespec {
 static LEFT_OUT: Mutex<u64> = Mutex::new(0);
 
 /// A line on stderr.
-pub(crate) fn message(line: &str) {
+pub fn message(line: &str) {
     // Not worth failing for: without stderr, the line has no reader.
     let _ = writeln!(io::stderr(), "{}", plain(line));
 }
 
 /// The log on stderr, with its colours. Writes each line as a whole, or not at all.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Log;
+pub struct Log;
 
 impl io::Write for Log {
     /// Takes a whole line at a time, as the log gives it.

@@ -1,5 +1,5 @@
-//! Hands `bench`, `captures`, `cost`, `held-back`, `hops` and `kernels` to `xtask-lab`: a package of its own, so that running and
-//! testing do not have to wait for its dependencies.
+//! Hands `bench`, `captures`, `cost`, `held-back`, `hops` and `kernels` to `xtask-lab`, and `dist` to `xtask-dist`:
+//! packages of their own, so that running and testing do not have to wait for their dependencies.
 
 use std::{convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _};
 
@@ -19,11 +19,15 @@ pub(crate) struct Arguments {
     arguments: Vec<OsString>,
 }
 
-/// Becomes `xtask-lab`, so that signals and the exit status are its own.
+/// Becomes the other program, so that signals and the exit status are its own.
 pub(crate) fn run(verb: &str, arguments: &Arguments) -> Result<Infallible> {
+    let package = match verb {
+        "dist" => "xtask-dist",
+        _ => "xtask-lab",
+    };
     let mut command = cargo_here();
     command
-        .args(["run", "--locked", "--package", "xtask-lab"])
+        .args(["run", "--locked", "--package", package])
         // A client must cost less than the server that it measures.
         .args((verb == "bench").then_some("--release"))
         .arg("--manifest-path")

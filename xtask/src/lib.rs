@@ -1,7 +1,9 @@
-//! What the verbs of `cargo xtask` share: running programs, installing what is missing,
-//! finding the commands that the documents name, and what tshark calls what the tracer finds.
+//! What the verbs of `cargo xtask` share: running programs, installing what is missing, knowing the source of the eBPF
+//! programs, finding the commands that the documents name, and what tshark calls what the tracer finds.
 
 pub mod command;
 pub mod documents;
+#[path = "../../tracer/build/source.rs"]
+pub mod ebpf_source;
 pub mod setup;
 pub mod tshark;

@@ -51,6 +51,8 @@ enum Verb {
     Kernels(lab::Arguments),
     /// Check formatting, lints, documentation and dependencies; warnings are errors
     Check,
+    /// Build archives and packages of both programs, and the source that needs no nightly toolchain
+    Dist(lab::Arguments),
     /// Build the tracer for systems without eBPF: test it for Windows under wine, check it for macOS
     Portable,
     /// Fuzz the tracer's parsers, from the seeds in tracer/fuzz
@@ -83,6 +85,7 @@ fn carry_out(verb: Verb) -> Result<()> {
         Verb::Hops(arguments) => match lab::run("hops", &arguments)? {},
         Verb::Kernels(arguments) => match lab::run("kernels", &arguments)? {},
         Verb::Check => check::check(),
+        Verb::Dist(arguments) => match lab::run("dist", &arguments)? {},
         Verb::Portable => portable::portable(),
         Verb::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Verb::Setup => setup::for_build(),

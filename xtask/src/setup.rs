@@ -1,6 +1,7 @@
 //! Installs what is missing; prints what it installs, and why.
 
 mod debian;
+pub mod dist;
 mod hops;
 
 use std::{
@@ -15,7 +16,10 @@ use anyhow::{Context as _, Result};
 
 use self::debian::{install, packages};
 pub use self::hops::for_hops;
-use crate::command::{log, output, run, target_dir, tool};
+use crate::{
+    command::{log, output, run, target_dir, tool, workspace},
+    ebpf_source,
+};
 
 /// bpf-linker reads the bitcode that rustc writes: it must be built against the same LLVM.
 const BPF_LINKER: &str = "0.13.0";
@@ -55,9 +59,17 @@ const OLD_CLIENT_PACKAGES: [&str; 2] = ["requests==2.20.1", "urllib3==1.24.3"];
 /// The folder for `PYTHONPATH`, in cargo's target directory.
 const OLD_CLIENTS: &str = "old-clients-python";
 
-/// What building needs: for the eBPF programs, rust-src on the nightly toolchain, and a bpf-linker
-/// that matches the nightly's LLVM.
+/// What building needs: nothing where the eBPF programs of this very source are prebuilt.
 pub fn for_build() -> Result<()> {
+    if has_prebuilt_programs() {
+        return Ok(());
+    }
+    for_programs()
+}
+
+/// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
+/// matches the nightly's LLVM.
+pub fn for_programs() -> Result<()> {
     let llvm = nightly_llvm()?;
     rust_src()?;
     bpf_linker(llvm)
@@ -65,7 +77,11 @@ pub fn for_build() -> Result<()> {
 
 /// Whether `for_build` has nothing to install.
 pub fn is_ready_to_build() -> bool {
-    has_rust_src() && has_bpf_linker()
+    has_prebuilt_programs() || (has_rust_src() && has_bpf_linker())
+}
+
+fn has_prebuilt_programs() -> bool {
+    ebpf_source::prebuilt(&workspace()).is_ok_and(|object| object.is_some())
 }
 
 /// Programs that the kernel tests call, and the Debian package of each.
@@ -133,12 +149,7 @@ fn client_packages() -> Result<()> {
     let python = directory.join("bin/python");
     if !directory.join("bin/pip").exists() {
         log("Python packages are missing: the tests upload with them");
-        let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
-        if create().is_err() {
-            // Debian's Python comes without pip.
-            install(&["python3-venv"])?;
-            create()?;
-        }
+        dist::environment(&directory)?;
     }
     python_packages(&python, &directory, &CLIENT_PACKAGES, &[])?;
     let old = target_dir().join(OLD_CLIENTS);
@@ -187,18 +198,23 @@ pub const MINGW: &str = "x86_64-w64-mingw32-gcc";
 
 /// What `cargo xtask portable` needs. Without wine, its tests are skipped.
 pub fn for_portable() -> Result<()> {
-    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]))
-        .context("rustup does not list its targets")?;
-    for target in [MACOS, WINDOWS] {
-        if !installed.lines().any(|line| line == target) {
-            log(&format!("{target} is missing: the tracer is built for it"));
-            run(Command::new("rustup").args(["target", "add", target]))?;
-        }
-    }
+    rust_targets(&[MACOS, WINDOWS])?;
     let wine = [(MINGW, "gcc-mingw-w64-x86-64-posix"), ("wine", "wine")];
     packages(&wine[..1])?;
     if let Err(error) = packages(&wine) {
         log(&format!("wine could not be installed: {error:#}"));
+    }
+    Ok(())
+}
+
+fn rust_targets(targets: &[&str]) -> Result<()> {
+    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]))
+        .context("rustup does not list its targets")?;
+    for target in targets {
+        if !installed.lines().any(|line| line == *target) {
+            log(&format!("{target} is missing: the tracer is built for it"));
+            run(Command::new("rustup").args(["target", "add", target]))?;
+        }
     }
     Ok(())
 }
@@ -288,7 +304,7 @@ pub fn for_check() -> Result<()> {
 
 /// What `cargo xtask fuzz` needs. libFuzzer is C++.
 pub fn for_fuzzing() -> Result<()> {
-    for_build()?;
+    for_programs()?;
     packages(&[("c++", "g++")])?;
     cargo_tool("cargo-fuzz", CARGO_FUZZ, "builds and runs the fuzz targets")
 }
@@ -302,7 +318,7 @@ fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<()> {
 }
 
 /// Major version of the nightly rustc's LLVM.
-fn nightly_llvm() -> Result<u32> {
+pub fn nightly_llvm() -> Result<u32> {
     let version = match nightly_rustc(&["-vV"]) {
         Some(version) => version,
         None => {

@@ -5,6 +5,7 @@
 //!   describes the same for other languages.
 //! - [`timeline`]: one connection's timeline, which the tracer builds and sends, and the server shows.
 //! - [`explain`] and [`units`]: the sentences and numbers that both show.
+//! - [`version`]: which source a program was built from.
 //! - [`control_path`] and `client`: where the control socket is, and requests to it.
 //!
 //! Field names and values are promises to scripts: add, never rename. `null` is unknown, never 0. A
@@ -25,6 +26,7 @@ pub mod tcp;
 pub mod timeline;
 pub mod units;
 pub mod upload;
+pub mod version;
 
 pub use self::{
     connection::{ConnectionId, MptcpToken, OwnerFrom, RolesFrom},

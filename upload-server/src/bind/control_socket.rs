@@ -20,9 +20,10 @@ use rustix::{
 };
 use tempfile::TempDir;
 use tokio::net::UnixListener;
-use upload_server::control_path::{control_paths, is_private};
-
-use crate::stderr;
+use upload_server::{
+    control_path::{control_paths, is_private},
+    stderr,
+};
 
 const BACKLOG: i32 = 128;
 

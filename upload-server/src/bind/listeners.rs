@@ -11,7 +11,7 @@ use listenfd::ListenFd;
 use rustix::{io::Errno, net::sockopt::set_ipv6_v6only};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::options::listen::{DEFAULT_PORT, Listen};
+use upload_server::options::listen::{DEFAULT_PORT, Listen};
 
 /// How many connections may wait to be accepted. The kernel may allow fewer
 /// (`net.core.somaxconn`).

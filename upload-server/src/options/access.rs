@@ -9,13 +9,13 @@ use anyhow::{Result, bail};
 use clap::Args;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
-use upload_server::server::{Access, AllowedOrigin, Hosts, Offer, TrustedProxies};
 
 use super::{UsageError, token_file};
+use crate::server::{Access, AllowedOrigin, Hosts, Offer, TrustedProxies};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
-pub(crate) struct AccessOptions {
+pub struct AccessOptions {
     /// Require the token in this file, as bearer token or as password; a missing file is made
     #[arg(long, value_name = "FILE", conflicts_with = "public")]
     token_file: Option<PathBuf>,
@@ -26,14 +26,18 @@ pub(crate) struct AccessOptions {
 
     /// Another name or address by which clients reach the server; repeatable
     #[arg(long, value_name = "NAME", value_parser = host)]
-    pub(crate) host: Vec<String>,
+    pub host: Vec<String>,
 
     /// Believe what this proxy reports of clients (X-Forwarded-For, Forwarded); repeatable
     #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
     trusted_proxy: Vec<IpNet>,
 
-    /// Let pages of this origin (https://app.example, or '*' for all) use the server; repeatable
-    #[arg(long, value_name = "ORIGIN")]
+    // rustdoc would want the address to be a link.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        help = "Let pages of this origin (https://app.example, or '*' for all) use the server; repeatable"
+    )]
     allow_origin: Vec<AllowedOrigin>,
 
     /// Disable the lists of files and uploads
@@ -51,12 +55,12 @@ pub(crate) struct AccessOptions {
 
 impl AccessOptions {
     /// Whether other machines may use the server.
-    pub(crate) fn admits_other_machines(&self) -> bool {
+    pub fn admits_other_machines(&self) -> bool {
         self.public || self.token_file.is_some()
     }
 
     /// The access that they grant on a server that listens on these addresses, and has these names.
-    pub(crate) fn access(&self, listen: &[SocketAddr], names: &[String]) -> Result<Access> {
+    pub fn access(&self, listen: &[SocketAddr], names: &[String]) -> Result<Access> {
         let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
         if let Some(open) = listen.iter().find(|address| !is_loopback(address))
             && !self.admits_other_machines()

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use upload_server::server::Limits;
+
+use crate::server::Limits;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits (sizes such as 500M or 2G are powers of 1024)")]
-pub(crate) struct LimitOptions {
+pub struct LimitOptions {
     /// Largest file to accept; 0 for no limit
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "0")]
     max_size: u64,
@@ -62,7 +63,8 @@ pub(crate) struct LimitOptions {
 }
 
 impl LimitOptions {
-    pub(crate) fn limits(&self) -> Limits {
+    /// The limits that they set.
+    pub fn limits(&self) -> Limits {
         Limits {
             max_size: Some(self.max_size).filter(|&size| size > 0),
             min_free: self.min_free,
@@ -107,7 +109,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 /// Seconds, with or without a fraction.
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_secs(365 * 24 * 3_600);
     text.parse()
         .ok()

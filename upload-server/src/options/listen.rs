@@ -6,11 +6,11 @@ use std::{
 };
 
 /// Used where only an address is given.
-pub(crate) const DEFAULT_PORT: u16 = 5000;
+pub const DEFAULT_PORT: u16 = 5000;
 
 /// What one `--listen` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listen {
+pub enum Listen {
     /// `ADDRESS:PORT` or `ADDRESS`
     Address(SocketAddr),
     /// `:PORT`: every address of this machine, of both versions of IP.
@@ -23,7 +23,7 @@ pub(crate) enum Listen {
 
 /// Why a text is not an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ListenError {
+pub enum ListenError {
     #[error(
         "give an address, a port, or both, such as 192.168.1.5:5000, [::1]:5000, localhost:5000 or :5000"
     )]

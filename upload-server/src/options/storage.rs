@@ -8,14 +8,16 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use upload_server::server::{Config, History, OnDuplicate};
 
 use super::limits::seconds;
-use crate::stderr;
+use crate::{
+    server::{Config, History, OnDuplicate},
+    stderr,
+};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
-pub(crate) struct StorageOptions {
+pub struct StorageOptions {
     /// What to do when a file of the same name exists
     #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
     on_duplicate: Duplicate,
@@ -49,7 +51,8 @@ enum Duplicate {
 }
 
 impl StorageOptions {
-    pub(crate) fn apply(&self, config: &mut Config) {
+    /// Sets what these options choose.
+    pub fn apply(&self, config: &mut Config) {
         config.on_duplicate = match self.on_duplicate {
             Duplicate::Error => OnDuplicate::Error,
             Duplicate::Rename => OnDuplicate::Rename,
@@ -62,7 +65,7 @@ impl StorageOptions {
 
     /// Opens the history. The server takes uploads without one, too: a failure is only a warning on
     /// stderr.
-    pub(crate) fn open_history(&self, state: &Path) -> Option<History> {
+    pub fn open_history(&self, state: &Path) -> Option<History> {
         if self.history == 0 {
             return None;
         }

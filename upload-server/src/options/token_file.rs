@@ -8,9 +8,8 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use upload_server::server::Token;
 
-use crate::stderr;
+use crate::{server::Token, stderr};
 
 /// The token in this file. Where the file is missing, it appears with a token, and stderr has a
 /// sentence about it.

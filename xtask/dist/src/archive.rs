@@ -1,0 +1,103 @@
+//! A program as a tar archive: unpacked into `/usr/local`, it is installed.
+
+use std::{fs, io::Write as _, path::Path};
+
+use anyhow::{Context as _, Result};
+use flate2::{Compression, GzBuilder, write::GzEncoder};
+use tar::{Builder, EntryType, Header};
+
+use crate::{
+    program::{Architecture, Program},
+    release::Release,
+    tree::Tree,
+};
+
+/// `NAME-VERSION-ARCHITECTURE.tar.gz`, in one folder of that name.
+pub(crate) fn write(
+    tree: &Tree,
+    release: &Release,
+    program: &Program,
+    architecture: Architecture,
+    out: &Path,
+) -> Result<()> {
+    let name = format!(
+        "{}-{}-{}",
+        program.name,
+        release.version,
+        architecture.name()
+    );
+    let archive = packed(tree, &name, release.epoch)?;
+    let place = out.join(format!("{name}.tar.gz"));
+    fs::write(&place, archive).with_context(|| place.display().to_string())
+}
+
+/// Nothing in it depends on when, where or by whom it was made.
+pub(crate) fn packed(tree: &Tree, folder: &str, epoch: u64) -> Result<Vec<u8>> {
+    let mut archive = Builder::new(Vec::new());
+    for (path, file) in &tree.files {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(u64::try_from(file.content.len())?);
+        header.set_mode(file.mode());
+        header.set_mtime(epoch);
+        header.set_uid(0);
+        header.set_gid(0);
+        archive.append_data(&mut header, format!("{folder}/{path}"), &*file.content)?;
+    }
+    gzip(&archive.into_inner()?)
+}
+
+/// Compressed, without a name and a time.
+pub(crate) fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut compressed: GzEncoder<Vec<u8>> =
+        GzBuilder::new().write(Vec::new(), Compression::best());
+    compressed.write_all(content)?;
+    Ok(compressed.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::packed;
+    use crate::tree::Tree;
+
+    fn tree() -> Tree {
+        let mut tree = Tree::default();
+        tree.add("share/b", "second");
+        tree.add("bin/a", "first");
+        tree
+    }
+
+    #[test]
+    fn an_archive_is_the_same_each_time() {
+        assert_eq!(
+            packed(&tree(), "x", 7).unwrap(),
+            packed(&tree(), "x", 7).unwrap()
+        );
+    }
+
+    #[test]
+    fn an_archive_has_each_file_in_order() {
+        let packed = packed(&tree(), "x-1", 7).unwrap();
+        let mut archive = tar::Archive::new(GzDecoder::new(&*packed));
+        let files = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = String::new();
+            entry.read_to_string(&mut content).unwrap();
+            assert_eq!(entry.header().mtime().unwrap(), 7);
+            let path = entry.path().unwrap().display().to_string();
+            (path, entry.header().mode().unwrap(), content)
+        });
+        let files: Vec<_> = files.collect();
+        let expected = [
+            ("x-1/bin/a", 0o644, "first"),
+            ("x-1/share/b", 0o644, "second"),
+        ];
+        let expected =
+            expected.map(|(path, mode, content)| (path.to_owned(), mode, content.to_owned()));
+        assert_eq!(files, expected);
+    }
+}

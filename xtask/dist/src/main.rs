@@ -1,0 +1,139 @@
+//! `cargo xtask dist`: what people install, built from a clone into `target/dist`. The same commit gives the same bytes.
+//! It publishes nothing.
+
+mod archive;
+mod binaries;
+mod debian;
+mod ebpf_object;
+mod licences;
+mod manifest;
+mod pages;
+mod program;
+mod release;
+mod rpm;
+mod source_package;
+mod tree;
+mod trial;
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use xtask::{
+    command::{log, target_dir},
+    setup,
+};
+
+use crate::{
+    program::{Architecture, PROGRAMS},
+    release::Release,
+};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build archives and packages of both programs, and the source that needs no nightly toolchain
+    Dist(Arguments),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask dist                            everything, into target/dist
+  cargo xtask dist --architecture x86_64      for one architecture
+  cargo xtask dist --quick --trial            as a test of the packages: the programs are not optimised")]
+struct Arguments {
+    /// Build for this architecture alone; repeatable [default: all]
+    #[arg(long, value_enum)]
+    architecture: Vec<Architecture>,
+    /// Do not optimise the programs
+    #[arg(long)]
+    quick: bool,
+    /// Install, use and purge the packages in a container of Debian's, with systemd; needs root
+    #[arg(long)]
+    trial: bool,
+}
+
+fn main() -> ExitCode {
+    let Verb::Dist(arguments) = Cli::parse().verb;
+    match dist(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dist(arguments: &Arguments) -> Result<()> {
+    let tools = setup::dist::for_dist()?;
+    let release = Release::of_this_clone()?;
+    let out = target_dir().join("dist");
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| out.display().to_string())?;
+    }
+    fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+    ebpf_object::build()?;
+    source_package::write(&release, &out)?;
+    let architectures = match arguments.architecture.as_slice() {
+        [] => Architecture::ALL.as_slice(),
+        chosen => chosen,
+    };
+    for &architecture in architectures {
+        let folder = binaries::build(&tools, &release, architecture, arguments.quick)?;
+        for program in &PROGRAMS {
+            let licences = licences::text(program, architecture)?;
+            let tree = program.tree(&release, &folder.join(program.name), licences)?;
+            archive::write(&tree, &release, program, architecture, &out)?;
+            debian::write(&tree, &release, program, architecture, &out)?;
+            rpm::write(&tree, &release, program, architecture, &out)?;
+        }
+    }
+    list(&out)?;
+    if arguments.trial {
+        trial::run_in_container(&release, &out)?;
+    }
+    Ok(())
+}
+
+/// Writes the digests of all files, and prints their sizes.
+fn list(out: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(out)? {
+        names.push(entry?.file_name());
+    }
+    names.sort();
+    let mut sums = String::new();
+    for name in names {
+        let content = fs::read(out.join(&name))?;
+        let name = name.display();
+        sums.push_str(&format!("{}  {name}\n", release::sha256(&content)));
+        log(&format!("{:>10} bytes  {name}", content.len()));
+    }
+    fs::write(out.join("SHA256SUMS"), sums)?;
+    log(&format!("everything is in {}", out.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use xtask::documents::{check, commands};
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_in_the_documents_are_understood() {
+        let mut commands = commands("cargo xtask").unwrap();
+        commands.retain(|command| {
+            let verb = command.words.get(1);
+            verb.is_some_and(|verb| Cli::command().find_subcommand(verb).is_some())
+        });
+        check::<Cli>(&commands).unwrap();
+    }
+}

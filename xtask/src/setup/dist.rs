@@ -1,0 +1,86 @@
+//! What `cargo xtask dist` needs: tools of cargo's that make packages, and zig, which compiles C for each architecture
+//! and brings musl for it.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{cargo_tool, for_programs, install, packages, python_packages, rust_targets};
+use crate::command::{log, run, target_dir};
+
+/// What makes packages: name, version, purpose.
+const CARGO_TOOLS: [(&str, &str, &str); 2] = [
+    ("cargo-deb", "3.8.0", "makes packages of Debian's"),
+    ("cargo-generate-rpm", "0.21.1", "makes packages of rpm's"),
+];
+
+/// Python packages: the compiler, and what makes cargo use it.
+const PYTHON: [&str; 2] = ["cargo-zigbuild==0.24.1", "ziglang==0.17.1"];
+
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
+
+/// Where what was installed is.
+pub struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// `PATH`, with these tools first.
+    ///
+    /// # Errors
+    /// Where a folder's name has a colon.
+    pub fn first_in_path(&self) -> Result<OsString> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = [self.folder.clone()];
+        let folders = folders.into_iter().chain(env::split_paths(&path));
+        env::join_paths(folders).context("PATH")
+    }
+}
+
+/// Installs what is missing.
+///
+/// # Errors
+/// Where that fails.
+pub fn for_dist() -> Result<Tools> {
+    for_programs()?;
+    rust_targets(&TARGETS)?;
+    for (name, version, purpose) in CARGO_TOOLS {
+        cargo_tool(name, version, purpose)?;
+    }
+    let folder = target_dir().join("dist-tools");
+    let python = folder.join("bin/python");
+    if !folder.join("bin/pip").exists() {
+        log("zig is missing: it compiles C for each architecture");
+        environment(&folder)?;
+    }
+    python_packages(&python, &folder, &PYTHON, &[])?;
+    let folder = fs::canonicalize(folder.join("bin")).context("the folder of zig")?;
+    Ok(Tools { folder })
+}
+
+/// What the trial of the packages needs: a container of Debian's.
+///
+/// # Errors
+/// Where it cannot be installed.
+pub fn for_trial() -> Result<()> {
+    packages(&[
+        ("mmdebstrap", "mmdebstrap"),
+        ("systemd-nspawn", "systemd-container"),
+    ])
+}
+
+/// A virtual environment of Python's. Debian's Python comes without pip.
+pub(super) fn environment(folder: &Path) -> Result<()> {
+    let create = || run(Command::new("python3").args(["-m", "venv"]).arg(folder));
+    if create().is_err() {
+        install(&["python3-venv"])?;
+        create()?;
+    }
+    Ok(())
+}
