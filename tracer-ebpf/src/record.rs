@@ -370,8 +370,7 @@ wire! {
 
 wire! {
     /// A thread that had read from one traced socket connected this one, or was the first to send on it since
-    /// payload arrived: as a proxy passes on what it read. The two sockets have different roles: one was
-    /// accepted, one connected.
+    /// payload arrived: as a proxy passes on what it read. One socket was accepted, the other connected.
     pub struct Relay[40] {
         /// Kind [`RELAY`].
         pub header: Header,

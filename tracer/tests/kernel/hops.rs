@@ -275,8 +275,8 @@ fn at_the_same_time() {
 /// Threads that read from several clients before they send to the server.
 #[test]
 fn at_the_same_time_by_threads_that_read_ahead() {
-    let proxies: [(&str, fn(&Lab) -> Proxy); 2] =
-        [("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy)];
+    type Start = fn(&Lab) -> Proxy;
+    let proxies: [(&str, Start); 2] = [("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy)];
     for (program, proxy) in proxies {
         if is_skipped(program) {
             continue;

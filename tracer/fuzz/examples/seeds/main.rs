@@ -165,6 +165,9 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::Limits(_) => "limits".to_owned(),
             EventKind::TimeOut { .. } => "time-out".to_owned(),
             EventKind::Relay(_) => "relay".to_owned(),
+            EventKind::Adopted(..) => "adopted".to_owned(),
+            EventKind::UnixRelay(_) => "unix-relay".to_owned(),
+            EventKind::UnixBytes { .. } => "unix-bytes".to_owned(),
             EventKind::Error(_) => "error".to_owned(),
             EventKind::Held(how, _) => format!("{how:?}").to_lowercase(),
             EventKind::Segment(segment) => {
