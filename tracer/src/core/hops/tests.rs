@@ -1,18 +1,21 @@
+mod hidden;
+mod tunnel;
+
 use std::sync::Arc;
 
 use upload_protocol::{
     ConnectionId, End, Moment,
     timeline::{
-        Body, Certainty, Endpoint, Exchange, HopEvidence, HopRole, Maintenance, PassedOn, Phase,
-        Process, Protocol, Request, Response, Span, Timeline, TlsHandshake, UploadHop,
+        Body, Certainty, Endpoint, Exchange, HopEvidence, Maintenance, PassedOn, Phase, Process,
+        Protocol, Request, Response, Span, Timeline, UploadHop,
     },
 };
 
-use super::{Excess, Leg, Legs, RequestName, Sent, Sizes, Sought, Way, way};
+use super::{Excess, Leg, Legs, RequestName, Sent, Sought, Way, way};
 use crate::core::{
     connection::Relays,
     event::Relay,
-    payload::{Marks, Turn, Turns},
+    payload::{Marks, Turns},
 };
 
 /// The sockets: of each connection the client's and the server's.
@@ -252,49 +255,6 @@ fn a_connection_to_the_server_that_is_kept() {
     assert_eq!(first("c"), None);
 }
 
-/// Of an encrypted connection, only the direction of its payload is known.
-#[test]
-fn a_front_with_tls() {
-    let mut front = leg(FRONT.0, Vec::new());
-    let turn = |mono_ns, from, offset, before_ns| Turn {
-        mono_ns,
-        from,
-        offset,
-        before_ns: Some(before_ns),
-    };
-    front.turns = Turns::from_iter([
-        turn(1_000, super::OUT, 2_000, 120),
-        turn(1_900, super::IN, 300, 1_800),
-        turn(2_500, super::OUT, 9_000, 1_950),
-    ]);
-    front.relays[1] = relays(&[(120, 7, SENT), (1_901, BACK.0, SENT)]);
-    front.sent = [20_000, 2_000];
-    let mut back = leg(BACK.0, vec![exchange(1, "a", [1_850, 1_860, 1_880], 6_500)]);
-    back.relays[0] = relays(&[(1_851, FRONT.1, SENT)]);
-
-    let found = hops_of(&back, "a", &[&front]);
-
-    let first = found.first().unwrap();
-    assert_eq!(
-        (first.request_mono_ns, first.request_ns),
-        (Some(1_000), Some(800))
-    );
-    assert_eq!((first.wait_ns, first.bytes), (Some(100), Some(7_000)));
-    assert_eq!(
-        (first.passed_on, first.held_ns),
-        (Some(PassedOn::Buffered), Some(850))
-    );
-    assert_eq!(
-        first.evidence,
-        [
-            HopEvidence::Request,
-            HopEvidence::Response,
-            HopEvidence::Bytes,
-            HopEvidence::Time,
-        ]
-    );
-}
-
 #[test]
 fn what_cannot_be() {
     let mut back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
@@ -422,212 +382,6 @@ fn a_request_of_another() {
     let behind = (back.timeline.connection, 1);
     assert_eq!(check(None, 2), [(front, behind)]);
     check(Some(front), 0);
-}
-
-/// A front with TLS, whose client sent so many bytes for its request from 100 to 190.
-fn hidden_front(client: u64, bytes: u64) -> Leg {
-    let mut front = leg(client, Vec::new());
-    let turn = |mono_ns, from, offset| Turn {
-        mono_ns,
-        from,
-        offset,
-        before_ns: Some(mono_ns - 10),
-    };
-    front.turns = Turns::from_iter([
-        turn(100, super::OUT, 600),
-        turn(230 + client, super::IN, 300),
-    ]);
-    front.sent = [600 + bytes, 500];
-    front
-}
-
-/// Heads of the same kind of client have about as many bytes.
-#[test]
-fn heads_decide_where_they_are_encrypted() {
-    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 5_000)]);
-    let other = |bytes| leg(22, vec![exchange(1, "b", [201, 210, 220], bytes)]);
-    let check = |usual, hidden: [u64; 2], other: &Leg, expected: Result<usize, u32>| {
-        let fronts = [hidden_front(10, hidden[0]), hidden_front(12, hidden[1])];
-        let known = Known {
-            legs: &[&fronts[0], &fronts[1], &back, other],
-            taken: None,
-            usual,
-        };
-        let way = way(&Arc::new(back.clone()), "a", &known);
-        let expected = expected.map(|place| fronts[place].timeline.connection);
-        let found = way.hops.first().map(|hop| hop.connection);
-        assert_eq!(
-            found.ok_or(way.ambiguous),
-            expected.map_err(Some),
-            "{hidden:?}"
-        );
-    };
-    let mut none = other(1);
-    none.timeline.client = endpoint(SERVER);
-    let usual = |heads: [u64; 3]| {
-        let sizes = heads.map(|head| Sizes {
-            body: 10_000,
-            hidden: 10_013 + head,
-        });
-        Excess::of(&sizes)
-    };
-    check(None, [5_800, 6_300], &none, Err(2));
-    check(usual([780, 790, 820]), [5_800, 6_300], &none, Ok(0));
-    check(usual([780, 790, 820]), [6_300, 5_800], &none, Ok(1));
-    check(usual([780, 790, 820]), [5_800, 5_830], &none, Err(2));
-    check(usual([2_000, 2_050, 2_100]), [5_800, 6_300], &none, Err(2));
-    // Another request of the proxy may be that one.
-    let mut rival = other(5_010);
-    rival.timeline.client = endpoint(PROXY);
-    check(usual([780, 790, 820]), [5_800, 6_300], &rival, Err(2));
-    let mut rival = other(5_500);
-    rival.timeline.client = endpoint(PROXY);
-    check(usual([780, 790, 820]), [5_800, 6_300], &rival, Ok(0));
-}
-
-/// One whose head is not usual is none, if it looks like another request's.
-#[test]
-fn an_only_one_that_is_unusual() {
-    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 5_000)]);
-    let front = hidden_front(10, 8_000);
-    let mut rival = leg(22, vec![exchange(1, "b", [201, 210, 220], 7_200)]);
-    rival.timeline.client = endpoint(PROXY);
-    let check = |legs: &[&Leg], expected: usize| {
-        let sizes = [1, 2, 3].map(|body| Sizes {
-            body,
-            hidden: body + 800,
-        });
-        let known = Known {
-            legs,
-            taken: None,
-            usual: Excess::of(&sizes),
-        };
-        let way = way(&Arc::new(back.clone()), "a", &known);
-        assert_eq!(way.hops.len(), expected);
-    };
-    check(&[&front, &back], 2);
-    check(&[&front, &back, &rival], 0);
-}
-
-/// A body of HTTP/2 goes on after each update of its window: a part of a longer one is no request.
-#[test]
-fn a_part_of_a_longer_body() {
-    let back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 4_000)]);
-    let mut longer = leg(10, Vec::new());
-    if let Some(Phase::Maintenance(phase)) = longer.timeline.phases.first_mut() {
-        phase.tls = Some(TlsHandshake {
-            end_ns: Some(90),
-            alpn_offered: vec!["h2".to_owned()],
-            ..TlsHandshake::default()
-        });
-    }
-    let turn = |mono_ns, from, offset| Turn {
-        mono_ns,
-        from,
-        offset,
-        before_ns: Some(mono_ns - 10),
-    };
-    longer.turns = Turns::from_iter([
-        turn(100, super::OUT, 600),
-        turn(150, super::IN, 300),
-        turn(160, super::OUT, 5_000),
-        turn(230, super::IN, 400),
-    ]);
-    longer.sent = [9_600, 500];
-    let idle = leg(14, vec![exchange(1, "b", [1, 2, 3], 9_000)]);
-    let found = |fronts: &[&Leg]| {
-        let way = way_of(&back, "a", fronts);
-        (way.hops.len(), way.ambiguous)
-    };
-    assert_eq!(found(&[&longer, &idle]), (0, Some(2)));
-    let right = hidden_front(12, 4_500);
-    let usual = [1, 2, 3].map(|body| Sizes {
-        body,
-        hidden: body + 500,
-    });
-    let known = Known {
-        legs: &[&longer, &right, &back],
-        taken: None,
-        usual: Excess::of(&usual),
-    };
-    let way = way(&Arc::new(back.clone()), "a", &known);
-    assert_eq!(way.hops[0].connection, right.timeline.connection);
-    // It is the only one that the proxy has.
-    assert_eq!(found(&[&longer]), (2, None));
-}
-
-/// Frames of HTTP/2 take as much again as the records of TLS.
-#[test]
-fn framing_is_learned() {
-    let sizes = |body: u64| Sizes {
-        body,
-        hidden: body + 400 + body / 300,
-    };
-    let mut known: Vec<Sizes> = [1_000, 2_000, 3_000, 50_000, 700_000, 2_000_000, 9_000_000]
-        .map(sizes)
-        .to_vec();
-    // One of them was another's.
-    known.push(Sizes {
-        body: 2_500,
-        hidden: 6_000,
-    });
-    let learned = Excess::of(&known).unwrap();
-    for body in [2_000, 400_000, 4_000_000] {
-        assert!(learned.has(sizes(body)), "{body}");
-        let mut longer = sizes(body);
-        longer.hidden += 100 + body / 1_000;
-        assert!(!learned.has(longer), "{body}");
-    }
-}
-
-/// `ssh -L`: the agent accepts a connection, and passes it on within one that was open before; `ssh -R`: that one
-/// was opened by the end that receives.
-#[test]
-fn within_a_tunnel() {
-    const FAR: u32 = 11;
-    const NEAR: u32 = 12;
-    let check = |reverse: bool, bytes: u64, expected: &[HopRole]| {
-        let mut back = leg(BACK.0, vec![exchange(1, "a", [200, 210, 220], 500)]);
-        back.timeline.client = endpoint(FAR);
-        let mut front = leg(FRONT.0, vec![exchange(1, "a", [190, 195, 240], 500)]);
-        front.timeline.server = endpoint(NEAR);
-        let mut tunnel = leg(30, Vec::new());
-        if let Some(Phase::Maintenance(phase)) = tunnel.timeline.phases.first_mut() {
-            phase.protocol = Protocol::Other;
-        }
-        let (client, server, from) = if reverse {
-            (FAR, NEAR, End::Server)
-        } else {
-            (NEAR, FAR, End::Client)
-        };
-        tunnel.timeline.client = endpoint(client);
-        tunnel.timeline.server = endpoint(server);
-        let turn = |mono_ns, from, offset| Turn {
-            mono_ns,
-            from,
-            offset,
-            before_ns: None,
-        };
-        tunnel.turns = Turns::from_iter([
-            turn(100, from.other(), 0),
-            turn(195, from, 40),
-            turn(225, from.other(), 300),
-            turn(300, from, 40 + bytes),
-        ]);
-        let found = hops_of(&back, "a", &[&front, &tunnel]);
-        let roles: Vec<HopRole> = found.iter().map(|hop| hop.role).collect();
-        assert_eq!(roles, expected, "reverse: {reverse}, {bytes}");
-        if let [first, within, _] = found.as_slice() {
-            assert_eq!(first.connection, front.timeline.connection);
-            assert_eq!((within.sender, within.request_ns), (from, None));
-            assert_eq!(within.certainty, Certainty::Inferred);
-        }
-    };
-    let whole = [HopRole::Exchange, HopRole::Tunnel, HopRole::Exchange];
-    check(false, 800, &whole);
-    check(true, 800, &whole);
-    check(false, 400, &[]);
-    check(true, 400, &[]);
 }
 
 #[test]

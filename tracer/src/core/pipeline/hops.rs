@@ -19,7 +19,7 @@ use crate::core::{
 
 /// How long a closed connection waits for its response on the connections in front of it.
 const RESPONSE_NS: u64 = 300_000_000;
-/// More connections of one process are not looked at.
+/// Among more connections of one process that may have carried a request, none is looked for.
 const MAX_LEGS: usize = 256;
 /// The requests of this many uploads are known to be theirs, and no other's.
 const MAX_TAKEN: usize = 4_096;
@@ -97,7 +97,12 @@ impl Legs for Searched<'_> {
         let open = open.filter(|(connection, end)| sought.may_be_on(connection, *end));
         let open = open.filter_map(|(connection, end)| Some((self.leg(connection)?, end)));
         let ended = self.pipeline.ended_legs.of_process(process, sought);
-        open.chain(ended).take(MAX_LEGS).collect()
+        let found: Vec<_> = open.chain(ended).take(MAX_LEGS + 1).collect();
+        if found.len() > MAX_LEGS {
+            // The one that is left out may be the one.
+            return Vec::new();
+        }
+        found
     }
 
     fn is_taken(&self, front: RequestName, behind: RequestName) -> bool {
