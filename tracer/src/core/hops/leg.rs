@@ -20,6 +20,9 @@ const SAME_TURN_NS: u64 = 1_000_000;
 /// A connection may carry a thousand requests, with long targets; an upload is joined soon after its response.
 pub const MAX_EXCHANGES: usize = 64;
 
+/// What the phases of a timeline take without its exchanges: their steps, the endpoints, TLS.
+const PHASES_BYTES: usize = 6 << 10;
+
 /// A connection that may be a part of an upload's way.
 #[derive(Clone, Debug)]
 pub struct Leg {

@@ -8,7 +8,7 @@ use upload_protocol::{End, timeline::Timeline};
 use crate::core::hops::{Leg, Sent, Sought};
 
 /// Of more than these, in number or in bytes, the oldest are forgotten.
-const MAX_ENDED: usize = 8_192;
+const MAX_ENDED: usize = 2_048;
 const MAX_ENDED_BYTES: usize = 16 << 20;
 
 /// The oldest first.
@@ -98,7 +98,7 @@ mod tests {
             }
             assert!(ended.legs.len() <= most && ended.legs.len() >= most / 2);
         };
-        check(1, MAX_ENDED_BYTES / (2 << 10));
+        check(1, MAX_ENDED);
         check(1 << 20, 16);
     }
 }
