@@ -8,6 +8,8 @@ use super::{
 };
 use crate::core::payload::{Marks, Turn};
 
+/// A client asks whether it may send a longer body.
+const LONG_BODY: u64 = 64 << 10;
 /// RFC 8446, section 5.1.
 const RECORD_HEADER: u64 = 5;
 
@@ -21,11 +23,13 @@ impl Leg {
         let sent = next.map_or(self.sent[0], |next| next.offset);
         let before = self.passed_on_before(behind);
         let opened_ns = self.tls_end();
-        let since = |from_ns: u64| {
-            let allows = |offset| bytes.allow(sent.saturating_sub(offset));
-            self.hidden_start(behind, from_ns, allows)
-        };
         let first_ns = opened_ns.and_then(|opened_ns| self.turn_at(opened_ns));
+        let allows = |turn: &Turn| {
+            let is_first = Some(turn.mono_ns) <= first_ns;
+            bytes.allow(sent.saturating_sub(turn.offset))
+                && self.may_be_one(turn, until_ns, bytes.least(), is_first)
+        };
+        let since = |from_ns: u64| self.hidden_start(behind, from_ns, allows);
         let start = before.and_then(since);
         let start = start.or_else(|| since(first_ns.unwrap_or(0)));
         let (start_ns, bytes) = match start {
@@ -81,13 +85,13 @@ impl Leg {
         &self,
         behind: &Passing,
         from_ns: u64,
-        allows: impl Fn(u64) -> bool,
+        allows: impl Fn(&Turn) -> bool,
     ) -> Option<&Turn> {
         let until_ns = behind.start_ns.unwrap_or(u64::MAX);
         let mut of_client = self.turns.of(End::Client);
         of_client.find(|turn| {
             let is_in_time = (from_ns..=until_ns).contains(&turn.mono_ns);
-            is_in_time && allows(turn.offset)
+            is_in_time && allows(turn)
         })
     }
 
@@ -106,6 +110,19 @@ impl Leg {
         let start_ns = of_client.rfind(|turn| turn.mono_ns <= at_ns)?.mono_ns;
         let is_over = of_server.any(|turn| (start_ns..=at_ns).contains(&turn.mono_ns));
         Some(if is_over { at_ns } else { start_ns })
+    }
+
+    /// Whether what a client sent from this turn on until a response may be one request. In HTTP/1.1, a server sends
+    /// nothing meanwhile but `100 Continue`, which clients ask for before long bodies, and its session tickets.
+    fn may_be_one(&self, start: &Turn, until_ns: Option<u64>, body: u64, is_first: bool) -> bool {
+        if self.may_be_http2() {
+            return true;
+        }
+        let until_ns = until_ns.unwrap_or(u64::MAX);
+        let of_server = self.turns.of(End::Server);
+        let between =
+            of_server.filter(|turn| turn.mono_ns > start.mono_ns && turn.mono_ns < until_ns);
+        between.count() <= usize::from(is_first) + usize::from(body >= LONG_BODY)
     }
 
     /// Whether its client offered HTTP/2 (RFC 9113, section 3.2).

@@ -84,10 +84,11 @@ impl Passing {
 }
 
 impl Leg {
-    /// A connection, with its timeline so far, of which the latest exchanges are kept.
+    /// A connection, with its timeline so far, of which the latest exchanges are kept that may be uploads.
     #[must_use]
     pub fn new(connection: &Connection, mut timeline: Timeline) -> Self {
         if let Some(phase) = timeline.maintenance_mut() {
+            phase.exchanges.retain(may_be_upload);
             let older = phase.exchanges.len().saturating_sub(MAX_EXCHANGES);
             phase.exchanges.drain(..older);
         }
@@ -126,7 +127,11 @@ impl Leg {
         let exchanges = exchanges.map(|one| size_of::<Exchange>() + one.request.target.len());
         let relays = self.relays.iter().chain(&self.relayed).map(Relays::bytes);
         let marks = self.marks.capacity() * size_of::<(u32, Marks)>();
-        size_of::<Self>() + self.turns.bytes() + marks + exchanges.chain(relays).sum::<usize>()
+        size_of::<Self>()
+            + PHASES_BYTES
+            + self.turns.bytes()
+            + marks
+            + exchanges.chain(relays).sum::<usize>()
     }
 
     /// Whether it may have brought a request to the process at this end: it was open, and the other end has sent
@@ -285,6 +290,15 @@ impl Leg {
         let mut all = relayed.between(from_ns, until_ns);
         all.all(|(_, to)| Some(to.read) == client)
     }
+}
+
+/// Whether a request may have brought an upload: it has a body, or what it has is not known.
+fn may_be_upload(exchange: &Exchange) -> bool {
+    let request = &exchange.request;
+    let is_question = matches!(&*request.method, "GET" | "HEAD" | "OPTIONS");
+    exchange.upload.is_some()
+        || !is_question
+        || request.content_length.is_some_and(|length| length > 0)
 }
 
 /// The requests in the clear of an open connection.
