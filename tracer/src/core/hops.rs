@@ -215,8 +215,8 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
         role,
         ..exchange.clone()
     };
-    let accepted = all.iter().filter(|(_, end)| *end == IN);
-    let fits = accepted.clone().flat_map(|(leg, _)| {
+    let accepted = || all.iter().filter(|(_, end)| *end == IN);
+    let fits = accepted().flat_map(|(leg, _)| {
         let requests = leg.requests(&behind.request.passing, &bytes);
         let fits = requests.into_iter();
         fits.filter_map(|request| Fit::new(leg, request, &behind, upload))
@@ -226,7 +226,6 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
         fit.found.process = process;
         fit
     });
-    let accepted = accepted.clone().count();
     let (doubtful, clear): (Vec<Fit>, Vec<Fit>) = fits.partition(Fit::is_doubtful);
     match (choose(clear), choose(doubtful)) {
         (Fitting::None, Fitting::None) => tunnel::find(&all, &behind, &bytes),
@@ -234,7 +233,7 @@ fn in_front(chain: &[Found], process: u32, upload: &Request, legs: &impl Legs) -
             excess::confirm(*fit, process, legs)
         }
         // All that the process received then came over this connection.
-        (Fitting::None, Fitting::One(mut fit)) if accepted == 1 => {
+        (Fitting::None, Fitting::One(mut fit)) if accepted().count() == 1 => {
             fit.found.sizes = None;
             Choice::One(Box::new(fit.found))
         }

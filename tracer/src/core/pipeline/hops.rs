@@ -122,7 +122,7 @@ impl Legs for Searched<'_> {
         let open = open.flat_map(|(connection, _)| hops::requests_of(connection));
         let ended = self.pipeline.ended_legs.sent_by(process);
         let is_then = |sent: &Sent| (from_ns..=to_ns).contains(&sent.start_ns);
-        open.chain(ended).filter(is_then).take(MAX_LEGS).collect()
+        open.chain(ended).filter(is_then).collect()
     }
 }
 
