@@ -1,6 +1,6 @@
 //! Finds a segment's connection, and passes it to the dialogue.
 
-use upload_protocol::End;
+use upload_protocol::{End, Flags};
 
 use super::{ConnectionTable, Key, pairing::Numbers};
 use crate::core::{
@@ -65,15 +65,11 @@ impl ConnectionTable {
                 (key, if sends { end } else { end.other() })
             }
             None => {
-                let (source, destination) = (segment.source, segment.destination);
-                if let Some(key) = self.tuples.get(&(source, destination)) {
-                    (*key, End::Client)
-                } else if let Some(key) = self.tuples.get(&(destination, source)) {
-                    (*key, End::Server)
-                } else {
+                let Some(found) = self.between_addresses_of(&segment) else {
                     self.pending.add_segment(segment.keep(self.segments));
                     return None;
-                }
+                };
+                found
             }
         };
         self.record_handshake_facts(key, from, &segment);
@@ -81,6 +77,20 @@ impl ConnectionTable {
             self.observe(key, from, segment.keep(self.segments));
         }
         Some((key, from))
+    }
+
+    /// The connection between a segment's addresses, and the end that sent it. Not one whose server's socket exists,
+    /// for a handshake with the listener: that opens another, and the end of this one may have been lost.
+    fn between_addresses_of<Packet>(&self, segment: &Segment<Packet>) -> Option<(Key, End)> {
+        let (source, destination) = (segment.source, segment.destination);
+        let sent_by = |client, server, end| Some((*self.tuples.get(&(client, server))?, end));
+        let (key, from) = sent_by(source, destination, End::Client)
+            .or_else(|| sent_by(destination, source, End::Server))?;
+        let opens = segment.under_listener
+            && (segment.flags.has(Flags::SYN) || self.pending.has_syn_between(source, destination));
+        let has_server = |known: &Connection| known.view(End::Server).is_some();
+        let is_earlier = opens && self.get(key).is_some_and(has_server);
+        (!is_earlier).then_some((key, from))
     }
 
     /// Adds more of the payload of a segment that was seen just before.

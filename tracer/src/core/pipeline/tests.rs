@@ -3,6 +3,7 @@
 mod captured;
 mod conversations;
 mod followed;
+mod handshakes;
 mod opened_before;
 mod uploads;
 
@@ -122,58 +123,6 @@ fn skipped_runs_are_an_upper_bound() {
     check(0, 3, &[true], true);
     check(2, 0, &[false], false);
     check(2, 3, &[false, true], false);
-}
-
-/// A SYN from this port, as it reaches the listener.
-fn syn(port: u16) -> Vec<u8> {
-    const FLAG_SYN: u8 = 2;
-    let mut packet = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
-    packet.extend([0; 32]);
-    packet.extend(port.to_be_bytes());
-    packet.extend(5000_u16.to_be_bytes());
-    packet.extend([0; 8]);
-    packet.extend([5 << 4, FLAG_SYN, 0, 0, 0, 0, 0, 0]);
-    let mut segment = record::Segment::new_zeroed();
-    segment.header.kind = record::SEGMENT;
-    segment.header.mono_ns = LAST;
-    segment.length = 60;
-    segment.captured = 60;
-    segment.direction = record::INGRESS;
-    [segment.as_bytes(), &packet].concat()
-}
-
-/// A SYN flood: the oldest handshakes are dropped and counted, and connections that miss theirs say so.
-#[test]
-fn too_many_handshakes() {
-    const KEPT: u16 = 4096;
-    const DROPPED: u16 = 4;
-    let mut pipeline = Pipeline::new(false);
-    let mut outputs = Vec::new();
-    pipeline.advance(Input::Tick(tick(0, 0)), &mut outputs);
-    for port in 0..KEPT + DROPPED {
-        pipeline.advance(Input::Kernel(syn(port).into()), &mut outputs);
-    }
-    for (port, cookie) in [(DROPPED - 1, 7), (DROPPED, 8)] {
-        let mut opened = change(state::SYN_RECV, state::ESTABLISHED);
-        opened.header.cookie = cookie;
-        opened.addresses.remote_port = port;
-        pipeline.advance(Input::Kernel(opened.as_bytes().into()), &mut outputs);
-    }
-    pipeline.advance(Input::Shutdown, &mut outputs);
-    let mut touched = Vec::new();
-    let mut dropped = 0;
-    for output in outputs {
-        match output {
-            Output::Lost(line) => {
-                assert_eq!((line.hop, line.at_most), (Hop::Handshakes, true));
-                dropped += line.count;
-            }
-            Output::Timeline(timeline) => touched.push((timeline.client.port, timeline.lost)),
-            _ => {}
-        }
-    }
-    assert_eq!(dropped, u64::from(DROPPED));
-    assert_eq!(touched, [(DROPPED - 1, 1), (DROPPED, 0)]);
 }
 
 /// If the beginning of a connection is missing, it was before the tracer, or it was lost.
