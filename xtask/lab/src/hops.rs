@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     /// Print the scenarios, and end
     #[arg(long)]
     list: bool,
-    /// Keep in DIR the NDJSON of scenarios in which something is wrong or missing, and what
+    /// Keep in DIR the recording and the NDJSON of scenarios in which something is wrong or missing, and what
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Test the `tracer` and the `upload-server` in DIR [default: this source, built with --release]
@@ -187,7 +187,10 @@ fn run(
     let outcome = Outcome::of(&truth, &seen, scenario.hops(), begun.elapsed());
     if let Some(keep) = keep {
         match outcome.open.is_empty() {
-            true => fs::remove_file(keep)?,
+            true => {
+                fs::remove_file(keep.with_extension("trace"))?;
+                fs::remove_file(keep)?;
+            }
             false => fs::write(keep.with_extension("txt"), outcome.open.join("\n") + "\n")?,
         }
     }

@@ -27,6 +27,8 @@ const PHASES_BYTES: usize = 6 << 10;
 #[derive(Clone, Debug)]
 pub struct Leg {
     pub timeline: Timeline,
+    /// When it was last seen at work, CLOCK_MONOTONIC.
+    pub(super) last_ns: u64,
     /// Where its payload changes its direction, as far as that was kept.
     pub(super) turns: Turns,
     /// From which sockets a thread had read before it acted on the client's socket, and on the server's.
@@ -109,6 +111,7 @@ impl Leg {
         let (client, server) = payload.lengths();
         Self {
             timeline,
+            last_ns: connection.last_ns,
             turns: payload.turns().cloned().unwrap_or_default(),
             relays: [OUT, IN].map(|end| of(end, |incidents| &incidents.relays)),
             relayed: [OUT, IN].map(|end| of(end, |incidents| &incidents.relayed)),
@@ -134,13 +137,13 @@ impl Leg {
             + exchanges.chain(relays).sum::<usize>()
     }
 
-    /// Whether it may have brought a request to the process at this end: it was open, and the other end has sent
-    /// as many bytes.
+    /// Whether it may have brought a request to the process at this end: it was open when the process passed that
+    /// on, for its response came later; and the other end has sent as many bytes.
     #[must_use]
     pub fn may_carry(&self, sought: &Sought, end: End) -> bool {
         let [client, server] = self.sent;
         let sent = if end == IN { client } else { server };
-        self.timeline.at.mono_ns <= sought.start_ns && sent >= sought.bytes
+        (self.timeline.at.mono_ns..=self.last_ns).contains(&sought.start_ns) && sent >= sought.bytes
     }
 
     /// Its requests in the clear.
@@ -343,7 +346,8 @@ impl Sought {
         let first_ns = connection.first_ns().unwrap_or(0);
         let (client, server) = connection.dialogue.payload.lengths();
         let sent = if end == IN { client } else { server };
-        let may_have = first_ns <= self.start_ns && sent >= self.bytes;
+        let was_open = (first_ns..=connection.last_ns).contains(&self.start_ns);
+        let may_have = was_open && sent >= self.bytes;
         may_have && (end == OUT || self.may_be_among(connection.dialogue.payload.exchanges()))
     }
 

@@ -95,6 +95,7 @@ fn leg(client: u64, exchanges: Vec<Exchange>) -> Leg {
             }))],
             ..Timeline::default()
         },
+        last_ns: u64::MAX,
         turns: Turns::default(),
         relays: [Relays::default(), Relays::default()],
         relayed: [Relays::default(), Relays::default()],

@@ -78,7 +78,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) ports: &'a [u16],
     /// In the name of each upload, and in no other line.
     pub(crate) prefix: String,
-    /// Where its NDJSON is kept.
+    /// Where its NDJSON is kept; its recording has the same name with `.trace`.
     pub(crate) keep: Option<PathBuf>,
 }
 
@@ -93,6 +93,9 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn start(plan: Plan<'_>, stop: &Stop) -> Result<Self> {
         let mut command = Command::new(&plan.tracer);
+        if let Some(keep) = &plan.keep {
+            command.arg("record").arg(keep.with_extension("trace"));
+        }
         command
             .args(["-o", "ndjson", "--server"])
             .arg(plan.control)

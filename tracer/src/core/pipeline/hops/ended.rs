@@ -73,7 +73,7 @@ mod tests {
         timeline::{Exchange, Maintenance, Phase, Timeline},
     };
 
-    use super::{Arc, EndedLegs, Leg, MAX_ENDED, MAX_ENDED_BYTES};
+    use super::{Arc, EndedLegs, Leg, MAX_ENDED, MAX_ENDED_BYTES, Sought};
     use crate::core::connection::Connection;
 
     /// A peer chooses its targets.
@@ -100,5 +100,22 @@ mod tests {
         };
         check(1, MAX_ENDED);
         check(1 << 20, 16);
+    }
+
+    /// A busy proxy has had hundreds of clients, and few at a time.
+    #[test]
+    fn a_connection_that_ended_before_did_not_carry_it() {
+        const PROXY: u32 = 7;
+        let mut timeline = Timeline::default();
+        timeline.server.owner.pid = Some(PROXY);
+        let mut connection = Connection::new(ConnectionId::new(1, None));
+        connection.last_ns = 10;
+        let mut ended = EndedLegs::default();
+        ended.add(Arc::new(Leg::new(&connection, timeline)));
+        let found = |start_ns| {
+            let sought = Sought { start_ns, bytes: 0 };
+            ended.of_process(PROXY, &sought).count()
+        };
+        assert_eq!([found(10), found(11)], [1, 0]);
     }
 }
