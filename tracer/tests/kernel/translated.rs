@@ -8,7 +8,8 @@ use crate::{
     trace::{Trace, steps},
 };
 
-/// Answers one connection. Says what it sees.
+/// Answers one connection. Says what it sees. Clients call 4202: a tracer sees every network namespace, and on
+/// port 80 it would see the machine's own connections.
 const SERVER: &str = "
 import socket
 s = socket.socket(socket.AF_INET6)
@@ -33,53 +34,53 @@ struct Case {
 
 const REDIRECT: Case = Case {
     rules: "table inet translation {
- chain out { type nat hook output priority -100; tcp dport 80 redirect to :4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 redirect to :4201; }
 }",
-    called: ("127.0.0.1", 80),
+    called: ("127.0.0.1", 4202),
 };
 
 const DNAT: Case = Case {
     rules: "table ip translation {
- chain out { type nat hook output priority -100; tcp dport 80 dnat to 10.50.0.1:4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 dnat to 10.50.0.1:4201; }
 }",
-    called: ("10.99.0.5", 80),
+    called: ("10.99.0.5", 4202),
 };
 
 const DNAT_TO_LOOPBACK: Case = Case {
     rules: "table ip translation {
- chain out { type nat hook output priority -100; tcp dport 80 dnat to 127.0.0.1:4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 dnat to 127.0.0.1:4201; }
 }",
-    called: ("10.50.0.1", 80),
+    called: ("10.50.0.1", 4202),
 };
 
 /// Addresses of both ends are others at the other.
 const DNAT_AND_SNAT: Case = Case {
     rules: "table ip translation {
- chain out { type nat hook output priority -100; tcp dport 80 dnat to 10.50.0.1:4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 dnat to 10.50.0.1:4201; }
  chain post { type nat hook postrouting priority 100; tcp dport 4201 snat to 10.50.0.2; }
 }",
-    called: ("10.99.0.5", 80),
+    called: ("10.99.0.5", 4202),
 };
 
 const SNAT_ON_ARRIVAL: Case = Case {
     rules: "table ip translation {
- chain out { type nat hook output priority -100; tcp dport 80 redirect to :4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 redirect to :4201; }
  chain in { type nat hook input priority 100; tcp dport 4201 snat to 10.50.0.2; }
 }",
-    called: ("127.0.0.1", 80),
+    called: ("127.0.0.1", 4202),
 };
 
 const REDIRECT_IPV6: Case = Case {
     rules: REDIRECT.rules,
-    called: ("::1", 80),
+    called: ("::1", 4202),
 };
 
 const DNAT_IPV6: Case = Case {
     rules: "table ip6 translation {
- chain out { type nat hook output priority -100; tcp dport 80 dnat to [fd50::1]:4201; }
+ chain out { type nat hook output priority -100; tcp dport 4202 dnat to [fd50::1]:4201; }
  chain post { type nat hook postrouting priority 100; tcp dport 4201 snat to fd50::2; }
 }",
-    called: ("fd99::5", 80),
+    called: ("fd99::5", 4202),
 };
 
 const CASES: [Case; 7] = [
@@ -172,7 +173,7 @@ fn check_whole(timeline: &Value) {
 #[test]
 fn both_ends_are_one_connection_by_their_own_addresses() {
     for case in CASES {
-        let (trace, seen) = trace(&case, &[80, 4201]);
+        let (trace, seen) = trace(&case, &[4202, 4201]);
         let timeline = trace.timelines()[0];
         let (client, server) = (&timeline["client"], &timeline["server"]);
         assert_eq!(place(client), seen.client[0], "{timeline:#}");
@@ -202,7 +203,7 @@ fn the_servers_end_alone() {
 #[test]
 fn the_clients_end_alone() {
     for case in CASES {
-        let (trace, seen) = trace(&case, &[80]);
+        let (trace, seen) = trace(&case, &[4202]);
         let timeline = trace.timelines()[0];
         let (client, server) = (&timeline["client"], &timeline["server"]);
         assert_eq!(place(client), seen.client[0], "{timeline:#}");
