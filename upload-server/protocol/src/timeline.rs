@@ -26,7 +26,7 @@ pub use self::{
         BlackHole, CauseSpan, Diagnosis, DiagnosisEvidence, EstimatedBy, HeldBackBy, NamedCause,
         NoVerdict, Share, Side, TimedOut, WaitedFor,
     },
-    endpoint::{Endpoint, Process},
+    endpoint::{ContainerRuntime, Endpoint, Process},
     exchange::{Body, Exchange, KnownBy, MissingEnd, Request, Response, Span},
     hop::{HopEvidence, HopRole, PassedOn, UploadHop},
     http2::{FrameCount, Frames, Http2Frames},

@@ -22,12 +22,12 @@ use upload_protocol::{
     segment::Analysis,
     timeline::{
         AgreedOptions, AlertLevel, BlackHole, Body, Bytes, CaptureStream, Cause, CauseSpan,
-        Certainty, Clocks, ContentType, Defect, Diagnosis, DiagnosisEvidence, Ending, Endpoint,
-        EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy, HopEvidence,
-        HopRole, Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt, LostSegment,
-        Maintenance, Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict, Omission,
-        OneWayDelay, Passage, PassedOn, PassedTo, PassedToKind, PerEnd, Phase, Process, Protocol,
-        Request, ResetReason, Response, Share, Side, SocketError, Span, Step, StepName,
+        Certainty, Clocks, ContainerRuntime, ContentType, Defect, Diagnosis, DiagnosisEvidence,
+        Ending, Endpoint, EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy,
+        HopEvidence, HopRole, Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt,
+        LostSegment, Maintenance, Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict,
+        Omission, OneWayDelay, Passage, PassedOn, PassedTo, PassedToKind, PerEnd, Phase, Process,
+        Protocol, Request, ResetReason, Response, Share, Side, SocketError, Span, Step, StepName,
         Termination, TimedOut, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord,
         TlsStep, TlsVersion, Transit, UploadHop, UploadSummary, WaitedFor, WindowScale,
     },
@@ -143,7 +143,12 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         comm: Some("curl".into()),
         uid: Some(0),
         cgroup: Some("/a".into()),
-        container: Some("c".to_owned()),
+        container: Some("0".repeat(64)),
+        container_name: Some("web".to_owned()),
+        container_runtime: Some(ContainerRuntime::CriO),
+        pod: Some("6a3d1f2e-7a41-4b8e-9f5c-0d2f3f1b7a11".to_owned()),
+        unit: Some("docker.service".to_owned()),
+        claimed_by: Some("user@1000.service".to_owned()),
         owner_from: Some(OwnerFrom::Connect),
     };
     let endpoint = Endpoint {
@@ -585,6 +590,8 @@ fn names_are_the_same_lists() {
     );
     let roles: Vec<_> = HopRole::ALL.iter().map(|role| role.name()).collect();
     assert_eq!(names("/$defs/upload_hop/properties/role/enum"), all(&roles));
+    let runtimes: Vec<_> = ContainerRuntime::ALL.iter().map(|of| of.name()).collect();
+    assert_eq!(names("/$defs/container_runtime/enum"), all(&runtimes));
     let kinds: Vec<_> = PassedToKind::ALL.iter().map(|kind| kind.name()).collect();
     let passed_to = "/$defs/timeline/properties/uploads/items/properties/passed_to";
     assert_eq!(

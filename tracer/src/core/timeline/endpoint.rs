@@ -1,13 +1,13 @@
 //! One end of a connection: its address and its owner.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use upload_protocol::{
     Cookie, End, MptcpToken, OwnerFrom,
     timeline::{Endpoint, Process},
 };
 
-use super::container::container_id;
+use super::container::names;
 use crate::core::{
     connection::{Connection, Owner},
     host::Host,
@@ -54,15 +54,20 @@ pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option
 
 fn process(owner: &Owner, host: &Host) -> Process {
     let cgroup = host.cgroup(owner.task.cgroup);
+    let names = cgroup.map(|path| names(path)).unwrap_or_default();
+    let container = names.container.unwrap_or_default();
     Process {
         pid: owner.task.id(),
         comm: Some(Arc::clone(&owner.task.comm)),
         // The server's report does not name the user.
         uid: Some(owner.task.uid).filter(|_| owner.from != OwnerFrom::Cookie),
         cgroup: cgroup.map(Arc::clone),
-        container: cgroup
-            .and_then(|path| container_id(path))
-            .map(str::to_owned),
+        container: container.id.map(str::to_owned),
+        container_name: container.name.map(Cow::into_owned),
+        container_runtime: container.runtime,
+        pod: names.pod.map(Cow::into_owned),
+        unit: names.unit.map(str::to_owned),
+        claimed_by: names.claimed_by.map(str::to_owned),
         owner_from: Some(owner.from),
     }
 }

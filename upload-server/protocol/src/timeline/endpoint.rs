@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cookie, MptcpToken, OwnerFrom};
+use crate::{Cookie, MptcpToken, OwnerFrom, names::names};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,9 +60,40 @@ pub struct Process {
     pub uid: Option<u32>,
     /// Path of its cgroup (v2) below the root.
     pub cgroup: Option<Arc<str>>,
-    /// Id of the container that the cgroup is part of.
+    /// Id of the container that the cgroup is part of, the outermost one if nested: 64 hexadecimal digits
+    /// (OpenTelemetry's `container.id`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// The container's name, where its cgroup has a name and no id (`container.name`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
+    /// What runs the container (`container.runtime.name`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_runtime: Option<ContainerRuntime>,
+    /// UID of the Kubernetes pod (`k8s.pod.uid`), or id of the Podman pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The system's systemd unit that the process belongs to, as the journal's `_SYSTEMD_UNIT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The cgroup beneath which container and pod were named, if that was left to others: they are then
+    /// claims of its processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<String>,
     /// How it was learned that the socket is the process's own.
     pub owner_from: Option<OwnerFrom>,
+}
+
+names! {
+    /// What runs containers.
+    pub enum ContainerRuntime {
+        Docker = "docker",
+        Podman = "podman",
+        /// containerd itself, for Kubernetes or `nerdctl`.
+        Containerd = "containerd",
+        CriO = "cri-o",
+        /// LXC, LXD and Incus.
+        Lxc = "lxc",
+        SystemdNspawn = "systemd-nspawn",
+    }
 }
