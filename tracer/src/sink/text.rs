@@ -29,7 +29,9 @@ use upload_protocol::{
 pub use self::styles::Styles;
 use self::{
     chart::put,
-    heading::{write_ends, write_others, write_took, write_upload_heading, write_whose},
+    heading::{
+        write_containers, write_ends, write_others, write_took, write_upload_heading, write_whose,
+    },
     packets::PacketList,
     separated::Separated,
 };
@@ -94,6 +96,7 @@ impl Text {
             write!(out, "{bold}connection{bold:#}")?;
             write_whose(out, styles, timeline)?;
         }
+        write_containers(out, timeline, self.explain)?;
         write_others(out, timeline)?;
         hops::hops(out, timeline, self.explain, |upload| {
             self.shown.get(&upload.id) != Some(&upload.bytes)

@@ -1,6 +1,7 @@
 //! Explains each step of a timeline, in the field's terms: pure functions of the timeline, so that the
 //! terminal, the NDJSON and the server's page agree.
 
+mod container;
 mod diagnosis;
 mod hops;
 mod passed_to;
@@ -9,6 +10,7 @@ mod tls;
 use std::{fmt::Write as _, io};
 
 pub use self::{
+    container::{container, explain_place},
     diagnosis::diagnosis,
     hops::{ambiguous_hops, hop_remarks, hops, passed_on},
     passed_to::{explain_passed_to, passed_to},
@@ -25,8 +27,8 @@ use crate::{
     units::{bytes, duration, plain, status_text},
 };
 
-/// The timeline as JSON, with the sentences of each step, exchange, phase and diagnosis, and of each upload's way, as
-/// `explain`.
+/// The timeline as JSON, with the sentences of each step, exchange, phase, end and diagnosis, and of each upload's way,
+/// as `explain`.
 #[must_use]
 pub fn with_explanations(timeline: &Timeline) -> Value {
     let mut value = serde_json::to_value(timeline).unwrap_or_default();
@@ -56,6 +58,13 @@ pub fn with_explanations(timeline: &Timeline) -> Value {
                 insert(value, termination(phase));
             }
         }
+    }
+    for (end, endpoint) in [
+        (End::Client, &timeline.client),
+        (End::Server, &timeline.server),
+    ] {
+        let sentence = explain_place(end, &endpoint.owner);
+        insert(&mut value[end.name()], sentence);
     }
     let uploads = value.get_mut("uploads").and_then(Value::as_array_mut);
     for (upload, value) in timeline.uploads.iter().zip(uploads.into_iter().flatten()) {

@@ -112,6 +112,24 @@ async fn shows_what_tcp_did() {
 }
 
 #[tokio::test]
+async fn shows_the_containers_of_both_ends() {
+    let page = page_with(|timeline| {
+        timeline["client"]["container"] = json!("0123456789abcdef".repeat(4));
+        timeline["client"]["container_runtime"] = json!("podman");
+        timeline["client"]["claimed_by"] = json!("user@1000.service");
+        timeline["server"]["container_name"] = json!("<web>");
+    });
+    assert_in_order(
+        &page.await,
+        &[
+            "is a claim: beneath user@1000.service, processes may make cgroups of any name.\">",
+            "container 0123456789ab (podman), as user@1000.service claims",
+            "only root makes cgroups there.\">container &lt;web&gt;</span>",
+        ],
+    );
+}
+
+#[tokio::test]
 async fn the_same_in_other_forms() {
     let server = TestServer::start().await;
     let upload = upload(&server, "file").await;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use upload_protocol::{
+    End, explain,
     timeline::{Certainty, Endpoint, Timeline, UploadSummary},
     units::{bytes_or_unknown, duration, plain, status_text},
     upload::Outcome,
@@ -81,6 +82,26 @@ pub(super) fn write_others(out: &mut Vec<u8>, timeline: &Timeline) -> io::Result
                 }
                 writeln!(out, ", too")?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The containers that the ends run in, and with `explains` how that is known.
+pub(super) fn write_containers(
+    out: &mut Vec<u8>,
+    timeline: &Timeline,
+    explains: bool,
+) -> io::Result<()> {
+    for (end, endpoint) in [
+        (End::Client, &timeline.client),
+        (End::Server, &timeline.server),
+    ] {
+        if let Some(container) = explain::container(&endpoint.owner) {
+            writeln!(out, "  the {end} runs in {}", plain(&container))?;
+        }
+        if let Some(sentence) = explain::explain_place(end, &endpoint.owner).filter(|_| explains) {
+            writeln!(out, "             {}", plain(&sentence))?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 use upload_protocol::{
-    RolesFrom,
+    End, RolesFrom, explain,
     timeline::{Certainty, Endpoint, Incomplete, Timeline},
     units::{bytes, duration, socket_address},
 };
@@ -170,8 +170,8 @@ fn connection(timeline: &Shown, name: &str) -> Markup {
 pub(super) fn ends(timeline: &Timeline) -> Markup {
     html! {
         p.ends-of {
-            (end("client", &timeline.client)) span aria-hidden="true" { " → " }
-            span.spoken { " to " } (end("server", &timeline.server))
+            (end(End::Client, &timeline.client)) span aria-hidden="true" { " → " }
+            span.spoken { " to " } (end(End::Server, &timeline.server))
         }
     }
 }
@@ -215,11 +215,14 @@ pub(super) fn warnings(timeline: &Timeline) -> Markup {
     }
 }
 
-fn end(which: &str, end: &Endpoint) -> Markup {
+fn end(which: End, end: &Endpoint) -> Markup {
     html! {
         span.end {
-            (which) " "
+            (which.name()) " "
             (endpoint(end))
+            @if let Some(container) = explain::container(&end.owner) {
+                " in " span title=[explain::explain_place(which, &end.owner)] { (container) }
+            }
         }
     }
 }
