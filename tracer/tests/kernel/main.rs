@@ -16,6 +16,7 @@ mod churn;
 mod clients;
 mod command;
 mod connected_again;
+mod containers;
 mod course;
 mod doctor;
 mod documents;
