@@ -51,7 +51,7 @@ enum Verb {
     Kernels(lab::Arguments),
     /// Check formatting, lints, documentation and dependencies; warnings are errors
     Check,
-    /// Build archives and packages of both programs, and the source that needs no nightly toolchain
+    /// Build archives, packages and container images of both programs, and the source that needs no nightly toolchain
     Dist(lab::Arguments),
     /// Build the tracer for systems without eBPF: test it for Windows under wine, check it for macOS
     Portable,

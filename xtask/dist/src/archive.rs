@@ -35,16 +35,22 @@ pub(crate) fn write(
 pub(crate) fn packed(tree: &Tree, folder: &str, epoch: u64) -> Result<Vec<u8>> {
     let mut archive = Builder::new(Vec::new());
     for (path, file) in &tree.files {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
+        let mut header = header(EntryType::Regular, file.mode(), 0, epoch);
         header.set_size(u64::try_from(file.content.len())?);
-        header.set_mode(file.mode());
-        header.set_mtime(epoch);
-        header.set_uid(0);
-        header.set_gid(0);
         archive.append_data(&mut header, format!("{folder}/{path}"), &*file.content)?;
     }
     gzip(&archive.into_inner()?)
+}
+
+/// Of an entry that belongs to this user, and to the group of the same number.
+pub(crate) fn header(kind: EntryType, mode: u32, user: u32, epoch: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(epoch);
+    header.set_uid(user.into());
+    header.set_gid(user.into());
+    header
 }
 
 /// Compressed, without a name and a time.

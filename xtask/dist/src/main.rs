@@ -5,6 +5,7 @@ mod archive;
 mod binaries;
 mod debian;
 mod ebpf_object;
+mod image;
 mod licences;
 mod manifest;
 mod pages;
@@ -38,7 +39,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Build archives and packages of both programs, and the source that needs no nightly toolchain
+    /// Build archives, packages and container images of both programs, and the source that needs no nightly toolchain
     Dist(Arguments),
 }
 
@@ -92,6 +93,7 @@ fn dist(arguments: &Arguments) -> Result<()> {
             archive::write(&tree, &release, program, architecture, &out)?;
             debian::write(&tree, &release, program, architecture, &out)?;
             rpm::write(&tree, &release, program, architecture, &out)?;
+            image::write(&tree, &release, program, architecture, &out)?;
         }
     }
     list(&out)?;

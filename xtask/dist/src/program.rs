@@ -5,7 +5,12 @@ use std::{env::consts::ARCH, path::Path};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use crate::{pages, release::Release, tree::Tree};
+use crate::{
+    image::{Container, Volume},
+    pages,
+    release::Release,
+    tree::Tree,
+};
 
 /// A program, and how packages describe it.
 pub(crate) struct Program {
@@ -25,6 +30,8 @@ pub(crate) struct Program {
     pub(crate) purge: Option<&'static str>,
     /// Why something that lintian reports is meant, and what it reports.
     pub(crate) lintian: &'static [(&'static str, &'static str)],
+    /// How it runs in a container.
+    pub(crate) container: Container,
 }
 
 /// A service.
@@ -76,6 +83,14 @@ pub(crate) const PROGRAMS: [Program; 2] = [
                 "systemd-service-file-refers-to-unusual-wantedby-target *",
             ),
         ],
+        // Capabilities that a runtime grants are root's alone. The tracer drops them once it is attached.
+        container: Container {
+            user: 0,
+            arguments: &[],
+            volumes: &[],
+            environment: &[],
+            ports: &[],
+        },
     },
     Program {
         name: "upload-server",
@@ -96,6 +111,28 @@ pub(crate) const PROGRAMS: [Program; 2] = [
             NOT_OF_DEBIAN,
             ("SQLite is within it, too.", "embedded-library *"),
         ],
+        container: Container {
+            user: 65532,
+            // Other machines can reach it, as the point of a container's port is: so it asks for a token.
+            arguments: &["--listen", ":5000", "--token-file", "token"],
+            volumes: &[
+                Volume {
+                    path: "/var/lib/upload-server",
+                    mode: 0o750,
+                },
+                // The control socket in it is open to the user alone. Its owner can be seen, as with systemd.
+                Volume {
+                    path: "/run/upload-server",
+                    mode: 0o755,
+                },
+            ],
+            // As systemd sets them for the service.
+            environment: &[
+                "RUNTIME_DIRECTORY=/run/upload-server",
+                "STATE_DIRECTORY=/var/lib/upload-server",
+            ],
+            ports: &["5000/tcp"],
+        },
     },
 ];
 
