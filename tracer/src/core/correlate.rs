@@ -233,11 +233,14 @@ impl Correlator {
             return;
         };
         if self.ended.contains_key(&view.cookie) || self.uploads.contains_key(&view.cookie) {
+            // The server does not report its cgroup: what the process did on the socket shows it.
+            let owner = view.owner.as_ref().map(|owner| &owner.task);
+            let seen = owner.filter(|task| task.id() == Some(server.pid));
             let task = Task {
                 pid: server.pid,
                 uid: 0,
                 comm: server.comm.as_str().into(),
-                cgroup: 0,
+                cgroup: seen.map_or(0, |task| task.cgroup),
             };
             view.learn_owner(Arc::new(task), OwnerFrom::Cookie);
         }

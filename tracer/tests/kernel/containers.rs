@@ -167,3 +167,20 @@ fn a_process_in_the_root_has_no_names() {
         .collect();
     assert!(named.is_empty(), "{client}");
 }
+
+/// It reports that the socket is its own, and not where it runs.
+#[test]
+fn the_bundled_server_has_the_cgroup_that_it_read_in() {
+    let lab = Lab::new();
+    let server = lab.server(&[]);
+    let mut tracer = lab.tracer(&[]);
+    lab.upload(&lab.file("a", 100_000), &server.url(""));
+    tracer.wait_for_timelines(1);
+    let trace = tracer.stop();
+    server.stop();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"));
+    let found = &trace.timelines()[0]["server"];
+    assert_eq!(found["owner_from"], "cookie");
+    assert_eq!(found["cgroup"].as_str(), own);
+}
