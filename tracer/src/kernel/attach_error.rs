@@ -26,6 +26,11 @@ pub enum AttachError {
         "the kernel does not permit loading eBPF programs, although the tracer has the capabilities: in a user namespace (a rootless container) they have no effect, and lockdown or a security module may forbid it; run the tracer on the host, as root"
     )]
     NotPermitted,
+    /// The capabilities are there, and the process has a seccomp(2) filter.
+    #[error(
+        "the kernel does not permit loading eBPF programs, although the tracer has the capabilities: it has a seccomp filter, and the profiles of some container runtimes forbid bpf(2), so choose one that permits it (--security-opt seccomp=PROFILE); in a user namespace (a rootless container) the capabilities have no effect"
+    )]
+    Filtered,
     /// The tracepoint that everything needs is missing.
     #[error(
         "this kernel (Linux {release}) has no tracepoint {}, which the tracer needs: Linux {} and later have it",
@@ -52,6 +57,7 @@ impl AttachError {
     /// The reason behind EPERM.
     pub(super) fn not_permitted() -> Self {
         match &*lacking() {
+            [] if has_seccomp_filter() => Self::Filtered,
             [] => Self::NotPermitted,
             [others @ .., last] if !others.is_empty() => Self::Lacks {
                 lacking: format!("{} and {last}", others.join(", ")),
@@ -61,6 +67,13 @@ impl AttachError {
             },
         }
     }
+}
+
+/// Whether a seccomp(2) filter decides on the system calls of this process.
+fn has_seccomp_filter() -> bool {
+    const FILTER: u32 = 2;
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.seccomp == Some(FILTER))
 }
 
 pub(super) fn refused(program: &'static str, error: &ProgramError) -> AttachError {
