@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn the_daemon_set_has_what_attaching_needs() {
+        let manifest = include_str!("../deploy/daemonset.yaml");
+        let names = TO_ATTACH.map(|(_, name)| format!("{:?}", name.trim_start_matches("CAP_")));
+        let line = format!("add: [{}]", names.join(", "));
+        assert!(manifest.lines().any(|found| found.trim() == line), "{line}");
+    }
+
+    #[test]
     fn only_the_calling_thread_drops_capabilities() {
         let before = capabilities(None).unwrap();
         let kept = CapabilitySet::KILL | CapabilitySet::CHOWN;

@@ -37,13 +37,15 @@ const NODE_PACKAGES: [(&str, &str, &str); 6] = [
     ("axe-core", "4.14.1", "checks accessibility"),
 ];
 
-/// Python packages of the upload clients and of their servers, installed into [`CLIENTS_PYTHON`].
-const CLIENT_PACKAGES: [&str; 10] = [
+/// Python packages of the upload clients and of their servers, and what checks manifests of Kubernetes, installed into
+/// [`CLIENTS_PYTHON`].
+const CLIENT_PACKAGES: [&str; 11] = [
     "aiohttp==3.14.5",
     "boto3==1.44.8",
     "flask==3.1.3",
     "flask-cors==6.0.5",
     "httpx==0.28.1",
+    "kubernetes-validate==1.37.0",
     "moto[s3]==5.2.5",
     "pyftpdlib==2.2.0",
     "requests==2.34.2",

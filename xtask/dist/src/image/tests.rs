@@ -1,8 +1,9 @@
-use std::{collections::BTreeMap, io::Read as _};
+use std::{collections::BTreeMap, fs, io::Read as _, process::Command};
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tar::Archive;
+use xtask::command::{target_dir, workspace};
 
 use super::archive;
 use crate::{
@@ -135,4 +136,29 @@ fn the_server_owns_the_directories_that_it_writes_to() {
         ("run/upload-server/", 0o755),
     ];
     assert_eq!(owned, expected.map(|(path, mode)| (path.to_owned(), mode)));
+}
+
+const MANIFEST: &str = "tracer/deploy/daemonset.yaml";
+
+#[test]
+fn the_daemon_set_starts_the_image() {
+    let manifest = fs::read_to_string(workspace().join(MANIFEST)).unwrap();
+    let image = concat!("image: localhost/tracer:", env!("CARGO_PKG_VERSION"));
+    assert!(manifest.lines().any(|line| line.trim() == image), "{image}");
+}
+
+/// By the schema of its API, and without unknown fields.
+#[test]
+fn kubernetes_takes_the_daemon_set() {
+    let validate = target_dir().join("clients-python/bin/kubernetes-validate");
+    assert!(
+        validate.exists(),
+        "kubernetes-validate is missing: `cargo xtask test` installs it"
+    );
+    let validated = Command::new(validate)
+        .args(["--strict", "--quiet"])
+        .arg(workspace().join(MANIFEST))
+        .output()
+        .unwrap();
+    assert!(validated.status.success(), "{validated:?}");
 }
