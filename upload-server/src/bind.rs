@@ -1,7 +1,7 @@
 //! Opens everything that can fail at the start, before anything is announced. Each failure is one
 //! sentence that says what to do.
 
-mod certificate;
+pub(crate) mod certificate;
 mod control_socket;
 pub(crate) mod listeners;
 mod qr_code;

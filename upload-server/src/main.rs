@@ -1,6 +1,7 @@
 //! The `upload-server` command: read the command line, open everything, announce it, serve, clean up.
 
 mod bind;
+mod reload;
 mod signals;
 
 use std::{
@@ -77,8 +78,12 @@ fn serve(options: &Options) -> anyhow::Result<()> {
             ..
         } = ready;
         let (stop, stop_now) = (requested.stop.cancelled(), requested.stop_now.cancelled());
-        server::run(listeners, control, config, stop, stop_now).await?;
-        Ok(())
+        let reloads = reload::each(options, config.tls.clone(), &requested.reload);
+        let served = server::run(listeners, control, config, stop, stop_now);
+        tokio::select! {
+            served = served => Ok(served?),
+            never = reloads => match never {},
+        }
     })
 }
 

@@ -1,5 +1,6 @@
 //! The signals that stop the process: the first gracefully, the second at once. A thread of its own waits for them,
-//! and ends the process in the end: so they count even where a disk or another program blocks everything else.
+//! and ends the process in the end: so they count even where a disk or another program blocks everything else. Another
+//! signal asks for a reload.
 
 use std::{
     io,
@@ -10,10 +11,11 @@ use std::{
 
 use sd_notify::NotifyState;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
     iterator::Signals,
     low_level,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -26,29 +28,38 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// The exit status of a process that something has stuck in.
 const FAILURE: i32 = 1;
 
-pub(crate) struct StopSignals {
+pub(crate) struct Requested {
     /// Cancelled by the first signal: finish the requests in flight, and stop.
     pub(crate) stop: CancellationToken,
     /// Cancelled by the second signal: stop at once.
     pub(crate) stop_now: CancellationToken,
+    /// Notified by SIGUSR1: read again what the command line names. SIGHUP stops, as it does where a terminal closes.
+    pub(crate) reload: Arc<Notify>,
 }
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on. Requests in flight have `grace` to finish.
-pub(crate) fn listen(grace: Duration) -> io::Result<StopSignals> {
+/// Listens for SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on. Requests in flight have `grace` to finish.
+pub(crate) fn listen(grace: Duration) -> io::Result<Requested> {
     // Unhandled, SIGXFSZ would kill the process; handled, the write fails with EFBIG.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
+    let reload = Arc::new(Notify::new());
+    let requested = Arc::clone(&reload);
     let (signalled, signal) = mpsc::channel();
     start("signals", move || {
-        // A third signal does not kill the process: it is about to end anyway.
-        for _ in signals.forever() {
-            let _ = signalled.send(());
+        for signal in signals.forever() {
+            if signal == SIGUSR1 {
+                requested.notify_one();
+            } else {
+                // A third signal does not kill the process: it is about to end anyway.
+                let _ = signalled.send(());
+            }
         }
     })?;
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
-    let tokens = StopSignals {
+    let tokens = Requested {
         stop: stop.clone(),
         stop_now: stop_now.clone(),
+        reload,
     };
     start("stop", move || {
         if signal.recv().is_err() {

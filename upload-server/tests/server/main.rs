@@ -58,6 +58,7 @@ mod random;
 mod readme;
 mod refused;
 mod secret_query;
+mod service;
 mod shutdown;
 mod slow;
 mod small_segments;

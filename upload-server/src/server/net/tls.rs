@@ -2,12 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
+use parking_lot::RwLock;
 use rustls::{
     RootCertStore, ServerConfig,
     client::verify_server_cert_signed_by_trust_anchor,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
-    server::ParsedCertificate,
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
+    sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tokio_rustls::TlsAcceptor;
@@ -20,7 +22,18 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 #[derive(Clone)]
 pub struct TlsIdentity {
     config: Arc<ServerConfig>,
+    presented: Arc<Presented>,
     self_signed: bool,
+}
+
+/// What handshakes from now on present.
+#[derive(Debug)]
+struct Presented(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
 }
 
 impl TlsIdentity {
@@ -32,14 +45,24 @@ impl TlsIdentity {
         // ring compiles in a fraction of the time of aws-lc-rs.
         let provider = Arc::new(ring::default_provider());
         let self_signed = chain.first().is_some_and(is_self_signed);
+        let key = CertifiedKey::from_der(chain, key, &provider)?;
+        let presented = Arc::new(Presented(RwLock::new(Arc::new(key))));
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_cert_resolver(Arc::clone(&presented) as Arc<dyn ResolvesServerCert>);
         Ok(Self {
             config: Arc::new(config),
+            presented,
             self_signed,
         })
+    }
+
+    /// From now on, handshakes present the certificate of `other`, in this identity's clones, too. Connections that are
+    /// open stay. Whether answers carry HSTS does not change.
+    pub fn present(&self, other: &Self) {
+        let key = Arc::clone(&other.presented.0.read());
+        *self.presented.0.write() = key;
     }
 
     /// Whether clients trust the certificate only if they trust this very one.
