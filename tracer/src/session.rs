@@ -13,6 +13,8 @@ mod plan;
 mod read;
 mod replay;
 #[cfg(live)]
+mod service_manager;
+#[cfg(live)]
 mod signals;
 #[cfg(live)]
 mod unmatched;

@@ -19,7 +19,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
-use upload_server::{options::Options, server::Config, stderr};
+use upload_server::{
+    options::Options,
+    server::{Config, Pulse},
+    stderr,
+};
 
 use self::{
     certificate::GeneratedCertificate, control_socket::ControlSocketFile, listeners::Endpoint,
@@ -73,6 +77,7 @@ impl ReadyServer {
         config.access = access;
         config.grace = options.grace;
         config.http2 = options.http2;
+        config.pulse = Pulse::of_service_manager();
         config.tls = match (&certificate, &options.cert, &options.key) {
             (Some(generated), _, _) => Some(generated.tls.clone()),
             (None, Some(certificate), Some(key)) => {

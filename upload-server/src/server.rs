@@ -52,13 +52,13 @@ pub use self::{
     forwarded::TrustedProxies,
     history::{History, HistoryError},
     limits::Limits,
-    net::tls::TlsIdentity,
+    net::{pulse::Pulse, tls::TlsIdentity},
     store::OnDuplicate,
 };
 use self::{
     app::App,
     control::ControlServer,
-    net::{accept::Acceptor, event_loops::EventLoops},
+    net::{accept::Acceptor, event_loops::EventLoops, pulse},
 };
 
 /// The configuration of a server.
@@ -82,6 +82,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long requests in flight may take to finish once the server is to stop.
     pub grace: Duration,
+    /// Absent where no service manager watches the process.
+    pub pulse: Option<Pulse>,
 }
 
 impl Config {
@@ -101,6 +103,7 @@ impl Config {
             access: Access::default(),
             limits: Limits::default(),
             grace: Duration::from_secs(30),
+            pulse: None,
         }
     }
 }
@@ -128,7 +131,10 @@ pub async fn run(
         acceptor.spawn(listener);
     }
 
-    stop.await;
+    tokio::select! {
+        () = stop => (),
+        never = pulse::beat(config.pulse, &event_loops) => match never {},
+    }
     app.journal.publisher.close();
     acceptor.shut_down(config.grace, stop_now).await;
     app.finish().await;

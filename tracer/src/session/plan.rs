@@ -15,7 +15,7 @@ use std::{
 use anyhow::Result;
 use rustix::thread::CapabilitySet;
 use tokio::{sync::mpsc, time::sleep};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use self::{
     selection::Selection,
@@ -34,6 +34,7 @@ use crate::{
     message, privileges,
     session::{
         command::{self, Prepared, Running, Stdout},
+        service_manager::{Watchdog, notify_ready},
         signals::Signals,
     },
     sink::WebServer,
@@ -216,8 +217,12 @@ impl Plan {
             notify_ready();
             privileges::keep(kept);
         };
+        let mut watchdog = Watchdog::of_service_manager();
         let refused = live::run(probe, beside, ready, |input| {
             let is_tick = matches!(input, Input::Tick(_));
+            if is_tick {
+                watchdog.beat();
+            }
             match each(input) {
                 Flow::Enough => ControlFlow::Break(()),
                 Flow::NothingOpen if is_tick && ended.get() => ControlFlow::Break(()),
@@ -274,12 +279,6 @@ async fn until_ended(running: &mut Running, duration: Option<Duration>) {
             }
         }
         () = time_is_up(duration) => {}
-    }
-}
-
-fn notify_ready() {
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        debug!(%error, "cannot notify the service manager");
     }
 }
 

@@ -17,6 +17,7 @@ mod http1;
 pub(crate) mod http2;
 mod kept_body;
 pub(crate) mod linger;
+pub(crate) mod pulse;
 pub(crate) mod read_ahead;
 pub(crate) mod request;
 mod send_queue;

@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use rustix::process::Signal;
+use tokio::process::Command;
 
-use crate::process::{Running, curl, stderr, tempdir};
+use crate::process::{PROGRAM, Running, curl, stderr, tempdir};
 
 /// Writes a certificate for localhost and its key.
 fn write_identity(certificate: &Path, key: &Path) {
@@ -52,4 +53,22 @@ async fn without_a_certificate_a_reload_changes_nothing() {
     let server = Running::start(root.path()).await;
     reload(&server).await;
     assert_eq!(server.stop_with(Signal::TERM).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_service_manager_that_watches_is_notified() {
+    let root = tempdir();
+    let mut command = Command::new(PROGRAM);
+    command.env("WATCHDOG_USEC", "100000");
+    let server = Running::start_as(command, root.path()).await;
+    for _ in 0..3 {
+        assert_eq!(server.next_notification().await, "WATCHDOG=1\n");
+    }
+    server.signal(Signal::TERM);
+    loop {
+        match server.next_notification().await.as_str() {
+            "WATCHDOG=1\n" => (),
+            last => return assert_eq!(last, "STOPPING=1\n"),
+        }
+    }
 }
