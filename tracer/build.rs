@@ -1,6 +1,9 @@
 //! Decides whether live tracing is a part of the tracer, and then provides the eBPF programs for it.
 
 #[cfg(feature = "live")]
+#[path = "build/packed.rs"]
+mod packed;
+#[cfg(feature = "live")]
 #[path = "build/programs.rs"]
 mod programs;
 #[cfg(feature = "live")]

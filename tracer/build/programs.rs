@@ -1,5 +1,5 @@
-//! Puts the object of the eBPF programs into `OUT_DIR`: the one in `prebuilt`, if it was built from this very source. Or
-//! else builds it with the nightly toolchain.
+//! Puts the object of the eBPF programs into `OUT_DIR`, compressed: the one in `prebuilt`, if it was built from this very
+//! source. Or else builds it with the nightly toolchain.
 
 use std::{
     env, fs,
@@ -10,10 +10,15 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
 
-use crate::source::{SOURCE, prebuilt};
+use crate::{
+    packed::packed,
+    source::{SOURCE, prebuilt},
+};
 
-/// As the tracer includes it.
+/// As `aya-build` puts it into `OUT_DIR`.
 const OBJECT: &str = "programs";
+/// As the tracer includes it.
+const PACKED: &str = "programs.zlib";
 
 pub fn put() -> Result<()> {
     let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -21,15 +26,17 @@ pub fn put() -> Result<()> {
     for path in SOURCE {
         println!("cargo::rerun-if-changed=../{path}");
     }
-    match prebuilt(workspace).context("looking for a prebuilt object")? {
-        Some(object) => {
-            let out = env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
-            fs::copy(&object, Path::new(&out).join(OBJECT))
-                .map(drop)
-                .with_context(|| object.display().to_string())
+    let out = env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
+    let out = Path::new(&out);
+    let object = match prebuilt(workspace).context("looking for a prebuilt object")? {
+        Some(object) => object,
+        None => {
+            build()?;
+            out.join(OBJECT)
         }
-        None => build(),
-    }
+    };
+    let content = fs::read(&object).with_context(|| object.display().to_string())?;
+    fs::write(out.join(PACKED), packed(&content)?).context(PACKED)
 }
 
 fn build() -> Result<()> {

@@ -2,14 +2,18 @@
 //! detaches them. Nothing is pinned: the links are file descriptors, so that the kernel detaches the
 //! programs however the tracer ends.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    io::Read as _,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{MapData, PerCpuArray, RingBuf},
 };
 use aya_log::EbpfLogger;
+use flate2::read::ZlibDecoder;
 use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::io::unix::AsyncFd;
 use tracer_ebpf::{filter::Listener, record::MAX_RESET_REASONS};
@@ -229,18 +233,23 @@ fn load(
     for (name, value) in &globals {
         loader.override_global(name, value, true);
     }
-    loader
-        .load(include_bytes_aligned!(concat!(
-            env!("OUT_DIR"),
-            "/programs"
-        )))
-        .map_err(|error| {
-            if is_permission(&error) {
-                AttachError::not_permitted()
-            } else {
-                AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
-            }
-        })
+    loader.load(&object()?).map_err(|error| {
+        if is_permission(&error) {
+            AttachError::not_permitted()
+        } else {
+            AttachError::Other(anyhow::Error::new(error).context("loading the eBPF object"))
+        }
+    })
+}
+
+/// The object, which the build has compressed.
+fn object() -> Result<Vec<u8>> {
+    const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/programs.zlib"));
+    let mut object = Vec::new();
+    ZlibDecoder::new(PACKED)
+        .read_to_end(&mut object)
+        .context("unpacking the eBPF object")?;
+    Ok(object)
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {

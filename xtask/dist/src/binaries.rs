@@ -18,6 +18,7 @@ use xtask::{
 
 use crate::{
     ebpf_object::remapped,
+    packed::packed,
     program::{Architecture, PROGRAMS},
     release::Release,
 };
@@ -62,7 +63,7 @@ fn has_the_object(tracer: &Path) -> Result<()> {
     let object = fs::read(&object).with_context(|| object.display().to_string())?;
     let program = fs::read(tracer).with_context(|| tracer.display().to_string())?;
     ensure!(
-        memmem::find(&program, &object).is_some(),
+        memmem::find(&program, &packed(&object)?).is_some(),
         "the source changed while it was built: start again"
     );
     Ok(())

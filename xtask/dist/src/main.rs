@@ -8,6 +8,8 @@ mod ebpf_object;
 mod image;
 mod licences;
 mod manifest;
+#[path = "../../../tracer/build/packed.rs"]
+mod packed;
 mod pages;
 mod program;
 mod release;
