@@ -6,27 +6,13 @@ use anyhow::{Context as _, Result};
 use flate2::{Compression, GzBuilder, write::GzEncoder};
 use tar::{Builder, EntryType, Header};
 
-use crate::{
-    program::{Architecture, Program},
-    release::Release,
-    tree::Tree,
-};
+use crate::{program::Built, tree::Tree};
 
 /// `NAME-VERSION-ARCHITECTURE.tar.gz`, in one folder of that name.
-pub(crate) fn write(
-    tree: &Tree,
-    release: &Release,
-    program: &Program,
-    architecture: Architecture,
-    out: &Path,
-) -> Result<()> {
-    let name = format!(
-        "{}-{}-{}",
-        program.name,
-        release.version,
-        architecture.name()
-    );
-    let archive = packed(tree, &name, release.epoch)?;
+pub(crate) fn write(built: &Built<'_>, out: &Path) -> Result<()> {
+    let (program, version) = (built.program.name, built.release.version);
+    let name = format!("{program}-{version}-{}", built.architecture.name());
+    let archive = packed(&built.tree, &name, built.release.epoch)?;
     let place = out.join(format!("{name}.tar.gz"));
     fs::write(&place, archive).with_context(|| place.display().to_string())
 }

@@ -3,18 +3,17 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Result;
-use xtask::command::{cargo, run};
+use xtask::{
+    command::{cargo, run},
+    setup::dist::Tools,
+};
 
 use crate::{
-    manifest::{self, put, source},
-    program::{Architecture, Program},
+    manifest::{self, Asset, put},
+    program::{Architecture, Built, Program},
     release::Release,
     tree::{File, Tree},
 };
-
-/// Who answers for the packages.
-pub(crate) const MAINTAINER: &str =
-    "The upload tracer's maintainers <maintainers@users.noreply.github.com>";
 
 /// Before the texts of the licences.
 const COPYRIGHT: &str = "\
@@ -33,15 +32,16 @@ License: Expat
 ";
 
 /// Makes the package.
-pub(crate) fn write(
-    tree: &Tree,
-    release: &Release,
-    program: &Program,
-    architecture: Architecture,
-    out: &Path,
-) -> Result<()> {
-    let tree = as_debian_has_it(tree, program);
-    let folder = manifest::write(&tree, release, program, "deb", &table(&tree, program)?)?;
+pub(crate) fn write(built: &Built<'_>, tools: &Tools, out: &Path) -> Result<()> {
+    let &Built {
+        program,
+        release,
+        architecture,
+        ..
+    } = built;
+    let tree = as_debian_has_it(&built.tree, program);
+    let table = table(&tree, program, &release.packager)?;
+    let folder = manifest::write(&tree, release, program, "deb", &table)?;
     put(&folder.join("description"), program.description)?;
     put(&folder.join("changelog"), &changelog(release, program)?)?;
     let scripts = folder.join("scripts");
@@ -56,6 +56,7 @@ pub(crate) fn write(
         .arg("--output")
         .arg(out.join(file))
         .current_dir(folder)
+        .env("PATH", tools.first_in_path()?)
         .env("SOURCE_DATE_EPOCH", release.epoch.to_string()))
 }
 
@@ -114,9 +115,9 @@ fn indent(field: &mut String, text: &str) {
     }
 }
 
-fn table(tree: &Tree, program: &Program) -> Result<String> {
+fn table(tree: &Tree, program: &Program, packager: &str) -> Result<String> {
     let mut table = format!(
-        "\n[package.metadata.deb]\nmaintainer = {MAINTAINER:?}\nsection = \"net\"\npriority = \"optional\"\n\
+        "\n[package.metadata.deb]\nmaintainer = {packager:?}\nsection = \"net\"\npriority = \"optional\"\n\
          extended-description-file = \"description\"\nchangelog = \"changelog\"\n"
     );
     // The programs are static: these are of the scripts. What makes the user is a part of systemd, or alone.
@@ -137,12 +138,12 @@ fn table(tree: &Tree, program: &Program) -> Result<String> {
             starts = unit.starts,
         )?;
     }
-    table.push_str("]\nassets = [\n");
-    for (path, file) in &tree.files {
-        let (from, to) = (source(path), format!("usr/{path}"));
-        writeln!(table, "  [{from:?}, {to:?}, \"{:o}\"],", file.mode())?;
-    }
     table.push_str("]\n");
+    table.push_str(&manifest::assets(tree, |asset| {
+        let Asset { from, to, mode } = asset;
+        let to = to.trim_start_matches('/');
+        format!("[{from:?}, {to:?}, \"{mode:o}\"]")
+    }));
     Ok(table)
 }
 
@@ -154,10 +155,11 @@ fn changelog(release: &Release, program: &Program) -> Result<String> {
         &format!("--date=@{}", release.epoch),
     ]));
     Ok(format!(
-        "{} ({}-1) unstable; urgency=medium\n\n  * See the project's CHANGELOG.md; this is commit {}.\n\n -- {MAINTAINER}  {}\n",
+        "{} ({}-1) unstable; urgency=medium\n\n  * See the project's CHANGELOG.md; this is commit {}.\n\n -- {}  {}\n",
         program.name,
         release.version,
         release.commit,
+        release.packager,
         date.unwrap_or_default().trim(),
     ))
 }

@@ -16,9 +16,8 @@ use oci_spec::image::{
 
 use crate::{
     archive::gzip,
-    program::{Architecture, Program},
+    program::{Architecture, Built, Program},
     release::{Release, sha256},
-    tree::Tree,
 };
 
 /// How a program runs in a container.
@@ -40,16 +39,10 @@ pub(crate) struct Volume {
 }
 
 /// Writes the archive.
-pub(crate) fn write(
-    tree: &Tree,
-    release: &Release,
-    program: &Program,
-    architecture: Architecture,
-    out: &Path,
-) -> Result<()> {
-    let file = file_name(program, release, architecture);
+pub(crate) fn write(built: &Built<'_>, out: &Path) -> Result<()> {
+    let file = file_name(built.program, built.release, built.architecture);
     let place = out.join(file);
-    let archive = archive(tree, release, program, architecture)?;
+    let archive = archive(built)?;
     fs::write(&place, archive).with_context(|| place.display().to_string())
 }
 
@@ -66,18 +59,19 @@ pub(crate) fn file_name(
     )
 }
 
-fn archive(
-    tree: &Tree,
-    release: &Release,
-    program: &Program,
-    architecture: Architecture,
-) -> Result<Vec<u8>> {
+fn archive(built: &Built<'_>) -> Result<Vec<u8>> {
+    let Built {
+        program,
+        release,
+        architecture,
+        tree,
+    } = built;
     let layer = layer::layer(tree, &program.container, release.epoch)?;
-    let configuration = configuration(release, program, architecture, &sha256(&layer))?;
+    let configuration = configuration(release, program, *architecture, &sha256(&layer))?;
     let image = layout::Image {
         // No host: it is not to be had from a registry.
         name: format!("localhost/{}:{}", program.name, release.version),
-        architecture: go_name(architecture),
+        architecture: go_name(*architecture),
         layer: gzip(&layer)?,
         configuration,
     };

@@ -28,7 +28,7 @@ use xtask::{
 };
 
 use crate::{
-    program::{Architecture, PROGRAMS},
+    program::{Architecture, Built, PROGRAMS},
     release::Release,
 };
 
@@ -91,11 +91,16 @@ fn dist(arguments: &Arguments) -> Result<()> {
         let folder = binaries::build(&tools, &release, architecture, arguments.quick)?;
         for program in &PROGRAMS {
             let licences = licences::text(program, architecture)?;
-            let tree = program.tree(&release, &folder.join(program.name), licences)?;
-            archive::write(&tree, &release, program, architecture, &out)?;
-            debian::write(&tree, &release, program, architecture, &out)?;
-            rpm::write(&tree, &release, program, architecture, &out)?;
-            image::write(&tree, &release, program, architecture, &out)?;
+            let built = Built {
+                program,
+                release: &release,
+                architecture,
+                tree: program.tree(&release, &folder.join(program.name), licences)?,
+            };
+            archive::write(&built, &out)?;
+            debian::write(&built, &tools, &out)?;
+            rpm::write(&built, &tools, &out)?;
+            image::write(&built, &out)?;
         }
     }
     list(&out)?;

@@ -38,9 +38,30 @@ pub(crate) fn write(
     Ok(folder)
 }
 
-/// Where a file of the tree is, from the package's folder.
-pub(crate) fn source(path: &str) -> String {
-    format!("{FILES}/{path}")
+/// A file of the package.
+pub(crate) struct Asset {
+    /// Where it is, from the package's folder.
+    pub(crate) from: String,
+    /// Where it is installed.
+    pub(crate) to: String,
+    pub(crate) mode: u32,
+}
+
+impl Asset {
+    pub(crate) fn is_document(&self) -> bool {
+        self.to.starts_with("/usr/share/doc/")
+    }
+}
+
+/// All files of the tree, as `row` has each of them, in TOML.
+pub(crate) fn assets(tree: &Tree, row: impl Fn(Asset) -> String) -> String {
+    let rows = tree.files.iter().map(|(path, file)| Asset {
+        from: format!("{FILES}/{path}"),
+        to: format!("/usr/{path}"),
+        mode: file.mode(),
+    });
+    let rows: String = rows.map(|asset| format!("  {},\n", row(asset))).collect();
+    format!("assets = [\n{rows}]\n")
 }
 
 pub(crate) fn put(place: &Path, content: &str) -> Result<()> {

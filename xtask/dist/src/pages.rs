@@ -105,6 +105,7 @@ mod tests {
             version: "1.2.3",
             commit: "abc".to_owned(),
             epoch: 0,
+            packager: String::new(),
         };
         let pages = manual(command, &release).unwrap();
         let text = |text| String::from_utf8(text).unwrap();

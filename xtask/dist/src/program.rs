@@ -34,6 +34,14 @@ pub(crate) struct Program {
     pub(crate) container: Container,
 }
 
+/// A program that was built, with everything that is installed.
+pub(crate) struct Built<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) release: &'a Release,
+    pub(crate) architecture: Architecture,
+    pub(crate) tree: Tree,
+}
+
 /// A service.
 pub(crate) struct Unit {
     /// Of the file.

@@ -1,6 +1,6 @@
 //! What is released: version, commit and time of the commit, which is the time of everything in it.
 
-use std::process::Command;
+use std::{env, process::Command};
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -14,12 +14,15 @@ pub(crate) struct Release {
     pub(crate) commit: String,
     /// When it was committed, in seconds since 1970: `SOURCE_DATE_EPOCH`.
     pub(crate) epoch: u64,
+    /// Who answers for the packages: name and address.
+    pub(crate) packager: String,
 }
 
 impl Release {
     /// Asks git.
     pub(crate) fn of_this_clone() -> Result<Self> {
-        let shown = git(&["log", "-1", "--format=%h %ct"])?;
+        // As many digits in every clone, whatever else it has.
+        let shown = git(&["log", "-1", "--abbrev=12", "--format=%h %ct"])?;
         let (hash, time) = shown
             .split_once(' ')
             .context("git does not show the commit")?;
@@ -33,7 +36,16 @@ impl Release {
             epoch: time
                 .parse()
                 .context("git does not show the commit's time")?,
+            packager: packager()?,
         })
+    }
+}
+
+/// Who builds the packages, where the variables of Debian's own tools name them (debchange(1)); or else who committed.
+fn packager() -> Result<String> {
+    match (env::var("DEBFULLNAME"), env::var("DEBEMAIL")) {
+        (Ok(name), Ok(address)) => Ok(format!("{name} <{address}>")),
+        _ => git(&["log", "-1", "--format=%cn <%ce>"]),
     }
 }
 

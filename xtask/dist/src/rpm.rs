@@ -3,37 +3,49 @@
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Result;
-use xtask::command::{cargo, run};
+use xtask::{
+    command::{cargo, run},
+    setup::dist::Tools,
+};
 
 use crate::{
-    manifest::{self, source},
-    program::{Architecture, Program},
+    manifest::{self, Asset},
+    program::{Architecture, Built, Program},
     release::Release,
     tree::Tree,
 };
 
-/// `NAME-VERSION-1.ARCHITECTURE.rpm`
-pub(crate) fn write(
-    tree: &Tree,
-    release: &Release,
-    program: &Program,
-    architecture: Architecture,
-    out: &Path,
-) -> Result<()> {
+/// Makes the package.
+pub(crate) fn write(built: &Built<'_>, tools: &Tools, out: &Path) -> Result<()> {
+    let &Built {
+        program,
+        release,
+        architecture,
+        ref tree,
+    } = built;
     let folder = manifest::write(tree, release, program, "rpm", &table(tree, program)?)?;
-    let file = format!(
-        "{}-{}-1.{}.rpm",
-        program.name,
-        release.version,
-        architecture.name()
-    );
     run(cargo()
         .args(["generate-rpm", "--auto-req", "disabled"])
         .args(["--arch", architecture.name()])
         .arg("--output")
-        .arg(out.join(file))
+        .arg(out.join(file_name(program, release, architecture)))
+        .env("PATH", tools.first_in_path()?)
         .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
         .current_dir(folder))
+}
+
+/// `NAME-VERSION-1.ARCHITECTURE.rpm`
+pub(crate) fn file_name(
+    program: &Program,
+    release: &Release,
+    architecture: Architecture,
+) -> String {
+    format!(
+        "{}-{}-1.{}.rpm",
+        program.name,
+        release.version,
+        architecture.name()
+    )
 }
 
 fn table(tree: &Tree, program: &Program) -> Result<String> {
@@ -44,17 +56,11 @@ fn table(tree: &Tree, program: &Program) -> Result<String> {
     for (name, script) in scripts(program) {
         writeln!(table, "{name} = {script:?}")?;
     }
-    table.push_str("assets = [\n");
-    for (path, file) in &tree.files {
-        let (from, to) = (source(path), format!("/usr/{path}"));
-        let is_document = path.starts_with("share/doc/");
-        writeln!(
-            table,
-            "  {{ source = {from:?}, dest = {to:?}, mode = \"{:o}\", doc = {is_document} }},",
-            file.mode()
-        )?;
-    }
-    table.push_str("]\n");
+    table.push_str(&manifest::assets(tree, |asset| {
+        let Asset { from, to, mode } = &asset;
+        let is_document = asset.is_document();
+        format!("{{ source = {from:?}, dest = {to:?}, mode = \"{mode:o}\", doc = {is_document} }}")
+    }));
     Ok(table)
 }
 

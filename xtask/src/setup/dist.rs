@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{cargo_tool, for_programs, install, packages, python_packages, rust_targets};
-use crate::command::{log, run, target_dir};
+use super::{cargo_install, for_programs, install, packages, python_packages, rust_targets};
+use crate::command::{log, output, run, target_dir};
 
-/// What makes packages: name, version, purpose.
+/// What makes packages: name, version, purpose. Another version may make other bytes.
 const CARGO_TOOLS: [(&str, &str, &str); 2] = [
     ("cargo-deb", "3.8.0", "makes packages of Debian's"),
     ("cargo-generate-rpm", "0.21.1", "makes packages of rpm's"),
@@ -50,10 +50,18 @@ impl Tools {
 pub fn for_dist() -> Result<Tools> {
     for_programs()?;
     rust_targets(&TARGETS)?;
-    for (name, version, purpose) in CARGO_TOOLS {
-        cargo_tool(name, version, purpose)?;
-    }
     let folder = target_dir().join("dist-tools");
+    for (name, version, purpose) in CARGO_TOOLS {
+        let program = folder.join("bin").join(name);
+        let installed = output(Command::new(program).arg("--version"));
+        if installed.is_some_and(|shown| shown.contains(version)) {
+            continue;
+        }
+        log(&format!("{name} {version} is missing: it {purpose}"));
+        run(cargo_install(name, version)
+            .args(["--force", "--root"])
+            .arg(&folder))?;
+    }
     let python = folder.join("bin/python");
     if !folder.join("bin/pip").exists() {
         log("zig is missing: it compiles C for each architecture");

@@ -7,7 +7,7 @@ use xtask::command::{target_dir, workspace};
 
 use super::archive;
 use crate::{
-    program::{Architecture, PROGRAMS, Program},
+    program::{Architecture, Built, PROGRAMS, Program},
     release::{Release, sha256},
     tree::Tree,
 };
@@ -17,12 +17,19 @@ fn made(program: &Program) -> Vec<u8> {
         version: "1.2.3",
         commit: "abc".to_owned(),
         epoch: 1_700_000_000,
+        packager: "Somebody <somebody@example.org>".to_owned(),
     };
     let mut tree = Tree::default();
     tree.add("bin/program", "executable");
     tree.add("share/doc/program/LICENSE-MIT", "may be used");
     tree.add("share/man/man1/program.1", "how to use");
-    archive(&tree, &release, program, Architecture::Aarch64).unwrap()
+    let built = Built {
+        program,
+        release: &release,
+        architecture: Architecture::Aarch64,
+        tree,
+    };
+    archive(&built).unwrap()
 }
 
 fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
