@@ -53,18 +53,17 @@ pub(crate) fn build(
     run(&mut command)?;
     let folder = if is_quick { "debug" } else { profile };
     let folder = target_dir().join(architecture.target()).join(folder);
-    has_the_object(&folder.join(TRACER))?;
+    has_object(&folder.join(TRACER), &workspace().join(PREBUILT))?;
     Ok(folder)
 }
 
 /// Where the source changed meanwhile, the tracer's build has made an object of its own.
-fn has_the_object(tracer: &Path) -> Result<()> {
-    let object = workspace().join(PREBUILT);
-    let object = fs::read(&object).with_context(|| object.display().to_string())?;
+pub(crate) fn has_object(tracer: &Path, object: &Path) -> Result<()> {
+    let object = fs::read(object).with_context(|| object.display().to_string())?;
     let program = fs::read(tracer).with_context(|| tracer.display().to_string())?;
     ensure!(
         memmem::find(&program, &packed(&object)?).is_some(),
-        "the source changed while it was built: start again"
+        "the tracer has another object than the prebuilt one: the source changed while it was built"
     );
     Ok(())
 }

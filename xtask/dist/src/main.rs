@@ -49,7 +49,8 @@ enum Verb {
 #[command(after_help = "Examples:
   cargo xtask dist                            everything, into target/dist
   cargo xtask dist --architecture x86_64      for one architecture
-  cargo xtask dist --quick --trial            as a test of the packages: the programs are not optimised")]
+  cargo xtask dist --quick --trial            as a test of the packages: the programs are not optimised
+  cargo xtask dist --machine                  and install them in a virtual machine with Debian 12")]
 struct Arguments {
     /// Build for this architecture alone; repeatable [default: all]
     #[arg(long, value_enum)]
@@ -57,9 +58,12 @@ struct Arguments {
     /// Do not optimise the programs
     #[arg(long)]
     quick: bool,
-    /// Install, use and purge the packages in a container of Debian's, with systemd; needs root
+    /// Check the packages with lintian, use them in containers with systemd, and build the source; needs root
     #[arg(long)]
     trial: bool,
+    /// Install, use and purge the packages in a virtual machine with Debian 12 and its own kernel; needs root
+    #[arg(long)]
+    machine: bool,
 }
 
 fn main() -> ExitCode {
@@ -105,7 +109,10 @@ fn dist(arguments: &Arguments) -> Result<()> {
     }
     list(&out)?;
     if arguments.trial {
-        trial::run_in_container(&release, &out)?;
+        trial::of_packages(&release, architectures, &out)?;
+    }
+    if arguments.machine {
+        trial::in_machine(&release, &out)?;
     }
     Ok(())
 }

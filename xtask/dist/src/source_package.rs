@@ -41,10 +41,15 @@ pub(crate) fn write(release: &Release, out: &Path) -> Result<()> {
     }
     let config = tree.files.get_mut(CARGO_CONFIG).context(CARGO_CONFIG)?;
     config.content = with_commit(&config.content, &release.commit)?;
-    let name = format!("upload-tracer-{}-source", release.version);
+    let name = name(release);
     let archive = packed(&tree, &name, release.epoch)?;
     let place = out.join(format!("{name}.tar.gz"));
     fs::write(&place, archive).with_context(|| place.display().to_string())
+}
+
+/// Of the archive, and of the folder in it.
+pub(crate) fn name(release: &Release) -> String {
+    format!("upload-tracer-{}-source", release.version)
 }
 
 fn read(place: &Path) -> Result<File> {

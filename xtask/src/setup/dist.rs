@@ -72,14 +72,27 @@ pub fn for_dist() -> Result<Tools> {
     Ok(Tools { folder })
 }
 
-/// What the trial of the packages needs: a container of Debian's.
+/// What the trial of the packages needs: containers of Debian's, and another processor.
 ///
 /// # Errors
 /// Where it cannot be installed.
 pub fn for_trial() -> Result<()> {
     packages(&[
+        ("lintian", "lintian"),
         ("mmdebstrap", "mmdebstrap"),
+        ("qemu-aarch64-static", "qemu-user-static"),
         ("systemd-nspawn", "systemd-container"),
+    ])
+}
+
+/// What the trial in a virtual machine needs.
+///
+/// # Errors
+/// Where it cannot be installed.
+pub fn for_machine() -> Result<()> {
+    packages(&[
+        ("mmdebstrap", "mmdebstrap"),
+        ("qemu-system-x86_64", "qemu-system-x86"),
     ])
 }
 

@@ -1,0 +1,62 @@
+//! The source that is shipped, built with a stable toolchain alone: rustup, with its nightly, and bpf-linker cannot be
+//! found.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use flate2::read::GzDecoder;
+use xtask::{
+    command::{log, output, run, target_dir, tool},
+    ebpf_source::PREBUILT,
+};
+
+use crate::{binaries, release::Release, source_package};
+
+/// What must not be found.
+const ABSENT: [&str; 3] = ["rustup", "bpf-linker", "llvm-strip"];
+
+/// Installs the tracer from the archive in `out`.
+pub(super) fn build(release: &Release, out: &Path) -> Result<()> {
+    let folder = tempfile::tempdir_in(target_dir()).context("a directory in cargo's")?;
+    let folder = fs::canonicalize(folder.path())?;
+    let name = source_package::name(release);
+    let archive = out.join(format!("{name}.tar.gz"));
+    let archive = fs::File::open(&archive).with_context(|| archive.display().to_string())?;
+    tar::Archive::new(GzDecoder::new(archive)).unpack(&folder)?;
+    let source = folder.join(name);
+    let installed = folder.join("installed");
+    let toolchain = toolchain()?;
+    let path = env::join_paths([&toolchain, Path::new("/usr/bin"), Path::new("/bin")])?;
+    for program in ABSENT {
+        let found = env::split_paths(&path).any(|place| place.join(program).exists());
+        ensure!(!found, "{program} is in the way of this trial");
+    }
+    log("cargo install, from the source that is shipped");
+    run(Command::new(toolchain.join("cargo"))
+        .args(["install", "--locked", "--path", "tracer", "--root"])
+        .arg(&installed)
+        .current_dir(&source)
+        .env("PATH", path)
+        .env_remove("RUSTUP_HOME")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO_TARGET_DIR"))?;
+    let tracer = installed.join("bin/tracer");
+    binaries::has_object(&tracer, &source.join(PREBUILT))?;
+    let version = output(Command::new(&tracer).arg("--version"));
+    ensure!(
+        version.is_some_and(|shown| shown.contains(&release.commit)),
+        "the tracer that was built does not name its commit"
+    );
+    Ok(())
+}
+
+/// The programs of the toolchain that this was built with.
+fn toolchain() -> Result<PathBuf> {
+    let sysroot =
+        output(tool("rustc").args(["--print", "sysroot"])).context("rustc does not run")?;
+    Ok(PathBuf::from(sysroot.trim()).join("bin"))
+}
