@@ -17,6 +17,7 @@ mod rpm;
 mod source_package;
 mod tree;
 mod trial;
+mod twice;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -31,6 +32,9 @@ use crate::{
     program::{Architecture, Built, PROGRAMS},
     release::Release,
 };
+
+/// The digests of all other files, as sha256sum(1) reads them.
+const SUMS: &str = "SHA256SUMS";
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
@@ -50,7 +54,8 @@ enum Verb {
   cargo xtask dist                            everything, into target/dist
   cargo xtask dist --architecture x86_64      for one architecture
   cargo xtask dist --quick --trial            as a test of the packages: the programs are not optimised
-  cargo xtask dist --machine                  and install them in a virtual machine with Debian 12")]
+  cargo xtask dist --machine                  and install them in a virtual machine with Debian 12
+  cargo xtask dist --twice                    and again from another clone: are the bytes the same?")]
 struct Arguments {
     /// Build for this architecture alone; repeatable [default: all]
     #[arg(long, value_enum)]
@@ -64,6 +69,9 @@ struct Arguments {
     /// Install, use and purge the packages in a virtual machine with Debian 12 and its own kernel; needs root
     #[arg(long)]
     machine: bool,
+    /// Build everything again, from a clone in another folder, and compare the digests
+    #[arg(long)]
+    twice: bool,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +116,9 @@ fn dist(arguments: &Arguments) -> Result<()> {
         }
     }
     list(&out)?;
+    if arguments.twice {
+        twice::compare(arguments, &out)?;
+    }
     if arguments.trial {
         trial::of_packages(&release, architectures, &out)?;
     }
@@ -131,7 +142,7 @@ fn list(out: &Path) -> Result<()> {
         sums.push_str(&format!("{}  {name}\n", release::sha256(&content)));
         log(&format!("{:>10} bytes  {name}", content.len()));
     }
-    fs::write(out.join("SHA256SUMS"), sums)?;
+    fs::write(out.join(SUMS), sums)?;
     log(&format!("everything is in {}", out.display()));
     Ok(())
 }
