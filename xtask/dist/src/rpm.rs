@@ -64,7 +64,8 @@ fn table(tree: &Tree, program: &Program) -> Result<String> {
     Ok(table)
 }
 
-/// What the macros of systemd's for packages do: its presets decide whether a service starts.
+/// What the macros of systemd's for packages do: its presets decide whether a service starts. The folder of documents is
+/// removed by hand: cargo-generate-rpm 0.21 cannot pack a folder.
 fn scripts(program: &Program) -> [(&'static str, String); 3] {
     let names: Vec<&str> = program.units.iter().map(|unit| unit.name).collect();
     let units = names.join(" ");
@@ -90,7 +91,9 @@ fn scripts(program: &Program) -> [(&'static str, String); 3] {
             "post_uninstall_script",
             format!(
                 "if [ -d /run/systemd/system ]; then systemctl daemon-reload || :; fi\n\
-                 if [ \"$1\" -ge 1 ]; then systemctl try-restart {units} || :; fi\n"
+                 if [ \"$1\" -ge 1 ]; then systemctl try-restart {units} || :; \
+                 else rmdir /usr/share/doc/{name} || :; fi\n",
+                name = program.name,
             ),
         ),
     ]

@@ -3,6 +3,8 @@
 . /trial/shared.sh
 mkdir --parents /etc/systemd/system-preset
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
+# As where these shells are installed.
+mkdir --parents /usr/share/fish/vendor_completions.d /usr/share/zsh/site-functions
 remember
 
 # Debian's dpkg knows nothing of what rpm would depend on.

@@ -20,7 +20,7 @@ nothing_is_left() {
 # All but what the system itself writes.
 files() {
     find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /trial -o -path /var/log \
-        -o -path /var/cache -o -path /var/tmp -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/rpm \
+        -o -path /var/cache -o -path /var/tmp -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/rpm -o -path /root/.rpmdb \
         \) -prune -o -print | sort
 }
 
