@@ -1,6 +1,8 @@
-//! What the verbs of `cargo xtask` share: running programs, installing what is missing, knowing the source of the eBPF
-//! programs, finding the commands that the documents name, and what tshark calls what the tracer finds.
+//! What the verbs of `cargo xtask` share: running programs, installing what is missing, the architectures, knowing the
+//! source of the eBPF programs, finding the commands that the documents name, and what tshark calls what the tracer
+//! finds.
 
+pub mod architecture;
 pub mod command;
 pub mod documents;
 #[path = "../../tracer/build/source.rs"]

@@ -1,9 +1,9 @@
-//! The two programs, what comes with each, and the architectures they are built for.
+//! The two programs, and what comes with each.
 
-use std::{env::consts::ARCH, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use anyhow::Result;
+pub(crate) use xtask::architecture::Architecture;
 
 use crate::{
     image::{Container, Volume},
@@ -143,50 +143,6 @@ pub(crate) const PROGRAMS: [Program; 2] = [
         },
     },
 ];
-
-/// An architecture, as rustc, Debian and rpm name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Architecture {
-    /// AMD and Intel
-    #[value(name = "x86_64")]
-    X86_64,
-    /// ARM, 64 bits
-    Aarch64,
-}
-
-impl Architecture {
-    pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
-
-    /// With musl, since that is linked into the program.
-    pub(crate) const fn target(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64-unknown-linux-musl",
-            Self::Aarch64 => "aarch64-unknown-linux-musl",
-        }
-    }
-
-    /// rpm's name, and the kernel's.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
-    pub(crate) fn of_this_machine() -> Result<Self> {
-        let is_this = |found: &Self| found.name() == ARCH;
-        let found = Self::ALL.into_iter().find(is_this);
-        found.with_context(|| format!("nothing is built for {ARCH}"))
-    }
-
-    /// Debian's name.
-    pub(crate) const fn of_debian(self) -> &'static str {
-        match self {
-            Self::X86_64 => "amd64",
-            Self::Aarch64 => "arm64",
-        }
-    }
-}
 
 const LICENCES: [(&str, &str); 2] = [
     ("LICENSE-APACHE", include_str!("../../../LICENSE-APACHE")),

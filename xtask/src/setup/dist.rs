@@ -1,5 +1,5 @@
 //! What `cargo xtask dist` needs: tools of cargo's that make packages, and zig, which compiles C for each architecture
-//! and brings musl for it.
+//! and brings musl for it. The machines of `cargo xtask kernels` need zig, too.
 
 use std::{
     env,
@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{cargo_install, for_programs, install, packages, python_packages, rust_targets};
-use crate::command::{log, output, run, target_dir};
+use crate::{
+    architecture::Architecture,
+    command::{log, output, run, target_dir},
+};
 
 /// What makes packages: name, version, purpose. Another version may make other bytes.
 const CARGO_TOOLS: [(&str, &str, &str); 2] = [
@@ -22,8 +25,6 @@ const CARGO_TOOLS: [(&str, &str, &str); 2] = [
 
 /// Python packages: the compiler, and what makes cargo use it.
 const PYTHON: [&str; 2] = ["cargo-zigbuild==0.24.1", "ziglang==0.17.1"];
-
-const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
 /// Where what was installed is.
 pub struct Tools {
@@ -49,19 +50,27 @@ impl Tools {
 /// Where that fails.
 pub fn for_dist() -> Result<Tools> {
     for_programs()?;
-    rust_targets(&TARGETS)?;
-    let folder = target_dir().join("dist-tools");
+    let tools = for_other_architectures()?;
     for (name, version, purpose) in CARGO_TOOLS {
-        let program = folder.join("bin").join(name);
-        let installed = output(Command::new(program).arg("--version"));
+        let installed = output(Command::new(tools.folder.join(name)).arg("--version"));
         if installed.is_some_and(|shown| shown.contains(version)) {
             continue;
         }
         log(&format!("{name} {version} is missing: it {purpose}"));
         run(cargo_install(name, version)
             .args(["--force", "--root"])
-            .arg(&folder))?;
+            .arg(folder()))?;
     }
+    Ok(tools)
+}
+
+/// Installs what compiles for other architectures than this machine's.
+///
+/// # Errors
+/// Where that fails.
+pub fn for_other_architectures() -> Result<Tools> {
+    rust_targets(&Architecture::ALL.map(Architecture::target))?;
+    let folder = folder();
     let python = folder.join("bin/python");
     if !folder.join("bin/pip").exists() {
         log("zig is missing: it compiles C for each architecture");
@@ -70,6 +79,11 @@ pub fn for_dist() -> Result<Tools> {
     python_packages(&python, &folder, &PYTHON, &[])?;
     let folder = fs::canonicalize(folder.join("bin")).context("the folder of zig")?;
     Ok(Tools { folder })
+}
+
+/// Where the tools are installed.
+fn folder() -> PathBuf {
+    target_dir().join("dist-tools")
 }
 
 /// What the trial of the packages needs: containers of Debian's, and another processor.
