@@ -3,6 +3,7 @@
 mod debian;
 pub mod dist;
 mod hops;
+mod kernels;
 
 use std::{
     env,
@@ -15,7 +16,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use self::debian::{install, packages};
-pub use self::hops::for_hops;
+pub use self::{
+    hops::for_hops,
+    kernels::{KERNEL_TEST_TOOLS, for_kernels},
+};
 use crate::{
     command::{log, output, run, target_dir, tool, workspace},
     ebpf_source,
@@ -85,21 +89,6 @@ pub fn is_ready_to_build() -> bool {
 fn has_prebuilt_programs() -> bool {
     ebpf_source::prebuilt(&workspace()).is_ok_and(|object| object.is_some())
 }
-
-/// Programs that the kernel tests call, and the Debian package of each.
-pub const KERNEL_TEST_TOOLS: &[(&str, &str)] = &[
-    ("capsh", "libcap2-bin"),
-    ("setcap", "libcap2-bin"),
-    ("curl", "curl"),
-    ("ip", "iproute2"),
-    ("ss", "iproute2"),
-    ("nft", "nftables"),
-    ("nsenter", "util-linux"),
-    ("openssl", "openssl"),
-    ("python3", "python3"),
-    ("tcpdump", "tcpdump"),
-    ("tshark", "tshark"),
-];
 
 /// What the tests need beyond building.
 pub fn for_tests() -> Result<()> {
@@ -179,17 +168,6 @@ fn python_packages(
         .args(wanted))?;
     fs::write(installed, list)?;
     Ok(())
-}
-
-/// What `cargo xtask kernels` needs.
-pub fn for_kernels() -> Result<()> {
-    for_build()?;
-    packages(KERNEL_TEST_TOOLS)?;
-    packages(&[
-        ("qemu-system-x86_64", "qemu-system-x86"),
-        ("kmod", "kmod"),
-        ("strip", "binutils"),
-    ])
 }
 
 /// The targets of `cargo xtask portable`.

@@ -6,21 +6,29 @@ mod choice;
 mod debian;
 pub(crate) mod guest;
 mod image;
+mod kernel_name;
 mod machine;
+mod machines;
 mod report;
 mod table;
 
-use std::{path::Path, thread, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use self::{
     binaries::Binaries,
+    kernel_name::KernelName,
+    machines::Machines,
     report::{Job, Report},
     table::Table,
 };
 use xtask::{
+    architecture::Architecture,
     command::{log, target_dir, workspace},
     setup,
 };
@@ -36,11 +44,16 @@ const SLOWNESS: u32 = 10;
 #[command(after_help = "Examples:
   cargo xtask kernels                       the tests that CI runs, on each kernel
   cargo xtask kernels --all                 every test on each kernel
-  cargo xtask kernels 6.1 --test netem      tests whose name contains `netem`, on one kernel")]
+  cargo xtask kernels 6.1 --test netem      tests whose name contains `netem`, on one kernel
+  cargo xtask kernels 6.12 6.12-rt --architecture x86_64 --architecture aarch64
+                                            one series with and without PREEMPT_RT, on AMD or Intel and on ARM")]
 pub(crate) struct Arguments {
-    /// A series of Debian's kernels, such as 6.12, or `running` for this machine's kernel
+    /// A series of Debian's kernels, such as 6.12, or 6.12-rt with PREEMPT_RT, or `running` for this machine's kernel
     #[arg(value_name = "KERNEL", default_values = ["6.1", "6.12", RUNNING])]
     kernels: Vec<String>,
+    /// Debian's kernels for this architecture; repeatable [default: this machine's]
+    #[arg(long, value_enum)]
+    architecture: Vec<Architecture>,
     /// Run every test, not only the ones that CI runs
     #[arg(long)]
     all: bool,
@@ -51,56 +64,30 @@ pub(crate) struct Arguments {
 
 pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
-    setup::for_kernels()?;
+    let names = names(arguments)?;
+    setup::for_kernels(names.iter().map(|name| name.architecture))?;
     let binaries = Binaries::build()?;
-    let names = binaries.tests()?;
-    let tests = match arguments.test.as_slice() {
-        [] if arguments.all => choice::all(&names),
-        [] => choice::of_ci(&names)?,
-        parts => choice::containing(&names, parts)?,
+    let tests = binaries.tests()?;
+    let chosen = match arguments.test.as_slice() {
+        [] if arguments.all => choice::all(&tests),
+        [] => choice::of_ci(&tests)?,
+        parts => choice::containing(&tests, parts)?,
     };
-    let job = Job {
-        binary: binaries.kernel.clone(),
-        directory: workspace().join("tracer"),
-        workspace: workspace(),
-        tests,
-        slowness: SLOWNESS,
-    };
-    let mut table = Table::new(&job.tests, &arguments.kernels);
-    if arguments.kernels.iter().any(|kernel| kernel == RUNNING) {
-        let here = Job {
-            slowness: 1,
-            ..job.clone()
-        };
+    let with_running = arguments.kernels.iter().any(|kernel| kernel == RUNNING);
+    let columns = names.iter().map(KernelName::to_string);
+    let columns = columns.chain(with_running.then(|| RUNNING.to_owned()));
+    let mut table = Table::new(&chosen, columns);
+    if with_running {
+        let here = job(&binaries, &chosen, 1);
         here.run(|report| add_report(&mut table, RUNNING, report));
     }
-    let series = arguments.kernels.iter().filter(|kernel| *kernel != RUNNING);
-    let machines = prepare(series, &binaries, &job)?;
-    // The machines beside each other: each has one processor.
-    let (to, reports) = std::sync::mpsc::channel();
-    thread::scope(|scope| {
-        for machine in &machines {
-            let to = to.clone();
-            scope.spawn(move || {
-                let series = machine.series();
-                let outcome = machine.run(|report| {
-                    let _ = to.send((series, report));
-                });
-                if let Err(error) = outcome {
-                    log(&format!("{series}: {error:#}"));
-                }
-            });
-        }
-        drop(to);
-        for (series, report) in reports {
-            add_report(&mut table, series, report);
-        }
-    });
+    let machines = Machines::prepare(names, binaries, &chosen)?;
+    machines.run(|kernel, report| add_report(&mut table, kernel, report));
     table.print();
     log(&format!(
         "{} of {} tests in {} s",
-        job.tests.len(),
-        names.len(),
+        chosen.len(),
+        tests.len(),
         started.elapsed().as_secs()
     ));
     if !table.is_green() {
@@ -109,18 +96,29 @@ pub(crate) fn kernels(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn prepare<'a>(
-    series: impl Iterator<Item = &'a String>,
-    binaries: &Binaries,
-    job: &Job,
-) -> Result<Vec<machine::Machine>> {
-    let mut machines = Vec::new();
-    for series in series {
-        let kernel = debian::kernel(series, &folder())?;
-        let image = image::build(&kernel, binaries, job)?;
-        machines.push(machine::Machine::new(kernel, image));
+/// Debian's kernels among those that were asked for, those of one architecture beside each other.
+fn names(arguments: &Arguments) -> Result<Vec<KernelName>> {
+    let architectures = match arguments.architecture.as_slice() {
+        [] => vec![Architecture::of_this_machine()?],
+        chosen => chosen.to_vec(),
+    };
+    let kernels = arguments.kernels.iter().filter(|kernel| *kernel != RUNNING);
+    let of = |architecture: Architecture| {
+        kernels
+            .clone()
+            .map(move |kernel| KernelName::parse(kernel, architecture))
+    };
+    architectures.into_iter().flat_map(of).collect()
+}
+
+fn job(binaries: &Binaries, tests: &[String], slowness: u32) -> Job {
+    Job {
+        binary: binaries.kernel.clone(),
+        directory: workspace().join("tracer"),
+        workspace: workspace(),
+        tests: tests.to_vec(),
+        slowness,
     }
-    Ok(machines)
 }
 
 fn add_report(table: &mut Table, kernel: &str, report: Report) {
@@ -129,7 +127,7 @@ fn add_report(table: &mut Table, kernel: &str, report: Report) {
 }
 
 /// Where kernels are kept.
-fn folder() -> std::path::PathBuf {
+fn folder() -> PathBuf {
     target_dir().join("kernels")
 }
 

@@ -1,6 +1,9 @@
 //! Debian's kernels: fetched by apt, unpacked and kept.
 
+pub(super) mod apt;
+
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -8,15 +11,29 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use xtask::command::{as_root, log, output, run};
+use self::apt::Apt;
+use super::kernel_name::KernelName;
+use xtask::{
+    architecture::Architecture,
+    command::{log, run},
+};
 
-/// Folders of the modules that the tests need: the network's, and their dependencies.
-const MODULES: [&str; 5] = ["net", "lib", "crypto", "arch/x86/crypto", "drivers/net"];
+/// Folders of the modules that the tests need: the network's, and their dependencies. A kernel may lack one.
+const MODULES: [&str; 6] = [
+    "net",
+    "lib",
+    "crypto",
+    "arch/x86/crypto",
+    "arch/arm64/crypto",
+    NETWORK_DEVICES,
+];
+
+/// Those of devices that are programs alone. Those of cards are in folders within it.
+const NETWORK_DEVICES: &str = "drivers/net";
 
 /// An unpacked kernel.
 pub(super) struct Kernel {
-    /// `6.1`, for one.
-    pub(super) series: String,
+    pub(super) name: KernelName,
     /// The folder it is kept in.
     pub(super) folder: PathBuf,
     /// The compressed kernel.
@@ -25,65 +42,168 @@ pub(super) struct Kernel {
     pub(super) modules: PathBuf,
 }
 
-/// The newest kernel of a series, for machines of a cloud: they are the smallest. Kept below
-/// `folder`, where one of the series is taken as it is.
-pub(super) fn kernel(series: &str, folder: &Path) -> Result<Kernel> {
-    let numbers: Vec<&str> = series.split('.').collect();
-    if numbers.len() != 2 || numbers.iter().any(|number| number.parse::<u32>().is_err()) {
-        bail!("{series} is no series of kernels: name one like 6.12, or `running`");
-    }
-    let kept = folder.join(series);
-    if !kept.exists() {
-        fetch(series, folder, &kept)?;
-    }
-    let image = only_file(&kept.join("boot"), "vmlinuz-")?;
-    Ok(Kernel {
-        series: series.to_owned(),
-        image,
-        modules: kept.join("modules"),
-        folder: kept,
-    })
+/// Fetches kernels into a folder, where one that is kept is taken as it is.
+pub(super) struct Kernels {
+    folder: PathBuf,
+    /// Whether this machine's lists of packages are fresh.
+    is_updated: bool,
+    /// Sources beyond this machine's, once they are needed.
+    all_releases: Vec<(Architecture, Apt)>,
 }
 
-fn fetch(series: &str, folder: &Path, kept: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let package = match newest(series) {
-        Some(package) => package,
-        None => {
-            run(as_root("apt-get").args(["-qq", "update"]))?;
-            newest(series).with_context(|| {
-                format!("Debian has no package with Linux {series} for this release: see `apt-cache search linux-image`")
-            })?
+impl Kernels {
+    pub(super) const fn kept_in(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            is_updated: false,
+            all_releases: Vec::new(),
         }
-    };
-    log(&format!("fetching {package}"));
-    let unpacked = tempfile::tempdir_in(folder)?;
-    let download = || {
-        run(Command::new("apt-get")
-            .args(["-qq", "download", &package])
-            .current_dir(unpacked.path()))
-    };
-    if download().is_err() {
-        // The list may name a package that was replaced since.
-        run(as_root("apt-get").args(["-qq", "update"]))?;
-        download()?;
     }
-    let archive = only_file(unpacked.path(), "linux-image-")?;
-    run(Command::new("dpkg-deb")
-        .arg("--extract")
-        .arg(&archive)
-        .arg(unpacked.path()))?;
-    fs::remove_file(archive)?;
-    keep_modules(unpacked.path())?;
-    fs::rename(unpacked.keep(), kept).context("the kernel cannot be kept")
+
+    /// The newest kernel of a series.
+    pub(super) fn kernel(&mut self, name: KernelName) -> Result<Kernel> {
+        let kept = self.folder.join(name.folder());
+        if !kept.exists() {
+            self.fetch(&name, &kept)?;
+        }
+        let image = only_file(&kept.join("boot"), "vmlinuz-")?;
+        Ok(Kernel {
+            name,
+            image,
+            modules: kept.join("modules"),
+            folder: kept,
+        })
+    }
+
+    fn fetch(&mut self, name: &KernelName, kept: &Path) -> Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let unpacked = tempfile::tempdir_in(&self.folder)?;
+        self.download(name, unpacked.path())?;
+        while let Ok(archive) = only_file(unpacked.path(), "linux-") {
+            run(Command::new("dpkg-deb")
+                .arg("--extract")
+                .arg(&archive)
+                .arg(unpacked.path()))?;
+            fs::remove_file(archive)?;
+        }
+        keep_needed(unpacked.path())?;
+        fs::rename(unpacked.keep(), kept).context("the kernel cannot be kept")
+    }
+
+    fn download(&mut self, name: &KernelName, into: &Path) -> Result<()> {
+        if name.architecture == Architecture::of_this_machine()? {
+            let apt = Apt::OfThisMachine;
+            let found = releases(&apt, name);
+            // The lists may name a package that was replaced since.
+            if download_first(&apt, &found[..found.len().min(1)], into).unwrap_or(false) {
+                return Ok(());
+            }
+            if !self.is_updated {
+                apt.update()?;
+                self.is_updated = true;
+            }
+            if download_first(&apt, &releases(&apt, name), into)? {
+                return Ok(());
+            }
+        }
+        let apt = self.all_releases(name.architecture)?;
+        if download_first(apt, &releases(apt, name), into)? {
+            return Ok(());
+        }
+        let series = series(&apt.search(&packages("[0-9.]+", &name.build())));
+        bail!(
+            "no release of Debian has Linux {name}; they have {}",
+            series.join(", ")
+        )
+    }
+
+    fn all_releases(&mut self, architecture: Architecture) -> Result<&Apt> {
+        let of_it = |(known, _): &(Architecture, Apt)| *known == architecture;
+        let place = match self.all_releases.iter().position(of_it) {
+            Some(place) => place,
+            None => {
+                let apt = Apt::of_all_releases(architecture, &self.folder)?;
+                self.all_releases.push((architecture, apt));
+                self.all_releases.len() - 1
+            }
+        };
+        Ok(&self.all_releases[place].1)
+    }
 }
 
-/// Keeps the needed modules in `modules`, with an index of their dependencies.
-fn keep_modules(unpacked: &Path) -> Result<()> {
-    let all = unpacked.join("lib/modules");
+/// The packages of each release of a series, the newest first.
+fn releases(apt: &Apt, name: &KernelName) -> Vec<Vec<String>> {
+    let series = format!("{}\\.", name.series.replace('.', "\\."));
+    newest_first(apt.search(&packages(&series, &name.build())))
+}
+
+/// Whether there is one. A release that the lists name and the mirror has no longer is passed over.
+fn download_first(apt: &Apt, releases: &[Vec<String>], into: &Path) -> Result<bool> {
+    let mut downloaded = Ok(false);
+    for packages in releases {
+        log(&format!("fetching {}", packages.join(", ")));
+        downloaded = apt.download(packages, into).map(|()| true);
+        if downloaded.is_ok() {
+            break;
+        }
+        while let Ok(archive) = only_file(into, "linux-") {
+            fs::remove_file(archive)?;
+        }
+    }
+    downloaded
+}
+
+/// From Linux 7.0 on, kernel, modules and their index are packages of their own, which that of the image depends on.
+fn packages(series: &str, build: &str) -> String {
+    format!("^linux-(image|binary|modules|base)-{series}.*[0-9]-{build}$")
+}
+
+/// The packages of each release, by the numbers in their names.
+fn newest_first(names: Vec<String>) -> Vec<Vec<String>> {
+    let mut releases: BTreeMap<Vec<u32>, Vec<String>> = BTreeMap::new();
+    for name in names {
+        releases.entry(numbers(&name)).or_default().push(name);
+    }
+    releases.into_values().rev().collect()
+}
+
+/// `6.12`, for one, of each name, from the oldest to the newest.
+fn series(names: &[String]) -> Vec<String> {
+    let mut found: Vec<[u32; 2]> = names
+        .iter()
+        .filter_map(|name| numbers(name).first_chunk().copied())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+        .iter()
+        .map(|[major, minor]| format!("{major}.{minor}"))
+        .collect()
+}
+
+/// Up to the architecture, which may have digits.
+fn numbers(name: &str) -> Vec<u32> {
+    let release = name.rsplit_once('-').map_or(name, |(release, _)| release);
+    release
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+/// Keeps the kernel in `boot` and the needed modules in `modules`, with an index of their dependencies.
+fn keep_needed(unpacked: &Path) -> Result<()> {
+    let places = ["lib/modules", "usr/lib/modules"].map(|place| unpacked.join(place));
+    let all = places.into_iter().find(|place| place.exists());
+    let all = all.context("a kernel without modules")?;
     let release = only_file(&all, "")?;
     let release = release.file_name().context("a kernel without modules")?;
     let from = all.join(release);
+    let image = from.join("vmlinuz");
+    if image.exists() {
+        let boot = unpacked.join("boot");
+        fs::create_dir_all(&boot)?;
+        fs::rename(image, boot.join("vmlinuz-")).context("vmlinuz")?;
+    }
     let to = unpacked.join("modules/lib/modules").join(release);
     fs::create_dir_all(&to)?;
     for index in [
@@ -94,12 +214,21 @@ fn keep_modules(unpacked: &Path) -> Result<()> {
         fs::rename(from.join(index), to.join(index)).context(index)?;
     }
     for folder in MODULES {
-        let place = to.join("kernel").join(folder);
+        let (from, place) = (
+            from.join("kernel").join(folder),
+            to.join("kernel").join(folder),
+        );
         fs::create_dir_all(place.parent().unwrap_or(&to))?;
-        fs::rename(from.join("kernel").join(folder), place).context(folder)?;
+        if from.exists() {
+            fs::rename(from, place).context(folder)?;
+        }
     }
-    fs::remove_dir_all(unpacked.join("lib"))?;
-    fs::remove_dir_all(unpacked.join("usr"))?;
+    remove_folders_in(&to.join("kernel").join(NETWORK_DEVICES))?;
+    for folder in ["lib", "usr"] {
+        if unpacked.join(folder).exists() {
+            fs::remove_dir_all(unpacked.join(folder))?;
+        }
+    }
     run(Command::new("depmod")
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .arg("--basedir")
@@ -107,24 +236,14 @@ fn keep_modules(unpacked: &Path) -> Result<()> {
         .arg(release))
 }
 
-/// The newest package of a series, by the numbers in its name.
-fn newest(series: &str) -> Option<String> {
-    let names = format!(
-        "^linux-image-{}\\.[0-9].*-cloud-amd64$",
-        series.replace('.', "\\.")
-    );
-    let found = output(Command::new("apt-cache").args(["search", "--names-only", &names]))?;
-    found
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .max_by_key(|name| numbers(name))
-        .map(str::to_owned)
-}
-
-fn numbers(name: &str) -> Vec<u32> {
-    name.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok())
-        .collect()
+fn remove_folders_in(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn only_file(folder: &Path, start: &str) -> Result<PathBuf> {
@@ -140,14 +259,67 @@ fn only_file(folder: &Path, start: &str) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use super::{newest_first, series};
+
+    fn names(all: &[&str]) -> Vec<String> {
+        all.iter().map(|name| format!("linux-{name}")).collect()
+    }
 
     #[test]
     fn the_newest_has_the_largest_numbers() {
-        let newest = ["6.1.0-9", "6.1.0-56", "6.1.0-48"]
-            .into_iter()
-            .max_by_key(|name| numbers(name));
-        assert_eq!(newest, Some("6.1.0-56"));
-        assert!(numbers("6.12.117+deb12") > numbers("6.12.99+deb12"));
+        let check = |all: &[&str], expected: &[&[&str]]| {
+            let expected: Vec<Vec<String>> = expected.iter().map(|one| names(one)).collect();
+            assert_eq!(newest_first(names(all)), expected);
+        };
+        check(&[], &[]);
+        check(
+            &[
+                "image-6.1.0-9-cloud-amd64",
+                "image-6.1.0-56-cloud-amd64",
+                "image-6.1.0-48-cloud-amd64",
+            ],
+            &[
+                &["image-6.1.0-56-cloud-amd64"],
+                &["image-6.1.0-48-cloud-amd64"],
+                &["image-6.1.0-9-cloud-amd64"],
+            ],
+        );
+        check(
+            &[
+                "image-6.12.99+deb12-rt-arm64",
+                "image-6.12.117+deb12-rt-arm64",
+            ],
+            &[
+                &["image-6.12.117+deb12-rt-arm64"],
+                &["image-6.12.99+deb12-rt-arm64"],
+            ],
+        );
+        check(
+            &[
+                "binary-7.3.4+deb13-rt-amd64",
+                "image-7.3.3+deb14-rt-amd64",
+                "image-7.3.4+deb13-rt-amd64",
+                "modules-7.3.4+deb13-rt-amd64",
+            ],
+            &[
+                &[
+                    "binary-7.3.4+deb13-rt-amd64",
+                    "image-7.3.4+deb13-rt-amd64",
+                    "modules-7.3.4+deb13-rt-amd64",
+                ],
+                &["image-7.3.3+deb14-rt-amd64"],
+            ],
+        );
+    }
+
+    #[test]
+    fn series_are_in_order() {
+        let all = names(&[
+            "image-6.12.117+deb12-cloud-arm64",
+            "image-6.1.0-56-cloud-arm64",
+            "image-6.1.0-57-cloud-arm64",
+            "image-5.10.0-46-cloud-arm64",
+        ]);
+        assert_eq!(series(&all), ["5.10", "6.1", "6.12"]);
     }
 }

@@ -21,8 +21,12 @@ use super::report::Job;
 /// The job's path in the image.
 pub(super) const JOB: &str = "/job.json";
 
-/// The second serial line.
-const REPORTS: &str = "/dev/ttyS1";
+/// The second serial line. That of an ARM machine is the first of its kind.
+const REPORTS: &str = if cfg!(target_arch = "x86_64") {
+    "/dev/ttyS1"
+} else {
+    "/dev/ttyS0"
+};
 
 const MOUNTS: [(&str, &str); 9] = [
     ("proc", "/proc"),

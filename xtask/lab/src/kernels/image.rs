@@ -1,16 +1,16 @@
 //! The virtual machine's file system: an initial RAM disk, so that a machine has no device but its
-//! serial lines. It holds this system's own tools (the Debian packages that the tests call, with
-//! all they depend on), the kernel's modules, and the programs under test where the tests look for
-//! them.
+//! serial lines. It holds the Debian packages that the tests call, with all they depend on, the kernel's modules, and the
+//! programs under test where the tests look for them.
+
+mod foreign;
+mod installed;
 
 use std::{
     collections::BTreeMap,
-    env,
     fs::{self, File, Metadata},
     io::{self, BufWriter, Write},
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result};
@@ -18,7 +18,8 @@ use cpio::newc;
 
 use super::{binaries::Binaries, debian::Kernel, guest, report::Job, without_root};
 use xtask::{
-    command::{log, output, workspace},
+    architecture::Architecture,
+    command::{log, workspace},
     setup,
 };
 
@@ -40,19 +41,6 @@ const PACKAGES: [&str; 14] = [
     "sed",
 ];
 
-/// Files that no package has: made when the system was installed.
-const MADE: [&str; 9] = [
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib64",
-    "/etc/group",
-    "/etc/ld.so.cache",
-    "/etc/nsswitch.conf",
-    "/etc/passwd",
-    "/etc/ssl/openssl.cnf",
-];
-
 /// What nobody reads there.
 const LEFT_OUT: [&str; 6] = [
     "/usr/share/doc",
@@ -68,10 +56,38 @@ const DIRECTORY: u32 = 0o40755;
 /// Paths in the image, and the file of this system that goes to each.
 type Files = BTreeMap<PathBuf, PathBuf>;
 
+/// The Debian packages that the tests call.
+pub(super) enum Tools {
+    /// As this system has them installed.
+    Installed,
+    Foreign(foreign::Tools),
+}
+
+impl Tools {
+    pub(super) fn of(architecture: Architecture, within: &Path) -> Result<Self> {
+        if architecture == Architecture::of_this_machine()? {
+            return Ok(Self::Installed);
+        }
+        foreign::Tools::unpack(architecture, within).map(Self::Foreign)
+    }
+
+    fn add_to(&self, files: &mut Files) -> Result<()> {
+        match self {
+            Self::Installed => installed::add_to(files),
+            Self::Foreign(tools) => tools.add_to(files),
+        }
+    }
+}
+
 /// Makes the image for a kernel's machine and returns its path.
-pub(super) fn build(kernel: &Kernel, binaries: &Binaries, job: &Job) -> Result<PathBuf> {
+pub(super) fn build(
+    kernel: &Kernel,
+    tools: &Tools,
+    binaries: &Binaries,
+    job: &Job,
+) -> Result<PathBuf> {
     let mut files = Files::new();
-    system(&mut files)?;
+    tools.add_to(&mut files)?;
     let modules = kernel.modules.join("lib");
     add_folder(&mut files, &modules, Path::new("/usr/lib"))?;
     let tests = workspace().join("tracer/tests");
@@ -80,7 +96,7 @@ pub(super) fn build(kernel: &Kernel, binaries: &Binaries, job: &Job) -> Result<P
     for (file, place) in binaries.stripped(temporary.path())? {
         files.insert(place, file);
     }
-    files.insert("/init".into(), env::current_exe()?);
+    files.insert("/init".into(), binaries.guest.clone());
     let written = temporary.path().join("job.json");
     fs::write(&written, serde_json::to_vec(job)?)?;
     files.insert(guest::JOB.into(), written);
@@ -94,58 +110,21 @@ pub(super) fn build(kernel: &Kernel, binaries: &Binaries, job: &Job) -> Result<P
     archive.write(&files)?;
     log(&format!(
         "Linux {} gets {} files, {} MB",
-        kernel.series,
+        kernel.name,
         files.len(),
         image.metadata()?.len() / 1_000_000
     ));
     Ok(image)
 }
 
-/// The tools, as this system has them installed.
-fn system(files: &mut Files) -> Result<()> {
-    let wanted = setup::KERNEL_TEST_TOOLS.iter().map(|(_, package)| *package);
-    let closure = output(
-        Command::new("apt-cache")
-            .args(["depends", "--recurse", "--installed", "--important"])
-            .args(PACKAGES)
-            .args(wanted),
-    )
-    .context("`apt-cache depends` does not say what the tests' tools need")?;
-    // Package names start a line; their dependencies are indented.
-    let mut packages: Vec<&str> = closure
-        .lines()
-        .filter(|line| !line.starts_with([' ', '<', '|']))
-        .collect();
-    packages.sort_unstable();
-    packages.dedup();
-    // Fails where a name is a virtual package's, and lists the others.
-    let listed = Command::new("dpkg-query")
-        .arg("--listfiles")
-        .args(packages)
-        .output()
-        .context("dpkg-query cannot be started")?;
-    let listed = String::from_utf8(listed.stdout)?;
-    for path in listed.lines().chain(MADE) {
-        if path.starts_with('/') && !LEFT_OUT.iter().any(|start| path.starts_with(start)) {
-            add(files, Path::new(path));
-        }
-    }
-    add_folder(
-        files,
-        Path::new("/etc/alternatives"),
-        Path::new("/etc/alternatives"),
-    )
+fn is_left_out(place: &Path) -> bool {
+    LEFT_OUT.iter().any(|start| place.starts_with(start))
 }
 
-/// A file of this system, at the place that the links on the way to it lead to.
-fn add(files: &mut Files, path: &Path) {
-    let Some((folder, name)) = path.parent().zip(path.file_name()) else {
-        return;
-    };
-    if let Ok(folder) = folder.canonicalize() {
-        let place = folder.join(name);
-        files.insert(place.clone(), place);
-    }
+/// The names of the packages that hold the tools.
+fn packages() -> impl Iterator<Item = &'static str> {
+    let wanted = setup::KERNEL_TEST_TOOLS.iter().map(|(_, package)| *package);
+    PACKAGES.into_iter().chain(wanted)
 }
 
 fn add_folder(files: &mut Files, from: &Path, to: &Path) -> Result<()> {

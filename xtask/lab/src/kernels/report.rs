@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use xtask::command::is_root;
 
+/// The test without which no other means anything: it runs first.
+pub(super) const EVERYTHING_RESTS_ON: &str = "loading::every_program_loads";
+
 /// How long a test may take, in seconds of a machine that is not slow.
 const LONGEST_S: u32 = 180;
 
@@ -74,11 +77,20 @@ impl fmt::Display for Report {
 }
 
 impl Job {
-    /// Runs each test in a process of its own.
+    /// Runs each test in a process of its own. Where the programs cannot be loaded, the others show nothing.
     pub(super) fn run(&self, mut each: impl FnMut(Report)) {
+        let mut unable = None;
         for test in &self.tests {
             let started = Instant::now();
-            let outcome = self.outcome(test);
+            let outcome = match &unable {
+                Some(reason) => Outcome::Skipped(String::clone(reason)),
+                None => self.outcome(test),
+            };
+            if test == EVERYTHING_RESTS_ON
+                && let Outcome::Skipped(reason) = &outcome
+            {
+                unable = Some(reason.clone());
+            }
             each(Report {
                 test: test.clone(),
                 outcome,
