@@ -8,6 +8,7 @@ pub mod btf;
 pub mod cgroups;
 pub mod clock;
 mod filter;
+mod helpers;
 mod inventory;
 mod layout;
 mod loss;

@@ -19,6 +19,7 @@ use super::{
     attach_error::{AttachError, is_permission, refused, release},
     btf::unreadable,
     cgroups::CgroupRoot,
+    helpers,
 };
 
 /// What the filter asks for besides the programs that are always attached.
@@ -80,6 +81,7 @@ pub(super) fn attach(
 ) -> Result<(Vec<AttachedProgram>, Vec<Missing>), AttachError> {
     let mut attaching = Attaching {
         ebpf,
+        type_information: btf,
         btf: Btf::parse(btf, Endianness::default()).map_err(unreadable)?,
         root_cgroup: CgroupRoot::find()?,
         attached: Vec::new(),
@@ -106,6 +108,8 @@ pub(super) fn attach(
 
 struct Attaching<'a> {
     ebpf: &'a mut Ebpf,
+    /// What `btf` was read from.
+    type_information: &'a [u8],
     btf: Btf,
     root_cgroup: Option<CgroupRoot>,
     attached: Vec<AttachedProgram>,
@@ -144,8 +148,12 @@ impl Attaching<'_> {
             (Err(Failure::Refused(error)), need) => {
                 let refused = refused(hook.program, &error);
                 // Without permission no program loads. A verifier's rejection costs this program.
-                if need == Need::Required || is_permission(&error) {
+                if is_permission(&error) {
                     return Err(refused);
+                }
+                if need == Need::Required {
+                    let types = super::btf::parse(self.type_information)?;
+                    return Err(helpers::too_old(&types).unwrap_or(refused));
                 }
                 self.missing.push(Missing::Program {
                     hook,

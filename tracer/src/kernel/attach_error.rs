@@ -8,6 +8,8 @@ use crate::privileges::lacking;
 
 /// The kernel's answer without permission. The verifier rejects with EACCES or EINVAL.
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+/// The verifier's, where a program has more instructions than it follows (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const E2BIG: i32 = rustix::io::Errno::TOOBIG.raw_os_error();
 
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -17,6 +19,15 @@ pub enum AttachError {
     NoBtf { path: &'static str },
     #[error("the kernel's type information at {path} cannot be read: {reason}")]
     BadBtf { path: &'static str, reason: String },
+    /// Helpers that the programs call are missing.
+    #[error(
+        "this kernel (Linux {release}) offers tracing programs no {what}, which the tracer needs: Linux {since} and later do; `tracer read` and `tracer replay` work here"
+    )]
+    TooOld {
+        release: String,
+        what: String,
+        since: &'static str,
+    },
     #[error(
         "the kernel does not permit loading eBPF programs without {lacking}: run the tracer as root (sudo), or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
     )]
@@ -83,17 +94,26 @@ pub(super) fn refused(program: &'static str, error: &ProgramError) -> AttachErro
     if is_permission(error) {
         return AttachError::not_permitted();
     }
+    let reason = match errno(error) {
+        Some(E2BIG) => {
+            "its verifier gives up, since it would have to follow too many ways".to_owned()
+        }
+        _ => innermost(error).to_string(),
+    };
     AttachError::Refused {
         program,
         release: release(),
-        reason: innermost(error).to_string(),
+        reason,
     }
 }
 
 pub(super) fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    innermost(error)
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.raw_os_error() == Some(EPERM))
+    errno(error) == Some(EPERM)
+}
+
+fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let error = innermost(error).downcast_ref::<std::io::Error>()?;
+    error.raw_os_error()
 }
 
 fn innermost<'a>(

@@ -257,12 +257,13 @@ fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
         .with_context(|| format!("the eBPF object has no map {name}"))
 }
 
-/// The verifier's log costs time: only with `-vv`.
+/// The verifier's log costs time: only with `-vv`. Without any, the kernel answers EINVAL where aya asks why a program
+/// was refused.
 fn verifier_log_level() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) {
         VerifierLogLevel::default()
     } else {
-        VerifierLogLevel::DISABLE
+        VerifierLogLevel::STATS
     }
 }
 
