@@ -619,6 +619,16 @@ pub(crate) fn has_reset_reasons() -> bool {
     is_linux((6, 12))
 }
 
+/// Whether the kernel has the helpers that the tracer's programs call.
+pub(crate) fn has_helpers() -> bool {
+    is_linux((5, 12))
+}
+
+/// Whether programs can be attached to the kernel's functions: on ARM, the trampolines that this needs came later.
+pub(crate) fn has_trampolines() -> bool {
+    !cfg!(target_arch = "aarch64") || is_linux((6, 4))
+}
+
 fn is_linux(at_least: (u32, u32)) -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());

@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs};
 
 use aya::{
     maps::loaded_maps,
-    programs::{loaded_links, loaded_programs},
+    programs::{ProgramInfo, loaded_links, loaded_programs},
 };
 
 use crate::lab::wait_until;
@@ -43,11 +43,22 @@ impl Loaded {
 
     /// The programs by name.
     pub(crate) fn program_names(&self) -> Vec<String> {
-        loaded_programs()
-            .filter_map(Result::ok)
-            .filter(|program| self.programs.contains(&program.id()))
+        self.programs()
             .filter_map(|program| program.name_as_str().map(str::to_owned))
             .collect()
+    }
+
+    /// The most instructions that the verifier followed for a program, of the million that it follows at most; `None`
+    /// before Linux 5.16, which does not count them.
+    pub(crate) fn most_verified(&self) -> Option<u32> {
+        self.programs()
+            .filter_map(|program| program.verified_instruction_count())
+            .max()
+    }
+
+    fn programs(&self) -> impl Iterator<Item = ProgramInfo> {
+        let programs = loaded_programs().filter_map(Result::ok);
+        programs.filter(|program| self.programs.contains(&program.id()))
     }
 
     fn is_gone(&self) -> bool {
