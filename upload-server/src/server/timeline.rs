@@ -1,23 +1,9 @@
 //! `GET /t/ID`: what TCP did for an upload, as a page that needs no script. The timelines come from
-//! a tracer through the control socket; the same record is at `/t/ID.json`, `.ndjson`, `.har` and
+//! a tracer through the control socket; `upload-view` draws them. The same record is at `/t/ID.json`, `.ndjson`, `.har` and
 //! `.perfetto.json`. With `?fragment` it is what the upload page shows beside the upload.
 
-mod axis;
-mod causes;
-mod chart;
-mod evidence;
 mod fragment;
-mod har;
-mod held_back;
-mod integrity;
 mod page;
-mod perfetto;
-mod phase_details;
-mod ribbon;
-mod sequence;
-mod shown;
-mod tables;
-mod way;
 
 use std::{io, sync::Arc};
 
@@ -38,8 +24,12 @@ use upload_protocol::{
     plain::plain_json,
     timeline::{Exchange, Timeline},
 };
+use upload_view::{
+    Shown,
+    har::{Creator, har},
+    perfetto,
+};
 
-use self::shown::Shown;
 use super::{
     encoding::json_line, error::Error, journal::Journal, net::connection::RequestContext,
     page::visible,
@@ -49,6 +39,12 @@ use crate::record::{Cookie, Upload};
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; \
      frame-ancestors 'none'";
+
+/// Who makes the HAR.
+const CREATOR: Creator<'_> = Creator {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// An upload and its timelines.
 struct Found {
@@ -112,11 +108,11 @@ async fn show(
             found.ndjson(),
         )),
         Some("har") => {
-            let har = json_line(&har::har(&found));
+            let har = json_line(&har(&found.timelines, &found.upload.id, CREATOR));
             Ok(file(address, "har", "application/json", har))
         }
         Some("perfetto.json") => {
-            let trace = json_line(&perfetto::trace(&found));
+            let trace = json_line(&perfetto::trace(&found.timelines, &found.upload));
             Ok(file(address, "perfetto.json", "application/json", trace))
         }
         Some(_) => Err(Error::NotFound),

@@ -24,11 +24,7 @@ const ASSETS: [(&str, &str, &str); 10] = [
     ("live.js", SCRIPT, include_str!("live.js")),
     ("put.js", SCRIPT, include_str!("put.js")),
     ("request.js", SCRIPT, include_str!("request.js")),
-    (
-        "timeline.css",
-        CSS,
-        include_str!("../timeline/timeline.css"),
-    ),
+    ("timeline.css", CSS, upload_view::STYLE),
     (
         "timeline.js",
         SCRIPT,

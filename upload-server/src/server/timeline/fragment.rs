@@ -2,19 +2,17 @@
 //! arrived. The upload's own page has the rest.
 
 use maud::{Markup, html};
-
-use super::{
-    Found,
-    chart::chart,
+use upload_view::{
+    chart,
+    connection::{ends, warnings},
     integrity,
-    page::{ends, summary, warnings},
-    tables,
 };
+
+use super::{Found, page::summary};
 
 /// Without a timeline, only the link to the upload's page.
 pub(super) fn fragment(found: &Found, address: &str) -> Markup {
     let upload = &found.upload;
-    let counts = integrity::counts(upload, &found.timelines);
     let name = upload.name.as_deref().unwrap_or("this upload");
     html! {
         (summary(upload))
@@ -24,7 +22,7 @@ pub(super) fn fragment(found: &Found, address: &str) -> Markup {
             (chart(timeline, &format!("t{}-{number}", upload.id)))
         }
         @if !found.timelines.is_empty() {
-            (tables::verdict(integrity::verdict(upload, &counts)))
+            (integrity::verdict(upload, &found.timelines))
         }
         p { a href=(address) {
             @if found.timelines.is_empty() { "What is known of " } @else { "Every step and number of " }

@@ -2,16 +2,10 @@
 
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
-use upload_protocol::{
-    End, RolesFrom, explain,
-    timeline::{Certainty, Endpoint, Incomplete, Timeline},
-    units::{bytes, duration, socket_address},
-};
+use upload_protocol::units::{bytes, duration};
+use upload_view::{connection::connection, integrity, way};
 
-use super::{
-    Found, chart::chart, held_back::held_back, integrity, sequence::sequence, shown::Shown, tables,
-    way::way,
-};
+use super::Found;
 use crate::{
     record::{Outcome, Upload},
     server::{page::head::head, relative::Links},
@@ -61,7 +55,6 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
     let form = |name: &str| links.to(&format!("/t/{address}.{name}"));
     let upload = &found.upload;
     let several = found.timelines.len() > 1;
-    let counts = integrity::counts(upload, &found.timelines);
     html! {
         article.timeline data-upload=(upload.id) data-open=(found.may_change()) {
             h1 { bdi { (name(upload)) } }
@@ -69,7 +62,7 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
             @if found.timelines.is_empty() {
                 (none(found))
             }
-            (way(found))
+            (way(&found.timelines, &upload.id, &format!("w{}", upload.id)))
             @for (number, timeline) in found.timelines.iter().enumerate() {
                 section {
                     h2 {
@@ -88,8 +81,8 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
             }
             section {
                 h2 { "Is it whole?" }
-                (tables::verdict(integrity::verdict(upload, &counts)))
-                (tables::integrity(&counts))
+                (integrity::verdict(upload, &found.timelines))
+                (integrity::counts(upload, &found.timelines))
             }
             p.forms {
                 "The same as "
@@ -148,94 +141,6 @@ fn none(found: &Found) -> Markup {
                     code { "cargo xtask run" } " starts both." }
             }
         }
-    }
-}
-
-fn connection(timeline: &Shown, name: &str) -> Markup {
-    html! {
-        (ends(timeline))
-        (warnings(timeline))
-        (chart(timeline, name))
-        (held_back(timeline, name))
-        h3 { "Step by step" }
-        p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
-        (sequence(timeline, name))
-        h3 { "In numbers" }
-        (tables::phases(timeline))
-        (tables::exchanges(timeline))
-    }
-}
-
-/// The two ends of the connection.
-pub(super) fn ends(timeline: &Timeline) -> Markup {
-    html! {
-        p.ends-of {
-            (end(End::Client, &timeline.client)) span aria-hidden="true" { " → " }
-            span.spoken { " to " } (end(End::Server, &timeline.server))
-        }
-    }
-}
-
-/// What limits the rest of the page.
-pub(super) fn warnings(timeline: &Timeline) -> Markup {
-    html! {
-        @if timeline.open {
-            p.warning.open {
-                "So far: the connection is still open"
-                @for reason in timeline.incomplete.iter().filter(|reason| !matches!(reason, Incomplete::StillOpen | Incomplete::LeftOut)) {
-                    ", and " (reason.name())
-                }
-                "."
-            }
-        } @else {
-            @for reason in timeline.incomplete.iter().filter(|reason| **reason != Incomplete::LeftOut) {
-                p.warning { "Incomplete: " (reason.name()) "." }
-            }
-        }
-        @for omission in &timeline.left_out {
-            p.warning {
-                "Left out: "
-                @if let Some(count) = omission.count { (count) " " }
-                (omission.what) "."
-            }
-        }
-        @if timeline.lost > 0 {
-            p.warning { (timeline.lost) " records were lost meanwhile, of whichever connection." }
-        }
-        @if timeline.roles == Certainty::Inferred {
-            p.note {
-                @match timeline.roles_from {
-                    RolesFrom::Simultaneous => "Both ends opened it at once: which one is called the client is a convention.",
-                    RolesFrom::Listener => "Which end is the client is inferred from where somebody listens.",
-                    RolesFrom::Payload => "Which end is the client is inferred from what they sent.",
-                    _ => "Which end is the client is inferred from the ports.",
-                }
-            }
-        }
-    }
-}
-
-fn end(which: End, end: &Endpoint) -> Markup {
-    html! {
-        span.end {
-            (which.name()) " "
-            (endpoint(end))
-            @if let Some(container) = explain::container(&end.owner) {
-                " in " span title=[explain::explain_place(which, &end.owner)] { (container) }
-            }
-        }
-    }
-}
-
-/// The process of an end, and its address.
-pub(super) fn endpoint(end: &Endpoint) -> Markup {
-    html! {
-        @if let Some(comm) = &end.owner.comm {
-            b { (comm) }
-            @if let Some(pid) = end.owner.pid { "[" (pid) "]" }
-            " "
-        }
-        (socket_address(end.addr, end.port))
     }
 }
 

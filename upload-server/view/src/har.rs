@@ -1,9 +1,9 @@
-//! The upload's requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
+//! Requests as HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), which
 //! browsers' network panels open. An unknown time is -1, as the format has it. For `send`, `wait` and
 //! `receive` the format asks for a number in any case; readers take -1 there, too, and 0 would be false.
 //! Beyond the format, `_hops` has the connections that carried the request through proxies, as NDJSON does.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use upload_protocol::{
@@ -11,26 +11,37 @@ use upload_protocol::{
     units::socket_address,
 };
 
-use super::{Found, shown::Shown};
+use super::shown::{Shown, hops_of};
 
-/// The document, with one entry for each request that carried a part of the upload.
-pub(super) fn har(found: &Found) -> Value {
-    let entries: Vec<Value> = found
-        .timelines
+/// The program that makes the document.
+#[derive(Clone, Copy, Debug)]
+pub struct Creator<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+}
+
+/// The document, with one entry for each request that carried a part of the upload with this id.
+#[must_use]
+pub fn har(timelines: &[Shown], upload: &str, creator: Creator<'_>) -> Value {
+    let entries: Vec<Value> = timelines
         .iter()
         .flat_map(|timeline| {
             let own = timeline.own();
-            own.map(move |exchange| entry(timeline, exchange, found))
+            own.map(move |exchange| entry(timeline, exchange, Some(upload)))
         })
         .collect();
     json!({"log": {
         "version": "1.2",
-        "creator": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+        "creator": {"name": creator.name, "version": creator.version},
         "entries": entries,
     }})
 }
 
-fn entry(timeline: &Shown, exchange: &Exchange, found: &Found) -> Value {
+/// One request as an entry; `upload` is the upload that it is shown for, if any.
+#[must_use]
+pub fn entry(timeline: &Timeline, exchange: &Exchange, upload: Option<&str>) -> Value {
     let request = &exchange.request;
     let begins = request.span.start_ns.or(request.span.end_ns);
     let sent = exchange.body.span.end_ns.or(request.span.end_ns);
@@ -77,18 +88,17 @@ fn entry(timeline: &Shown, exchange: &Exchange, found: &Found) -> Value {
         "timings": timings,
         "serverIPAddress": timeline.server.addr,
         "connection": timeline.connection,
-        "comment": comment(exchange, timeline, found),
+        "comment": comment(exchange, timeline, upload),
     });
-    let hops = timeline.hops_of(&found.upload.id);
-    if let Some(hops) = hops.filter(|_| exchange.is_of(&found.upload.id)) {
+    let own = upload.filter(|id| exchange.is_of(id));
+    if let Some(hops) = own.and_then(|id| hops_of(timeline, id)) {
         entry["_hops"] = json!(hops);
     }
     entry
 }
 
 /// Whose the times are, and what held the upload back, where that has a verdict.
-fn comment(exchange: &Exchange, timeline: &Timeline, found: &Found) -> String {
-    let id = &found.upload.id;
+fn comment(exchange: &Exchange, timeline: &Timeline, upload: Option<&str>) -> String {
     let times = match exchange.known_by {
         KnownBy::Server => "times by the server's clock",
         KnownBy::Segments => "times of the segments",
@@ -98,10 +108,11 @@ fn comment(exchange: &Exchange, timeline: &Timeline, found: &Found) -> String {
         .iter()
         .find(|upload| exchange.is_of(&upload.id));
     let diagnosis = own.and_then(|upload| upload.diagnosis.as_deref());
-    match diagnosis.filter(|diagnosis| diagnosis.verdict.is_some()) {
-        Some(diagnosis) => format!("upload {id}; {times}; {}", diagnosis.sentence),
-        None => format!("upload {id}; {times}"),
-    }
+    let verdict = diagnosis.filter(|diagnosis| diagnosis.verdict.is_some());
+    let upload = upload.map(|id| format!("upload {id}"));
+    let sentence = verdict.map(|diagnosis| diagnosis.sentence.clone());
+    let parts = [upload, Some(times.to_owned()), sentence];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// From the SYN to the open connection, TLS included.

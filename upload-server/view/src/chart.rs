@@ -16,8 +16,10 @@ use super::{
     shown::Shown,
 };
 
-/// The chart of one connection; `name` tells it from others on the page.
-pub(super) fn chart(timeline: &Shown, name: &str) -> Markup {
+/// The chart of one connection; `name` distinguishes its identifiers from those of others on the
+/// page.
+#[must_use]
+pub fn chart(timeline: &Shown, name: &str) -> Markup {
     let axis = Axis::of(timeline);
     let paint = format!("{name}-hatch");
     html! {

@@ -76,7 +76,7 @@ mod tests {
     use upload_protocol::timeline::{CauseSpan, Diagnosis, HeldBackBy, Share};
 
     use super::*;
-    use crate::server::timeline::shown::Shown;
+    use crate::shown::Shown;
 
     fn diagnosis(course: &[(HeldBackBy, u64, u64)]) -> Diagnosis {
         let span = |(cause, start_ns, end_ns): &(HeldBackBy, u64, u64)| CauseSpan {

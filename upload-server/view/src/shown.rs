@@ -1,19 +1,23 @@
-//! A timeline on the page of one upload: it knows which of the connection's requests carried that
-//! upload.
+//! A timeline as it is shown: it knows which of the connection's requests carried the upload that is shown, if it is
+//! one upload's.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use upload_protocol::timeline::{Exchange, Timeline, UploadHop};
 
+/// A timeline, and which of its requests are of the upload that is shown.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
-    timeline: Timeline,
+pub struct Shown {
+    timeline: Arc<Timeline>,
     /// By their sequence on the connection.
     own: Vec<u32>,
 }
 
 impl Shown {
-    pub(super) fn new(timeline: Timeline, is_own: impl Fn(&Exchange) -> bool) -> Self {
+    /// `is_own`: whether a request carried the upload, or a part of it.
+    #[must_use]
+    pub fn new(timeline: impl Into<Arc<Timeline>>, is_own: impl Fn(&Exchange) -> bool) -> Self {
+        let timeline = timeline.into();
         let own = timeline.exchanges().iter().filter(|found| is_own(found));
         Self {
             own: own.map(|exchange| exchange.sequence).collect(),
@@ -40,10 +44,15 @@ impl Shown {
 
     /// The connections that carried this upload, where there are several.
     pub(super) fn hops_of(&self, upload: &str) -> Option<&[UploadHop]> {
-        let mut uploads = self.uploads.iter();
-        let own = uploads.find(|one| one.id == upload)?;
-        (!own.hops.is_empty()).then_some(own.hops.as_slice())
+        hops_of(self, upload)
     }
+}
+
+/// The connections that carried an upload of this timeline, where there are several.
+pub(super) fn hops_of<'a>(timeline: &'a Timeline, upload: &str) -> Option<&'a [UploadHop]> {
+    let mut uploads = timeline.uploads.iter();
+    let own = uploads.find(|one| one.id == upload)?;
+    (!own.hops.is_empty()).then_some(own.hops.as_slice())
 }
 
 impl Deref for Shown {

@@ -31,7 +31,7 @@ struct Entry {
     many: bool,
 }
 
-/// The diagram of one connection; `name` tells it from others on the page.
+/// The diagram of one connection; `name` distinguishes its identifiers from others.
 pub(super) fn sequence(timeline: &Shown, name: &str) -> Markup {
     let initiation = timeline.initiation();
     let opened: Vec<Entry> = initiation.map_or_else(Vec::new, |phase| {

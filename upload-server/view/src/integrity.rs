@@ -1,10 +1,13 @@
 //! Whether every byte arrived: the number that the client announced, the server read, the disk stored
 //! and TCP acknowledged has to be the same.
 
-use upload_protocol::timeline::Protocol;
+use maud::Markup;
+use upload_protocol::{
+    timeline::Protocol,
+    upload::{Cookie, Outcome, Upload},
+};
 
-use super::shown::Shown;
-use crate::record::{Cookie, Outcome, Upload};
+use super::{shown::Shown, tables};
 
 /// A count of bytes, and its source.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +35,19 @@ pub(super) enum Verdict {
     Unknown,
 }
 
-/// The counts of an upload.
-pub(super) fn counts(upload: &Upload, timelines: &[Shown]) -> Vec<Count> {
+/// Whether the counts of an upload agree, as a sentence with a sign.
+#[must_use]
+pub fn verdict(upload: &Upload, timelines: &[Shown]) -> Markup {
+    tables::verdict(compare(upload, &all(upload, timelines)))
+}
+
+/// The counts of an upload as a table, each with its source.
+#[must_use]
+pub fn counts(upload: &Upload, timelines: &[Shown]) -> Markup {
+    tables::integrity(&all(upload, timelines))
+}
+
+fn all(upload: &Upload, timelines: &[Shown]) -> Vec<Count> {
     vec![
         announced(upload),
         Count {
@@ -47,7 +61,7 @@ pub(super) fn counts(upload: &Upload, timelines: &[Shown]) -> Vec<Count> {
     ]
 }
 
-pub(super) fn verdict(upload: &Upload, counts: &[Count]) -> Verdict {
+fn compare(upload: &Upload, counts: &[Count]) -> Verdict {
     let known: Vec<u64> = counts
         .iter()
         .filter(|count| count.counts)
@@ -146,8 +160,35 @@ fn acknowledged(upload: &Upload, timelines: &[Shown]) -> Count {
 
 #[cfg(test)]
 mod tests {
+    use upload_protocol::{Timeline, upload::Times};
+
     use super::*;
-    use crate::record::tests::upload;
+
+    /// An upload that went well.
+    fn upload() -> Upload {
+        Upload {
+            id: "1".to_owned(),
+            cookie: Cookie(7),
+            request: 1,
+            client: ([192, 0, 2, 1], 4_000).into(),
+            forwarded_for: None,
+            method: "PUT".to_owned(),
+            target: "/file".to_owned(),
+            target_bytes: None,
+            version: "HTTP/1.1".to_owned(),
+            name: Some("file".to_owned()),
+            request_id: None,
+            content_length: Some(3),
+            bytes: 3,
+            stored_bytes: None,
+            sha256: None,
+            status: None,
+            outcome: Outcome::Complete,
+            error: None,
+            connections: Vec::new(),
+            times: Times::default(),
+        }
+    }
 
     fn timeline(acknowledged: Option<u64>) -> Shown {
         let timeline = serde_json::json!({
@@ -156,17 +197,18 @@ mod tests {
                 {"sequence": 1, "body": {"acknowledged": acknowledged}}
             ]}]
         });
-        Shown::new(serde_json::from_value(timeline).unwrap(), |_| true)
+        let timeline: Timeline = serde_json::from_value(timeline).unwrap();
+        Shown::new(timeline, |_| true)
     }
 
     fn check(upload: &Upload, timelines: &[Shown], expected: Verdict) {
-        let counts = counts(upload, timelines);
-        assert_eq!(verdict(upload, &counts), expected, "{counts:?}");
+        let counts = all(upload, timelines);
+        assert_eq!(compare(upload, &counts), expected, "{counts:?}");
     }
 
     #[test]
     fn four_counts_are_one_number() {
-        let mut upload = upload(1);
+        let mut upload = upload();
         upload.stored_bytes = Some(3);
         check(&upload, &[timeline(Some(3))], Verdict::Agree);
         check(&upload, &[timeline(None)], Verdict::AgreeAsFarAsKnown);
@@ -178,14 +220,14 @@ mod tests {
 
     #[test]
     fn what_was_cut_short_is_no_mismatch() {
-        let mut upload = upload(1);
+        let mut upload = upload();
         (upload.outcome, upload.bytes) = (Outcome::Aborted, 2);
         check(&upload, &[], Verdict::CutShort);
     }
 
     #[test]
     fn a_forms_length_is_not_its_files() {
-        let mut upload = upload(1);
+        let mut upload = upload();
         upload.method = "POST".to_owned();
         (upload.content_length, upload.stored_bytes) = (Some(200), Some(3));
         check(&upload, &[timeline(Some(200))], Verdict::AgreeAsFarAsKnown);

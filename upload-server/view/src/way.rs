@@ -7,24 +7,26 @@ use upload_protocol::{
     units::duration,
 };
 
-use super::{Found, chart::hatch, page::endpoint};
+use super::{chart::hatch, connection::endpoint, shown::Shown};
 
-/// The ways on which the upload came; none where its connections are the only ones known.
-pub(super) fn way(found: &Found) -> Markup {
-    let timelines = found.timelines.iter().enumerate();
-    let ways: Vec<(usize, &[UploadHop])> = timelines
-        .filter_map(|(number, timeline)| Some((number, timeline.hops_of(&found.upload.id)?)))
+/// The ways on which the upload with this id came; none where its connections are the only ones known. `name`
+/// distinguishes its identifiers from those of others on the page.
+#[must_use]
+pub fn way(timelines: &[Shown], upload: &str, name: &str) -> Markup {
+    let numbered = timelines.iter().enumerate();
+    let ways: Vec<(usize, &[UploadHop])> = numbered
+        .filter_map(|(number, timeline)| Some((number, timeline.hops_of(upload)?)))
         .collect();
     if ways.is_empty() {
         return Markup::default();
     }
-    let several = found.timelines.len() > 1;
+    let several = timelines.len() > 1;
     html! {
         section.way {
             h2 { "The way of this upload" }
             @for (number, hops) in ways {
-                @if several { h3 { "To connection " (number + 1) " of " (found.timelines.len()) } }
-                (lanes(hops, &format!("w{}-{number}", found.upload.id)))
+                @if several { h3 { "To connection " (number + 1) " of " (timelines.len()) } }
+                (lanes(hops, &format!("{name}-{number}")))
                 @for sentence in explain::hops(hops) { p.note { (sentence) } }
             }
         }

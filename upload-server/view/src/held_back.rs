@@ -13,7 +13,7 @@ use super::{
     ribbon,
 };
 
-/// The diagnosis of the upload on this connection; `name` tells it from others on the page.
+/// The diagnosis of the upload on this connection; `name` distinguishes its identifiers from others.
 pub(super) fn held_back(timeline: &Timeline, name: &str) -> Markup {
     let Some(diagnosis) = shown_diagnosis(timeline) else {
         return Markup::default();

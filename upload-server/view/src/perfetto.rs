@@ -7,10 +7,13 @@ mod way;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use upload_protocol::timeline::{Diagnosis, Phase, Span, Step, Timeline, TlsStep};
+use upload_protocol::{
+    timeline::{Diagnosis, Phase, Span, Step, Timeline, TlsStep},
+    upload::Upload,
+};
 
 use self::way::Way;
-use super::Found;
+use super::shown::Shown;
 
 /// Rows of a connection, in order.
 const ROWS: [&str; 5] = ["phases", "segments", "TLS", "requests", "held back by"];
@@ -22,23 +25,24 @@ const HELD_BACK_BY: usize = 4;
 
 /// The document. Times are microseconds since the first connection's beginning, or since the request's on the first
 /// hop, whichever was earlier.
-pub(super) fn trace(found: &Found) -> Value {
-    let ways = found.timelines.iter().enumerate();
+#[must_use]
+pub fn trace(timelines: &[Shown], upload: &Upload) -> Value {
+    let ways = timelines.iter().enumerate();
     let ways: Vec<Way<'_>> = ways
         .filter_map(|(number, timeline)| {
             Some(Way {
-                process: found.timelines.len() + number + 1,
+                process: timelines.len() + number + 1,
                 connection: timeline.connection,
-                hops: timeline.hops_of(&found.upload.id)?,
+                hops: timeline.hops_of(&upload.id)?,
             })
         })
         .collect();
-    let opened = found.timelines.first().map(|timeline| timeline.at);
+    let opened = timelines.first().map(|timeline| timeline.at);
     let begins = ways.iter().filter_map(Way::begins_mono_ns);
     let first = begins.chain(opened.map(|at| at.mono_ns)).min();
     let first = first.unwrap_or_default();
     let mut events = Vec::new();
-    for (number, timeline) in found.timelines.iter().enumerate() {
+    for (number, timeline) in timelines.iter().enumerate() {
         let after_ns = timeline.at.mono_ns.saturating_sub(first);
         Connection {
             process: number + 1,
@@ -61,8 +65,8 @@ pub(super) fn trace(found: &Found) -> Value {
         "displayTimeUnit": "ns",
         "traceEvents": events,
         "otherData": {
-            "upload": found.upload.id,
-            "name": found.upload.name,
+            "upload": upload.id,
+            "name": upload.name,
             "began": began,
         },
     })

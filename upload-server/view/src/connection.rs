@@ -1,0 +1,103 @@
+//! One connection, drawn whole.
+
+use maud::{Markup, html};
+use upload_protocol::{
+    End, RolesFrom, explain,
+    timeline::{Certainty, Endpoint, Incomplete, Timeline},
+    units::socket_address,
+};
+
+use super::{chart::chart, held_back::held_back, sequence::sequence, shown::Shown, tables};
+
+/// The phases of a connection as a chart, each step, and the numbers; `name` distinguishes its identifiers from those of
+/// others on the page.
+#[must_use]
+pub fn connection(timeline: &Shown, name: &str) -> Markup {
+    html! {
+        (ends(timeline))
+        (warnings(timeline))
+        (chart(timeline, name))
+        (held_back(timeline, name))
+        h3 { "Step by step" }
+        p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
+        (sequence(timeline, name))
+        h3 { "In numbers" }
+        (tables::phases(timeline))
+        (tables::exchanges(timeline))
+    }
+}
+
+/// The two ends of the connection.
+#[must_use]
+pub fn ends(timeline: &Timeline) -> Markup {
+    html! {
+        p.ends-of {
+            (end(End::Client, &timeline.client)) span aria-hidden="true" { " → " }
+            span.spoken { " to " } (end(End::Server, &timeline.server))
+        }
+    }
+}
+
+/// What limits the rest of the page.
+#[must_use]
+pub fn warnings(timeline: &Timeline) -> Markup {
+    html! {
+        @if timeline.open {
+            p.warning.open {
+                "So far: the connection is still open"
+                @for reason in timeline.incomplete.iter().filter(|reason| !matches!(reason, Incomplete::StillOpen | Incomplete::LeftOut)) {
+                    ", and " (reason.name())
+                }
+                "."
+            }
+        } @else {
+            @for reason in timeline.incomplete.iter().filter(|reason| **reason != Incomplete::LeftOut) {
+                p.warning { "Incomplete: " (reason.name()) "." }
+            }
+        }
+        @for omission in &timeline.left_out {
+            p.warning {
+                "Left out: "
+                @if let Some(count) = omission.count { (count) " " }
+                (omission.what) "."
+            }
+        }
+        @if timeline.lost > 0 {
+            p.warning { (timeline.lost) " records were lost meanwhile, of whichever connection." }
+        }
+        @if timeline.roles == Certainty::Inferred {
+            p.note {
+                @match timeline.roles_from {
+                    RolesFrom::Simultaneous => "Both ends opened it at once: which one is called the client is a convention.",
+                    RolesFrom::Listener => "Which end is the client is inferred from where somebody listens.",
+                    RolesFrom::Payload => "Which end is the client is inferred from what they sent.",
+                    _ => "Which end is the client is inferred from the ports.",
+                }
+            }
+        }
+    }
+}
+
+fn end(which: End, end: &Endpoint) -> Markup {
+    html! {
+        span.end {
+            (which.name()) " "
+            (endpoint(end))
+            @if let Some(container) = explain::container(&end.owner) {
+                " in " span title=[explain::explain_place(which, &end.owner)] { (container) }
+            }
+        }
+    }
+}
+
+/// The process of an end, and its address.
+pub(super) fn endpoint(end: &Endpoint) -> Markup {
+    html! {
+        @if let Some(comm) = &end.owner.comm {
+            b { (comm) }
+            @if let Some(pid) = end.owner.pid { "[" (pid) "]" }
+            " "
+        }
+        (socket_address(end.addr, end.port))
+    }
+}
