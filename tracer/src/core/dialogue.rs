@@ -4,6 +4,7 @@
 mod analysis;
 mod captured;
 mod in_flight;
+mod milestone;
 mod reassembly;
 mod sequence_space;
 
@@ -11,7 +12,10 @@ use std::num::NonZeroU64;
 
 use upload_protocol::{ConnectionId, End, Flags, segment::SegmentLine};
 
-pub use self::captured::Seen;
+pub use self::{
+    captured::Seen,
+    milestone::{Milestone, MilestoneOptions},
+};
 use self::{
     in_flight::{InFlight, Observed},
     reassembly::Reassembly,
@@ -72,26 +76,6 @@ enum FirstRtt {
 pub struct RelativeSegment {
     observed: Observed,
     position: Position,
-}
-
-/// A segment that opens or closes the connection; numbers are relative.
-//
-// 32 bytes instead of the whole segment (176 and the packet): an open connection keeps at least three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Milestone {
-    /// CLOCK_MONOTONIC.
-    pub mono_ns: u64,
-    pub seq: u32,
-    pub ack: u32,
-    pub len: u32,
-    pub flags: Flags,
-    pub from: End,
-    /// Whether it was seen leaving its sender; else arriving.
-    pub seen_leaving: bool,
-    /// Whether its sequence numbers were sent before.
-    pub is_retransmission: bool,
-    /// Whether it comes from a capture, which does not tell whether it left or arrived.
-    pub is_captured: bool,
 }
 
 /// A connection has about seven; more are retransmissions.
@@ -181,6 +165,8 @@ impl Dialogue {
             seq: position.seq,
             ack: position.ack,
             len: segment.len,
+            window: position.window,
+            options: MilestoneOptions::default(),
             flags: segment.flags,
             from,
             seen_leaving: segment.leaving,
@@ -208,7 +194,10 @@ impl Dialogue {
                 self.steps.reserve_exact(HANDSHAKE);
             }
             if self.steps.len() < MAX_STEPS {
-                self.steps.push(milestone);
+                self.steps.push(Milestone {
+                    options: MilestoneOptions::of(position.relative(segment.options.clone())),
+                    ..milestone
+                });
             } else {
                 self.steps_left_out = self.steps_left_out.saturating_add(1);
             }
@@ -224,11 +213,6 @@ impl RelativeSegment {
         let Self { observed, position } = self;
         let segment = *observed.segment;
         let crossing = segment.crossing.as_deref();
-        let mut options = segment.options;
-        let blocks = options.sack.iter_mut();
-        for edge in blocks.flat_map(|(left, right)| [left, right]) {
-            *edge = edge.wrapping_sub(position.ack_base);
-        }
         TracedSegment {
             line: SegmentLine {
                 at: clock.moment(segment.mono_ns),
@@ -239,7 +223,7 @@ impl RelativeSegment {
                 ack: position.ack,
                 len: segment.len,
                 window: position.window,
-                options,
+                options: position.relative(segment.options),
                 ecn: segment.ecn,
                 analysis: position.analysis,
                 seen_leaving: segment.leaving,

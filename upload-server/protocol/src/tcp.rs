@@ -152,6 +152,49 @@ pub struct SegmentOptions {
     pub malformed: bool,
 }
 
+impl SegmentOptions {
+    /// Whether none is among them that has a text.
+    #[must_use]
+    pub fn are_unnamed(&self) -> bool {
+        let has_numbers = self.mss.is_some() || self.tsval.is_some() || self.window_scale.is_some();
+        let has_others = self.sack_permitted || !self.sack.is_empty() || self.fast_open.is_some();
+        !(has_numbers || has_others || self.malformed)
+    }
+}
+
+impl fmt::Display for SegmentOptions {
+    /// As Wireshark's Info column has them, separated by spaces; what it leaves out, too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut apart = "";
+        let mut part = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
+            f.write_str(std::mem::replace(&mut apart, " "))?;
+            f.write_fmt(text)
+        };
+        if let Some(mss) = self.mss {
+            part(f, format_args!("MSS={mss}"))?;
+        }
+        if self.sack_permitted {
+            part(f, format_args!("SACK_PERM"))?;
+        }
+        if let (Some(value), Some(echo)) = (self.tsval, self.tsecr) {
+            part(f, format_args!("TSval={value} TSecr={echo}"))?;
+        }
+        if let Some(shift) = self.window_scale {
+            part(f, format_args!("WS={}", 1_u32 << shift.min(14)))?;
+        }
+        for (left, right) in &self.sack {
+            part(f, format_args!("SLE={left} SRE={right}"))?;
+        }
+        if let Some(cookie) = &self.fast_open {
+            part(f, format_args!("TFO={cookie}"))?;
+        }
+        if self.malformed {
+            part(f, format_args!("[malformed options]"))?;
+        }
+        Ok(())
+    }
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"

@@ -65,17 +65,7 @@ fn lines() -> Vec<Line<'static>> {
             ack: 1,
             len: 2,
             window: 3,
-            options: SegmentOptions {
-                mss: Some(1460),
-                sack_permitted: true,
-                tsval: Some(1),
-                tsecr: Some(2),
-                window_scale: Some(7),
-                sack: vec![(1, 2)],
-                fast_open: Some("0a".to_owned()),
-                other: vec![253],
-                malformed: true,
-            },
+            options: options(),
             ecn: 3,
             analysis: vec![Analysis::Retransmission],
             seen_leaving: true,
@@ -135,6 +125,20 @@ fn lines() -> Vec<Line<'static>> {
             }),
         })),
     ]
+}
+
+fn options() -> SegmentOptions {
+    SegmentOptions {
+        mss: Some(1460),
+        sack_permitted: true,
+        tsval: Some(1),
+        tsecr: Some(2),
+        window_scale: Some(7),
+        sack: vec![(1, 2)],
+        fast_open: Some("0a".to_owned()),
+        other: vec![253],
+        malformed: true,
+    }
 }
 
 fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
@@ -339,6 +343,8 @@ fn step(name: StepName) -> Step {
         seq: Some(0),
         ack: Some(1),
         len: Some(0),
+        window: Some(64_240),
+        options: Some(Box::new(options())),
         one_way_delay_ns: Some(2),
     }
 }

@@ -136,10 +136,18 @@ fn arrow(from: End, many: bool) -> Markup {
 }
 
 fn of_step(step: &Step, sentence: String) -> Entry {
-    let mut numbers = Vec::new();
-    for (name, number) in [("Seq", step.seq), ("Ack", step.ack), ("Len", step.len)] {
-        numbers.extend(number.map(|number| format!("{name}={number}")));
-    }
+    let fields = [
+        ("Seq", step.seq),
+        ("Ack", step.ack),
+        ("Win", step.window),
+        ("Len", step.len),
+    ];
+    let known = fields.into_iter();
+    let known = known.filter_map(|(name, number)| Some(format!("{name}={}", number?)));
+    let mut numbers: Vec<String> = known.collect();
+    let options = step.options.as_ref();
+    let options = options.filter(|options| !options.are_unnamed());
+    numbers.extend(options.map(ToString::to_string));
     Entry {
         at_ns: step.at_ns,
         from: step.from,

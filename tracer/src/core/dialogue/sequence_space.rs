@@ -1,7 +1,7 @@
 //! One end's sequence space: relative numbers, which count from the initial sequence number, and
 //! scaled windows.
 
-use upload_protocol::{Flags, segment::Analysis};
+use upload_protocol::{Flags, SegmentOptions, segment::Analysis};
 
 use super::{analysis::Progress, in_flight::Observed};
 use crate::core::segment::Segment;
@@ -27,6 +27,17 @@ pub(super) struct Position {
     pub(super) ack_base: u32,
     pub(super) window: u32,
     pub(super) analysis: Vec<Analysis>,
+}
+
+impl Position {
+    /// A segment's options with SACK blocks that are relative, too.
+    pub(super) fn relative(&self, mut options: SegmentOptions) -> SegmentOptions {
+        let blocks = options.sack.iter_mut();
+        for edge in blocks.flat_map(|(left, right)| [left, right]) {
+            *edge = edge.wrapping_sub(self.ack_base);
+        }
+        options
+    }
 }
 
 impl SequenceSpace {

@@ -25,6 +25,8 @@ pub(super) fn inferred(name: StepName, from: End, at_ns: Option<u64>, known_by: 
         seq: None,
         ack: None,
         len: None,
+        window: None,
+        options: None,
         one_way_delay_ns: None,
     }
 }
@@ -54,6 +56,8 @@ pub(super) fn seen(name: StepName, segment: &Milestone, origin: Origin) -> Step 
         seq: Some(segment.seq),
         ack: segment.flags.has(Flags::ACK).then_some(segment.ack),
         len: Some(segment.len),
+        window: Some(segment.window),
+        options: Some(Box::new(segment.options.get())),
         one_way_delay_ns: None,
     }
 }

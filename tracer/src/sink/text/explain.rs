@@ -14,7 +14,7 @@ use upload_protocol::{
     units::duration,
 };
 
-use super::Styles;
+use super::{Styles, packets::write_options};
 
 /// Later exchanges look much the same.
 const MAX_EXCHANGES: usize = 8;
@@ -135,6 +135,12 @@ fn write_step(
         (Some(seq), Some(ack), Some(len)) => write!(out, "  Seq={seq} Ack={ack} Len={len}")?,
         (Some(seq), None, Some(len)) => write!(out, "  Seq={seq} Len={len}")?,
         _ => {}
+    }
+    if let Some(window) = step.window {
+        write!(out, " Win={window}")?;
+    }
+    if let Some(options) = &step.options {
+        write_options(out, options)?;
     }
     if let Some(delay) = step.one_way_delay_ns {
         write!(out, "  arrived after {}", duration(delay))?;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Write as _},
+    io::{self, Write},
 };
 
 use upload_protocol::{
@@ -40,6 +40,14 @@ impl PacketList {
     }
 }
 
+/// Options behind other fields.
+pub(super) fn write_options(out: &mut impl Write, options: &SegmentOptions) -> io::Result<()> {
+    if options.are_unnamed() {
+        return Ok(());
+    }
+    write!(out, " {options}")
+}
+
 fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
     let mut flags = Separated::by(", ");
     put(out, "[");
@@ -52,7 +60,7 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
         write!(out, " Ack={}", segment.ack)?;
     }
     write!(out, " Win={} Len={}", segment.window, segment.len)?;
-    describe_options(out, &segment.options)?;
+    write_options(out, &segment.options)?;
     if segment.ecn == 3 {
         put(out, " [congestion experienced]");
     }
@@ -88,31 +96,6 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
             Analysis::AckedUnseenSegment => " [ACKed unseen segment]",
         };
         put(out, remark);
-    }
-    Ok(())
-}
-
-fn describe_options(out: &mut Vec<u8>, options: &SegmentOptions) -> io::Result<()> {
-    if let Some(mss) = options.mss {
-        write!(out, " MSS={mss}")?;
-    }
-    if options.sack_permitted {
-        put(out, " SACK_PERM");
-    }
-    if let (Some(value), Some(echo)) = (options.tsval, options.tsecr) {
-        write!(out, " TSval={value} TSecr={echo}")?;
-    }
-    if let Some(shift) = options.window_scale {
-        write!(out, " WS={}", 1_u32 << shift.min(14))?;
-    }
-    for (left, right) in &options.sack {
-        write!(out, " SLE={left} SRE={right}")?;
-    }
-    if let Some(cookie) = &options.fast_open {
-        write!(out, " TFO={cookie}")?;
-    }
-    if options.malformed {
-        put(out, " [malformed options]");
     }
     Ok(())
 }

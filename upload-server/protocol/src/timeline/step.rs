@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     names::names,
-    tcp::{End, State, is_false},
+    tcp::{End, SegmentOptions, State, is_false},
 };
 
 /// How a number or a step is known.
@@ -91,6 +91,12 @@ pub struct Step {
     /// Bytes of payload that it carries, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u32>,
+    /// The window that it announces in bytes, scaled where a scale was agreed on, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
+    /// Its options, likewise; SACK blocks are relative, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Box<SegmentOptions>>,
     /// How long the segment was on its way between two captures; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_way_delay_ns: Option<u64>,

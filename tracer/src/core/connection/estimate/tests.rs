@@ -7,7 +7,7 @@ use upload_protocol::{End, Flags};
 use zerocopy::FromZeros as _;
 
 use super::{Estimate, Seen, Shown, TimeOut, Vantage};
-use crate::core::dialogue::Milestone;
+use crate::core::dialogue::{Milestone, MilestoneOptions};
 
 const MS: u64 = 1_000_000;
 /// A full segment.
@@ -26,6 +26,8 @@ fn step(at_us: u64, from: End, flags: u16) -> Milestone {
         seq: 0,
         ack: 0,
         len: 0,
+        window: 0,
+        options: MilestoneOptions::default(),
         flags: Flags(flags),
         from,
         seen_leaving: false,

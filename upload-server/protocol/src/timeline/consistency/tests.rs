@@ -29,6 +29,8 @@ fn step(name: StepName, at_ns: u64) -> Step {
         seq: None,
         ack: None,
         len: None,
+        window: None,
+        options: None,
         one_way_delay_ns: None,
     }
 }
