@@ -76,6 +76,8 @@ enum FirstRtt {
 pub struct RelativeSegment {
     observed: Observed,
     position: Position,
+    /// What begins in its payload.
+    info: Option<String>,
 }
 
 /// A connection has about seven; more are retransmissions.
@@ -120,10 +122,17 @@ impl Dialogue {
         if in_flight.is_over() {
             self.in_flight = None;
         }
+        if wanted {
+            self.payload.keep_begun();
+        }
         for observed in taken {
             let position = self.place(&observed);
             if wanted {
-                settled.push(RelativeSegment { observed, position });
+                settled.push(RelativeSegment {
+                    observed,
+                    position,
+                    info: self.payload.take_begun(),
+                });
             }
         }
         settled
@@ -175,6 +184,8 @@ impl Dialogue {
         };
         if let Some((syn, at)) = self.take_syn(observed, &position) {
             self.feed(&syn, &at);
+            // It began in the SYN, which has been shown.
+            self.payload.take_begun();
         }
         // What a RST carries is no part of the stream: a text for people (RFC 9293, section 3.5.3).
         if segment.len > 0 && !segment.flags.has(Flags::RST) {
@@ -210,7 +221,11 @@ impl RelativeSegment {
     /// The segment as an output line, with its packet.
     #[must_use]
     pub fn traced(self, clock: Clock, connection: ConnectionId) -> TracedSegment {
-        let Self { observed, position } = self;
+        let Self {
+            observed,
+            position,
+            info,
+        } = self;
         let segment = *observed.segment;
         let crossing = segment.crossing.as_deref();
         TracedSegment {
@@ -225,6 +240,7 @@ impl RelativeSegment {
                 window: position.window,
                 options: position.relative(segment.options),
                 ecn: segment.ecn,
+                info,
                 analysis: position.analysis,
                 seen_leaving: segment.leaving,
                 frame: segment.frame.map(NonZeroU64::get),

@@ -1,6 +1,7 @@
 //! Parses TLS, HTTP and FTP from the captured heads of a connection's payload. Decrypts nothing, keeps no
 //! body, and leaves out what was not captured.
 
+mod begun;
 mod ftp;
 mod http;
 mod http2;
@@ -22,6 +23,11 @@ use upload_protocol::{
 };
 
 pub(crate) use self::stream::{MAX_AHEAD, nearest};
+use self::{
+    begun::{Begun, begin},
+    proxy::{HeldBack, ProxyHeader, Taken},
+    stream::{NewBytes, Stream},
+};
 pub use self::{
     ftp::{Command, Transfer},
     http::{Content, Finished, FormFile, HttpExchange, HttpRequest},
@@ -32,10 +38,6 @@ pub use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{http::HttpResponse, tls::TlsStep};
-use self::{
-    proxy::{HeldBack, ProxyHeader, Taken},
-    stream::{NewBytes, Stream},
-};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Payload {
@@ -48,8 +50,17 @@ pub struct Payload {
     parser: Parser,
     /// Whether it is passed whole and in order, as far as it was captured: then bodies are read, too.
     is_whole: bool,
+    /// Boxed and mostly `None`: see [`Kept`].
+    kept: Option<Box<Kept>>,
+}
+
+/// What is kept of some connections alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Kept {
     /// Where it changes its direction, if a proxy passes it on.
-    turns: Option<Box<Turns>>,
+    turns: Option<Turns>,
+    /// What begins in it, where segments are shown.
+    begun: Begun,
 }
 
 /// A segment's payload.
@@ -131,7 +142,7 @@ impl Payload {
         let Some(mut new_bytes) = own.take(burst) else {
             return;
         };
-        if let Some(turns) = &mut self.turns {
+        if let Some(turns) = self.kept.as_mut().and_then(|kept| kept.turns.as_mut()) {
             turns.record(&new_bytes);
         }
         if burst.from == End::Client {
@@ -141,7 +152,8 @@ impl Payload {
             if let Parser::Proxy(header) = &mut self.parser {
                 let taken = header.take(&mut new_bytes);
                 if let Some(addresses) = header.addresses() {
-                    self.turns.get_or_insert_default().record_proxied(addresses);
+                    let kept = self.kept.get_or_insert_default();
+                    kept.turns.get_or_insert_default().record_proxied(addresses);
                 }
                 if taken == Taken::All {
                     return;
@@ -182,15 +194,20 @@ impl Payload {
         if self.parser == Parser::Unknown {
             self.parser = open(new_bytes, peer_silent, self.is_whole);
         }
+        let mut unkept = None;
+        let begun = match &mut self.kept {
+            Some(kept) => &mut kept.begun,
+            None => &mut unkept,
+        };
         let verdict = match &mut self.parser {
-            Parser::Tls(conversation) => conversation.feed(new_bytes),
-            Parser::Http(conversation) => conversation.feed(new_bytes),
+            Parser::Tls(conversation) => conversation.feed(new_bytes, begun),
+            Parser::Http(conversation) => conversation.feed(new_bytes, begun),
             Parser::Http2(conversation) => {
-                conversation.feed(new_bytes);
+                conversation.feed(new_bytes, begun);
                 return;
             }
             Parser::Ftp(conversation) => {
-                conversation.feed(new_bytes);
+                conversation.feed(new_bytes, begun);
                 return;
             }
             Parser::Unknown | Parser::Proxy(_) | Parser::Other => return,
@@ -200,15 +217,22 @@ impl Payload {
             Verdict::NotOurs => self.parser = neither(from, peer_silent),
             Verdict::Undecided => self.parser = Parser::Unknown,
             Verdict::Http2 => {
-                let conversation = http2::Conversation::new(new_bytes, self.is_whole);
+                begin(begun, || "Magic");
+                let conversation = http2::Conversation::new(new_bytes, self.is_whole, begun);
                 self.parser = Parser::Http2(Box::new(conversation));
             }
-            Verdict::H2c => self.upgrade(new_bytes),
+            Verdict::H2c => {
+                let mut begun = begun.take();
+                self.upgrade(new_bytes, &mut begun);
+                if let Some(kept) = &mut self.kept {
+                    kept.begun = begun;
+                }
+            }
         }
     }
 
     /// Goes on with HTTP/2, from a place in the server's bytes.
-    fn upgrade(&mut self, new_bytes: &NewBytes<'_>) {
+    fn upgrade(&mut self, new_bytes: &NewBytes<'_>, begun: &mut Begun) {
         let Parser::Http(before) = std::mem::take(&mut self.parser) else {
             return;
         };
@@ -222,7 +246,7 @@ impl Payload {
             ..*new_bytes
         };
         rest.skip(usize::try_from(passed).unwrap_or(usize::MAX));
-        conversation.feed(&rest);
+        conversation.feed(&rest, begun);
         self.parser = Parser::Http2(Box::new(conversation));
     }
 
@@ -289,24 +313,36 @@ impl Payload {
         }
     }
 
+    /// From now on, keeps what begins in it.
+    pub fn keep_begun(&mut self) {
+        let kept = self.kept.get_or_insert_default();
+        kept.begun.get_or_insert_default();
+    }
+
+    /// What began since this was last asked, in the words of Wireshark's Info column; `None` where nothing did, or
+    /// that is not kept.
+    pub fn take_begun(&mut self) -> Option<String> {
+        self.kept.as_mut()?.begun.as_mut()?.take()
+    }
+
     /// From now on, keeps where payload changes its direction.
     pub fn keep_turns(&mut self) {
         let is_late = !self.client.is_silent() || !self.server.is_silent();
-        self.turns
-            .get_or_insert_with(|| Box::new(Turns::new(is_late)));
+        let kept = self.kept.get_or_insert_default();
+        kept.turns.get_or_insert_with(|| Turns::new(is_late));
     }
 
     /// Where payload changed its direction, if that is kept.
     #[must_use]
     pub fn turns(&self) -> Option<&Turns> {
-        self.turns.as_deref()
+        self.kept.as_ref()?.turns.as_ref()
     }
 
     /// The client's address and the server's of the connection in front of this one, by the header of the PROXY
     /// protocol.
     #[must_use]
     pub fn proxied(&self) -> Option<(SocketAddr, SocketAddr)> {
-        self.turns.as_ref()?.proxied()
+        self.turns()?.proxied()
     }
 
     /// Takes whether the server has answered since the last call.

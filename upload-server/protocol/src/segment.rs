@@ -26,6 +26,10 @@ pub struct SegmentLine {
     /// The ECN bits of the IP header (RFC 3168); absent for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ecn: u8,
+    /// What begins in its payload, in the words of Wireshark's Info column, such as `PUT /cat.png HTTP/1.1`; absent
+    /// where nothing does that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<String>,
     /// Analysis of the segment and those before it; absent for an ordinary one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub analysis: Vec<Analysis>,

@@ -67,6 +67,7 @@ fn lines() -> Vec<Line<'static>> {
             window: 3,
             options: options(),
             ecn: 3,
+            info: Some("Client Hello (SNI=a)".to_owned()),
             analysis: vec![Analysis::Retransmission],
             seen_leaving: true,
             frame: Some(1),

@@ -69,7 +69,9 @@ impl ConnectionTable {
             let from = sender(&segment, ended.client);
             passed.push(Passed {
                 key: None,
-                segment: ended.dialogue.pass(from, segment.keep(self.segments)),
+                segment: ended
+                    .dialogue
+                    .pass(from, segment.keep(self.segments), self.segments),
                 changes: Changes::new(),
                 is_closed: true,
             });
@@ -96,7 +98,9 @@ impl ConnectionTable {
         self.now_ns = segment.mono_ns;
         let before = connection.dialogue.held_bytes();
         let changes = connection.prepare_captured(from, &mut segment);
-        let relative = connection.dialogue.pass(from, segment.keep(self.segments));
+        let relative = connection
+            .dialogue
+            .pass(from, segment.keep(self.segments), self.segments);
         connection.record_captured(from, &relative);
         connection.estimate(from, &relative);
         connection.apply_changes(from, &changes, self.now_ns);

@@ -37,13 +37,22 @@ impl Dialogue {
         }
     }
 
-    /// Takes the next segment, and places it.
-    pub fn pass(&mut self, from: End, segment: Box<Segment>) -> RelativeSegment {
+    /// Takes the next segment, and places it. `wanted`: it is shown.
+    pub fn pass(&mut self, from: End, segment: Box<Segment>, wanted: bool) -> RelativeSegment {
+        if wanted {
+            self.payload.keep_begun();
+        }
         let observed = Observed::captured(from, segment);
         let position = self.place(&observed);
-        let relative = RelativeSegment { observed, position };
+        let relative = RelativeSegment {
+            observed,
+            position,
+            info: self.payload.take_begun(),
+        };
         if relative.observed.segment.flags.has(Flags::ACK) {
             self.record_acknowledgment(&relative);
+            // What is passed on because of that did not begin in this segment.
+            self.payload.take_begun();
         }
         relative
     }

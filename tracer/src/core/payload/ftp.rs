@@ -9,7 +9,10 @@ use std::{collections::VecDeque, net::IpAddr};
 use upload_protocol::End;
 
 use self::lines::Lines;
-use super::stream::NewBytes;
+use super::{
+    begun::{Begun, begin},
+    stream::NewBytes,
+};
 
 /// A data connection that a control connection announced.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +106,7 @@ impl Conversation {
         std::mem::take(&mut self.changed)
     }
 
-    pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>) {
+    pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>, begun: &mut Begun) {
         if self.is_over {
             return;
         }
@@ -117,8 +120,14 @@ impl Conversation {
         }
         for line in lines {
             match new_bytes.from {
-                End::Client => self.command(new_bytes.mono_ns, &line),
-                End::Server => self.reply(new_bytes.mono_ns, &line),
+                End::Client => {
+                    begin(begun, || format!("Request: {}", without_password(&line)));
+                    self.command(new_bytes.mono_ns, &line);
+                }
+                End::Server => {
+                    begin(begun, || format!("Response: {line}"));
+                    self.reply(new_bytes.mono_ns, &line);
+                }
             }
         }
     }
@@ -253,6 +262,15 @@ impl Conversation {
         if self.changed.len() < MAX_CHANGED {
             self.changed.push(transfer);
         }
+    }
+}
+
+/// A command as others may read it.
+fn without_password(line: &str) -> &str {
+    const PASS: &str = "PASS";
+    match line.get(..PASS.len()) {
+        Some(verb) if verb.eq_ignore_ascii_case(PASS) => verb,
+        _ => line,
     }
 }
 

@@ -16,6 +16,7 @@ use self::{
     streams::Streams,
 };
 use super::{
+    begun::{Begun, begin, go_on},
     http::{Exchanges, Finished, HttpExchange},
     stream::NewBytes,
 };
@@ -72,14 +73,14 @@ impl Conversation {
     }
 
     /// Frames, once the client's preface was recognised in `new_bytes`.
-    pub(super) fn new(new_bytes: &NewBytes<'_>, is_whole: bool) -> Self {
+    pub(super) fn new(new_bytes: &NewBytes<'_>, is_whole: bool, begun: &mut Begun) -> Self {
         let passed = PREFACE_BYTES.saturating_sub(new_bytes.offset);
         let mut conversation = Self {
             client: Direction::after(passed),
             streams: is_whole.then(Box::default),
             ..Self::default()
         };
-        conversation.feed(new_bytes);
+        conversation.feed(new_bytes, begun);
         conversation
     }
 
@@ -132,18 +133,40 @@ impl Conversation {
             .map_or(&[], |streams| streams.malformed())
     }
 
-    pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>) {
+    pub(super) fn feed(&mut self, new_bytes: &NewBytes<'_>, begun: &mut Begun) {
         let from = new_bytes.from;
         let (mut gap, mut bytes, mut rest) = (new_bytes.gap, new_bytes.bytes, new_bytes.rest);
         while let Some(event) = self.direction(from).reader.skip(&mut gap) {
             self.observe(from, None, event);
         }
         while let Some(event) = self.direction(from).reader.take(&mut bytes) {
+            if let Event::Begin(frame) = event {
+                begin(begun, || format!("{}[{}]", frame.name(), frame.stream));
+            }
+            let known = self.exchanges_begun();
             self.observe(from, Some(new_bytes.mono_ns), event);
+            if self.exchanges_begun() > known {
+                go_on(begun, || self.latest_request());
+            }
         }
         while let Some(event) = self.direction(from).reader.skip(&mut rest) {
             self.observe(from, Some(new_bytes.mono_ns), event);
         }
+    }
+
+    fn exchanges_begun(&self) -> usize {
+        let streams = self.streams.as_ref();
+        streams.map_or(0, |streams| streams.exchanges().begun())
+    }
+
+    /// The request that began last, behind its frame.
+    fn latest_request(&self) -> String {
+        let streams = self.streams.as_ref();
+        let exchange = streams.and_then(|streams| streams.exchanges().latest());
+        let request = exchange.and_then(|exchange| exchange.request.as_ref());
+        request.map_or_else(String::new, |request| {
+            format!(": {} {}", request.method, request.target)
+        })
     }
 
     const fn direction(&mut self, from: End) -> &mut Direction {

@@ -6,8 +6,11 @@ use std::{
 };
 
 use upload_protocol::{
-    ConnectionId, End, Flags, SegmentOptions, line::SegmentLine, segment::Analysis,
-    timeline::LostAt, units::duration,
+    ConnectionId, End, Flags, SegmentOptions,
+    line::SegmentLine,
+    segment::Analysis,
+    timeline::LostAt,
+    units::{duration, plain},
 };
 
 use super::{chart::put, separated::Separated};
@@ -96,6 +99,10 @@ fn describe(out: &mut Vec<u8>, segment: &SegmentLine) -> io::Result<()> {
             Analysis::AckedUnseenSegment => " [ACKed unseen segment]",
         };
         put(out, remark);
+    }
+    if let Some(info) = &segment.info {
+        put(out, "  ");
+        put(out, &plain(info));
     }
     Ok(())
 }

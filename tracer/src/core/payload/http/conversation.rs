@@ -21,7 +21,7 @@ use super::{
     exchanges::Exchanges,
     head::{Found, Head, looks_like_head},
 };
-use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
+use crate::core::payload::{Verdict, begun::Begun, record_malformed, stream::NewBytes};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
@@ -57,6 +57,8 @@ pub(in crate::core::payload) struct Conversation {
     h2c_from: Option<(Option<usize>, u64)>,
     /// What the names in forms take in memory.
     names: usize,
+    /// Lent while bytes are read.
+    begun: Begun,
 }
 
 /// One direction.
@@ -137,6 +139,7 @@ impl Conversation {
             is_of_unseen: false,
             h2c_from: None,
             names: 0,
+            begun: None,
         }
     }
 
@@ -181,7 +184,18 @@ impl Conversation {
         &self.malformed
     }
 
-    pub(in crate::core::payload) fn feed(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+    pub(in crate::core::payload) fn feed(
+        &mut self,
+        new_bytes: &NewBytes<'_>,
+        begun: &mut Begun,
+    ) -> Verdict {
+        self.begun = begun.take();
+        let verdict = self.read(new_bytes);
+        *begun = self.begun.take();
+        verdict
+    }
+
+    fn read(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
         let NewBytes { mono_ns, from, .. } = *new_bytes;
         let turned = self.last_from.replace(from) != Some(from);
         self.record_turn(new_bytes);

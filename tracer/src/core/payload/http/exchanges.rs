@@ -57,6 +57,11 @@ impl Exchanges {
         &self.kept
     }
 
+    /// The one that began last, if it is not over.
+    pub(in crate::core::payload) fn latest(&self) -> Option<&HttpExchange> {
+        self.rest.back().or_else(|| self.kept.last())
+    }
+
     pub(in crate::core::payload) const fn begun(&self) -> usize {
         self.begun
     }

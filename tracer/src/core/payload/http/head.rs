@@ -201,6 +201,11 @@ impl Head {
         })
     }
 
+    /// Its start line, once that has ended.
+    pub(super) fn start_text(&self) -> String {
+        escape(self.start_line.trim_ascii_end())
+    }
+
     /// Reads its start line, once that has ended.
     pub(super) fn start_line(&self, from: End) -> Option<StartLine> {
         // Without fields httparse returns `Status::Partial`, which is no error.

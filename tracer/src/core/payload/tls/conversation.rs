@@ -14,7 +14,12 @@ use super::{
     handshake::Messages,
     record::{Event, Header, Records},
 };
-use crate::core::payload::{Verdict, record_malformed, stream::NewBytes};
+use crate::core::payload::{
+    Verdict,
+    begun::{Begun, begin},
+    record_malformed,
+    stream::NewBytes,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::core::payload) struct Conversation {
@@ -29,6 +34,8 @@ pub(in crate::core::payload) struct Conversation {
     resumption_open: bool,
     malformed: Vec<Malformed>,
     confirmed: bool,
+    /// Lent while bytes are read.
+    begun: Begun,
 }
 
 /// One direction.
@@ -56,6 +63,8 @@ enum Content {
     Alert(Vec<u8>, usize),
 }
 
+/// A message of the handshake that cannot be read.
+const ENCRYPTED: &str = "Encrypted Handshake Message";
 const MAX_ALERTS: usize = 16;
 const ALERT_LENGTH: u16 = 2;
 
@@ -78,6 +87,7 @@ impl Conversation {
             resumption_open: false,
             malformed: Vec::new(),
             confirmed: false,
+            begun: None,
         }
     }
 
@@ -94,7 +104,18 @@ impl Conversation {
         self.confirmed
     }
 
-    pub(in crate::core::payload) fn feed(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
+    pub(in crate::core::payload) fn feed(
+        &mut self,
+        new_bytes: &NewBytes<'_>,
+        begun: &mut Begun,
+    ) -> Verdict {
+        self.begun = begun.take();
+        let verdict = self.read(new_bytes);
+        *begun = self.begun.take();
+        verdict
+    }
+
+    fn read(&mut self, new_bytes: &NewBytes<'_>) -> Verdict {
         let NewBytes { from, mono_ns, .. } = *new_bytes;
         self.skip(from, new_bytes.gap);
         self.direction(from).records.resume(new_bytes.bytes);
@@ -181,20 +202,26 @@ impl Conversation {
                 }
                 direction.changed_cipher = true;
                 direction.finished_next = version.is_some() && !is_1_3;
+                begin(&mut self.begun, || "Change Cipher Spec");
                 self.step(TlsMessage::ChangeCipherSpec, header.mono_ns, from, false);
                 self.settle_resumption(from, true);
             }
             21 => self.alert(from, header, encrypted),
             22 if encrypted && finished => {
+                begin(&mut self.begun, || ENCRYPTED);
                 self.step(TlsMessage::Finished, header.mono_ns, from, true);
             }
-            22 if encrypted => {}
+            22 if encrypted => begin(&mut self.begun, || ENCRYPTED),
             22 if header.length == 0 => self.malform(from, Defect::TlsHandshakeRecordEmpty),
             22 => {
                 direction.content = Content::Handshake;
                 direction.messages.begin_record(header.length);
             }
-            23 => self.application_data(from, header),
+            23 => {
+                begin(&mut self.begun, || "Application Data");
+                self.application_data(from, header);
+            }
+            24 => begin(&mut self.begun, || "Heartbeat"),
             _ => {}
         }
     }
@@ -206,6 +233,9 @@ impl Conversation {
             return;
         }
         self.step(TlsMessage::Alert, header.mono_ns, from, false);
+        begin(&mut self.begun, || {
+            if clear { "Alert" } else { "Encrypted Alert" }
+        });
         if self.tls.alerts.len() == MAX_ALERTS {
             self.tls.alerts_left_out += 1;
             return;

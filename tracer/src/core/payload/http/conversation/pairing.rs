@@ -3,6 +3,7 @@
 use super::{Conversation, ParsePosition, PendingRequest, PendingResponse};
 use crate::core::payload::{
     Verdict,
+    begun::begin,
     http::{HttpExchange, HttpRequest, HttpResponse, body::Body, head::StartLine},
     nearest,
     stream::NewBytes,
@@ -19,7 +20,11 @@ impl Conversation {
         };
         let (start_ns, offset) = (head.start_ns, head.offset);
         let is_preface = head.is_preface();
-        match head.start_line(from) {
+        let (line, text) = (head.start_line(from), head.start_text());
+        if line.is_some() {
+            begin(&mut self.begun, || text);
+        }
+        match line {
             Some(StartLine::Request {
                 method,
                 target,

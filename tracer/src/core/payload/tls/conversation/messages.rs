@@ -6,11 +6,14 @@ use upload_protocol::{
 };
 
 use super::{Content, Conversation};
-use crate::core::payload::tls::{
-    flight::Flight,
-    handshake::{Hello, Message, Messages},
-    hello::{ClientHello, ServerHello},
-    names,
+use crate::core::payload::{
+    begun::{begin, go_on, words},
+    tls::{
+        flight::Flight,
+        handshake::{Hello, Message, Messages},
+        hello::{ClientHello, ServerHello},
+        names,
+    },
 };
 
 const NEW_SESSION_TICKET: u8 = 4;
@@ -34,6 +37,13 @@ impl Conversation {
                 {
                     alert.level = names::alert_level(level);
                     alert.description = names::alert_description(description);
+                    let level = alert
+                        .level
+                        .map_or_else(|| level.to_string(), |level| words(level.name()));
+                    let description = words(&alert.description);
+                    go_on(&mut self.begun, || {
+                        format!(" (Level: {level}, Description: {description})")
+                    });
                 }
             }
         }
@@ -73,7 +83,13 @@ impl Conversation {
             } => {
                 match names::handshake_type(kind) {
                     None | Some(TlsMessage::ServerHello) => return,
-                    Some(name) => self.step(name, mono_ns, from, false),
+                    Some(name) => {
+                        // A hello is read when it has come whole.
+                        if name != TlsMessage::ClientHello {
+                            begin(&mut self.begun, || words(name.name()));
+                        }
+                        self.step(name, mono_ns, from, false);
+                    }
                 }
                 if from == End::Server {
                     if kind == CERTIFICATE {
@@ -93,6 +109,10 @@ impl Conversation {
         self.tls.versions_offered = hello.offered();
         self.tls.cipher_suites_offered = hello.cipher_suites;
         self.tls.random = hello.random;
+        begin(&mut self.begun, || match &hello.server_name {
+            Some(name) => format!("Client Hello (SNI={name})"),
+            None => "Client Hello".to_owned(),
+        });
         self.tls.server_name = hello.server_name;
         self.tls.alpn_offered = hello.alpn;
         self.session_id = hello.session_id;
@@ -107,6 +127,7 @@ impl Conversation {
             None => None,
         };
         if let Some(name) = name {
+            begin(&mut self.begun, || words(name.name()));
             self.step(name, message.mono_ns, End::Server, false);
         }
         if !hello.complete && !message.cut {
