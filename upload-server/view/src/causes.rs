@@ -40,7 +40,7 @@ impl<'a> Looks<'a> {
     /// The same beside its words.
     pub(super) fn swatch(&self, cause: HeldBackBy) -> Markup {
         html! {
-            svg.swatch aria-hidden="true" width="20" height="16" xmlns="http://www.w3.org/2000/svg" {
+            svg.swatch aria-hidden="true" width="20" height="16" {
                 (self.stretch(cause, (0.0, 100.0), cause.phrase()))
             }
         }

@@ -16,35 +16,40 @@ use super::{
     shown::Shown,
 };
 
-/// The chart of one connection; `name` distinguishes its identifiers from those of others on the
-/// page.
+/// The chart of one connection; `paints` is the name that distinguishes the [paints](self::paints) of the page.
 #[must_use]
-pub fn chart(timeline: &Shown, name: &str) -> Markup {
+pub fn chart(timeline: &Shown, paints: &str) -> Markup {
     let axis = Axis::of(timeline);
-    let paint = format!("{name}-hatch");
     html! {
         div.chart {
-            svg.patterns aria-hidden="true" width="0" height="0" xmlns="http://www.w3.org/2000/svg" {
-                (hatch(&paint))
-                (textures(name))
-            }
             (scale(&axis))
             ol.bars aria-label="Phases on one axis, each with its own scale" {
                 @for row in rows(timeline, &axis) {
-                    li .phase[!row.indent] {
+                    li class=[(!row.indent).then_some("phase")] {
                         span.label { (row.label) }
                         span.spoken { ": " }
                         span.took {
                             (row.took)
                             @if row.certainty == Certainty::Inferred { " (inferred)" }
                         }
-                        (bar(&row, &axis, name, &paint))
+                        (bar(&row, &axis, paints))
                     }
                 }
             }
             @for sentence in left_out(timeline, &axis) {
                 p.note { (sentence) }
             }
+        }
+    }
+}
+
+/// What charts are painted with beside plain colours; `name` distinguishes it from others on the page.
+#[must_use]
+pub fn paints(name: &str) -> Markup {
+    html! {
+        svg.patterns aria-hidden="true" width="0" height="0" {
+            (hatch(&format!("{name}-hatch")))
+            (textures(name))
         }
     }
 }
@@ -62,9 +67,9 @@ pub(super) fn hatch(id: &str) -> Markup {
 /// The zones' lengths, and the marks where the scale breaks.
 fn scale(axis: &Axis) -> Markup {
     html! {
-        svg.scale aria-hidden="true" width="100%" height="18" xmlns="http://www.w3.org/2000/svg" {
+        svg.scale aria-hidden="true" {
             @for (number, (left, right)) in ZONES.iter().enumerate() {
-                text x=(percent(f64::midpoint(*left, *right))) y="13" text-anchor="middle" {
+                text x=(percent(f64::midpoint(*left, *right))) y="13" {
                     @match axis.length_ns(number) {
                         Some(length) => (duration(length)),
                         None => "?",
@@ -72,34 +77,28 @@ fn scale(axis: &Axis) -> Markup {
                 }
             }
             @for (left, right) in ZONES.windows(2).filter_map(|pair| Some((pair.first()?.1, pair.get(1)?.0))) {
-                svg x=(percent(f64::midpoint(left, right))) y="9" overflow="visible" {
-                    path.break d="M-5 6 L-1 -6 M1 6 L5 -6" {}
-                }
+                text x=(percent(f64::midpoint(left, right))) y="13" { "//" }
             }
         }
     }
 }
 
-fn bar(row: &Row<'_>, axis: &Axis, name: &str, paint: &str) -> Markup {
+fn bar(row: &Row<'_>, axis: &Axis, paints: &str) -> Markup {
     html! {
-        svg.track aria-hidden="true" width="100%" height="12" xmlns="http://www.w3.org/2000/svg" {
-            @if !matches!(row.drawn, Drawn::Course(_)) { title { (row.label) ": " (row.took) } }
-            @for (left, right) in ZONES {
-                rect.zone x=(percent(left)) width=(percent(right - left)) height="12" {}
-            }
+        svg.track aria-hidden="true" {
             @match row.drawn {
                 Drawn::Span(start, end) => {
                     @let (left, right) = axis.place(start, end);
                     rect.bar .(row.class) .inferred[row.certainty == Certainty::Inferred]
                         x=(percent(left.min(99.6)))
-                        width=(percent((right - left).max(0.4))) height="12" {}
+                        width=(percent((right - left).max(0.4))) {}
                 }
                 Drawn::Unknown(zone) => {
                     @let (left, right) = ZONES.get(zone).copied().unwrap_or((0.0, 100.0));
                     rect.unknown x=(percent(left)) y="0.5" width=(percent(right - left)) height="11"
-                        fill=(format!("url(#{paint})")) {}
+                        fill=(format!("url(#{paints}-hatch)")) {}
                 }
-                Drawn::Course(diagnosis) => (ribbon(diagnosis, axis, name)),
+                Drawn::Course(diagnosis) => (ribbon(diagnosis, axis, paints)),
             }
         }
     }

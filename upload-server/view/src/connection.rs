@@ -7,23 +7,77 @@ use upload_protocol::{
     units::socket_address,
 };
 
-use super::{chart::chart, held_back::held_back, sequence::sequence, shown::Shown, tables};
+use super::{
+    chart::{chart, paints},
+    held_back::held_back,
+    sequence::sequence,
+    shown::Shown,
+    tables,
+};
 
-/// The phases of a connection as a chart, each step, and the numbers; `name` distinguishes its identifiers from those of
-/// others on the page.
+/// How a connection is distinguished from others on its page.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Begins its identifiers.
+    pub(super) own: &'a str,
+    /// Begins those of the [paints](crate::paints).
+    pub(super) paints: &'a str,
+    is_one_of_many: bool,
+}
+
+impl<'a> Names<'a> {
+    /// A connection with its own heading, paints and hint.
+    #[must_use]
+    pub const fn alone(name: &'a str) -> Self {
+        Self {
+            own: name,
+            paints: name,
+            is_one_of_many: false,
+        }
+    }
+
+    /// One of many on a page, which has their ends, the paints and the hint.
+    pub(super) const fn of_many(own: &'a str, paints: &'a str) -> Self {
+        Self {
+            own,
+            paints,
+            is_one_of_many: true,
+        }
+    }
+
+    /// For one of several parts of the connection.
+    pub(super) const fn with_own<'b>(self, own: &'b str) -> Names<'b>
+    where
+        'a: 'b,
+    {
+        Names { own, ..self }
+    }
+}
+
+/// The phases of a connection as a chart, each step, and the numbers.
 #[must_use]
-pub fn connection(timeline: &Shown, name: &str) -> Markup {
+pub fn connection(timeline: &Shown, names: Names<'_>) -> Markup {
     html! {
-        (ends(timeline))
+        @if !names.is_one_of_many {
+            (ends(timeline))
+            (paints(names.paints))
+        }
         (warnings(timeline))
-        (chart(timeline, name))
-        (held_back(timeline, name))
+        (chart(timeline, names.paints))
+        (held_back(timeline, names))
         h3 { "Step by step" }
-        p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
-        (sequence(timeline, name))
+        @if !names.is_one_of_many { (hint()) }
+        (sequence(timeline, names.own))
         h3 { "In numbers" }
         (tables::phases(timeline))
         (tables::exchanges(timeline))
+    }
+}
+
+/// How to read the steps.
+pub(super) fn hint() -> Markup {
+    html! {
+        p.hint { "Point at a step, tap it or move to it with the Tab key: it says what it means." }
     }
 }
 

@@ -3,25 +3,46 @@
 use maud::{Markup, html};
 use upload_protocol::{
     explain,
-    timeline::{Certainty, Diagnosis, NoVerdict, Timeline},
+    timeline::{Certainty, Diagnosis, EstimatedBy, NoVerdict, Timeline, UploadSummary},
     units::duration,
 };
 
 use super::{
     causes::Looks,
+    connection::Names,
     evidence::{key_of, numbers},
     ribbon,
 };
 
-/// The diagnosis of the upload on this connection; `name` distinguishes its identifiers from others.
-pub(super) fn held_back(timeline: &Timeline, name: &str) -> Markup {
-    let Some(diagnosis) = shown_diagnosis(timeline) else {
-        return Markup::default();
-    };
-    let numbers = numbers(diagnosis);
-    let looks = Looks::new(&diagnosis.shares, name);
+/// The uploads of a connection whose diagnoses are shown; the others are counted.
+const MAX_SHOWN: usize = 8;
+
+/// What held the uploads of this connection back.
+pub(super) fn held_back(timeline: &Timeline, names: Names<'_>) -> Markup {
+    let shown = || timeline.uploads.iter().filter_map(shown_of);
+    let several = shown().count() > 1;
     html! {
-        h3 { "What held it back" }
+        @for (place, (upload, diagnosis)) in shown().take(MAX_SHOWN).enumerate() {
+            @if several {
+                h3 { "What held " bdi { (upload.name.as_deref().unwrap_or(&upload.id)) } " back" }
+            } @else {
+                h3 { "What held it back" }
+            }
+            @let own = if place == 0 { names.own.to_owned() } else { format!("{}-{place}", names.own) };
+            (shares(diagnosis, names.with_own(&own)))
+        }
+        @if shown().count() > MAX_SHOWN {
+            p.note { "What held " (shown().count() - MAX_SHOWN) " more uploads back is not shown here." }
+        }
+    }
+}
+
+/// One diagnosis.
+fn shares(diagnosis: &Diagnosis, names: Names<'_>) -> Markup {
+    let name = names.own;
+    let numbers = numbers(diagnosis);
+    let looks = Looks::new(&diagnosis.shares, names.paints);
+    html! {
         p.held-back {
             strong { (diagnosis.sentence) }
             @if let Some(advice) = &diagnosis.advice { " " (advice) }
@@ -42,6 +63,7 @@ pub(super) fn held_back(timeline: &Timeline, name: &str) -> Markup {
         }
         p.note {
             @match diagnosis.certainty {
+                _ if diagnosis.by == Some(EstimatedBy::Segments) => "Estimated from the segments of the capture.",
                 Certainty::Observed => "The kernel measured it.",
                 Certainty::Inferred => "Inferred from what the kernel measured.",
                 Certainty::Unknown => "Not measured.",
@@ -61,12 +83,15 @@ pub(super) fn held_back(timeline: &Timeline, name: &str) -> Markup {
     }
 }
 
-/// The diagnosis that is shown.
+/// The first diagnosis that is shown.
 pub(super) fn shown_diagnosis(timeline: &Timeline) -> Option<&Diagnosis> {
-    let diagnoses = timeline.uploads.iter().flat_map(|upload| &upload.diagnosis);
-    diagnoses
-        .map(Box::as_ref)
-        .find(|diagnosis| is_shown(diagnosis))
+    let (_, diagnosis) = timeline.uploads.iter().find_map(shown_of)?;
+    Some(diagnosis)
+}
+
+fn shown_of(upload: &UploadSummary) -> Option<(&UploadSummary, &Diagnosis)> {
+    let diagnosis = upload.diagnosis.as_deref()?;
+    is_shown(diagnosis).then_some((upload, diagnosis))
 }
 
 /// A short or a fast upload was not held back, unless a time-out ended it.
@@ -86,7 +111,7 @@ fn bar(diagnosis: &Diagnosis, looks: &Looks<'_>) -> Markup {
         Some(begin)
     });
     html! {
-        svg.track.causes aria-hidden="true" width="100%" height="16" xmlns="http://www.w3.org/2000/svg" {
+        svg.track.causes aria-hidden="true" {
             @for (share, begin) in shares.iter().zip(begins) {
                 (looks.stretch(share.cause, (begin * 100.0, share.share * 100.0), &diagnosis.phrase(share.cause)))
             }
@@ -105,7 +130,9 @@ mod tests {
         UploadSummary,
     };
 
-    use super::held_back;
+    use super::{Names, held_back};
+
+    const NAMES: Names<'_> = Names::alone("t1-0");
 
     fn timeline(diagnosis: Diagnosis) -> Timeline {
         Timeline {
@@ -143,7 +170,7 @@ mod tests {
             advice: Some("Look at the disk.".to_owned()),
             ..Diagnosis::default()
         };
-        let page = held_back(&timeline(diagnosis), "t1-0").into_string();
+        let page = held_back(&timeline(diagnosis), NAMES).into_string();
         for part in [
             "It did &lt;not&gt; read.</strong> Look at the disk.",
             "<a href=\"#t1-0-unread\">the server's process, which did not read 90 %</a>",
@@ -163,7 +190,7 @@ mod tests {
             no_verdict: Some(NoVerdict::Short),
             ..Diagnosis::default()
         };
-        assert_eq!(held_back(&timeline(short), "t1-0").into_string(), "");
-        assert_eq!(held_back(&Timeline::default(), "t1-0").into_string(), "");
+        assert_eq!(held_back(&timeline(short), NAMES).into_string(), "");
+        assert_eq!(held_back(&Timeline::default(), NAMES).into_string(), "");
     }
 }

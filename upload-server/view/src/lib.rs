@@ -14,13 +14,19 @@ mod held_back;
 pub mod integrity;
 pub mod perfetto;
 mod phase_details;
+pub mod report;
 mod ribbon;
 mod sequence;
 mod shown;
 mod tables;
 mod way;
 
-pub use self::{chart::chart, shown::Shown, way::way};
+pub use self::{
+    chart::{chart, paints},
+    report::Gaps,
+    shown::Shown,
+    way::way,
+};
 
 /// The style sheet of all that is HTML here.
 pub const STYLE: &str = include_str!("timeline.css");

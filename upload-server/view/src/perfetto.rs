@@ -72,6 +72,43 @@ pub fn trace(timelines: &[Shown], upload: &Upload) -> Value {
     })
 }
 
+/// The processes of a document of many connections.
+#[derive(Debug, Default)]
+pub struct Processes {
+    taken: usize,
+}
+
+impl Processes {
+    /// The events of a connection, and of the ways of its uploads. Times are microseconds of CLOCK_MONOTONIC.
+    #[must_use]
+    pub fn events(&mut self, timeline: &Timeline) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut next = || {
+            self.taken += 1;
+            self.taken
+        };
+        Connection {
+            process: next(),
+            after_ns: timeline.at.mono_ns,
+            events: &mut events,
+        }
+        .write(timeline);
+        for upload in timeline
+            .uploads
+            .iter()
+            .filter(|upload| !upload.hops.is_empty())
+        {
+            let way = Way {
+                process: next(),
+                connection: timeline.connection,
+                hops: &upload.hops,
+            };
+            way.write(0, &mut events);
+        }
+        events
+    }
+}
+
 struct Connection<'a> {
     process: usize,
     after_ns: u64,

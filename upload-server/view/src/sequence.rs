@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use upload_protocol::{
     End, explain,
-    timeline::{Certainty, Exchange, KnownBy, Step, TlsHandshake},
+    timeline::{Certainty, Evidence, Exchange, KnownBy, Step, TlsHandshake},
     units::{bytes, duration, exact_bytes, moment},
 };
 
@@ -72,7 +72,7 @@ fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_non
         } @else {
             ol.steps {
                 @for (number, step) in entries.iter().enumerate() {
-                    (entry(step, &format!("{name}-{phase}-{number}")))
+                    (entry(step, &format!("{name}-{}{number}", phase.get(..1).unwrap_or_default())))
                 }
             }
         }
@@ -84,8 +84,12 @@ fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_non
 
 fn entry(entry: &Entry, id: &str) -> Markup {
     let explained = entry.explain.is_some();
+    let unseen = (entry.certainty != Certainty::Observed).then(|| entry.certainty.name());
+    let many = entry.many.then_some("many");
+    let parts = ["step", entry.from.name()].into_iter();
+    let parts: Vec<&str> = parts.chain(unseen).chain(many).collect();
     html! {
-        li.step .(entry.from.name()) .(entry.certainty.name())
+        li class=(parts.join(" "))
             tabindex=[explained.then_some("0")] aria-describedby=[explained.then_some(id)] {
             span.at {
                 @match entry.at_ns {
@@ -93,16 +97,13 @@ fn entry(entry: &Entry, id: &str) -> Markup {
                     None => "time unknown",
                 }
             }
+            // The style sheet draws the arrow.
             span.message {
-                span.what {
-                    span.spoken { "from the " (entry.from.name()) " to the "
-                        (entry.from.other().name()) ": " }
-                    b { (entry.what) } " " span.numbers { (entry.numbers) }
-                    @if entry.certainty != Certainty::Observed {
-                        " " em { (entry.certainty.name()) }
-                    }
-                }
-                (arrow(entry.from, entry.many))
+                span.spoken { "from the " (entry.from.name()) " to the "
+                    (entry.from.other().name()) ": " }
+                b { (entry.what) }
+                @if !entry.numbers.is_empty() { " " span.numbers { (entry.numbers) } }
+                @if let Some(certainty) = unseen { " " em { (certainty) } }
             }
             @if let Some(sentence) = &entry.explain {
                 span.explain role="tooltip" id=(id) {
@@ -112,25 +113,6 @@ fn entry(entry: &Entry, id: &str) -> Markup {
                     }
                 }
             }
-        }
-    }
-}
-
-/// The line stretches with the page; its head keeps its shape.
-fn arrow(from: End, many: bool) -> Markup {
-    let (start, end, tip) = match from {
-        End::Client => ("0", "100%", "M-10 -6 L0 0 L-10 6 Z"),
-        End::Server => ("100%", "0", "M10 -6 L0 0 L10 6 Z"),
-    };
-    html! {
-        svg.arrow .many[many] aria-hidden="true" width="100%" height="12"
-            xmlns="http://www.w3.org/2000/svg" {
-            @if many {
-                rect width="100%" height="6" y="3" {}
-            } @else {
-                line x1=(start) y1="6" x2=(end) y2="6" {}
-            }
-            svg x=(end) y="6" overflow="visible" { path d=(tip) {} }
         }
     }
 }
@@ -158,7 +140,11 @@ fn of_step(step: &Step, sentence: String) -> Entry {
         },
         numbers: numbers.join(" "),
         certainty: step.certainty,
-        known_by: step.known_by.to_string(),
+        known_by: match step.known_by {
+            // As all of it.
+            Evidence::Captured => String::new(),
+            _ => step.known_by.to_string(),
+        },
         explain: Some(sentence).filter(|sentence| !sentence.is_empty()),
         many: false,
     }
@@ -204,19 +190,18 @@ fn of_exchange(exchange: &Exchange) -> Vec<Entry> {
             KnownBy::Server => "the upload server's own clock".to_owned(),
             KnownBy::Segments => "the segments".to_owned(),
         },
-        explain: Some(explain::exchange(exchange)),
+        explain: None,
         many,
     };
     let request = &exchange.request;
     let head = format!("{} {}", request.method, request.target);
     let start = request.span.start_ns.or(request.span.end_ns);
-    let mut entries = vec![entry(
-        start,
-        End::Client,
-        head,
-        request.version.clone().into_owned(),
-        false,
-    )];
+    let version = request.version.clone().into_owned();
+    let mut entries = vec![Entry {
+        // The sentence is of the whole exchange.
+        explain: Some(explain::exchange(exchange)),
+        ..entry(start, End::Client, head, version, false)
+    }];
     if let Some(at) = request.continue_ns {
         let what = "100 Continue".to_owned();
         entries.push(entry(Some(at), End::Server, what, String::new(), false));

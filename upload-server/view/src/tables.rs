@@ -30,22 +30,22 @@ struct Row {
 /// other.
 fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label=(name) {
-            table role="table" aria-label=(name) {
+        div.wide tabindex="0" role="group" aria-label=(name) {
+            table role="table" {
                 thead role="rowgroup" { tr role="row" {
                     @for (heading, number) in columns {
-                        th .number[*number] scope="col" role="columnheader" { (heading) }
+                        th class=[number.then_some("number")] role="columnheader" { (heading) }
                     }
                 } }
                 tbody role="rowgroup" {
                     @for row in rows {
-                        tr .own[row.own] role="row" {
+                        tr class=[row.own.then_some("own")] role="row" {
                             @for (place, (cell, (heading, number))) in row.cells.iter().zip(columns).enumerate() {
                                 @if place == 0 {
                                     th scope="row" role="rowheader" { @if let Some(cell) = cell { (cell) } }
                                 } @else {
-                                    td role="cell" .number[*number] .hatched[cell.is_none()] data-label=(heading) {
-                                        span { @match cell { Some(cell) => (cell), None => "unknown" } }
+                                    td role="cell" class=[class(*number, cell.is_none())] data-label=(heading) {
+                                        @match cell { Some(cell) => (cell), None => "unknown" }
                                     }
                                 }
                             }
@@ -54,6 +54,15 @@ fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
                 }
             }
         }
+    }
+}
+
+const fn class(is_number: bool, is_unknown: bool) -> Option<&'static str> {
+    match (is_number, is_unknown) {
+        (true, true) => Some("number hatched"),
+        (true, false) => Some("number"),
+        (false, true) => Some("hatched"),
+        (false, false) => None,
     }
 }
 

@@ -92,7 +92,7 @@ fn lanes(hops: &[UploadHop], name: &str) -> Markup {
     let axis = Axis::of(hops);
     let paint = format!("{name}-hatch");
     html! {
-        svg.patterns aria-hidden="true" width="0" height="0" xmlns="http://www.w3.org/2000/svg" {
+        svg.patterns aria-hidden="true" width="0" height="0" {
             (hatch(&paint))
         }
         p.note {
@@ -147,7 +147,7 @@ fn lane(
                         g {
                             title { (what) ": " (duration(end - start)) }
                             rect.bar .(class) .inferred[is_inferred]
-                                x=(left) width=(width) height="12" {}
+                                x=(left) width=(width) {}
                         }
                     }
                 }
@@ -182,8 +182,7 @@ fn held_lane(hop: &UploadHop, (start, end): Stretch, axis: &Axis, paint: &str) -
 
 fn track(drawn: &Markup) -> Markup {
     html! {
-        svg.track aria-hidden="true" width="100%" height="12" xmlns="http://www.w3.org/2000/svg" {
-            rect.zone width="100%" height="12" {}
+        svg.track.whole aria-hidden="true" {
             (drawn)
         }
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use upload_view::{
     chart,
     connection::{ends, warnings},
-    integrity,
+    integrity, paints,
 };
 
 use super::{Found, page::summary};
@@ -19,7 +19,9 @@ pub(super) fn fragment(found: &Found, address: &str) -> Markup {
         @for (number, timeline) in found.timelines.iter().enumerate() {
             (ends(timeline))
             (warnings(timeline))
-            (chart(timeline, &format!("t{}-{number}", upload.id)))
+            @let name = format!("t{}-{number}", upload.id);
+            (paints(&name))
+            (chart(timeline, &name))
         }
         @if !found.timelines.is_empty() {
             (integrity::verdict(upload, &found.timelines))

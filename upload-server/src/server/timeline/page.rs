@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 use upload_protocol::units::{bytes, duration};
-use upload_view::{connection::connection, integrity, way};
+use upload_view::{
+    connection::{Names, connection},
+    integrity, way,
+};
 
 use super::Found;
 use crate::{
@@ -72,7 +75,8 @@ fn middle(found: &Found, address: &str, links: &Links) -> Markup {
                             "What TCP did"
                         }
                     }
-                    (connection(timeline, &format!("t{}-{number}", upload.id)))
+                    @let name = format!("t{}-{number}", upload.id);
+                    (connection(timeline, Names::alone(&name)))
                 }
             }
             @if found.unreadable > 0 {

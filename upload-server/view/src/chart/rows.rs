@@ -52,7 +52,7 @@ pub(super) fn rows<'a>(timeline: &'a Shown, axis: &Axis) -> Vec<Row<'a>> {
         rows.extend(Some(handshake).filter(|row| is_within(row, axis)));
     }
     for exchange in timeline.own_or_all().take(MAX_EXCHANGES) {
-        rows.extend(exchange_rows(exchange));
+        rows.extend(exchange_rows(exchange, timeline));
     }
     let ribbon = course(timeline);
     let body = rows.iter().position(|row| row.class == "body");
@@ -166,7 +166,7 @@ fn maintenance(timeline: &Timeline) -> Row<'static> {
     }
 }
 
-fn exchange_rows(exchange: &Exchange) -> Vec<Row<'_>> {
+fn exchange_rows<'a>(exchange: &'a Exchange, timeline: &Timeline) -> Vec<Row<'a>> {
     let (request, body, response) = (&exchange.request, &exchange.body, &exchange.response);
     let named = format!(
         "request {}: {} {}",
@@ -186,8 +186,10 @@ fn exchange_rows(exchange: &Exchange) -> Vec<Row<'_>> {
         let is_short = request.content_length.zip(body.bytes);
         let label = if is_short.is_some_and(|(length, arrived)| arrived < length) {
             "wait: for the rest of the body"
-        } else {
+        } else if timeline.server.cookie.is_some() {
             "wait: the server works"
+        } else {
+            "wait: the way there, the server's work, and the way back"
         };
         rows.push(part(label.to_owned(), "wait", exchange.wait));
     }
