@@ -45,7 +45,8 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
   tracer doctor                               Check what works on this machine
   tracer record upload.trace --port 5000      Record now,
   tracer replay upload.trace                  and show it later
-  tracer read upload.pcapng                   Show a capture of tcpdump or Wireshark"
+  tracer read upload.pcapng                   Show a capture of tcpdump or Wireshark
+  tracer --port 443 --report uploads.html     Write a page to look at later, or to pass on"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -91,6 +92,7 @@ pub enum Command {
   tracer read a.pcap.gz --explain --port 443            Explain each step of HTTPS connections
   tracer read a.pcap --address 192.0.2.7 --segments     Show every segment of one host
   tracer read a.pcap -o ndjson | jq .                   Print data
+  tracer read a.pcap --report a.html                    Write a page to look at, or to pass on
   tracer read client.pcapng server.pcapng               Show both ends of the same connections
   ssh router tcpdump -U -w - tcp | tracer read -        Read while it is captured"
     )]
@@ -249,6 +251,17 @@ pub struct OutputArgs {
     /// the same segment.
     #[arg(long, verbatim_doc_comment)]
     pub explain: bool,
+    /// Write a page with every connection that is shown, for a browser
+    ///
+    /// One file that needs neither network nor script. It is written when the run ends.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write all requests as HAR, for a browser's network panel
+    #[arg(long, value_name = "FILE")]
+    pub har: Option<PathBuf>,
+    /// Write every connection as trace events, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub perfetto: Option<PathBuf>,
     /// Show only uploads that took longer, such as 2s or 500ms
     ///
     /// Of NDJSON, only timelines, losses and the summary are printed then.
@@ -262,6 +275,12 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// Whether files are written that are whole only when the run ends.
+    #[must_use]
+    pub const fn has_documents(&self) -> bool {
+        self.report.is_some() || self.har.is_some() || self.perfetto.is_some()
+    }
+
     /// Which uploads to show.
     #[must_use]
     pub fn choice(&self) -> Choice {

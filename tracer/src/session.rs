@@ -16,6 +16,7 @@ mod replay;
 mod service_manager;
 #[cfg(live)]
 mod signals;
+mod stopped;
 #[cfg(live)]
 mod unmatched;
 

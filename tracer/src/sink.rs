@@ -3,6 +3,7 @@
 //! cannot write any more is reported at once, and what it leaves out is counted at the end.
 
 mod chosen;
+mod document;
 mod headed_file;
 mod losses;
 mod ndjson;
@@ -24,6 +25,7 @@ use clap::ValueEnum;
 
 pub use self::{
     chosen::Choice,
+    document::Documents,
     headed_file::HeadedFile,
     ndjson::Ndjson,
     pcapng::{Interfaces, Pcapng},

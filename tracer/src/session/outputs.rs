@@ -19,7 +19,9 @@ use crate::{
     },
     ending::Ending,
     message,
-    sink::{HeadedFile, Interfaces, Pcapng, SinkThread, WhenBehind, output_file::OutputFile},
+    sink::{
+        Documents, HeadedFile, Interfaces, Pcapng, SinkThread, WhenBehind, output_file::OutputFile,
+    },
     system,
 };
 
@@ -28,6 +30,7 @@ pub struct Outputs {
     stdout: SinkThread,
     /// Sinks other than stdout.
     files: Vec<SinkThread>,
+    documents: Documents,
     live: LiveOutputs,
     clock: Clock,
     now_ns: u64,
@@ -83,6 +86,7 @@ impl Outputs {
             pipeline,
             stdout,
             files: sinks,
+            documents: Documents::open(output, caller, when_behind, ending)?,
             live: LiveOutputs::default(),
             clock: Clock::default(),
             now_ns: 0,
@@ -163,6 +167,7 @@ impl Outputs {
                 "{lost} lines were lost: the output could not keep up"
             ));
         }
+        failed.extend(self.documents.finish());
         failed.extend(self.live.finish().err());
         let last = failed.pop();
         for error in failed {
@@ -187,6 +192,7 @@ impl Outputs {
             }
             sink.send(&outputs, now);
         }
+        self.documents.send(&outputs, is_last);
         let has_enough = self.live.send(outputs, is_last) == Flow::Enough;
         if has_enough || self.stdout.is_closed() || self.is_broken() {
             return Flow::Enough;
@@ -202,6 +208,7 @@ impl Outputs {
     fn is_broken(&self) -> bool {
         self.stdout.is_broken()
             && self.files.iter().all(SinkThread::is_broken)
+            && self.documents.are_broken()
             && !self.live.is_recording()
     }
 }

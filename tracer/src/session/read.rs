@@ -18,14 +18,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    flag,
-};
 use upload_protocol::line::CaptureTotals;
 
 use self::{files::Files, progress::Progress};
-use super::outputs::Outputs;
+use super::{outputs::Outputs, stopped::stopped_by_signal};
 use crate::{
     caller::Caller,
     cli::ReadArgs,
@@ -165,16 +161,6 @@ fn open_file(file: &Path, caller: &Caller) -> Result<File> {
     caller
         .act(move || File::open(named))
         .with_context(|| caller.cannot(&file.display().to_string(), "opened"))
-}
-
-/// Becomes true at a signal. The second one ends the tracer at once.
-fn stopped_by_signal() -> Result<Arc<AtomicBool>> {
-    let is_stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_default(signal, Arc::clone(&is_stopped))?;
-        flag::register(signal, Arc::clone(&is_stopped))?;
-    }
-    Ok(is_stopped)
 }
 
 fn is_stdin(file: &Path) -> bool {

@@ -1,10 +1,15 @@
 //! Shows a recording as it was shown live.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use anyhow::{Context as _, Result};
 
-use super::outputs::Outputs;
+use super::{outputs::Outputs, stopped::stopped_by_signal};
 use crate::{
     caller::Caller,
     cli::OutputArgs,
@@ -25,7 +30,12 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
         .with_context(|| caller.cannot(&file.display().to_string(), "opened"))?;
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
-    // Nothing catches a signal here: it ends the tracer at once.
+    // A document is whole at the end alone: then a signal ends the reading. Else it ends the tracer at once.
+    let is_stopped = if output.has_documents() {
+        stopped_by_signal()?
+    } else {
+        Arc::default()
+    };
     let mut outputs = Outputs::open(
         output,
         recording.scope(),
@@ -35,6 +45,9 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
         &Ending::default(),
     )?;
     let damage = loop {
+        if is_stopped.load(Ordering::Relaxed) {
+            break None;
+        }
         match recording.read() {
             Ok(Some(input)) => {
                 if outputs.take(input) == Flow::Enough {

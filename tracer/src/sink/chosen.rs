@@ -32,6 +32,11 @@ impl Choice {
         Box::new(Chosen { choice, inner })
     }
 
+    /// Whether a timeline is shown.
+    pub(super) fn chooses(&self, timeline: &Timeline) -> bool {
+        *self == Self::default() || self.has(timeline)
+    }
+
     fn has(&self, timeline: &Timeline) -> bool {
         let mut uploads = timeline.uploads.iter();
         uploads.any(|upload| self.has_upload(timeline, upload))

@@ -55,6 +55,7 @@ mod pid_namespaces;
 mod privileges;
 mod raw_peer;
 mod recording;
+mod report;
 mod resets;
 mod roles;
 mod sockets;
