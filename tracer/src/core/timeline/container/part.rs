@@ -90,7 +90,7 @@ impl<'a> Container<'a> {
 pub(super) fn pod(part: &str, within: Within) -> Option<Cow<'_, str>> {
     match within {
         Within::Slices => {
-            // With containerd, the slice may stand before a colon.
+            // With containerd, the slice may be what is before a colon.
             let slice = part.split(':').next()?.strip_suffix(".slice")?;
             match slice.rsplit_once("libpod_pod_") {
                 Some((_, id)) => is_id(id).then_some(id.into()),
