@@ -74,6 +74,18 @@ async function open(page, address) {
 const bytes = (number) =>
   number === null ? "unknown" : `${number.toString().replace(/\B(?=(\d{3})+$)/g, ",")} B`;
 
+/** A segment's numbers and options in the order of Wireshark's Info column. */
+function segment({ seq, ack, window, len, options = {} }) {
+  const { mss, sack_permitted, tsval, tsecr, window_scale } = options;
+  const numbers = { Seq: seq, Ack: ack, Win: window, Len: len, MSS: mss };
+  const known = Object.entries(numbers).filter(([, number]) => number !== undefined);
+  const parts = known.map(([name, number]) => `${name}=${number}`);
+  if (sack_permitted) parts.push("SACK_PERM");
+  if (tsval !== undefined) parts.push(`TSval=${tsval} TSecr=${tsecr}`);
+  if (window_scale !== undefined) parts.push(`WS=${2 ** window_scale}`);
+  return parts.join(" ");
+}
+
 /** The page agrees with the NDJSON of the same upload. */
 async function compare(page, { upload, timelines }) {
   const lines = await page.evaluate(async () => (await fetch(`${location.href}.ndjson`)).text());
@@ -84,12 +96,12 @@ async function compare(page, { upload, timelines }) {
   for (const [number, timeline] of ordered.entries()) {
     const section = sections.nth(number);
     const steps = timeline.phases.flatMap((phase) => phase.steps ?? []);
-    const expected = steps.map(({ name, from, seq, ack, len }) => {
-      const way = from === "client" ? "the client to the server" : "the server to the client";
-      const numbers = [`Seq=${seq}`, ...(ack === undefined ? [] : [`Ack=${ack}`]), `Len=${len}`];
-      return `from ${way}: ${name} ${numbers.join(" ")}`;
+    const expected = steps.map((step) => {
+      const back = step.from !== "client";
+      const way = back ? "the server to the client" : "the client to the server";
+      return `from ${way}: ${step.name} ${segment(step)}`;
     });
-    const shown = await section.locator(".what").allTextContents();
+    const shown = await section.locator(".message").allTextContents();
     assert.deepEqual(shown.filter((text) => text.includes("Seq=")), expected);
     for (const exchange of timeline.phases[1].exchanges.slice(0, 100)) {
       const { sequence, request, body, response } = exchange;
@@ -103,7 +115,7 @@ async function compare(page, { upload, timelines }) {
       assert.equal(/this upload/.test(await row.innerText()), exchange.upload === upload.id);
     }
   }
-  const counts = page.getByRole("table", { name: "Integrity" }).locator('td[data-label="Count"]');
+  const counts = page.getByRole("group", { name: "Integrity" }).locator('td[data-label="Count"]');
   const sent = timelines.flatMap(({ phases }) => phases[1].exchanges);
   const own = sent.filter((exchange) => exchange.upload === upload.id);
   const acknowledged = own.map(({ body }) => body.acknowledged);
