@@ -12,9 +12,9 @@ mod proxy;
 mod tls;
 mod whole;
 
-use upload_protocol::End;
+use upload_protocol::{End, timeline::Protocol};
 
-use super::{Chunk, Payload, Protocol};
+use super::{Chunk, Payload};
 
 /// One end's bytes, all at once.
 type Turn = (End, Vec<u8>);
