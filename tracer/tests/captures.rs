@@ -25,6 +25,65 @@ fn each_is_shown_as_ever() {
     });
 }
 
+/// As tshark's Info column has it, at the segment in which it begins.
+#[test]
+fn segments_name_what_begins_in_their_payload() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let flight = "Server Hello, Change Cipher Spec, Application Data";
+    for (name, expected) in [
+        (
+            "cooked-1.pcap",
+            &[
+                "PUT /file HTTP/1.1",
+                "HTTP/1.1 100 Continue",
+                "HTTP/1.1 201 Created",
+            ][..],
+        ),
+        (
+            "http2.pcap.gz",
+            &[
+                "Magic, SETTINGS[0], WINDOW_UPDATE[0]",
+                "SETTINGS[0]",
+                "SETTINGS[0], WINDOW_UPDATE[0]",
+                "HEADERS[1]: PUT /file",
+                "SETTINGS[0]",
+                "DATA[1]",
+                "HEADERS[1], DATA[1]",
+            ],
+        ),
+        (
+            "tls.pcapng",
+            &[
+                "Client Hello (SNI=upload.test)",
+                flight,
+                "Change Cipher Spec, Application Data",
+                "Application Data",
+                "Application Data",
+                "Application Data",
+                "Application Data",
+                "Application Data",
+                "Application Data",
+                "Application Data",
+                "Client Hello (SNI=upload.test)",
+                flight,
+                "Alert (Level: Fatal, Description: Unknown CA)",
+            ],
+        ),
+    ] {
+        let mut command = tracer();
+        command.arg(folder.join(name));
+        let output = command.args(["--segments", "-o", "ndjson"]).output();
+        let lines = text(&output.unwrap());
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let infos: Vec<String> = lines
+            .filter_map(|line| Some(line.get("info")?.as_str()?.to_owned()))
+            .collect();
+        assert_eq!(infos, expected, "{name}");
+    }
+}
+
 /// A capture in a pipe is read as its file is: no byte of it is taken for the end of a line.
 #[test]
 fn a_stream_is_shown_as_its_file() {

@@ -31,8 +31,8 @@ fn browse(name: &str, page: &Path) {
 const CLIENT: &str = r#"
 import ctypes, socket
 from urllib.parse import quote
-ctypes.CDLL(None).prctl(15, b"<img src=x>", 0, 0, 0)
-name = quote("<script>alert(1)<!--\u202e")
+ctypes.CDLL(None).prctl(15, "<img src=x>\u202e".encode(), 0, 0, 0)
+name = quote("<script>alert(1)<!--")
 for target in [name, "\"'><svg/onload=alert(2)>", "b'`${alert(3)}"]:
     with socket.create_connection(("127.0.0.1", 5000)) as s:
         s.sendall(b"PUT /" + target.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1:5000\r\nConnection: close\r\nContent-Length: 7\r\n\r\ncontent")
@@ -56,9 +56,8 @@ fn nothing_in_a_report_acts() {
         assert!(!text.contains(hostile), "{hostile}: {text}");
     }
     for shown in [
-        "&lt;img src=x&gt;",
-        "&lt;script&gt;alert(1)&lt;!--\\u{202e}",
-        "&lt;svg/onload=alert(2)&gt;",
+        "&lt;img src=x&gt;\\u{202e}",
+        "&lt;script&gt;alert(1)&lt;!--",
     ] {
         assert!(text.contains(shown), "{shown} is not in {text}");
     }

@@ -137,3 +137,69 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use upload_protocol::{
+        Timeline,
+        timeline::{Diagnosis, HeldBackBy, UploadSummary},
+    };
+
+    use super::*;
+
+    fn timeline(name: &str, verdict: Option<HeldBackBy>) -> Timeline {
+        Timeline {
+            uploads: vec![UploadSummary {
+                name: Some(name.to_owned()),
+                diagnosis: Some(Box::new(Diagnosis {
+                    verdict,
+                    ..Diagnosis::default()
+                })),
+                ..UploadSummary::default()
+            }],
+            ..Timeline::default()
+        }
+    }
+
+    fn add(report: &mut Report, timeline: Timeline) -> String {
+        let facts = Facts::of(&timeline);
+        report.add(&Shown::new(timeline, |_| false), &facts)
+    }
+
+    #[test]
+    fn the_head_counts_what_can_be_chosen_and_what_is_left_out() {
+        let mut report = Report::default();
+        for verdict in [Some(HeldBackBy::Path), Some(HeldBackBy::Path), None] {
+            let _ = add(&mut report, timeline("a", verdict));
+        }
+        for _ in 0..5 {
+            report.leave_out(&Facts::of(&timeline("a", Some(HeldBackBy::Loss))));
+        }
+        let gaps = Gaps {
+            undrawn: 7,
+            lost: 9,
+        };
+        let head = report.head(gaps, 1_000_000);
+        for part in [
+            "<h1>What TCP did: 3 connections</h1>",
+            "<input id=\"verdict-path\" type=\"radio\" name=\"verdict\">the path (2)</label>",
+            ".report:has(#verdict-path:checked) .connections > :not(.verdict-path) { display: none; }",
+            "5 more connections are left out: together, those on this page take 1.0 MB. Held back by: loss 5.",
+            "7 connections are left out: they came faster",
+            "9 records were lost",
+        ] {
+            assert!(head.contains(part), "{part} is not in {head}");
+        }
+        assert!(!head.contains("id=\"verdict-loss\""), "{head}");
+    }
+
+    #[test]
+    fn names_are_text() {
+        let entry = add(&mut Report::default(), timeline("<b>&\u{202e}", None));
+        assert!(
+            entry.contains("<bdi>&lt;b&gt;&amp;\\u{202e}</bdi>"),
+            "{entry}"
+        );
+        assert!(!entry.contains("<b>&"), "{entry}");
+    }
+}

@@ -83,7 +83,14 @@ pub(super) fn words(name: &str) -> String {
         }
         before = character;
     }
-    words
+    let upper = words.split(' ').map(|word| match word {
+        "Ca" => "CA",
+        "Ech" => "ECH",
+        "Mac" => "MAC",
+        "Psk" => "PSK",
+        word => word,
+    });
+    upper.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -97,6 +104,7 @@ mod tests {
             ("ServerHelloDone", "Server Hello Done"),
             ("Alert", "Alert"),
             ("handshake_failure", "Handshake Failure"),
+            ("unknown_ca", "Unknown CA"),
             ("fatal", "Fatal"),
         ] {
             assert_eq!(words(name), expected);
