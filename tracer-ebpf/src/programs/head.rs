@@ -125,7 +125,9 @@ unsafe fn more<const ROOM: usize>(skb: *mut __sk_buff, burst: *mut Burst, direct
         }
     }
     ring::send(entry);
-    true
+    // Otherwise LLVM keeps whether the entry is null for this, and asks twice. Linux 6.1 then follows the way of an entry
+    // that is null after it was not, and finds that nothing submits it.
+    opaque(1) != 0
 }
 
 /// Takes captured bytes off what is left of a head.

@@ -21,7 +21,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
 
-/// With `AUDIT`, how many records were made, those without room included, per CPU.
+/// With `AUDIT`, how many records were sent, per CPU.
 #[map]
 static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -39,7 +39,6 @@ static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
 pub(crate) fn reserve<T: 'static>(kind: u16, cookie: u64) -> Option<RingBufEntry<T>> {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         count(&LOST, LOST_RECORDS);
-        count_made();
         return None;
     };
     let header = entry.as_mut_ptr().cast::<Header>();
@@ -65,13 +64,8 @@ pub(crate) fn send<T>(entry: RingBufEntry<T>) {
         BPF_RB_NO_WAKEUP
     };
     entry.submit(u64::from(wake));
-    count_made();
-}
-
-/// Not before the record is reserved: Linux 6.1 takes states of the verifier for different once they hold records
-/// that were reserved on different ways, and would follow the rest of the program anew for each way through here.
-#[inline(always)]
-fn count_made() {
+    // Not where the record is reserved: Linux 6.1 takes states of the verifier for different once they hold records that
+    // were reserved on different ways, and would follow the rest of the program anew for each way through here.
     if AUDIT.load() != 0 {
         count(&EMITTED, 0);
     }

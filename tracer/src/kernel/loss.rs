@@ -44,9 +44,9 @@ impl Counters {
         })
     }
 
-    /// How many records were made, those without room in the ring included; 0 without an audit.
+    /// How many records were made with an audit, those without room in the ring included.
     pub(super) fn emitted(&self) -> Result<u64> {
-        sum(&self.emitted, 0)
+        Ok(sum(&self.emitted, 0)? + sum(&self.lost, LOST_RECORDS)?)
     }
 
     pub(super) fn read(&self) -> Result<Lost> {

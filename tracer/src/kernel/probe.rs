@@ -154,7 +154,7 @@ impl Probe {
         Refused::read(&self.ebpf)
     }
 
-    /// How many records were made, those without room in the ring included; 0 without an audit.
+    /// How many records were made with an audit, those without room in the ring included.
     ///
     /// # Errors
     /// When the kernel's counters cannot be read.
