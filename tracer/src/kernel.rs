@@ -8,13 +8,13 @@ pub mod btf;
 pub mod cgroups;
 pub mod clock;
 mod filter;
-mod helpers;
 mod inventory;
 mod layout;
 mod loss;
 mod missing;
 pub mod pid_namespace;
 mod probe;
+mod required_helpers;
 pub mod sockets;
 
 pub use attach_error::AttachError;

@@ -19,7 +19,7 @@ use super::{
     attach_error::{AttachError, is_permission, refused, release},
     btf::unreadable,
     cgroups::CgroupRoot,
-    helpers,
+    required_helpers,
 };
 
 /// What the filter asks for besides the programs that are always attached.
@@ -153,7 +153,7 @@ impl Attaching<'_> {
                 }
                 if need == Need::Required {
                     let types = super::btf::parse(self.type_information)?;
-                    return Err(helpers::too_old(&types).unwrap_or(refused));
+                    return Err(required_helpers::too_old(&types).unwrap_or(refused));
                 }
                 self.missing.push(Missing::Program {
                     hook,

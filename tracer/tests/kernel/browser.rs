@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader, Lines, Write as _},
     path::Path,
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use serde_json::Value;
@@ -24,20 +24,7 @@ struct Browser {
 
 impl Browser {
     fn start(lab: &Lab, server: &Server, scenario: &str) -> Self {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        assert!(
-            target.join("playwright-core").exists() && target.join("axe-core").exists(),
-            "what drives the browser is missing: `cargo xtask test` installs it"
-        );
-        let script = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../upload-server/tests/browser/traced.mjs"
-        );
-        let mut node = lab
-            .inside("node")
-            .arg(script)
-            .arg(target)
-            .arg(target.join("browser"))
+        let mut node = script(lab.inside("node"), "traced.mjs")
             .arg(lab.dir.path())
             .arg(server.url(""))
             .arg(scenario)
@@ -82,7 +69,25 @@ impl Browser {
 
 /// Why nothing can be shown here. What the pages tell does not depend on the kernel, but for what the
 /// other tests compare.
-fn is_missing() -> bool {
+/// Adds a script of `upload-server/tests/browser` to a command of node's, with what drives the browser and the folder for
+/// what was to be seen.
+pub(crate) fn script(mut node: Command, name: &str) -> Command {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    assert!(
+        target.join("playwright-core").exists() && target.join("axe-core").exists(),
+        "what drives the browser is missing: `cargo xtask test` installs it"
+    );
+    let scripts = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../upload-server/tests/browser"
+    );
+    node.arg(Path::new(scripts).join(name))
+        .arg(target)
+        .arg(target.join("browser"));
+    node
+}
+
+pub(crate) fn is_missing() -> bool {
     if is_emulated() {
         skip("the emulated machine has no browser, for which it is too slow");
     }

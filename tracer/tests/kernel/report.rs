@@ -2,27 +2,17 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::lab::{Lab, is_emulated, run, skip};
+use crate::{
+    browser::{is_missing, script},
+    lab::{Lab, run},
+};
 
 /// Opens the page as a user would.
 fn browse(name: &str, page: &Path) {
-    if is_emulated() {
-        skip("the emulated machine has no browser, for which it is too slow");
+    if is_missing() {
         return;
     }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    assert!(
-        target.join("playwright-core").exists() && target.join("axe-core").exists(),
-        "what drives the browser is missing: `cargo xtask test` installs it"
-    );
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../upload-server/tests/browser/report.mjs"
-    );
-    run(Command::new("node")
-        .arg(script)
-        .arg(target)
-        .arg(target.join("browser"))
+    run(script(Command::new("node"), "report.mjs")
         .arg(name)
         .arg(page));
 }

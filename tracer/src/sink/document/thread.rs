@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use tracing::error;
-use upload_protocol::Timeline;
+use upload_protocol::{
+    Timeline,
+    timeline::{Exchange, UploadSummary},
+};
 use upload_view::Gaps;
 
 use super::{Document, replacement::Replacement};
@@ -46,8 +49,11 @@ enum Message {
     Finish(Gaps),
 }
 
-/// Connections that may wait to be drawn, by [weight].
-const MAX_WAITING: usize = 1 << 16;
+/// Bytes of connections that may wait to be drawn, by [weight].
+const MAX_WAITING: usize = 64 << 20;
+
+/// What a timeline takes without its exchanges and uploads.
+const PHASES_BYTES: usize = 6 << 10;
 
 impl DocumentThread {
     /// Prepares the file, and starts the thread. While something is traced, it has no more rights than the caller.
@@ -212,7 +218,12 @@ fn draw_all(
     Ok(())
 }
 
-/// About how much memory a timeline takes: as many times as an exchange.
+/// About how many bytes a timeline takes. A peer chooses how many requests it has, and how long their targets are.
 fn weight(timeline: &Timeline) -> usize {
-    1 + timeline.uploads.len() + timeline.exchanges().len()
+    let exchanges = timeline.exchanges().iter();
+    let exchanges = exchanges.map(|one| size_of::<Exchange>() + one.request.target.len());
+    let uploads = timeline.uploads.iter();
+    let uploads = uploads
+        .map(|upload| size_of::<UploadSummary>() + upload.name.as_ref().map_or(0, String::len));
+    PHASES_BYTES + exchanges.chain(uploads).sum::<usize>()
 }
