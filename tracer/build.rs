@@ -1,6 +1,9 @@
 //! Decides whether live tracing is a part of the tracer, and then provides the eBPF programs for it.
 
 #[cfg(feature = "live")]
+#[path = "build/nightly.rs"]
+mod nightly;
+#[cfg(feature = "live")]
 #[path = "build/packed.rs"]
 mod packed;
 #[cfg(feature = "live")]

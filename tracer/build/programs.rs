@@ -1,16 +1,13 @@
 //! Puts the object of the eBPF programs into `OUT_DIR`, compressed: the one in `prebuilt`, if it was built from this very
 //! source. Or else builds it with the nightly toolchain.
 
-use std::{
-    env, fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
 
 use crate::{
+    nightly::{LLVM, Nightly, output_of},
     packed::packed,
     source::{SOURCE, prebuilt},
 };
@@ -40,13 +37,14 @@ pub fn put() -> Result<()> {
 }
 
 fn build() -> Result<()> {
-    let missing = missing_tools();
-    if !missing.is_empty() {
-        bail!(
+    let linker = output_of(Command::new("bpf-linker").arg("--version"));
+    let nightly = match (Nightly::find(), linker.is_some()) {
+        (Some(nightly), true) if nightly.has_source() => nightly,
+        (nightly, has_linker) => bail!(
             "to build the eBPF programs this machine lacks {}: run `cargo xtask setup`, which installs it",
-            missing.join(" and ")
-        );
-    }
+            missing(nightly.as_ref(), has_linker).join(" and ")
+        ),
+    };
     let root_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tracer-ebpf");
     build_ebpf(
         [Package {
@@ -55,45 +53,20 @@ fn build() -> Result<()> {
             no_default_features: false,
             features: &["programs"],
         }],
-        Toolchain::Nightly,
+        Toolchain::Custom(nightly.name),
     )
-    .context("building the eBPF programs; if it is bpf-linker that failed, it may not match the nightly's LLVM: `cargo uninstall bpf-linker`, then `cargo xtask setup`")
+    .with_context(|| format!(
+        "building the eBPF programs with the toolchain {}; if it is bpf-linker that failed, it may not match the toolchain's LLVM {}: `cargo uninstall bpf-linker`, then `cargo xtask setup`",
+        nightly.name, nightly.llvm
+    ))
 }
 
-fn missing_tools() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    match nightly_sysroot() {
-        None => missing.push("a nightly toolchain (rustup toolchain nightly)"),
-        Some(sysroot) => {
-            let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core");
-            if !library.exists() {
-                missing.push("rust-src on the nightly toolchain");
-            }
-        }
-    }
-    if !runs("bpf-linker", &["--version"]) {
-        missing.push("bpf-linker");
-    }
-    missing
-}
-
-fn nightly_sysroot() -> Option<String> {
-    let output = Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
-}
-
-fn runs(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+fn missing(nightly: Option<&Nightly>, has_linker: bool) -> Vec<String> {
+    let toolchain = match nightly {
+        None => Some(format!("a nightly toolchain with LLVM {LLVM}")),
+        Some(nightly) if nightly.has_source() => None,
+        Some(nightly) => Some(format!("rust-src on the toolchain {}", nightly.name)),
+    };
+    let linker = (!has_linker).then(|| "bpf-linker".to_owned());
+    toolchain.into_iter().chain(linker).collect()
 }

@@ -7,5 +7,7 @@ pub mod command;
 pub mod documents;
 #[path = "../../tracer/build/source.rs"]
 pub mod ebpf_source;
+#[path = "../../tracer/build/nightly.rs"]
+pub mod nightly;
 pub mod setup;
 pub mod tshark;

@@ -4,6 +4,7 @@ mod debian;
 pub mod dist;
 mod hops;
 mod kernels;
+mod programs;
 
 use std::{
     env,
@@ -15,18 +16,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use self::debian::{install, packages};
+use self::debian::packages;
 pub use self::{
     hops::for_hops,
     kernels::{KERNEL_TEST_TOOLS, for_kernels},
+    programs::{for_programs, host},
 };
 use crate::{
     command::{log, output, run, target_dir, tool, workspace},
     ebpf_source,
 };
 
-/// bpf-linker reads the bitcode that rustc writes: it must be built against the same LLVM.
-const BPF_LINKER: &str = "0.13.0";
 /// The versions to install if there is none.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
@@ -41,9 +41,9 @@ const NODE_PACKAGES: [(&str, &str, &str); 6] = [
     ("axe-core", "4.14.1", "checks accessibility"),
 ];
 
-/// Python packages of the upload clients and of their servers, and what checks manifests of Kubernetes, installed into
-/// [`CLIENTS_PYTHON`].
-const CLIENT_PACKAGES: [&str; 11] = [
+/// Python packages of the upload clients and of their servers, what checks manifests of Kubernetes and metrics, and an
+/// OpenTelemetry collector (rotel), installed into [`CLIENTS_PYTHON`].
+const CLIENT_PACKAGES: [&str; 13] = [
     "aiohttp==3.14.5",
     "boto3==1.44.8",
     "flask==3.1.3",
@@ -51,8 +51,10 @@ const CLIENT_PACKAGES: [&str; 11] = [
     "httpx==0.28.1",
     "kubernetes-validate==1.37.0",
     "moto[s3]==5.2.5",
+    "prometheus-client==0.26.0",
     "pyftpdlib==2.2.0",
     "requests==2.34.2",
+    "rotel==0.0.1a15",
     "tuspy==1.1.0",
     "websockets==17.4",
 ];
@@ -73,17 +75,9 @@ pub fn for_build() -> Result<()> {
     for_programs()
 }
 
-/// What building the eBPF programs needs: rust-src on the nightly toolchain, and a bpf-linker that
-/// matches the nightly's LLVM.
-pub fn for_programs() -> Result<()> {
-    let llvm = nightly_llvm()?;
-    rust_src()?;
-    bpf_linker(llvm)
-}
-
 /// Whether `for_build` has nothing to install.
 pub fn is_ready_to_build() -> bool {
-    has_prebuilt_programs() || (has_rust_src() && has_bpf_linker())
+    has_prebuilt_programs() || programs::are_ready_to_build()
 }
 
 fn has_prebuilt_programs() -> bool {
@@ -101,6 +95,7 @@ pub fn for_tests() -> Result<()> {
         ("npm", "npm"),
         ("sudo", "sudo"),
         ("strace", "strace"),
+        ("tmux", "tmux"),
     ])?;
     node_packages(|_| true)?;
     for_clients();
@@ -146,6 +141,15 @@ fn client_packages() -> Result<()> {
     let old = target_dir().join(OLD_CLIENTS);
     let into_folder = [OsStr::new("--target"), old.as_os_str()];
     python_packages(&python, &old, &OLD_CLIENT_PACKAGES, &into_folder)
+}
+
+/// The program of the collector that the benchmarks send to.
+pub fn collector() -> Result<PathBuf> {
+    client_packages()?;
+    let python = target_dir().join(CLIENTS_PYTHON).join("bin/python");
+    let folder = output(Command::new(python).args(["-c", "import rotel; print(*rotel.__path__)"]));
+    let folder = folder.context("rotel cannot be imported")?;
+    Ok(Path::new(folder.trim()).join("rotel-agent"))
 }
 
 /// Installs packages, and remembers in `directory` which.
@@ -297,67 +301,6 @@ fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<()> {
     run(&mut cargo_install(name, version))
 }
 
-/// Major version of the nightly rustc's LLVM.
-pub fn nightly_llvm() -> Result<u32> {
-    let version = match nightly_rustc(&["-vV"]) {
-        Some(version) => version,
-        None => {
-            log("the nightly toolchain is missing: it builds the eBPF programs");
-            run(Command::new("rustup").args([
-                "toolchain",
-                "install",
-                "nightly",
-                "--profile",
-                "minimal",
-            ]))?;
-            nightly_rustc(&["-vV"]).context("the nightly toolchain does not run")?
-        }
-    };
-    version
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))
-        .and_then(|version| version.split('.').next()?.parse().ok())
-        .context("`rustc +nightly -vV` does not name an LLVM version")
-}
-
-fn rust_src() -> Result<()> {
-    if has_rust_src() {
-        return Ok(());
-    }
-    log("rust-src is missing: the eBPF programs are built with their own `core`");
-    run(Command::new("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]))
-}
-
-fn has_rust_src() -> bool {
-    nightly_rustc(&["--print", "sysroot"]).is_some_and(|sysroot| {
-        let library = "lib/rustlib/src/rust/library/core";
-        Path::new(sysroot.trim()).join(library).exists()
-    })
-}
-
-fn bpf_linker(llvm: u32) -> Result<()> {
-    if has_bpf_linker() {
-        return Ok(());
-    }
-    log(&format!(
-        "bpf-linker {BPF_LINKER} is missing: it links the eBPF programs, built against LLVM {llvm} as the nightly rustc is"
-    ));
-    let prefix = llvm_library(llvm)?;
-    let llvm_feature = format!("llvm-{llvm}");
-    run(cargo_install("bpf-linker", BPF_LINKER)
-        .env("LLVM_PREFIX", prefix)
-        .args(["--force", "--no-default-features", "--features"])
-        .arg(llvm_feature))?;
-    output(tool("bpf-linker").arg("--version"))
-        .map(drop)
-        .context("bpf-linker was installed and does not run")
-}
-
-/// An installed bpf-linker of the version above is assumed to match the nightly's LLVM.
-fn has_bpf_linker() -> bool {
-    output(tool("bpf-linker").arg("--version")).is_some_and(|version| version.contains(BPF_LINKER))
-}
-
 /// These tools run for seconds and are built for minutes: without optimisation they are ready
 /// sooner.
 fn cargo_install(package: &str, version: &str) -> Command {
@@ -369,26 +312,4 @@ fn cargo_install(package: &str, version: &str) -> Command {
         .current_dir(env::temp_dir())
         .args(["install", package, "--locked", "--version", version]);
     command
-}
-
-fn llvm_library(llvm: u32) -> Result<PathBuf> {
-    let prefix = PathBuf::from(format!("/usr/lib/llvm-{llvm}"));
-    if !prefix.join("bin/llvm-config").exists() {
-        log(&format!("LLVM {llvm}'s library is missing"));
-        let package = format!("llvm-{llvm}-dev");
-        install(&[&package]).with_context(|| {
-            format!(
-                "bpf-linker needs LLVM {llvm}: install it, then `LLVM_PREFIX=… cargo install bpf-linker --no-default-features --features llvm-{llvm}`; or install a prebuilt bpf-linker with `cargo binstall bpf-linker`"
-            )
-        })?;
-    }
-    Ok(prefix)
-}
-
-fn nightly_rustc(arguments: &[&str]) -> Option<String> {
-    output(
-        Command::new("rustup")
-            .args(["run", "nightly", "rustc"])
-            .args(arguments),
-    )
 }

@@ -1,24 +1,28 @@
 //! What is needed to build the tracer. Running it needs none of this.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::Finding;
 
+#[path = "../../build/nightly.rs"]
+mod nightly;
+
+use nightly::{LLVM, Nightly, output_of};
+
 pub(super) fn examine() -> [Finding; 2] {
-    [llvm(), linker()]
+    [toolchain(), linker()]
 }
 
-fn llvm() -> Finding {
+fn toolchain() -> Finding {
     const CHECK: &str = "nightly LLVM";
-    let version = output_of(Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]));
-    let llvm = version.as_ref().and_then(|version| {
-        let mut lines = version.lines();
-        lines.find_map(|line| line.strip_prefix("LLVM version: "))
-    });
-    match llvm {
-        Some(llvm) => Finding::ok(CHECK, llvm),
-        None => Finding::degraded(CHECK, to_build("a nightly toolchain")),
-    }
+    let lacking = match Nightly::find() {
+        Some(nightly) if nightly.has_source() => {
+            return Finding::ok(CHECK, format!("{}, of {}", nightly.llvm, nightly.name));
+        }
+        Some(nightly) => format!("rust-src on the toolchain {}", nightly.name),
+        None => format!("a nightly toolchain with LLVM {LLVM}"),
+    };
+    Finding::degraded(CHECK, to_build(&lacking))
 }
 
 fn linker() -> Finding {
@@ -33,14 +37,4 @@ fn to_build(tool: &str) -> String {
     format!(
         "{tool} is not found: the tracer runs but cannot be built; `cargo xtask setup` installs it"
     )
-}
-
-fn output_of(command: &mut Command) -> Option<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let stdout = output.status.success().then_some(output.stdout)?;
-    String::from_utf8(stdout).ok()
 }

@@ -1,12 +1,13 @@
 //! The object of the eBPF programs, built once for every architecture and kept where the tracer's build looks for it. It
 //! names no folder of this machine, and has no DWARF: the loader reads BTF alone.
 
-use std::{ffi::OsString, fs, path::PathBuf, process::Command};
+use std::{ffi::OsString, fs, io::ErrorKind, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use xtask::{
-    command::{log, output, run, target_dir, workspace},
+    command::{log, run, target_dir, workspace},
     ebpf_source::{PREBUILT, PREBUILT_FROM, digest, prebuilt},
+    nightly::Nightly,
 };
 
 const TARGET: &str = "bpfel-unknown-none";
@@ -26,13 +27,13 @@ pub(crate) fn build() -> Result<()> {
         log("the eBPF object is of this source");
         return Ok(());
     }
-    let sysroot = sysroot()?;
+    let nightly = Nightly::find().context("no nightly toolchain was found")?;
     let folder = target_dir().join("dist-ebpf");
     let mut flags: Vec<OsString> = RUSTFLAGS.map(OsString::from).into();
-    flags.extend(remapped(&sysroot.join("lib/rustlib/src/rust"))?);
+    flags.extend(remapped(&nightly.sysroot.join("lib/rustlib/src/rust"))?);
     let mut cargo = Command::new("rustup");
     cargo
-        .args(["run", "nightly", "cargo", "build", "--locked"])
+        .args(["run", nightly.name, "cargo", "build", "--locked"])
         .args(["--package", "tracer-ebpf", "--bins"])
         .args(["--features", "programs"])
         .args(["--release", "--target", TARGET, "-Zbuild-std=core"])
@@ -44,10 +45,13 @@ pub(crate) fn build() -> Result<()> {
     run(&mut cargo)?;
     let built = folder.join(TARGET).join("release/programs");
     let stripped = folder.join("programs");
-    run(Command::new(strip()?)
-        .args(["--strip-debug", "-o"])
-        .arg(&stripped)
-        .arg(&built))?;
+    let objcopy = format!(
+        "lib/rustlib/{}/bin/rust-objcopy",
+        xtask::setup::host()?.trim()
+    );
+    run(Command::new(nightly.sysroot.join(objcopy))
+        .arg("--strip-debug")
+        .args([&built, &stripped]))?;
     let place = workspace.join(PREBUILT);
     fs::copy(&stripped, &place).with_context(|| place.display().to_string())?;
     let from = workspace.join(PREBUILT_FROM);
@@ -63,10 +67,14 @@ pub(crate) fn remapped(library: &std::path::Path) -> Result<Vec<OsString>> {
         (library.to_owned(), "/rustc"),
     ];
     let registries = cargo_home()?.join("registry/src");
-    let found = fs::read_dir(&registries).with_context(|| registries.display().to_string())?;
-    let mut found: Vec<PathBuf> = found
-        .map(|registry| Ok(registry?.path()))
-        .collect::<Result<_>>()?;
+    let mut found: Vec<PathBuf> = match fs::read_dir(&registries) {
+        Ok(found) => found
+            .map(|registry| Ok(registry?.path()))
+            .collect::<Result<_>>()?,
+        // Where all dependencies come from a folder of the user's.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| registries.display().to_string()),
+    };
     found.sort();
     names.extend(found.into_iter().map(|registry| (registry, "/cargo")));
     Ok(names
@@ -87,21 +95,4 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
         .context("neither CARGO_HOME nor HOME is set")
-}
-
-fn sysroot() -> Result<PathBuf> {
-    let printed =
-        output(Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]));
-    let printed = printed.context("the nightly rustc does not run")?;
-    Ok(PathBuf::from(printed.trim()))
-}
-
-/// `llvm-strip` of the LLVM that bpf-linker was built with, or of `PATH`.
-fn strip() -> Result<PathBuf> {
-    let llvm = xtask::setup::nightly_llvm()?;
-    let of_debian = PathBuf::from(format!("/usr/lib/llvm-{llvm}/bin/llvm-strip"));
-    Ok(match of_debian.exists() {
-        true => of_debian,
-        false => PathBuf::from("llvm-strip"),
-    })
 }

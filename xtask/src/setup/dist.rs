@@ -11,7 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{cargo_install, for_programs, install, packages, python_packages, rust_targets};
+use super::{
+    cargo_install, debian::install, for_programs, packages, python_packages, rust_targets,
+};
 use crate::{
     architecture::Architecture,
     command::{log, output, run, target_dir},

@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,7 +18,7 @@ use xtask::{
 use crate::{binaries, release::Release, source_package};
 
 /// What must not be found.
-const ABSENT: [&str; 3] = ["rustup", "bpf-linker", "llvm-strip"];
+const ABSENT: [&str; 2] = ["rustup", "bpf-linker"];
 
 /// Installs the tracer from the archive in `out`.
 pub(super) fn build(release: &Release, out: &Path) -> Result<()> {
@@ -30,11 +31,16 @@ pub(super) fn build(release: &Release, out: &Path) -> Result<()> {
     let source = folder.join(name);
     let installed = folder.join("installed");
     let toolchain = toolchain()?;
-    let path = env::join_paths([&toolchain, Path::new("/usr/bin"), Path::new("/bin")])?;
+    let programs = folder.join("programs");
+    link_programs(&programs)?;
     for program in ABSENT {
-        let found = env::split_paths(&path).any(|place| place.join(program).exists());
-        ensure!(!found, "{program} is in the way of this trial");
+        let found = [&toolchain, &programs].map(|place| place.join(program));
+        ensure!(
+            !found.iter().any(|place| place.exists()),
+            "{program} is in the way of this trial"
+        );
     }
+    let path = env::join_paths([&toolchain, &programs])?;
     log("cargo install, from the source that is shipped");
     run(Command::new(toolchain.join("cargo"))
         .args(["install", "--locked", "--path", "tracer", "--root"])
@@ -51,6 +57,21 @@ pub(super) fn build(release: &Release, out: &Path) -> Result<()> {
         version.is_some_and(|shown| shown.contains(&release.commit)),
         "the tracer that was built does not name its commit"
     );
+    Ok(())
+}
+
+/// Fills `folder` with links to this machine's programs, all but [`ABSENT`].
+fn link_programs(folder: &Path) -> Result<()> {
+    fs::create_dir(folder)?;
+    for program in fs::read_dir("/usr/bin")? {
+        let name = program?.file_name();
+        let is_absent = ABSENT
+            .iter()
+            .any(|absent| name.as_encoded_bytes().starts_with(absent.as_bytes()));
+        if !is_absent {
+            symlink(Path::new("/usr/bin").join(&name), folder.join(&name))?;
+        }
+    }
     Ok(())
 }
 
