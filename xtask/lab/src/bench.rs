@@ -1,9 +1,11 @@
 //! Measures what tracing costs and how fast the upload server is, side by side with their peers in
 //! one run: interleaved, each number compared with those of the runs right before and after it.
 
+mod answer;
 mod bulk;
 mod captured_output;
 mod churn;
+mod collector;
 mod events;
 mod hooks;
 mod interleave;
@@ -85,6 +87,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Connections per second, traced and untraced
     Churn,
+    /// Processor time that an answer costs, beside other programs that give one
+    Answer,
     /// Nanoseconds per run of each eBPF program
     Events,
     /// One large upload, traced and untraced, over loopback and at MTU 1500
@@ -133,7 +137,9 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         absent.push("the cost of tracing, which only root can measure".to_owned());
     }
     let binaries = match &arguments.binaries {
-        Some(directory) => directory.clone(),
+        Some(directory) => {
+            fs::canonicalize(directory).with_context(|| directory.display().to_string())?
+        }
         None => build(parts.iter().any(|part| part.traces()))?,
     };
     let head =
@@ -161,6 +167,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     for part in parts {
         match part {
             Part::Churn => churn::churn(&mut bench)?,
+            Part::Answer => answer::answer(&mut bench)?,
             Part::Events => events::events(&mut bench)?,
             Part::Bulk => bulk::bulk(&mut bench)?,
             Part::Loss => loss::loss(&mut bench)?,

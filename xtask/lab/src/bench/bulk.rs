@@ -18,6 +18,7 @@ use self::{
 };
 use super::{
     Bench,
+    collector::{self, Collector},
     hooks::{self, Hooks},
     interleave::{Runs, interleave},
     report::{Asked, Row},
@@ -30,21 +31,24 @@ const BYTES: u64 = 1 << 30;
 /// How many one after another: a single one over loopback is too short to measure.
 const UPLOADS: u32 = 3;
 /// What is measured, and the goal for the speed, traced ÷ untraced.
-const CASES: [Case; 3] = [
+const CASES: [Case; 6] = [
     Case {
         arguments: Some(&["--all"]),
         asked: Some(Asked::RatioAtLeast(0.98)),
     },
-    Case {
-        arguments: Some(&["--all", "--segments", "-o", "ndjson"]),
-        asked: None,
-    },
+    Case::of(&["--all", "--segments", "-o", "ndjson"]),
+    Case::of(&["--all", "--metrics", "127.0.0.1:0"]),
+    Case::of(&["--all", "--report", "page.html"]),
+    Case::of(&["--all", "--top"]),
     Case {
         arguments: None,
         asked: None,
     },
 ];
+/// Needs a collector.
+const SPANS: Case = Case::of(&["--all", "--otlp", collector::URL]);
 
+#[derive(Clone, Copy)]
 struct Case {
     /// The tracer's arguments; `None` for empty programs at its hooks.
     arguments: Option<&'static [&'static str]>,
@@ -53,6 +57,13 @@ struct Case {
 }
 
 impl Case {
+    const fn of(arguments: &'static [&'static str]) -> Self {
+        Self {
+            arguments: Some(arguments),
+            asked: None,
+        }
+    }
+
     fn name(&self) -> String {
         match self.arguments {
             Some(arguments) => format!("tracer {}", arguments.join(" ")),
@@ -62,24 +73,33 @@ impl Case {
 }
 
 pub(super) fn bulk(bench: &mut Bench) -> Result<()> {
+    let collector = Collector::start(bench)?;
+    let mut cases = CASES.to_vec();
+    cases.extend(collector.as_ref().map(|_| SPANS));
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let connect = || Ok(TcpStream::connect(address)?);
-    compare(bench, "1 GiB over loopback", &listener, connect)?;
+    compare(bench, "1 GiB over loopback", &cases, &listener, connect)?;
     let wire = Wire::new()?;
     let listener = wire.listen()?;
     let address = listener.local_addr()?;
     let connect = || wire.connect(&address);
-    compare(bench, "1 GiB over veth, MTU 1500", &listener, connect)
+    compare(
+        bench,
+        "1 GiB over veth, MTU 1500",
+        &cases,
+        &listener,
+        connect,
+    )
 }
 
 fn compare(
     bench: &mut Bench,
     what: &str,
+    cases: &[Case],
     listener: &TcpListener,
     connect: impl Fn() -> Result<TcpStream>,
 ) -> Result<()> {
-    log(&format!("bulk: {what}"));
     let upload = || transfer(listener, &connect, BYTES, &bench.stop);
     let uploads = || -> Result<Transfer> {
         let all: Result<Vec<Transfer>> = (0..UPLOADS).map(|_| upload()).collect();
@@ -87,7 +107,9 @@ fn compare(
     };
     // The first one finds everything cold.
     upload()?;
-    let (base, runs) = interleave(bench.rounds, &CASES, |case| {
+    let (base, runs) = interleave(bench.rounds, cases, |case| {
+        let name = case.map_or_else(|| "untraced".to_owned(), Case::name);
+        log(&format!("bulk: {what}: {name}"));
         let Some(case) = case else {
             let Transfer { took, cpu } = uploads()?;
             return Ok([speed(took), milliseconds(cpu), 0.0, 0.0]);
@@ -118,7 +140,7 @@ fn compare(
         ])
     })?;
     add_rows(bench, "untraced", what, &base, None);
-    for (case, runs) in CASES.iter().zip(&runs) {
+    for (case, runs) in cases.iter().zip(&runs) {
         add_rows(bench, &case.name(), what, runs, case.asked);
     }
     Ok(())

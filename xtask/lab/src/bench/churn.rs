@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use super::{
     Bench,
+    collector::{self, Collector},
     interleave::{Runs, interleave},
     load::Load,
     peer::Peer,
@@ -19,11 +20,23 @@ const SECONDS: u32 = 2;
 /// Connections before each run.
 const WARM_UP: u32 = 500;
 
+/// Needs a collector.
+const SPANS: TracerUnderTest = TracerUnderTest::Tracer(&["--all", "--otlp", collector::URL]);
+
 /// What is measured, and the goal for connections per second, traced ÷ untraced. The first one is
 /// compared with the peers; the last one is the cost of the hooks alone.
-const OURS: [(TracerUnderTest, Option<f64>); 6] = [
+const OURS: [(TracerUnderTest, Option<f64>); 9] = [
     (DEFAULT, Some(0.95)),
     (TracerUnderTest::Tracer(&["--all", "-o", "ndjson"]), None),
+    (
+        TracerUnderTest::Tracer(&["--all", "--metrics", "127.0.0.1:0"]),
+        None,
+    ),
+    (
+        TracerUnderTest::Tracer(&["--all", "--report", "page.html"]),
+        None,
+    ),
+    (TracerUnderTest::Tracer(&["--all", "--top"]), None),
     (SEGMENTS, Some(0.85)),
     (NOTHING, Some(0.98)),
     (TracerUnderTest::Tracer(&["--comm", "nosuch"]), Some(0.98)),
@@ -33,6 +46,8 @@ const OURS: [(TracerUnderTest, Option<f64>); 6] = [
 pub(super) fn churn(bench: &mut Bench) -> Result<()> {
     let load = Load::start(bench)?;
     let mut subjects: Vec<TracerUnderTest> = OURS.iter().map(|(subject, _)| *subject).collect();
+    let collector = Collector::start(bench)?;
+    subjects.extend(collector.as_ref().map(|_| SPANS));
     let peers = Peer::able(bench, &load)?;
     subjects.extend(peers.into_iter().map(TracerUnderTest::Peer));
     let (base, runs) = interleave(bench.rounds, &subjects, |subject| {
@@ -45,7 +60,10 @@ pub(super) fn churn(bench: &mut Bench) -> Result<()> {
     for (n, (subject, runs)) in subjects.iter().zip(&runs).enumerate() {
         let asked = match OURS.get(n) {
             Some((_, asked)) => asked.map(Asked::RatioAtLeast),
-            None => ours.map(|ours| Asked::RatioBelow(ours.median)),
+            None if matches!(subject, TracerUnderTest::Peer(_)) => {
+                ours.map(|ours| Asked::RatioBelow(ours.median))
+            }
+            None => None,
         };
         add_rows(bench, &subject.name(), runs, asked);
     }

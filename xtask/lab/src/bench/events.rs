@@ -1,6 +1,9 @@
 //! The cost of a run of each eBPF program, the tracer's and its peers', as the kernel counts it:
 //! while connections come and go, and during one long upload, where nearly every segment is only
-//! counted. Counting costs some nanoseconds a run itself, so speeds are measured by `churn`.
+//! counted.
+//!
+//! Counting costs some tens of nanoseconds a run itself. Empty programs at the tracer's hooks show how many, in each
+//! round anew, and that is taken off.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,7 @@ use super::{
     listening::free_address,
     load::Load,
     peer::Peer,
+    process::Process,
     programs::{Cost, Counting, between, costs},
     report::{Asked, Row},
     server::{client, raw::RawLoop},
@@ -22,6 +26,8 @@ use xtask::command::log;
 const PART: &str = "events";
 /// Length of each run.
 const SECONDS: u32 = 1;
+/// Their runs take nothing but the time to count them.
+const EMPTY: TracerUnderTest = TracerUnderTest::Hooks;
 /// The long upload.
 const UPLOAD: u64 = 1 << 30;
 /// A program with fewer runs per connection does not run because of the load.
@@ -55,10 +61,19 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
     let mut in_all: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
     let mut upload = BTreeMap::new();
     let mut records = Vec::new();
+    let mut counting = Vec::new();
     for _ in 0..bench.rounds {
+        log(&format!("events: {}", EMPTY.name()));
+        let (empty, _) = churn(bench, &load, &EMPTY)?;
+        if empty.is_empty() {
+            bail!("the kernel did not count the runs of empty programs");
+        }
+        let counting_ns = Cost::of_all(&empty).ns_per_run();
+        counting.push(counting_ns);
         for ((subject, found), in_all) in subjects.iter().zip(&mut found).zip(&mut in_all) {
             log(&format!("events: {}", subject.name()));
             let (costs, connections) = churn(bench, &load, subject)?;
+            let costs = without(costs, counting_ns);
             let time: f64 = costs.iter().map(|cost| cost.time.as_secs_f64()).sum();
             in_all.push(time * 1e6 / connections);
             record(found, costs, connections);
@@ -66,8 +81,16 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
         log(&format!("events: {}, one long upload", DEFAULT.name()));
         let (costs, recorded) = one_upload(bench, &load)?;
         records.push(recorded);
-        record(&mut upload, costs, 1.0);
+        record(&mut upload, without(costs, counting_ns), 1.0);
     }
+    let (measure, counting) = ("counting, taken off below", Spread::of(counting));
+    bench.add_row(Row::new(
+        PART,
+        EMPTY.name(),
+        measure,
+        "ns per run",
+        counting,
+    ));
     for ((subject, found), in_all) in subjects.iter().zip(found).zip(in_all) {
         let name = subject.name();
         for (program, found) in found.iter().filter(|(_, found)| found.is_regular()) {
@@ -75,7 +98,7 @@ pub(super) fn events(bench: &mut Bench) -> Result<()> {
             add_rows(bench, &name, program, "runs per connection", found, asked);
         }
         let all = Spread::of(in_all).filter(|_| !found.is_empty());
-        let unit = "µs per connection";
+        let unit = "µs per connection, without counting";
         bench.add_row(Row::new(PART, name, "all programs", unit, all));
     }
     let name = format!("{}, 1 GiB upload", DEFAULT.name());
@@ -129,12 +152,19 @@ fn counted<T>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<((Vec<Cost>, T), Ended)> {
     let running = subject.start(bench, load)?;
-    let pid = running.process().context("it has a process")?.id();
+    // Empty programs are this process's own.
+    let pid = running.process().map_or_else(std::process::id, Process::id);
     let before = costs(pid)?;
     let done = work()?;
     running.check()?;
     let costs = between(&before, costs(pid)?);
     Ok(((costs, done), running.end(&bench.stop)?))
+}
+
+/// Takes off what counting took.
+fn without(costs: Vec<Cost>, counting_ns: f64) -> Vec<Cost> {
+    let less = costs.into_iter().map(|cost| cost.without(counting_ns));
+    less.collect()
 }
 
 impl Found {
@@ -170,6 +200,7 @@ fn add_rows(
             Spread::of(numbers.iter().copied()),
         )
     };
-    bench.add_row(row("ns per run", &found.ns_per_run).map(|row| row.asking(asked)));
+    let ns_per_run = row("ns per run, without counting", &found.ns_per_run);
+    bench.add_row(ns_per_run.map(|row| row.asking(asked)));
     bench.add_row(row(runs, &found.runs));
 }

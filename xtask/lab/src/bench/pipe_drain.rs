@@ -1,14 +1,13 @@
-//! Empties a pipe: moves its bytes to /dev/null without a copy, so that the writer never waits and
-//! the measurement loses next to no CPU time.
+//! Empties a pipe, or the terminal that a program draws on: moves its bytes to /dev/null, from a pipe without a copy, so
+//! that the writer never waits and the measurement loses next to no CPU time.
 
 use std::{
     fs::File,
     io::{self, Read as _},
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    process::ChildStdout,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -29,23 +28,32 @@ const TAIL: usize = 64 << 10;
 
 /// Dropped, it closes the pipe.
 pub(crate) struct PipeDrain {
-    thread: JoinHandle<io::Result<ChildStdout>>,
+    thread: JoinHandle<io::Result<OwnedFd>>,
     /// Once this is closed, it is over.
     going: UnixStream,
 }
 
 impl PipeDrain {
     /// Begins.
-    pub(crate) fn start(pipe: ChildStdout) -> Result<Self> {
+    pub(crate) fn start(pipe: impl Into<OwnedFd>) -> Result<Self> {
+        let pipe = pipe.into();
         // It only takes longer with a small one.
         let _ = fcntl_setpipe_size(&pipe, PIPE);
         let null = File::options().write(true).open("/dev/null")?;
         let (going, over) = UnixStream::pair()?;
         let thread = thread::spawn(move || {
+            let mut drawn = vec![0; TAIL];
             while wait(&[over.as_fd(), pipe.as_fd()])? != 0 {
                 match splice(&pipe, None, &null, None, PIPE, SpliceFlags::NONBLOCK) {
-                    Ok(0) => break,
+                    // A terminal that nobody has open any more is an error.
+                    Ok(0) | Err(Errno::IO) => break,
                     Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                    // A terminal is no pipe.
+                    Err(Errno::INVAL) => match rustix::io::read(&pipe, &mut drawn) {
+                        Ok(0) | Err(Errno::IO) => break,
+                        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                        Err(error) => return Err(error.into()),
+                    },
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -55,7 +63,7 @@ impl PipeDrain {
     }
 
     /// Stops; later bytes stay in the pipe.
-    pub(crate) fn stop(self) -> Result<ChildStdout> {
+    pub(crate) fn stop(self) -> Result<OwnedFd> {
         drop(self.going);
         match self.thread.join() {
             Ok(pipe) => Ok(pipe?),
@@ -65,7 +73,8 @@ impl PipeDrain {
 }
 
 /// Reads until the writer closes the pipe; returns the last 64 KiB.
-pub(crate) fn read_tail(mut pipe: ChildStdout, limit: Duration, stop: &Stop) -> Result<String> {
+pub(crate) fn read_tail(pipe: OwnedFd, limit: Duration, stop: &Stop) -> Result<String> {
+    let mut pipe = File::from(pipe);
     let mut tail = Vec::new();
     let mut chunk = vec![0; TAIL];
     loop {
@@ -74,7 +83,10 @@ pub(crate) fn read_tail(mut pipe: ChildStdout, limit: Duration, stop: &Stop) -> 
                 "a program that was asked to end neither ended nor printed anything for {limit:?}"
             );
         }
-        let read = pipe.read(&mut chunk)?;
+        let read = match pipe.read(&mut chunk) {
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => 0,
+            read => read?,
+        };
         if read == 0 {
             return Ok(String::from_utf8_lossy(&tail).into_owned());
         }

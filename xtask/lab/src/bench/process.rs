@@ -32,8 +32,13 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` without input; its output goes where `command` sends it.
     pub(crate) fn start(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start_reading(name, command, Stdio::null())
+    }
+
+    /// Starts `command` with this input.
+    pub(crate) fn start_reading(name: &str, command: &mut Command, input: Stdio) -> Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
         let opened = i32::try_from(child.id())
@@ -56,18 +61,29 @@ impl Process {
         }
     }
 
-    /// Starts `command` and waits until it says that it is ready (`sd_notify(3)`) on a socket that
-    /// is made as `socket`.
+    /// Starts `command` without input and waits until it says that it is ready (`sd_notify(3)`) on a
+    /// socket that is made as `socket`.
     pub(crate) fn start_notifying(
         name: &str,
         command: &mut Command,
         socket: &Path,
         stop: &Stop,
     ) -> Result<Self> {
+        Self::start_notifying_reading(name, command, Stdio::null(), socket, stop)
+    }
+
+    /// The same with this input.
+    pub(crate) fn start_notifying_reading(
+        name: &str,
+        command: &mut Command,
+        input: Stdio,
+        socket: &Path,
+        stop: &Stop,
+    ) -> Result<Self> {
         let _ = fs::remove_file(socket);
         let notify =
             UnixDatagram::bind(socket).context("the socket for its readiness cannot be made")?;
-        let process = Self::start(name, command.env("NOTIFY_SOCKET", socket))?;
+        let process = Self::start_reading(name, command.env("NOTIFY_SOCKET", socket), input)?;
         let begun = Instant::now();
         let mut message = [0; 4096];
         loop {

@@ -76,6 +76,25 @@ pub(crate) fn between(before: &BTreeMap<u32, Cost>, after: BTreeMap<u32, Cost>) 
 }
 
 impl Cost {
+    /// The sum of these.
+    pub(crate) fn of_all(costs: &[Self]) -> Self {
+        Self {
+            name: "all programs".to_owned(),
+            runs: costs.iter().map(|cost| cost.runs).sum(),
+            time: costs.iter().map(|cost| cost.time).sum(),
+        }
+    }
+
+    /// Without what the kernel takes for counting, in nanoseconds for each run. It is a mean: nothing is left of a run
+    /// that took less.
+    pub(crate) fn without(self, counting_ns: f64) -> Self {
+        let counting = Duration::from_secs_f64(counting_ns * self.runs as f64 / 1e9);
+        Self {
+            time: self.time.saturating_sub(counting),
+            ..self
+        }
+    }
+
     /// The mean of a run, in nanoseconds.
     pub(crate) fn ns_per_run(&self) -> f64 {
         self.time.as_secs_f64() * 1e9 / self.runs as f64
@@ -132,5 +151,13 @@ mod tests {
         let found = between(&before, after);
         assert_eq!(found, [cost(4, 2000), cost(1, 7)]);
         assert!((found[0].ns_per_run() - 500.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_counting_takes_is_taken_off_each_run() {
+        let counting = Cost::of_all(&[cost(10, 500), cost(30, 2100)]).ns_per_run();
+        assert!((counting - 65.0).abs() < 1e-9);
+        assert_eq!(cost(4, 2000).without(counting), cost(4, 1740));
+        assert_eq!(cost(4, 200).without(counting), cost(4, 0));
     }
 }

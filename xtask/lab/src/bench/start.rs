@@ -25,7 +25,7 @@ const STARTS_PER_ROUND: u32 = 4;
 const ATTACHED: &[u8] = b"(attached in ";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Until it is attached.
-const ASKED_MS: f64 = 150.0;
+const ASKED_MS: f64 = 100.0;
 
 pub(super) fn start(bench: &mut Bench) -> Result<()> {
     let starts = bench.rounds.saturating_mul(STARTS_PER_ROUND);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::pty::{Winsize, openpty};
 use serde::Deserialize;
 
 use super::{
@@ -19,6 +20,13 @@ use super::{
 
 /// How long it may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What `--top` draws on.
+const SCREEN: Winsize = Winsize {
+    ws_row: 50,
+    ws_col: 200,
+    ws_xpixel: 0,
+    ws_ypixel: 0,
+};
 
 /// A running tracer. Only the end of its output is read. Dropped, it is ended.
 pub(crate) struct Tracing {
@@ -39,11 +47,19 @@ pub(crate) struct Summary {
 }
 
 impl Tracing {
-    /// Starts the tracer and waits until it is attached.
+    /// Starts the tracer and waits until it is attached. With `--top` it draws on a terminal.
     pub(crate) fn start(bench: &Bench, arguments: &[&str]) -> Result<Self> {
         let stderr = CapturedOutput::new(bench.scratch.path())?;
-        let mut process = attached(bench, arguments, Stdio::piped(), &stderr)?;
-        let drain = PipeDrain::start(process.stdout()?)?;
+        let (process, drain) = if arguments.contains(&"--top") {
+            let terminal = openpty(&SCREEN, None).context("no terminal")?;
+            let [input, output] = [terminal.slave.try_clone()?, terminal.slave].map(Stdio::from);
+            let process = attached_reading(bench, arguments, input, output, &stderr)?;
+            (process, PipeDrain::start(terminal.master)?)
+        } else {
+            let mut process = attached(bench, arguments, Stdio::piped(), &stderr)?;
+            let drain = PipeDrain::start(process.stdout()?)?;
+            (process, drain)
+        };
         Ok(Self {
             process,
             drain,
@@ -62,7 +78,10 @@ impl Tracing {
         self.process.interrupt()?;
         let tail = read_tail(stdout, PATIENCE, stop)?;
         with_stderr(self.process.finish(PATIENCE, stop), &self.stderr, stop)?;
-        let mut summary = Summary::find(&tail).context("the tracer gave no summary")?;
+        let mut summary = Summary::find(&tail).with_context(|| {
+            let end = tail.get(tail.len().saturating_sub(200)..).unwrap_or(&tail);
+            format!("the tracer gave no summary: {end:?}")
+        })?;
         summary.lost += unwritten(&self.stderr.text()?);
         Ok(summary)
     }
@@ -75,13 +94,27 @@ pub(crate) fn attached(
     stdout: Stdio,
     stderr: &CapturedOutput,
 ) -> Result<Process> {
+    attached_reading(bench, arguments, Stdio::null(), stdout, stderr)
+}
+
+fn attached_reading(
+    bench: &Bench,
+    arguments: &[&str],
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: &CapturedOutput,
+) -> Result<Process> {
     let mut command = Command::new(bench.binaries.join("tracer"));
     command
         .args(arguments)
+        // Files that it writes are in memory.
+        .current_dir(bench.scratch.path())
+        .env("TERM", "xterm-256color")
         .stdout(stdout)
         .stderr(stderr.stdio()?);
     let socket = bench.scratch.path().join("notify");
-    let started = Process::start_notifying("tracer", &mut command, &socket, &bench.stop);
+    let started =
+        Process::start_notifying_reading("tracer", &mut command, stdin, &socket, &bench.stop);
     with_stderr(started, stderr, &bench.stop)
 }
 
@@ -100,7 +133,7 @@ impl Summary {
             if line.starts_with(r#"{"type":"summary""#) {
                 serde_json::from_str(line).ok()
             } else {
-                Self::from_text(line)
+                Self::from_text(without_escapes(line).trim_end())
             }
         })
     }
@@ -124,6 +157,19 @@ impl Summary {
             lost,
         })
     }
+}
+
+/// Without what colours it on a terminal (ECMA-48, section 5.4), and what was drawn before the screen of `--top` was left.
+fn without_escapes(line: &str) -> String {
+    let line = line.rsplit("\u{1b}[?1049l").next().unwrap_or(line);
+    let mut parts = line.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |line, part| {
+        line + part
+            .trim_start_matches(|char: char| !char.is_ascii_alphabetic())
+            .get(1..)
+            .unwrap_or_default()
+    })
 }
 
 /// Of `7 events`, 7.
@@ -181,6 +227,8 @@ mod tests {
         };
         check("1 connection, 1 upload, 1 event, nothing lost", Some(one));
         check("1 connection, 1 upload, 1 event", None);
+        let drawn = "fast\u{1b}[?25h\u{1b}[?1049l\u{1b}[2m7 connections, 0 uploads, 60 events, 2 lost\u{1b}[0m\r";
+        check(drawn, Some(SUMMARY));
     }
 
     #[test]
