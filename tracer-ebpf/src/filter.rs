@@ -110,6 +110,18 @@ pub struct Remembered {
     pub passed: [Passed; 2],
     /// What held its sender and its receiver back.
     pub limits: Limits,
+    /// When it was sampled.
+    pub sampling: Sampling,
+}
+
+/// When a socket was sampled ([`Sample`](crate::record::Sample)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// The first time, or the first since a silence, CLOCK_MONOTONIC.
+    pub first_ns: u64,
+    /// The latest time, likewise; 0 for never.
+    pub latest_ns: u64,
 }
 
 /// What held a socket back so far, and the readings that the next evaluation needs. What each segment needs comes

@@ -43,6 +43,8 @@ pub enum Need {
     ProcessFilter,
     /// Where processes are known by their ids, which the kernel uses again: named by the filter, or followed.
     ProcessIds,
+    /// Where an output draws the course of a connection.
+    Samples,
     /// Where the kernel lacks the tracepoint of this name.
     InsteadOf(&'static str),
     /// Always. It runs for the events that the kernel skips the program of this name for.
@@ -165,6 +167,13 @@ pub const HOOKS: &[Hook] = &[
         loses: "how much of a file a server passes on to a Unix socket",
     },
     Hook {
+        program: "tracer_sample",
+        point: Point::Tracepoint("tcp_probe"),
+        since: "4.16",
+        need: Need::Samples,
+        loses: "how the windows, the bytes in flight and the RTT of an upload went",
+    },
+    Hook {
         program: "tracer_in",
         point: Point::CgroupIngress,
         since: "4.10",
@@ -190,6 +199,20 @@ pub const HOOKS: &[Hook] = &[
 /// What is unknown without a mounted cgroup v2 hierarchy, that is without the three hooks there.
 pub const CGROUP_LOSES: &str = "segments, TLS and HTTP (steps are inferred from changes of state)";
 
+impl Point {
+    /// Whether it is at the root cgroup.
+    #[must_use]
+    pub const fn is_cgroup(self) -> bool {
+        !matches!(self, Self::Tracepoint(_) | Self::Function(_))
+    }
+
+    /// Whether each segment passes it.
+    #[must_use]
+    pub const fn is_segments(self) -> bool {
+        matches!(self, Self::CgroupIngress | Self::CgroupEgress)
+    }
+}
+
 impl Hook {
     /// The tracepoint, where it is one.
     #[must_use]
@@ -200,12 +223,28 @@ impl Hook {
         }
     }
 
+    /// The kernel function, where it is the start of one.
+    #[must_use]
+    pub const fn function(&self) -> Option<&'static str> {
+        match self.point {
+            Point::Function(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The hooks at kernel functions that are used where the kernel lacks this tracepoint.
+    pub fn replacements(&self) -> impl Iterator<Item = &'static Self> {
+        let lacking = self.tracepoint();
+        HOOKS
+            .iter()
+            .filter(move |hook| matches!(hook.need, Need::InsteadOf(name) if lacking == Some(name)))
+    }
+
     /// Whether an event is lost where the kernel skips a run of the program, because it interrupts another run
     /// on the same CPU. At a cgroup it runs each time. A second program has nothing to do while it could be
-    /// interrupted: where it is skipped, the first one runs.
+    /// interrupted: where it is skipped, the first one runs. Where a sample is skipped, the next segment gives one.
     #[must_use]
     pub const fn may_be_skipped(&self) -> bool {
-        matches!(self.point, Point::Tracepoint(_) | Point::Function(_))
-            && !matches!(self.need, Need::SecondOf(_))
+        !self.point.is_cgroup() && !matches!(self.need, Need::SecondOf(_) | Need::Samples)
     }
 }

@@ -6,7 +6,7 @@
 //! before. The asserted sizes keep a layout from changing by accident.
 
 /// Version of the layout, written into recordings.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// `Header::kind` of a [`StateChange`].
 pub const STATE_CHANGE: u16 = 1;
@@ -35,7 +35,8 @@ pub const RELEASE: u16 = 8;
 pub const ERROR: u16 = 9;
 /// `Header::kind` of a [`Segment`], followed by the packet's first bytes.
 pub const SEGMENT: u16 = 10;
-/// `Header::kind` of a [`Flow`]: totals of a socket's segments.
+/// `Header::kind` of a [`Flow`]: totals of a socket's segments. In recordings of layouts before 6 alone: a
+/// [`Closed`] has them.
 pub const FLOW: u16 = 11;
 /// `Header::kind` of a [`MoreBytes`], followed by the bytes. It follows its [`Segment`].
 pub const MORE_BYTES: u16 = 12;
@@ -54,6 +55,10 @@ pub const ADOPTED: u16 = 17;
 pub const UNIX_RELAY: u16 = 18;
 /// `Header::kind` of [`UnixBytes`]: how much more it sent there.
 pub const UNIX_BYTES: u16 = 19;
+/// `Header::kind` of a [`Sample`]: the counters and windows of a socket that carries much, at one moment.
+pub const SAMPLE: u16 = 20;
+/// `Header::kind` of a [`Closed`]: a traced socket enters CLOSE.
+pub const CLOSED: u16 = 21;
 
 /// `StateChange::flags`: the socket is in repair mode (`TCP_REPAIR`), so no segment causes or follows
 /// the change.
@@ -170,13 +175,17 @@ macro_rules! wire {
 }
 
 mod limits;
+mod sample;
 mod unix;
 
 pub use self::limits::{
     END, FIXED_RECEIVE_BUFFER, FIXED_SEND_BUFFER, Gauges, LARGEST_RECEIVE_BUFFER,
     LARGEST_SEND_BUFFER, LimitTimes, Limits, PERIOD, TURN, TimeOut, receiver, sender,
 };
-pub use self::unix::{UnixBytes, UnixRelay};
+pub use self::{
+    sample::{SAMPLED_FROM_BYTES, Sample},
+    unix::{UnixBytes, UnixRelay},
+};
 
 wire! {
     /// The start of every record.
@@ -262,7 +271,7 @@ wire! {
 wire! {
     /// A socket went from one state to another (`inet_sock_set_state`, Linux 4.16).
     pub struct StateChange[152] {
-        /// Kind [`STATE_CHANGE`].
+        /// Kind [`STATE_CHANGE`], or [`CLOSED`] as a part of [`Closed`].
         pub header: Header,
         /// The socket's addresses.
         pub addresses: Addresses,
@@ -344,7 +353,18 @@ wire! {
 }
 
 wire! {
-    /// Totals of a socket's segments, sent when it enters CLOSE.
+    /// A socket enters CLOSE: the change, and what its segments came to. Where nothing is remembered of the socket, a
+    /// [`StateChange`] takes its place.
+    pub struct Closed[184] {
+        /// Its header is of kind [`CLOSED`].
+        pub change: StateChange,
+        /// By [`EGRESS`] and [`INGRESS`].
+        pub passed: [Passed; 2],
+    }
+}
+
+wire! {
+    /// Totals of a socket's segments, sent when it entered CLOSE.
     pub struct Flow[56] {
         /// Kind [`FLOW`].
         pub header: Header,

@@ -7,6 +7,7 @@ use std::{
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
     value_parser,
 };
 use jiff::SignedDuration;
@@ -46,7 +47,9 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
   tracer record upload.trace --port 5000      Record now,
   tracer replay upload.trace                  and show it later
   tracer read upload.pcapng                   Show a capture of tcpdump or Wireshark
-  tracer --port 443 --report uploads.html     Write a page to look at later, or to pass on"
+  tracer --port 443 --report uploads.html     Write a page to look at later, or to pass on
+  tracer --all --metrics 127.0.0.1:9464       Count for Prometheus
+  tracer --top                                Watch connections while they are under way"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -69,7 +72,21 @@ impl Cli {
         let command = Self::command();
         #[cfg(not(live))]
         let command = crate::without_live::cli::shown(command);
-        Self::from_arg_matches(&command.try_get_matches()?)
+        Self::from_arg_matches(&command.try_get_matches()?)?.checked()
+    }
+
+    /// Refuses what cannot be done together.
+    fn checked(self) -> Result<Self, clap::Error> {
+        let trace = match &self.command {
+            Some(Command::Record(record)) => &record.trace,
+            _ => &self.trace,
+        };
+        if trace.top && !trace.run.is_empty() {
+            let why = "the output of a command would tear the screen of --top: run the command in another terminal, \
+                       and choose it here by --comm or --pid";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(self)
     }
 }
 
@@ -191,12 +208,24 @@ pub struct TraceArgs {
     /// A busy process that also does other things is then traced for nothing.
     #[arg(long, verbatim_doc_comment)]
     pub no_follow: bool,
+    /// Watch connections on the terminal while they are under way
+    ///
+    /// Sort and filter them, and open one; `?` lists the keys. A command after `--` is
+    /// refused, since its own output would tear the screen.
+    #[arg(long, verbatim_doc_comment, conflicts_with_all = ["format", "segments"])]
+    pub top: bool,
     /// Show every segment, as in a packet list
     #[arg(long)]
     pub segments: bool,
     /// Write every segment into a file for Wireshark
     #[arg(long, value_name = "FILE")]
     pub pcapng: Option<PathBuf>,
+    /// Answer `GET /metrics` at HOST:PORT, for Prometheus
+    ///
+    /// Take an address of this machine alone, such as 127.0.0.1:9464: everybody who reaches the
+    /// port may read them.
+    #[arg(long, verbatim_doc_comment, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// Exit after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -251,6 +280,11 @@ pub struct OutputArgs {
     /// the same segment.
     #[arg(long, verbatim_doc_comment)]
     pub explain: bool,
+    /// Add to each timeline how its windows, bytes in flight and RTT went
+    ///
+    /// Of connections that carried 64 KiB or more. Of NDJSON alone: a page draws them anyway.
+    #[arg(long)]
+    pub samples: bool,
     /// Write a page with every connection that is shown, for a browser
     ///
     /// One file that needs neither network nor script. It is written when the run ends.
@@ -262,6 +296,12 @@ pub struct OutputArgs {
     /// Write every connection as trace events, for ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     pub perfetto: Option<PathBuf>,
+    /// Send spans and metrics to this OpenTelemetry collector
+    ///
+    /// Such as http://localhost:4317. That port is gRPC, any other HTTP. The variables of
+    /// OpenTelemetry's exporters (OTEL_EXPORTER_OTLP_HEADERS and others) apply.
+    #[arg(long, value_name = "URL", verbatim_doc_comment)]
+    pub otlp: Option<String>,
     /// Show only uploads that took longer, such as 2s or 500ms
     ///
     /// Of NDJSON, only timelines, losses and the summary are printed then.
@@ -279,6 +319,18 @@ impl OutputArgs {
     #[must_use]
     pub const fn has_documents(&self) -> bool {
         self.report.is_some() || self.har.is_some() || self.perfetto.is_some()
+    }
+
+    /// Whether an output shows samples of sockets, or of segments.
+    #[must_use]
+    pub const fn draws_samples(&self) -> bool {
+        self.report.is_some() || self.prints_samples()
+    }
+
+    /// Whether lines have samples.
+    #[must_use]
+    pub const fn prints_samples(&self) -> bool {
+        self.samples && self.format.is_data()
     }
 
     /// Which uploads to show.
@@ -336,67 +388,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::{Cli, cookie};
-
-    #[test]
-    fn cookies() {
-        let check = |text, expected: Option<u64>| assert_eq!(cookie(text).ok(), expected, "{text}");
-        check("4263", Some(4263));
-        check("sk:10a7", Some(0x10a7));
-        check("sk:1001", Some(0x1001));
-        check("0x1001", Some(0x1001));
-        check("0X10A7", Some(0x10a7));
-        check("10a7", Some(0x10a7));
-        check("1001", Some(1001));
-        check("ffffffffffffffff", Some(u64::MAX));
-        for wrong in [
-            "",
-            "0",
-            "sk:0",
-            "sk:",
-            "0x",
-            "-1",
-            "+1",
-            "1.5",
-            "xyz",
-            "sk:sk:1",
-            "0x0x1",
-            "18446744073709551616",
-            "sk:10000000000000000",
-        ] {
-            check(wrong, None);
-        }
-    }
-
-    #[test]
-    fn the_long_version_names_the_record_layout() {
-        let version = Cli::command().render_long_version();
-        let layout = format!("record layout {}\n", tracer_ebpf::record::VERSION);
-        assert!(version.starts_with("tracer "), "{version}");
-        assert!(version.ends_with(&layout), "{version}");
-    }
-
-    const MAX_COLUMNS: usize = 100;
-
-    #[test]
-    fn every_help_fits_the_columns() {
-        let mut tracer = Cli::command();
-        tracer.build();
-        check(&mut tracer);
-        for subcommand in tracer.get_subcommands_mut() {
-            check(subcommand);
-        }
-    }
-
-    fn check(command: &mut clap::Command) {
-        for help in [command.render_help(), command.render_long_help()] {
-            for line in help.to_string().lines() {
-                let columns = line.chars().count();
-                assert!(columns <= MAX_COLUMNS, "{columns} columns: {line}");
-            }
-        }
-    }
-}
+mod tests;

@@ -22,4 +22,4 @@ pub use filter::{Filter, Refused};
 pub use inventory::{Inventory, inventory};
 pub use loss::Lost;
 pub use missing::Missing;
-pub use probe::Probe;
+pub use probe::{Probe, Records};

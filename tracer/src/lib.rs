@@ -38,6 +38,8 @@ mod sink;
 mod source;
 pub mod stderr;
 mod system;
+#[cfg(live)]
+mod terminal;
 #[cfg(not(live))]
 mod without_live;
 
@@ -77,6 +79,9 @@ pub mod internals {
         }
         pub mod privileges {
             pub use crate::privileges::*;
+        }
+        pub mod terminal {
+            pub use crate::terminal::*;
         }
     }
 }

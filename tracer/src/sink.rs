@@ -6,17 +6,24 @@ mod chosen;
 mod document;
 mod headed_file;
 mod losses;
+#[cfg(live)]
+mod metrics;
 mod ndjson;
+#[cfg(live)]
+mod otlp;
 pub mod output_file;
 mod pcapng;
 mod recorder;
 #[cfg(live)]
 mod recording_file;
+#[cfg(live)]
+mod screen;
 mod text;
 mod thread;
 mod way_out;
 #[cfg(live)]
 mod web;
+mod weight;
 mod writer;
 
 use std::io;
@@ -35,10 +42,18 @@ pub use self::{
 };
 #[cfg(live)]
 pub use self::{
+    metrics::{Metrics, MetricsListener},
+    otlp::Otlp,
     recording_file::RecordingFile,
+    screen::Screen,
     web::{Web, WebServer, WebThread},
 };
-use crate::core::{output::Output, scope::Scope};
+#[cfg(not(live))]
+pub use crate::without_live::otlp::Otlp;
+use crate::{
+    cli::OutputArgs,
+    core::{output::Output, scope::Scope},
+};
 
 /// What a person reads when an output fails.
 fn cannot_be_written(name: &str, error: &io::Error) -> String {
@@ -55,10 +70,13 @@ pub enum Format {
 }
 
 impl Format {
-    pub fn renderer(self, scope: Scope, explain: bool, choice: Choice) -> Box<dyn Render> {
-        choice.of(match self {
+    pub fn renderer(self, scope: Scope, output: &OutputArgs) -> Box<dyn Render> {
+        let explain = output.explain;
+        output.choice().of(match self {
             Self::Text => Box::new(Text::new(Styles::of_stdout(), scope, explain)),
-            Self::Ndjson => Box::new(Ndjson::new(scope.segments, explain)),
+            Self::Ndjson => {
+                Box::new(Ndjson::new(scope.segments, explain).with_samples(output.prints_samples()))
+            }
         })
     }
 

@@ -13,4 +13,6 @@ mod liveness;
 mod poll_interval;
 #[cfg(live)]
 pub mod presence;
+#[cfg(live)]
+mod readings;
 pub mod recording;

@@ -1,6 +1,9 @@
 //! The one way out to stderr: what others named (a program, a file, a server) acts on no terminal, and a pipe
 //! that nobody reads blocks no thread.
 
+#[cfg(live)]
+mod held;
+
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     io::{self, Write},
@@ -49,6 +52,8 @@ pub fn is_terminal() -> bool {
 /// From now on, a panic is one message; with `RUST_BACKTRACE`, followed by where it happened.
 pub fn report_panics() {
     panic::set_hook(Box::new(|panicked| {
+        #[cfg(live)]
+        crate::terminal::give_back();
         message(&panicked.to_string());
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
@@ -57,8 +62,39 @@ pub fn report_panics() {
     }));
 }
 
+/// From now on lines wait until [`release`] is called, if stderr is a terminal. At most 64 KiB wait.
+#[cfg(live)]
+pub fn hold() {
+    if io::IsTerminal::is_terminal(&io::stderr()) {
+        held::hold();
+    }
+}
+
+/// Writes the lines that waited.
+#[cfg(live)]
+pub fn release() {
+    let Some(held) = held::release() else { return };
+    if !held.lines.is_empty() {
+        write(&held.lines);
+    }
+    if held.left_out > 0 {
+        message(&format!("{} messages were left out", held.left_out));
+    }
+}
+
+/// The latest line that waits.
+#[cfg(live)]
+#[must_use]
+pub fn latest_held() -> Option<String> {
+    held::latest()
+}
+
 /// Writes lines, or leaves them out where nobody makes room for them.
 fn write(lines: &str) {
+    #[cfg(live)]
+    if held::keep(lines) {
+        return;
+    }
     let left_out = LEFT_OUT.load(Ordering::Relaxed);
     let patience = if left_out == 0 {
         PATIENCE

@@ -5,4 +5,5 @@ pub mod caller;
 pub mod cli;
 pub mod live;
 pub mod live_outputs;
+pub mod otlp;
 pub mod privileges;

@@ -4,6 +4,7 @@
 //! memory with the socket.
 
 mod follow;
+mod own;
 mod peer;
 mod process;
 
@@ -71,7 +72,7 @@ static REFUSED: PerCpuArray<u64> = PerCpuArray::with_max_entries(REFUSALS, 0);
 #[inline(always)]
 pub(crate) fn admits(sock: Traced, socket: Socket, old: u8, new: u8) -> bool {
     let by = FILTER_BY.load();
-    if by != 0 && !(is_birth(old, new) && matches(socket, new)) {
+    if by != 0 && !is_birth(old, new) || !matches(socket, new) {
         return false;
     }
     // Without room, its changes of state are still recorded; segments, resets, retransmits and
@@ -272,6 +273,9 @@ pub(crate) fn admits_handshake(addresses: &Addresses, netns: u32) -> bool {
         }
         return is_in_front;
     }
+    if by == 0 {
+        return !own::is_of(|| (netns, addresses.local_port, addresses.remote_port));
+    }
     !by_owner || by & BY_PROCESS != 0 && is_listener(netns, addresses.local_port)
 }
 
@@ -314,7 +318,7 @@ pub(crate) fn remove_listener(socket: Socket) {
 fn matches(socket: Socket, new: u8) -> bool {
     let by = FILTER_BY.load();
     if by == 0 {
-        return true;
+        return !own::is_of(|| (socket.netns(), socket.local_port(), socket.remote_port()));
     }
     // The other end passed the filter, so this one is traced whatever its own ports are. Before
     // `connect` has chosen a port, it may be anybody's.

@@ -40,6 +40,7 @@ mod relay;
 mod reset;
 mod retransmit;
 mod ring;
+mod sample;
 mod second;
 mod segment;
 mod sock;

@@ -45,8 +45,8 @@ struct Captured<const ROOM: usize> {
 /// The fields of [`Segment`] that do not come from the packet.
 #[derive(Clone, Copy)]
 struct Extra {
-    /// The clock reading that the payload was counted with; 0 for none.
-    counted_ns: u64,
+    /// When the program saw the packet, CLOCK_MONOTONIC.
+    seen_ns: u64,
     before_bytes: u64,
     turned_ns: u64,
     under_listener: u8,
@@ -60,7 +60,7 @@ struct Extra {
 
 impl Extra {
     const NONE: Self = Self {
-        counted_ns: 0,
+        seen_ns: 0,
         before_bytes: 0,
         turned_ns: 0,
         under_listener: 0,
@@ -146,6 +146,7 @@ fn send_handshake(skb: *mut __sk_buff, direction: u8) {
         return;
     };
     let mut extra = Extra {
+        seen_ns: now(),
         under_listener: 1,
         ..Extra::NONE
     };
@@ -163,6 +164,12 @@ fn send_handshake(skb: *mut __sk_buff, direction: u8) {
     send(packet, direction, OfPacket(skb).cookie(), wanted, extra);
 }
 
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
 /// Whether the packet is a SYN that reaches a listener.
 #[inline(always)]
 const fn is_syn(packet: Packet, direction: u8) -> bool {
@@ -175,11 +182,10 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     let is_fin = packet.flags & FIN != 0;
     let is_bare_ack = payload == 0 && !is_fin;
     // An acknowledgment that leaves seldom needs the time.
-    let now = if direction == EGRESS && is_bare_ack {
+    let now_ns = if direction == EGRESS && is_bare_ack {
         0
     } else {
-        // SAFETY: the helper takes no argument.
-        unsafe { bpf_ktime_get_ns() }
+        now()
     };
     // SAFETY: a value of `SOCKETS`.
     let turns = payload > 0 && unsafe { (*remembered).last_payload } != u32::from(direction) + 1;
@@ -189,20 +195,20 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
         if direction == EGRESS {
             limits::window_opens(packet.skb, remembered);
         }
-        if now != 0 {
+        if now_ns != 0 {
             let passing = limits::Passing {
                 direction,
                 payload,
                 is_fin,
                 turns,
-                now,
+                now: now_ns,
             };
             limits::observe(sock, remembered, passing);
         }
     }
     // SAFETY: a value of `SOCKETS`. Each direction has its own `passed`, which only its program
     // writes. The kernel handles a connection's packets of one direction one after another.
-    let (head, extra) = unsafe {
+    let (head, mut extra) = unsafe {
         let passed = addr_of_mut!((*remembered).passed)
             .cast::<Passed>()
             .add(direction as usize);
@@ -211,7 +217,7 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             .add(direction as usize);
         let before_bytes = (*passed).bytes;
         if payload > 0 {
-            burst::count(passed, payload, now);
+            burst::count(passed, payload, now_ns);
         }
         let turned_ns = if turns {
             burst::begin(remembered, direction, burst, before_bytes == 0)
@@ -219,7 +225,7 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
             0
         };
         let extra = Extra {
-            counted_ns: if payload > 0 { now } else { 0 },
+            seen_ns: now_ns,
             before_bytes,
             turned_ns,
             burst: if turns || (*burst).head_left > 0 {
@@ -245,6 +251,9 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     // SAFETY: as above.
     let every = EVERY_SEGMENT.load() != 0 && unsafe { (*remembered).followed } == 0;
     if is_step || head > 0 || every {
+        if now_ns == 0 {
+            extra.seen_ns = now();
+        }
         let mut wanted = u64::from(packet.headers) + head;
         if every && wanted < HEADERS as u64 {
             // The record has that much room in any case.
@@ -336,17 +345,14 @@ fn send_in<const ROOM: usize>(
     } else {
         wanted
     });
-    let Some(mut entry) = ring::reserve::<Captured<ROOM>>(SEGMENT, cookie) else {
+    // Payload is counted with this time, too.
+    let Some(mut entry) = ring::reserve_at::<Captured<ROOM>>(SEGMENT, cookie, extra.seen_ns) else {
         return;
     };
     let record = entry.as_mut_ptr();
     // SAFETY: the reserved entry; every field is written, and `captured` bytes of the packet.
     unsafe {
         let segment = addr_of_mut!((*record).segment);
-        if extra.counted_ns != 0 {
-            // The record's time is the one that the payload was counted with.
-            addr_of_mut!((*segment).header.mono_ns).write(extra.counted_ns);
-        }
         addr_of_mut!((*segment).length).write(packet.length);
         addr_of_mut!((*segment).captured).write(captured as u32);
         addr_of_mut!((*segment).gso_segs).write(packet.gso_segs());

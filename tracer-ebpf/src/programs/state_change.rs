@@ -7,11 +7,11 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::{
     filter::{ACCEPTED, CONNECTED, Remembered},
-    record::{AGAIN, FLOW, Flow, IN_REPAIR, STATE_CHANGE, StateChange, state},
+    record::{AGAIN, CLOSED, Closed, IN_REPAIR, STATE_CHANGE, StateChange, state},
 };
 
 use crate::{
-    filter, limits, memory, relay, ring, second,
+    filter, limits, memory, relay, ring, sample, second,
     sock::{Sock as _, Traced},
     socket::Socket,
     task, unix,
@@ -111,20 +111,26 @@ fn observe(ctx: &BtfTracePointContext) {
     if socket.is_in_repair() {
         flags |= IN_REPAIR;
     }
+    let cookie = sock.cookie();
     if new == state::CLOSE {
-        unix::answered(sock.cookie());
+        flags |= socket.closing();
+        unix::answered(cookie);
     }
-    send(socket, old, new, flags);
+    match known {
+        Some(remembered) if new == state::CLOSE => {
+            send_closed(socket, cookie, remembered, (old, flags));
+        }
+        _ => send(socket, cookie, (old, new), flags),
+    }
     if let Some(remembered) = known {
         // SAFETY: a value of `SOCKETS`.
-        unsafe { open(sock, remembered, old, new) };
-    }
-    if new == state::CLOSE
-        && let Some(remembered) = known
-    {
-        send_flow(sock, remembered);
-        // SAFETY: a value of `SOCKETS`.
-        unsafe { limits::end(socket, remembered) };
+        unsafe {
+            open(sock, remembered, old, new);
+            sample::changed(socket, remembered);
+            if new == state::CLOSE {
+                limits::end(socket, remembered);
+            }
+        }
     }
 }
 
@@ -149,12 +155,45 @@ unsafe fn open(sock: Traced, remembered: *mut Remembered, old: u8, new: u8) {
 }
 
 #[inline(always)]
-fn send(socket: Socket, old: u8, new: u8, flags: u16) {
-    let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, socket.sock().cookie()) else {
+fn send(socket: Socket, cookie: u64, change: (u8, u8), flags: u16) {
+    let Some(mut entry) = ring::reserve::<StateChange>(STATE_CHANGE, cookie) else {
+        return;
+    };
+    // SAFETY: the reserved entry.
+    unsafe { fill(entry.as_mut_ptr(), socket, change, flags) };
+    ring::send(entry);
+}
+
+/// The same for a change to CLOSE, with the totals of the socket's segments, as far as they were seen.
+#[inline(always)]
+fn send_closed(socket: Socket, cookie: u64, remembered: *mut Remembered, (old, flags): (u8, u16)) {
+    let Some(mut entry) = ring::reserve::<Closed>(CLOSED, cookie) else {
         return;
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: `record` is the reserved entry; every field after the header is written.
+    // SAFETY: the reserved entry, and a value of `SOCKETS`.
+    unsafe {
+        fill(
+            addr_of_mut!((*record).change),
+            socket,
+            (old, state::CLOSE),
+            flags,
+        );
+        memory::copy(
+            addr_of_mut!((*remembered).passed),
+            addr_of_mut!((*record).passed),
+        );
+    }
+    ring::send(entry);
+}
+
+/// Writes every field after the header.
+///
+/// # Safety
+/// `record` must be valid for writes.
+#[inline(always)]
+unsafe fn fill(record: *mut StateChange, socket: Socket, (old, new): (u8, u8), flags: u16) {
+    // SAFETY: as the caller promises.
     unsafe {
         socket.write_addresses(addr_of_mut!((*record).addresses));
         if is_system_call(new) {
@@ -169,31 +208,9 @@ fn send(socket: Socket, old: u8, new: u8, flags: u16) {
         }
         addr_of_mut!((*record).old).write(old);
         addr_of_mut!((*record).new).write(new);
-        let closing = if new == state::CLOSE {
-            socket.closing()
-        } else {
-            0
-        };
-        addr_of_mut!((*record).flags).write(flags | closing);
+        addr_of_mut!((*record).flags).write(flags);
         addr_of_mut!((*record).error).write(socket.error());
     }
-    ring::send(entry);
-}
-
-/// The totals of the socket's segments, as far as they were seen.
-#[inline(always)]
-fn send_flow(sock: Traced, remembered: *mut Remembered) {
-    let Some(mut entry) = ring::reserve::<Flow>(FLOW, sock.cookie()) else {
-        return;
-    };
-    // SAFETY: a value of `SOCKETS`, and the reserved entry.
-    unsafe {
-        memory::copy(
-            addr_of_mut!((*remembered).passed),
-            addr_of_mut!((*entry.as_mut_ptr()).passed),
-        );
-    }
-    ring::send(entry);
 }
 
 /// On the way to SYN_SENT and SYN_RECV, nothing is counted yet.

@@ -39,7 +39,7 @@ pub fn check(bytes: &[u8]) {
     let packets = packets(bytes);
     let first_ns = packets.first().map_or(0, |(time_ns, _)| *time_ns);
     let packets = packets.into_iter().map(|(_, packet)| packet);
-    check_packets(first_ns, packets, || Pipeline::new(true));
+    check_packets(first_ns, packets, || Pipeline::new(true).with_samples());
 }
 
 /// The packets up to the first damage.

@@ -44,7 +44,7 @@ pub(crate) fn inputs(mut recording: Recording<&[u8]>) -> Vec<Input<'static>> {
 }
 
 pub(crate) fn replay(inputs: &[Input<'static>], scope: Scope) -> Vec<Output> {
-    replay_through(Pipeline::new(scope.every_segment), inputs)
+    replay_through(Pipeline::new(scope.every_segment).with_samples(), inputs)
 }
 
 pub(crate) fn replay_through(mut pipeline: Pipeline, inputs: &[Input<'static>]) -> Vec<Output> {
@@ -74,7 +74,8 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 pub(crate) fn check_lines(outputs: &[Output], scope: Scope) {
-    let lines = rendered(&mut Ndjson::new(scope.segments, false), outputs);
+    let mut ndjson = Ndjson::new(scope.segments, false).with_samples(true);
+    let lines = rendered(&mut ndjson, outputs);
     let text = String::from_utf8(lines).expect("the lines are UTF-8");
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).expect(line);

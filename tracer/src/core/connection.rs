@@ -10,6 +10,7 @@ mod limits;
 mod owner;
 mod passed_on;
 mod relays;
+mod samples;
 mod stall;
 mod transition;
 mod view;
@@ -21,10 +22,11 @@ pub use self::{
     cause::Ended,
     estimate::{Estimate, Vantage},
     incidents::{HeldBack, Incidents, IncidentsLeftOut, Reset, SubflowOf},
-    limits::{LimitLog, Stretch, Times},
+    limits::{Latest, LimitLog, Stretch, Times},
     owner::{Owner, Task},
     passed_on::{OnUnix, PassedOn},
     relays::Relays,
+    samples::{Room, Samples, SegmentCourse, Thinned},
     stall::{Stall, Stalls},
     transition::{Closing, Counted, Opened, Transition},
     view::View,
@@ -63,6 +65,8 @@ pub struct Connection {
     pub requests_reported: u32,
     /// What a capture's segments show of it; `None` if the kernel reports it.
     pub captured: Option<Box<Captured>>,
+    /// How its payload went; `None` where no output shows that, or nothing is known of it.
+    pub samples: Option<Box<Samples>>,
 }
 
 /// Why a connection is emitted without its end.
@@ -103,6 +107,7 @@ impl Connection {
             unfinished: None,
             requests_reported: 0,
             captured: None,
+            samples: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod pending_handshakes;
 mod points;
 mod preexisting;
 mod roles;
+mod samples;
 mod segments;
 mod sockets;
 mod tasks;
@@ -30,6 +31,7 @@ use self::{
     mptcp::Mptcp,
     pairing::{Pair, Pairing},
     pending_handshakes::PendingHandshakes,
+    samples::Sampling,
     tasks::Tasks,
     transfers::Transfers,
 };
@@ -56,6 +58,7 @@ pub struct ConnectionTable {
     transfers: Transfers,
     mptcp: Mptcp,
     captured: CapturedConnections,
+    sampling: Sampling,
     /// Connections with segments that are not settled yet, each once.
     unsettled: Vec<Key>,
     /// Connections with exchanges that are over and were not taken yet.
@@ -72,6 +75,13 @@ pub struct ConnectionTable {
 /// Names a connection within the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64);
+
+#[cfg(all(test, live))]
+impl Key {
+    pub(crate) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// The change of state that an event tells of.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +105,10 @@ impl ConnectionTable {
     }
 
     /// Applies an event. Returns its connection and the end; `None` if the event belongs to no known
-    /// connection, or not yet.
-    pub fn apply(&mut self, event: Event<'_>) -> Option<(Key, End)> {
+    /// connection, or not yet. Takes out of it what is kept.
+    //
+    // Not by value: a segment's event would be copied twice on the way.
+    pub fn apply(&mut self, event: &mut Event<'_>) -> Option<(Key, End)> {
         let mono_ns = event.mono_ns;
         self.now_ns = mono_ns;
         let found = self.apply_to_view(event)?;
@@ -107,10 +119,10 @@ impl ConnectionTable {
         Some(found)
     }
 
-    fn apply_to_view(&mut self, event: Event<'_>) -> Option<(Key, End)> {
+    fn apply_to_view(&mut self, event: &mut Event<'_>) -> Option<(Key, End)> {
         let (mono_ns, cookie) = (event.mono_ns, event.cookie);
-        match event.what {
-            EventKind::State {
+        match &mut event.what {
+            &mut EventKind::State {
                 old,
                 new,
                 in_repair,
@@ -119,6 +131,7 @@ impl ConnectionTable {
                 counters,
                 error,
                 closing,
+                passed,
             } => {
                 let addresses = event.addresses?;
                 let task = task.map(|task| self.tasks.of_record(&task));
@@ -146,6 +159,9 @@ impl ConnectionTable {
                 }
                 view.record_transition(mono_ns, (old, new), &counters, error);
                 view.record_closing(Closing(closing));
+                if let Some(passed) = passed {
+                    view.passed = Some(Box::new(passed));
+                }
                 if let Some(process) = connects {
                     self.record_intermediary(process, key, end);
                 }
@@ -165,14 +181,15 @@ impl ConnectionTable {
                 None
             }
             EventKind::Segment(segment) => self.segment(cookie, segment),
-            EventKind::MoreBytes(more) => self.more_bytes(cookie, more),
-            EventKind::Flow(passed) => {
+            &mut EventKind::MoreBytes(more) => self.more_bytes(cookie, more),
+            &mut EventKind::Flow(passed) => {
                 self.with_view(cookie, |view| view.passed = Some(Box::new(passed)))
             }
             EventKind::Limits(limits) => {
-                self.with_view(cookie, |view| view.record_limits(mono_ns, &limits))
+                self.with_view(cookie, |view| view.record_limits(mono_ns, limits))
             }
-            EventKind::Relay(relay) => {
+            EventKind::Sample(sample) => self.sample(cookie, sample),
+            &mut EventKind::Relay(relay) => {
                 for end in [cookie, relay.read] {
                     let key = self.find(end);
                     if let Some(connection) = key.and_then(|key| self.connections.get_mut(&key)) {
@@ -187,25 +204,25 @@ impl ConnectionTable {
             EventKind::UnixRelay(relay) => {
                 let listener = relay.listener.map(|task| self.tasks.of_record(&task));
                 self.with_view(cookie, |view| {
-                    view.record_passed_on(mono_ns, &relay, listener);
+                    view.record_passed_on(mono_ns, relay, listener);
                 })
             }
-            EventKind::UnixBytes { socket, bytes } => {
+            &mut EventKind::UnixBytes { socket, bytes } => {
                 self.with_view(cookie, |view| view.record_more_passed_on(socket, bytes))
             }
-            EventKind::TimeOut {
+            &mut EventKind::TimeOut {
                 bytes_acked,
                 length,
             } => self.with_view(cookie, |view| {
                 view.record_time_out(mono_ns, bytes_acked, length);
             }),
-            EventKind::Retransmit { state, error, .. } => {
+            &mut EventKind::Retransmit { state, error } => {
                 self.with_view(cookie, |view| match error {
                     0 => view.record_retransmit(mono_ns, state),
                     error => view.record_held_back(mono_ns, state, error),
                 })
             }
-            EventKind::ResetSent(reason) => self.with_view(cookie, |view| {
+            &mut EventKind::ResetSent(reason) => self.with_view(cookie, |view| {
                 view.record_reset(Reset {
                     mono_ns,
                     sent: true,
@@ -219,12 +236,14 @@ impl ConnectionTable {
                     reason: None,
                 });
             }),
-            EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
-            EventKind::Subflow { first, token } => self.subflow(cookie, SubflowOf { first, token }),
-            EventKind::Adopted(state, task) => {
+            &mut EventKind::Error(error) => self.with_view(cookie, |view| view.record_error(error)),
+            &mut EventKind::Subflow { first, token } => {
+                self.subflow(cookie, SubflowOf { first, token })
+            }
+            &mut EventKind::Adopted(state, task) => {
                 self.adopt(cookie, event.addresses?, state, mono_ns, task)
             }
-            EventKind::Held(how, task) => {
+            &mut EventKind::Held(how, task) => {
                 let task = task.map(|task| self.tasks.of_record(&task));
                 if let Some(task) = &task {
                     self.mptcp_held(cookie, task, how);
@@ -256,6 +275,7 @@ impl ConnectionTable {
 
     pub fn remove(&mut self, key: Key) -> Option<Connection> {
         let mut connection = *self.connections.remove(&key)?;
+        self.sampling.give_back(&connection);
         if connection.captured.is_some() {
             self.forget_captured(&mut connection);
             return Some(connection);
@@ -292,6 +312,12 @@ impl ConnectionTable {
     /// The same, for good: the announcement is this connection's.
     pub fn claim_transfer(&mut self, connection: &Connection) -> Option<Transfer> {
         self.transfers.claim(connection)
+    }
+
+    /// All connections, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &Connection)> {
+        let connections = self.connections.iter();
+        connections.map(|(key, connection)| (*key, &**connection))
     }
 
     #[must_use]

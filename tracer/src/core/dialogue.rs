@@ -3,6 +3,7 @@
 
 mod analysis;
 mod captured;
+mod flowing;
 mod in_flight;
 mod milestone;
 mod reassembly;
@@ -10,10 +11,11 @@ mod sequence_space;
 
 use std::num::NonZeroU64;
 
-use upload_protocol::{ConnectionId, End, Flags, segment::SegmentLine};
+use upload_protocol::{ConnectionId, End, Flags, segment::SegmentLine, timeline::InitialNumbers};
 
 pub use self::{
     captured::Seen,
+    flowing::Flowing,
     milestone::{Milestone, MilestoneOptions},
 };
 use self::{
@@ -148,6 +150,15 @@ impl Dialogue {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.in_flight.as_ref().is_none_or(|found| found.is_empty())
+    }
+
+    /// The initial sequence numbers of both ends, if the handshake showed them.
+    #[must_use]
+    pub fn initial_numbers(&self) -> Option<InitialNumbers> {
+        Some(InitialNumbers {
+            client: self.client.initial()?,
+            server: self.server.initial()?,
+        })
     }
 
     fn place(&mut self, observed: &Observed) -> Position {

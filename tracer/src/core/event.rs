@@ -1,13 +1,16 @@
 //! Decodes kernel records: checks everything, interprets nothing.
 
 mod addresses;
+mod kind;
+mod reading;
 mod unix;
 
-use tracer_ebpf::record::{self, SocketEvent, StateChange};
+use tracer_ebpf::record::{self, Closed, SocketEvent, StateChange};
 use upload_protocol::{AcceptQueue, OwnerFrom, State, timeline::ResetReason};
 
-pub use self::{addresses::Addresses, unix::UnixRelay};
-use crate::core::segment::{NoSegment, Segment};
+use self::reading::{captured, read, read_prefix};
+pub use self::{addresses::Addresses, kind::RecordKind, reading::Malformed, unix::UnixRelay};
+use crate::core::segment::Segment;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -16,8 +19,8 @@ pub struct Event<'a> {
     /// The socket's cookie; the listener's for [`EventKind::SynAckRetransmit`].
     pub cookie: u64,
     /// The socket's addresses; absent for segments, which have their own, for
-    /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::TimeOut`], [`EventKind::Subflow`],
-    /// [`EventKind::Relay`], [`EventKind::UnixRelay`], [`EventKind::UnixBytes`] and [`EventKind::Held`].
+    /// [`EventKind::Flow`], [`EventKind::Limits`], [`EventKind::Sample`], [`EventKind::TimeOut`],
+    /// [`EventKind::Subflow`], [`EventKind::Relay`], [`EventKind::UnixRelay`], [`EventKind::UnixBytes`] and [`EventKind::Held`].
     pub addresses: Option<Addresses>,
     pub what: EventKind<'a>,
 }
@@ -41,6 +44,8 @@ pub enum EventKind<'a> {
         error: u32,
         /// Bits of [`record::closing`].
         closing: u16,
+        /// What the socket's segments came to, if it enters CLOSE.
+        passed: Option<[record::Passed; 2]>,
     },
     /// A segment was retransmitted, or could not be.
     Retransmit {
@@ -59,10 +64,13 @@ pub enum EventKind<'a> {
     Segment(Segment<&'a [u8]>),
     /// More of a segment's payload.
     MoreBytes(MoreBytes<'a>),
-    /// What the socket's segments came to: those that left and those that reached it.
+    /// What the socket's segments came to: those that left and those that reached it. In recordings of earlier
+    /// tracers alone.
     Flow([record::Passed; 2]),
     /// What held the socket back so far.
     Limits(Box<record::Limits>),
+    /// What the socket's counters and windows are at this moment.
+    Sample(Box<record::Sample>),
     /// The retransmission timer sent the first segment again that is not acknowledged.
     TimeOut {
         /// Sequence numbers that the peer acknowledged before it.
@@ -138,32 +146,16 @@ impl From<SocketCall> for OwnerFrom {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// Fewer bytes than the header or the kind's record has, or more.
-    #[error("a record of kind {kind} has {found} bytes instead of {expected}")]
-    Length {
-        /// The kind, 0 where not even that could be read.
-        kind: u16,
-        /// How many bytes there are.
-        found: usize,
-        /// How many there should be.
-        expected: usize,
-    },
-    #[error("unknown record kind {0}")]
-    Kind(u16),
-    #[error("unknown TCP state {0}")]
-    State(u8),
-    #[error("a packet that is no TCP segment: {0}")]
-    Segment(#[from] NoSegment),
-}
-
 impl<'a> Event<'a> {
     /// Decodes one record.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _): (record::Header, _) = read_prefix(0, bytes)?;
         match header.kind {
-            record::STATE_CHANGE => Self::from_state_change(&read(header.kind, bytes)?),
+            record::STATE_CHANGE => Self::from_state_change(&read(header.kind, bytes)?, None),
+            record::CLOSED => {
+                let Closed { change, passed } = read(header.kind, bytes)?;
+                Self::from_state_change(&change, Some(passed))
+            }
             record::SEGMENT => Self::from_segment(bytes),
             record::MORE_BYTES => Self::from_more_bytes(bytes),
             record::FLOW => {
@@ -182,6 +174,15 @@ impl<'a> Event<'a> {
                     cookie: header.cookie,
                     addresses: None,
                     what: EventKind::Limits(Box::new(limits)),
+                })
+            }
+            record::SAMPLE => {
+                let sample: record::Sample = read(header.kind, bytes)?;
+                Ok(Self {
+                    mono_ns: header.mono_ns,
+                    cookie: header.cookie,
+                    addresses: None,
+                    what: EventKind::Sample(Box::new(sample)),
                 })
             }
             record::TIME_OUT => {
@@ -245,7 +246,10 @@ impl<'a> Event<'a> {
         }
     }
 
-    fn from_state_change(record: &StateChange) -> Result<Self, Malformed> {
+    fn from_state_change(
+        record: &StateChange,
+        passed: Option<[record::Passed; 2]>,
+    ) -> Result<Self, Malformed> {
         Ok(Self {
             mono_ns: record.header.mono_ns,
             cookie: record.header.cookie,
@@ -259,6 +263,7 @@ impl<'a> Event<'a> {
                 counters: record.counters,
                 error: record.error,
                 closing: record.flags,
+                passed,
             },
         })
     }
@@ -325,33 +330,6 @@ impl<'a> Event<'a> {
             what,
         })
     }
-}
-
-fn read<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<T, Malformed> {
-    T::read_from_bytes(bytes).map_err(|_| Malformed::Length {
-        kind,
-        found: bytes.len(),
-        expected: size_of::<T>(),
-    })
-}
-
-/// A record and the bytes that follow it.
-fn read_prefix<T: zerocopy::FromBytes>(kind: u16, bytes: &[u8]) -> Result<(T, &[u8]), Malformed> {
-    T::read_from_prefix(bytes).map_err(|_| Malformed::Length {
-        kind,
-        found: bytes.len(),
-        expected: size_of::<T>(),
-    })
-}
-
-/// The captured ones of the bytes that follow a record.
-fn captured(kind: u16, bytes: &[u8], length: u32) -> Result<&[u8], Malformed> {
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    bytes.get(..length).ok_or(Malformed::Length {
-        kind,
-        found: bytes.len(),
-        expected: length,
-    })
 }
 
 /// The reason at this place in [`record::RESET_REASONS`], counted from 1.

@@ -1,13 +1,17 @@
 //! Everything that can reach the core, live or from a recording.
 
 mod open_socket;
+mod readings;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use upload_protocol::upload::FeedLine;
 
-pub use self::open_socket::{Counters, Holder, OpenSocket, Present};
+pub use self::{
+    open_socket::{Counters, Holder, OpenSocket, Present},
+    readings::{Reading, Readings},
+};
 use crate::core::packet::Packet;
 
 /// One input of the [`Pipeline`](crate::core::pipeline::Pipeline).
@@ -28,6 +32,8 @@ pub enum Input<'a> {
     /// The sockets that there were, after records were lost. What the kernel said of them before has
     /// been handed over.
     Present(Box<Present>),
+    /// What open sockets have counted; for an overview alone, so that no recording has it.
+    Readings(Box<Readings>),
     /// What a cgroup is called.
     Cgroup(CgroupName),
     /// What the kernel lacks, at the start and where it lacks something.

@@ -2,11 +2,13 @@
 //! recording.
 
 mod captured;
+mod counts;
 mod eviction;
 mod followed;
 mod hops;
 mod inferred;
 mod loss;
+mod overview;
 mod points;
 mod progress;
 mod uploads;
@@ -21,9 +23,9 @@ use upload_protocol::{
 };
 
 use self::captured::Captured;
-pub use self::captured::Selection;
+pub use self::{captured::Selection, counts::Counts};
 use crate::core::{
-    connection::Connection,
+    connection::{Connection, Room},
     connection_table::{ConnectionTable, Key},
     correlate::Correlator,
     dialogue::RelativeSegment,
@@ -31,6 +33,7 @@ use crate::core::{
     host::{Clock, Host},
     input::{Input, Missing, ProgramCost, Tick},
     output::{Output, TracedSegment},
+    overview::Rates,
     timeline::{self, timeline},
 };
 
@@ -77,6 +80,8 @@ pub struct Pipeline {
     progress: BTreeMap<Key, u64>,
     /// The same for snapshots, if wanted, and the latest time.
     snapshots: Option<BTreeMap<Key, (u64, u64)>>,
+    /// What open sockets pass, if an overview is asked for.
+    rates: Rates,
     malformed: u64,
     captured: Captured,
     ended_legs: hops::EndedLegs,
@@ -93,6 +98,8 @@ struct Totals {
     connections: u64,
     uploads: u64,
     events: u64,
+    /// Of the kernel's records; other events are segments of a capture.
+    counts: Counts,
     lost: u64,
     lost_at_most: bool,
     /// Connections of which something was left out.
@@ -124,6 +131,13 @@ impl Pipeline {
         self
     }
 
+    /// Keeps samples of connections, for outputs that show how their payload went.
+    #[must_use]
+    pub fn with_samples(mut self) -> Self {
+        self.table.keep_samples();
+        self
+    }
+
     /// Also emits snapshots of connections that stay open.
     #[must_use]
     pub fn with_snapshots(mut self) -> Self {
@@ -147,6 +161,7 @@ impl Pipeline {
                 self.make_room(out);
             }
             Input::Present(present) => self.emit_gone(&present, out),
+            Input::Readings(readings) => self.take_readings(&readings),
             Input::Cgroup(name) => self.host.name_cgroup(name),
             Input::Missing(missing) => self.missing = missing,
             Input::Cost(cost) => self.cost = cost,
@@ -162,11 +177,13 @@ impl Pipeline {
     }
 
     fn record(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
-        let Ok(event) = Event::decode(bytes) else {
+        let mut decoded = Event::decode(bytes);
+        let Ok(event) = &mut decoded else {
             self.malformed += 1;
             return;
         };
         self.totals.events += 1;
+        self.totals.counts.add_record(&event.what);
         let mono_ns = event.mono_ns;
         let change = match event.what {
             EventKind::State { old, new, .. } => Some((old, new)),
@@ -316,6 +333,8 @@ impl Pipeline {
                 .into_iter()
                 .map(program_line)
                 .collect(),
+            spans: None,
+            data_points: None,
             capture: self.captured.totals(),
             clocks: self.clocks(),
         })));
@@ -337,6 +356,12 @@ impl Pipeline {
         }
         self.totals.connections += 1;
         let last = connection.dialogue.settle(u64::MAX, self.segments);
+        if self.table.keeps_samples() {
+            for segment in &last {
+                // It has left the table, and is emitted at once.
+                connection.sample_segment(segment, &mut Room::new(usize::MAX));
+            }
+        }
         let last = self.segment_lines(&connection, last);
         out.extend(segments(last));
         self.table.learn_transfers(&mut connection);

@@ -81,7 +81,7 @@ impl Header {
     }
 }
 
-/// The kind and the bytes of an input's frame; `None` for the end, which has none.
+/// The kind and the bytes of an input's frame; `None` for the end and for readings, which have none.
 pub fn encode<'a>(input: &'a Input<'_>) -> Result<Option<(u8, Cow<'a, [u8]>)>> {
     let (kind, json) = match input {
         Input::Kernel(bytes) => return Ok(Some((KERNEL, Cow::Borrowed(bytes)))),
@@ -95,7 +95,7 @@ pub fn encode<'a>(input: &'a Input<'_>) -> Result<Option<(u8, Cow<'a, [u8]>)>> {
         Input::ChosenPorts(ports) => (CHOSEN_PORTS, serde_json::to_vec(ports)?),
         Input::Present(present) => (PRESENT, serde_json::to_vec(present)?),
         Input::Packet(packet) => return Ok(Some((PACKET, Cow::Owned(packet.to_bytes())))),
-        Input::Shutdown => return Ok(None),
+        Input::Readings(_) | Input::Shutdown => return Ok(None),
     };
     Ok(Some((kind, Cow::Owned(json))))
 }

@@ -108,13 +108,16 @@ impl<'a> Segment<&'a [u8]> {
             headers: ip.length,
             length,
         };
-        let mut segment = Self::behind(packet, &carrier)?;
-        if packet.len() < segment.headers {
-            return Err(NoSegment::Truncated(TCP));
+        // Changed where it is: to take it out, and put it back, would be two copies for each record.
+        let mut parsed = Self::behind(packet, &carrier);
+        if let Ok(segment) = &mut parsed {
+            if packet.len() < segment.headers {
+                return Err(NoSegment::Truncated(TCP));
+            }
+            segment.leaving = leaving;
+            segment.merged = merged;
         }
-        segment.leaving = leaving;
-        segment.merged = merged;
-        Ok(segment)
+        parsed
     }
 
     /// The segment behind an IP header that was read already. A capture may cut it within the options:
@@ -166,11 +169,11 @@ impl<'a> Segment<&'a [u8]> {
         })
     }
 
-    /// Copies the segment, with its headers or with its payload alone.
+    /// Copies the segment, with its headers or with its payload alone, and takes its options out of it.
     //
     // Without --segments nobody reads the headers again. Most segments have no payload, so nothing is copied.
     #[must_use]
-    pub fn keep(self, with_headers: bool) -> Box<Segment> {
+    pub fn keep(&mut self, with_headers: bool) -> Box<Segment> {
         let (packet, headers) = if with_headers {
             (self.packet, self.headers)
         } else {
@@ -189,7 +192,7 @@ impl<'a> Segment<&'a [u8]> {
             flags: self.flags,
             window: self.window,
             len: self.len,
-            options: self.options,
+            options: std::mem::take(&mut self.options),
             packet_len: self.packet_len,
             packet,
             headers,
@@ -200,7 +203,7 @@ impl<'a> Segment<&'a [u8]> {
             accept_queue: self.accept_queue,
             frame: self.frame,
             is_duplicate: self.is_duplicate,
-            crossing: self.crossing,
+            crossing: self.crossing.take(),
         })
     }
 }

@@ -9,6 +9,7 @@ mod initiation;
 mod maintenance;
 mod omissions;
 mod passed_to;
+mod samples;
 mod step;
 mod termination;
 mod tls;
@@ -17,13 +18,16 @@ mod upload;
 
 use upload_protocol::{
     End, RolesFrom,
-    timeline::{Bytes, Certainty, Incomplete, PerEnd, Phase, Timeline, UploadSummary},
+    timeline::{
+        Bytes, Certainty, Incomplete, PerEnd, Phase, Retransmission, Timeline, UploadSummary,
+    },
     upload::{Cookie, Upload},
 };
 
+pub(crate) use self::endpoint::endpoint;
 pub use self::{
     omissions::{keep_uploads, leave_out_uploads},
-    upload::{has_upload, of_finished},
+    upload::{has_upload, is_much, of_finished},
 };
 use crate::core::{
     connection::{Connection, Unfinished, View},
@@ -79,8 +83,8 @@ pub fn timeline(
     let mut timeline = Timeline {
         at: host.clock.moment(first_ns),
         connection: connection.id,
-        client: endpoint::endpoint(connection, End::Client, host)?,
-        server: endpoint::endpoint(connection, End::Server, host)?,
+        client: endpoint(connection, End::Client, host)?,
+        server: endpoint(connection, End::Server, host)?,
         phases,
         uploads: uploads
             .iter()
@@ -96,6 +100,7 @@ pub fn timeline(
                 .or(connection.is_its_own_peer().then_some(0)),
         },
         retransmits: connection.views().map(|(_, view)| retransmits(view)).sum(),
+        retransmitted: retransmitted(connection, origin),
         roles: match connection.roles_from {
             RolesFrom::Opening => Certainty::Observed,
             RolesFrom::Simultaneous
@@ -114,6 +119,7 @@ pub fn timeline(
         silent_for_ns: (is_open && connection.captured.is_some())
             .then(|| now_ns.saturating_sub(connection.last_ns)),
         transit: None,
+        samples: samples::samples(connection, origin),
     };
     let mut sender = End::Client;
     if reported.is_none() {
@@ -189,6 +195,20 @@ fn retransmits(view: &View) -> u64 {
     u64::from(view.retransmits.max(counted))
 }
 
+/// When segments were sent again, in order.
+fn retransmitted(connection: &Connection, origin: Origin) -> Vec<Retransmission> {
+    let times = connection.views().flat_map(|(from, view)| {
+        let times = view.incidents().retransmits.iter();
+        times.map(move |mono_ns| Retransmission {
+            at_ns: origin.since(*mono_ns),
+            from,
+        })
+    });
+    let mut times: Vec<_> = times.collect();
+    times.sort_by_key(|one| one.at_ns);
+    times
+}
+
 /// Unknown for an open connection: the counters are those of the last change of state.
 fn bytes(connection: &Connection, closed_ns: Option<u64>) -> Bytes {
     let is_closed = closed_ns.is_some();
@@ -210,11 +230,11 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
     }
     if let Some(receiver) = connection.view(to) {
         let last = receiver.last()?;
-        let fin = u64::from(connection.received_fin(to));
+        let fin = u64::from(connection.received_fin(to)?);
         return last
             .bytes_received
             .checked_sub(fin)
-            .filter(|_| receiver.counts_all());
+            .filter(|_| receiver.counts_all() && receiver.is_closed());
     }
     let sender = connection.view(from)?;
     sender.last()?;
@@ -223,7 +243,7 @@ fn payload(connection: &Connection, from: End) -> Option<u64> {
     let acknowledged = sender.counted.bytes_acked;
     acknowledged
         .checked_sub(syn + fin)
-        .filter(|_| sender.counts_all())
+        .filter(|_| sender.counts_all() && sender.is_closed())
 }
 
 #[cfg(test)]

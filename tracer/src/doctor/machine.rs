@@ -7,6 +7,7 @@ use rustix::{
     process::{Resource, getrlimit},
     system::uname,
 };
+use tracer_ebpf::hook::Hook;
 
 use super::Finding;
 use crate::{
@@ -106,14 +107,31 @@ fn type_information() -> Vec<Finding> {
         findings.push(Finding::degraded("type information", without(&part)));
     }
     for (hook, exists) in tracepoints {
-        findings.push(if exists {
-            Finding::ok("tracepoint", hook.tracepoint().unwrap_or_default())
-        } else {
-            let text = format!("{} (Linux {})", without(&Missing::Hook(hook)), hook.since);
-            Finding::degraded("tracepoint", text)
-        });
+        findings.push(tracepoint(hook, exists));
     }
     findings
+}
+
+fn tracepoint(hook: &'static Hook, exists: bool) -> Finding {
+    const CHECK: &str = "tracepoint";
+    let name = hook.tracepoint().unwrap_or_default();
+    let functions: Vec<&str> = hook.replacements().filter_map(Hook::function).collect();
+    if exists {
+        Finding::ok(CHECK, name)
+    } else if functions.is_empty() {
+        let text = format!("{} (Linux {})", without(&Missing::Hook(hook)), hook.since);
+        Finding::degraded(CHECK, text)
+    } else {
+        // Whether this kernel can attach programs there, the programs' own check finds out.
+        Finding::ok(
+            CHECK,
+            format!(
+                "no {name} (Linux {}): of the functions {}, those that this kernel has take its place",
+                hook.since,
+                functions.join(", ")
+            ),
+        )
+    }
 }
 
 pub(super) fn without(part: &Missing) -> String {
@@ -149,7 +167,7 @@ fn ring_buffer() -> Finding {
         Ok(true) => Finding::ok(CHECK, "BPF_MAP_TYPE_RINGBUF"),
         Ok(false) => Finding::missing(
             CHECK,
-            "this kernel has none; the tracer needs Linux 5.8 or later",
+            "this kernel has none; the tracer needs Linux 5.12 or later",
         ),
         Err(error) => Finding::degraded(CHECK, format!("cannot be checked: {error}")),
     }

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    ops::ControlFlow,
     thread,
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use crate::{
         event::{Event, EventKind},
         input::OpenSocket,
     },
-    kernel::{Filter, Missing, Probe, pid_namespace, sockets},
+    kernel::{Filter, Missing, Probe, Records, pid_namespace, sockets},
 };
 
 /// More than the records of one connection.
@@ -47,7 +48,12 @@ pub(super) fn examine() -> Vec<Finding> {
     let mut findings = Vec::new();
     let checked = attach(&listener).and_then(|(port, mut probe)| {
         let missing = probe.missing().iter();
-        let refused = missing.filter(|part| matches!(part, Missing::Program { .. }));
+        let refused = missing.filter(|part| match part {
+            Missing::Program { .. } => true,
+            // Nothing took its place. What has no replacement is found in the type information.
+            Missing::Hook(hook) => hook.replacements().next().is_some(),
+            _ => false,
+        });
         findings.extend(refused.map(|part| Finding::degraded(PROGRAMS, without(part))));
         findings.push(Finding::ok(PROGRAMS, "loaded and attached"));
         let printed = Printed::begin(port);
@@ -69,7 +75,12 @@ fn attach(listener: &TcpListener) -> Result<(u16, Probe)> {
         ports: vec![port],
         ..Filter::default()
     };
-    Ok((port, Probe::attach(&filter, RING_BYTES, true, false)?))
+    let records = Records {
+        every_segment: true,
+        samples: true,
+        audit: false,
+    };
+    Ok((port, Probe::attach(&filter, RING_BYTES, records)?))
 }
 
 /// The connection as the tracer decoded it, and as sock_diag had it while it was open.
@@ -100,9 +111,12 @@ fn trace(listener: &TcpListener, probe: &mut Probe) -> Result<Traced> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut malformed = Ok(());
-        probe.drain(|record| match Event::decode(record) {
-            Ok(_) => traced.records.push(record.into()),
-            Err(error) => malformed = Err(error),
+        probe.drain(|record| {
+            match Event::decode(record) {
+                Ok(_) => traced.records.push(record.into()),
+                Err(error) => malformed = Err(error),
+            }
+            ControlFlow::Continue(())
         });
         malformed.context("decoding a record")?;
         if [traced.client, traced.server]

@@ -10,7 +10,7 @@ use std::{
 use tracing::debug;
 
 use super::{Ending, FOR_ALL, FOR_OUTPUTS};
-use crate::{message, privileges};
+use crate::{message, privileges, terminal};
 
 impl Ending {
     /// Begins the end after this time: outputs have [`FOR_OUTPUTS`] then, and after [`FOR_ALL`] the process
@@ -39,6 +39,7 @@ fn exit_after(time: Duration, run: &Weak<Mutex<Option<Instant>>>) {
     privileges::drop_all();
     thread::sleep(time);
     if run.strong_count() > 0 {
+        terminal::give_back();
         message("the tracer could not end in time: what is not written by now is lost");
         process::exit(1);
     }

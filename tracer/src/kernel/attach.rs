@@ -1,7 +1,12 @@
 //! Attaches the programs of [`HOOKS`], each at its hook. A hook that this kernel lacks, or a program
 //! that it refuses, costs what depends on it and no more; only a required one ends the run.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+mod load;
+
+use std::{
+    fs::File,
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -14,6 +19,7 @@ use aya::{
 use tracer_ebpf::hook::{HOOKS, Hook, Need, Point};
 use tracing::debug;
 
+use self::load::{Loaded, load};
 use super::{
     Missing,
     attach_error::{AttachError, is_permission, refused, release},
@@ -22,13 +28,15 @@ use super::{
     required_helpers,
 };
 
-/// What the filter asks for besides the programs that are always attached.
+/// What the filter and the outputs ask for besides the programs that are always attached.
 #[derive(Clone, Copy)]
 pub(super) struct Needs {
     /// The children of processes.
     pub(super) descendants: bool,
     /// The ends of processes.
     pub(super) exits: bool,
+    /// Samples of sockets.
+    pub(super) samples: bool,
 }
 
 /// An attached program. Dropped, it is detached.
@@ -79,11 +87,27 @@ pub(super) fn attach(
     btf: &[u8],
     needs: Needs,
 ) -> Result<(Vec<AttachedProgram>, Vec<Missing>), AttachError> {
+    let root_cgroup = CgroupRoot::find()?;
+    let is_wanted = |hook: &Hook| {
+        let is_needed = match hook.need {
+            Need::ProcessFilter => needs.descendants,
+            Need::ProcessIds => needs.exits,
+            Need::Samples => needs.samples,
+            _ => true,
+        };
+        is_needed && (root_cgroup.is_some() || !hook.point.is_cgroup())
+    };
+    let type_information = btf;
+    let btf = Btf::parse(btf, Endianness::default()).map_err(unreadable)?;
+    let loaded = load::at_once(ebpf, &btf, |hook| {
+        !matches!(hook.need, Need::InsteadOf(_)) && is_wanted(hook)
+    });
     let mut attaching = Attaching {
         ebpf,
-        type_information: btf,
-        btf: Btf::parse(btf, Endianness::default()).map_err(unreadable)?,
-        root_cgroup: CgroupRoot::find()?,
+        type_information,
+        btf,
+        root_cgroup: root_cgroup.as_ref(),
+        loaded,
         attached: Vec::new(),
         missing: Vec::new(),
     };
@@ -92,15 +116,8 @@ pub(super) fn attach(
         Some(_) => attaching.missing.push(Missing::WholeCgroup2),
         None => attaching.missing.push(Missing::Cgroup2),
     }
-    for hook in HOOKS {
-        let is_needed = match hook.need {
-            Need::ProcessFilter => needs.descendants,
-            Need::ProcessIds => needs.exits,
-            _ => true,
-        };
-        if is_needed {
-            attaching.hook(hook)?;
-        }
+    for hook in HOOKS.iter().filter(|hook| is_wanted(hook)) {
+        attaching.hook(hook)?;
     }
     attaching.forget_replaced();
     Ok((attaching.attached, attaching.missing))
@@ -111,7 +128,9 @@ struct Attaching<'a> {
     /// What `btf` was read from.
     type_information: &'a [u8],
     btf: Btf,
-    root_cgroup: Option<CgroupRoot>,
+    root_cgroup: Option<&'a CgroupRoot>,
+    /// What became of the programs that were loaded beforehand.
+    loaded: Loaded,
     attached: Vec<AttachedProgram>,
     missing: Vec<Missing>,
 }
@@ -132,7 +151,11 @@ impl Attaching<'_> {
                 }
                 return Ok(());
             }
-            Need::Required | Need::Optional | Need::ProcessFilter | Need::ProcessIds => {}
+            Need::Required
+            | Need::Optional
+            | Need::ProcessFilter
+            | Need::ProcessIds
+            | Need::Samples => {}
         }
         match (self.program(hook), hook.need) {
             (Ok(Some(program)), _) => self.attached.push(program),
@@ -200,36 +223,35 @@ impl Attaching<'_> {
             .ebpf
             .program_mut(hook.program)
             .with_context(|| format!("the eBPF object has no program {}", hook.program))?;
-        let link: Box<dyn Send> = match (hook.point, &self.root_cgroup) {
-            (Point::Tracepoint(name), _) => {
+        let directory = match (hook.point.is_cgroup(), self.root_cgroup) {
+            (true, None) => return Ok(None),
+            (_, root) => root.map(CgroupRoot::directory),
+        };
+        let loaded = self.loaded.remove(hook.program);
+        loaded.unwrap_or_else(|| load(program, hook.point, &self.btf))?;
+        let link: Box<dyn Send> = match (hook.point, directory) {
+            (Point::Tracepoint(_), _) => {
                 let program: &mut BtfTracePoint = typed(program)?;
-                program.load(name, &self.btf)?;
                 let link = program.attach()?;
                 Box::new(program.take_link(link)?)
             }
-            (Point::Function(name), _) => {
+            (Point::Function(_), _) => {
                 let program: &mut FEntry = typed(program)?;
-                program.load(name, &self.btf)?;
                 let link = program.attach()?;
                 Box::new(program.take_link(link)?)
             }
-            (_, None) => return Ok(None),
-            (Point::CgroupIngress | Point::CgroupEgress, Some(root)) => {
-                let direction = match hook.point {
-                    Point::CgroupIngress => CgroupSkbAttachType::Ingress,
-                    _ => CgroupSkbAttachType::Egress,
-                };
-                let program: &mut CgroupSkb = typed(program)?;
-                program.load()?;
-                let link = program.attach(root.directory(), direction, CgroupAttachMode::Single)?;
-                Box::new(program.take_link(link)?)
+            (Point::CgroupIngress, Some(root)) => {
+                segments(program, root, CgroupSkbAttachType::Ingress)?
+            }
+            (Point::CgroupEgress, Some(root)) => {
+                segments(program, root, CgroupSkbAttachType::Egress)?
             }
             (Point::CgroupRelease, Some(root)) => {
                 let program: &mut CgroupSock = typed(program)?;
-                program.load()?;
-                let link = program.attach(root.directory(), CgroupAttachMode::Single)?;
+                let link = program.attach(root, CgroupAttachMode::Single)?;
                 Box::new(program.take_link(link)?)
             }
+            (_, None) => return Ok(None),
         };
         Ok(Some(AttachedProgram {
             hook,
@@ -237,6 +259,16 @@ impl Attaching<'_> {
             link: Some(link),
         }))
     }
+}
+
+fn segments(
+    program: &mut Program,
+    root: &File,
+    direction: CgroupSkbAttachType,
+) -> Result<Box<dyn Send>, Failure> {
+    let program: &mut CgroupSkb = typed(program)?;
+    let link = program.attach(root, direction, CgroupAttachMode::Single)?;
+    Ok(Box::new(program.take_link(link)?))
 }
 
 pub(super) fn typed<'a, T>(program: &'a mut Program) -> Result<&'a mut T>

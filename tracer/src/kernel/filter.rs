@@ -35,6 +35,8 @@ pub struct Filter {
     pub cookies: Vec<u64>,
     /// Whether connections in front of the chosen ones are traced, too. Takes ports, and nothing else.
     pub follow: bool,
+    /// Where the tracer itself listens. Connections there are left out where every connection is traced.
+    pub own: Option<Listener>,
 }
 
 /// Connections that the filter refused when they were opened.
@@ -83,12 +85,24 @@ impl Filter {
             | bit(!self.cookies.is_empty(), BY_COOKIE)
     }
 
+    /// This port in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When `/proc` does not have the namespace.
+    pub fn own(port: u16) -> Result<Listener> {
+        Ok(Listener {
+            netns: super::sockets::own_netns()?,
+            port: u32::from(port),
+        })
+    }
+
     /// The kernel uses the id of a process again, so exits matter.
-    pub(super) fn needs(&self) -> Needs {
+    pub(super) fn needs(&self, samples: bool) -> Needs {
         let names_ids = !self.pids.is_empty() || self.ancestor.is_some();
         Needs {
             descendants: names_ids,
             exits: names_ids || self.follows_fronts(),
+            samples,
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::{
     io::Read as _,
+    ops::ControlFlow,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -41,28 +42,32 @@ pub struct Probe {
     ebpf: Ebpf,
 }
 
+/// Which records the programs make, beside those that they always make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Of each segment; else only of those that open or close a connection or change the direction of its data.
+    pub every_segment: bool,
+    /// Samples of sockets that carry much.
+    pub samples: bool,
+    /// The programs count every record that they make.
+    pub audit: bool,
+}
+
 impl Probe {
     /// Loads and attaches everything. The ring buffer holds `ring_bytes`, rounded up to a power of
-    /// two of at least one page. With `every_segment` each segment becomes a record, else only those
-    /// that open or close a connection or change the direction of its data. With `audit` the
-    /// programs count every record that they make.
+    /// two of at least one page.
     ///
     /// # Errors
     /// [`AttachError`]; nothing stays attached then.
-    pub fn attach(
-        filter: &Filter,
-        ring_bytes: u32,
-        every_segment: bool,
-        audit: bool,
-    ) -> Result<Self, AttachError> {
+    pub fn attach(filter: &Filter, ring_bytes: u32, records: Records) -> Result<Self, AttachError> {
         let btf = btf::read()?;
         let layout = Layout::resolve(&btf::parse(&btf)?);
         let namespace = PidNamespace::shown();
-        let mut ebpf = load(&layout, filter, namespace, ring_bytes, every_segment, audit)?;
+        let mut ebpf = load(&layout, filter, namespace, ring_bytes, records)?;
         filter.write(&mut ebpf, |ebpf, ids| {
             pid_namespace::initial_ids(namespace, ebpf, &btf, ids)
         })?;
-        let (attached, mut missing) = attach(&mut ebpf, &btf, filter.needs())?;
+        let (attached, mut missing) = attach(&mut ebpf, &btf, filter.needs(records.samples))?;
         missing.extend(layout.missing());
         if namespace == PidNamespace::Foreign {
             missing.push(Missing::Proc);
@@ -93,10 +98,12 @@ impl Probe {
         &self.missing
     }
 
-    /// Hands every waiting record to `each`, and writes out the programs' log.
-    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
+    /// Hands the waiting records to `each` until that breaks, and writes out the programs' log.
+    pub fn drain(&mut self, mut each: impl FnMut(&[u8]) -> ControlFlow<()>) {
         while let Some(record) = self.ring.next() {
-            each(&record);
+            if each(&record).is_break() {
+                break;
+            }
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
@@ -197,8 +204,7 @@ fn load(
     filter: &Filter,
     namespace: PidNamespace,
     ring_bytes: u32,
-    every_segment: bool,
-    audit: bool,
+    records: Records,
 ) -> Result<Ebpf, AttachError> {
     let pid_namespace = namespace.global();
     let ring_bytes = ring_bytes.max(4096).next_power_of_two();
@@ -207,8 +213,9 @@ fn load(
     let cgroup_levels = filter.cgroup_levels();
     let log_level = kernel_log_level();
     let follows = u8::from(filter.follows_fronts());
-    let every_segment = u8::from(every_segment);
-    let audit = u8::from(audit);
+    let own = filter.own.unwrap_or(Listener { netns: 0, port: 0 });
+    let every_segment = u8::from(records.every_segment);
+    let audit = u8::from(records.audit);
     let retransmit_has_error = u8::from(layout.retransmit_has_error);
     let reset_has_reason = u8::from(layout.reset_reasons.is_some());
     let reset_reasons = layout.reset_reasons.unwrap_or([0; MAX_RESET_REASONS]);
@@ -221,6 +228,8 @@ fn load(
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
         .override_global("FILTER_BY", &filter_by, true)
         .override_global("FOLLOWS", &follows, true)
+        .override_global("OWN_PORT", &own.port, true)
+        .override_global("OWN_NETNS", &own.netns, true)
         .override_global("PID_NAMESPACE", &pid_namespace, true)
         .override_global("CGROUP_LEVELS", &cgroup_levels, true)
         .override_global("AUDIT", &audit, true)

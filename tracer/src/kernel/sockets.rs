@@ -15,9 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use self::namespaces::Found;
 use crate::{
-    core::input::{OpenSocket, Present},
+    core::input::{OpenSocket, Present, Readings},
     kernel::clock,
 };
+
+/// The table of connections has room for half as many, unless it was given more.
+const MAX_READINGS: usize = 1 << 17;
 
 /// What is open at one moment. Sockets that come or go meanwhile may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,8 @@ impl LeftOut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
     All,
+    /// All but those that listen.
+    Connections,
     Listeners,
 }
 
@@ -87,6 +92,26 @@ pub fn present() -> Result<Present> {
         asked_ns,
         netns,
         cookies: sockets.iter().map(|socket| socket.cookie).collect(),
+    })
+}
+
+/// Inode number of the network namespace of the calling thread.
+///
+/// # Errors
+/// When `/proc` does not have it.
+pub fn own_netns() -> Result<u32> {
+    namespaces::own()
+}
+
+/// Asks the kernel what the connections of this thread's network namespace have counted: of the first 131,072.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn readings() -> Result<Readings> {
+    let at_ns = clock::monotonic_ns();
+    Ok(Readings {
+        at_ns,
+        sockets: diag::readings(MAX_READINGS)?,
     })
 }
 

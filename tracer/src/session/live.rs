@@ -18,7 +18,9 @@ use crate::{
     doctor::doctor,
     ending::Ending,
     message,
-    sink::{Interfaces, RecordingFile, WhenBehind, output_file::OutputFile},
+    sink::{
+        Interfaces, MetricsListener, RecordingFile, Screen, WhenBehind, output_file::OutputFile,
+    },
     system::survive_file_size_limit,
 };
 
@@ -52,7 +54,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     survive_file_size_limit()?;
     let caller = Caller::find()?;
-    let plan = Plan::choose(arguments, output, &caller).await?;
+    let metrics = metrics(arguments, &caller)?;
+    let plan = Plan::choose(arguments, output, &caller)
+        .await?
+        .leaving_out(metrics.as_ref().map(MetricsListener::address))?;
     let ending = Ending::default();
     let mut outputs = Outputs::open(
         output,
@@ -65,7 +70,9 @@ async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     .with_live(
         LiveOutputs::default()
             .with_count(arguments.count)
-            .with_web(plan.server(), &ending)?,
+            .with_screen(screen(arguments, output, &ending)?)
+            .with_web(plan.server(), &ending)?
+            .with_metrics(metrics)?,
     );
     let ended = plan
         .run(arguments, ending, |input| outputs.take(input))
@@ -75,10 +82,26 @@ async fn trace(arguments: &TraceArgs, output: &OutputArgs) -> Result<ExitCode> {
     Ok(ended.status)
 }
 
+/// The view on the terminal, if it is asked for.
+fn screen(arguments: &TraceArgs, output: &OutputArgs, ending: &Ending) -> Result<Option<Screen>> {
+    if !arguments.top {
+        return Ok(None);
+    }
+    Screen::start(output.choice(), output.explain, ending.clone()).map(Some)
+}
+
 /// Where packets are written, as each end saw them.
 fn pcapng(arguments: &TraceArgs) -> Option<(&Path, Interfaces)> {
     let path = arguments.pcapng.as_deref()?;
     Some((path, Interfaces::Ends))
+}
+
+/// Where scrapers are answered. It listens before anything is traced.
+fn metrics(arguments: &TraceArgs, caller: &Caller) -> Result<Option<MetricsListener>> {
+    let address = arguments.metrics.as_deref();
+    address
+        .map(|address| MetricsListener::bind(address, caller))
+        .transpose()
 }
 
 /// Traces live, and records the inputs into `file`.
@@ -87,7 +110,11 @@ async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Resu
     let caller = Caller::find()?;
     let unwritable = || caller.cannot(&format!("the recording {}", file.display()), "written");
     let created = OutputFile::create(file, &caller).with_context(unwritable)?;
-    let plan = Plan::choose(arguments, output, &caller).await?;
+    let metrics = metrics(arguments, &caller)?;
+    let plan = Plan::choose(arguments, output, &caller)
+        .await?
+        .with_samples()
+        .leaving_out(metrics.as_ref().map(MetricsListener::address))?;
     let ending = Ending::default();
     let recording = RecordingFile::begin(file, created, plan.scope, plan.chosen_ports(), &ending)
         .with_context(unwritable)?;
@@ -102,8 +129,10 @@ async fn record(file: &Path, arguments: &TraceArgs, output: &OutputArgs) -> Resu
     .with_live(
         LiveOutputs::default()
             .with_count(arguments.count)
+            .with_screen(screen(arguments, output, &ending)?)
             .with_recording(recording)
-            .with_web(plan.server(), &ending)?,
+            .with_web(plan.server(), &ending)?
+            .with_metrics(metrics)?,
     );
     let ended = plan
         .run(arguments, ending, |input| outputs.take(input))

@@ -1,9 +1,11 @@
 //! The pipeline, and the sinks that show its outputs on stdout, in files and on the server's page.
 
+#[cfg(live)]
+use std::time::Instant;
 use std::{io, path::Path};
 
 use anyhow::{Context as _, Result};
-use upload_protocol::line::CaptureTotals;
+use upload_protocol::{Moment, line::CaptureTotals};
 
 use super::live_outputs::LiveOutputs;
 use crate::{
@@ -20,17 +22,20 @@ use crate::{
     ending::Ending,
     message,
     sink::{
-        Documents, HeadedFile, Interfaces, Pcapng, SinkThread, WhenBehind, output_file::OutputFile,
+        Documents, HeadedFile, Interfaces, Otlp, Pcapng, SinkThread, WhenBehind,
+        output_file::OutputFile,
     },
     system,
 };
 
 pub struct Outputs {
     pipeline: Pipeline,
-    stdout: SinkThread,
+    /// `None` where a view has the terminal.
+    stdout: Option<SinkThread>,
     /// Sinks other than stdout.
     files: Vec<SinkThread>,
     documents: Documents,
+    otlp: Option<Otlp>,
     live: LiveOutputs,
     clock: Clock,
     now_ns: u64,
@@ -51,9 +56,7 @@ impl Outputs {
     ) -> Result<Self> {
         let mut sinks: Vec<SinkThread> = Vec::with_capacity(2);
         system::append(io::stdout()).context("stdout cannot be written")?;
-        let render = output
-            .format
-            .renderer(scope, output.explain, output.choice());
+        let render = output.format.renderer(scope, output);
         let stdout = SinkThread::start(
             "stdout".to_owned(),
             render,
@@ -76,6 +79,9 @@ impl Outputs {
             )?);
         }
         let mut pipeline = Pipeline::new(scope.every_segment);
+        if output.draws_samples() {
+            pipeline = pipeline.with_samples();
+        }
         if !has_packets {
             pipeline = pipeline.without_packets();
         }
@@ -84,9 +90,10 @@ impl Outputs {
         }
         Ok(Self {
             pipeline,
-            stdout,
+            stdout: Some(stdout),
             files: sinks,
             documents: Documents::open(output, caller, when_behind, ending)?,
+            otlp: Otlp::start(output, when_behind, ending)?,
             live: LiveOutputs::default(),
             clock: Clock::default(),
             now_ns: 0,
@@ -115,7 +122,10 @@ impl Outputs {
     #[must_use]
     pub fn with_live(mut self, live: LiveOutputs) -> Self {
         if live.has_web() {
-            self.pipeline = self.pipeline.with_snapshots();
+            self.pipeline = self.pipeline.with_snapshots().with_samples();
+        }
+        if live.has_screen() {
+            self.stdout = None;
         }
         self.live = live;
         self
@@ -156,7 +166,7 @@ impl Outputs {
         let mut failed = Vec::new();
         let mut lost = 0;
         // Finish every sink, even if one failed.
-        for sink in std::iter::once(self.stdout).chain(self.files) {
+        for sink in self.stdout.into_iter().chain(self.files) {
             match sink.finish() {
                 Ok(lines) => lost += lines,
                 Err(error) => failed.push(error),
@@ -180,21 +190,29 @@ impl Outputs {
     fn send(&mut self, is_last: bool) -> Flow {
         // The next turn's are about as many.
         let room = Vec::with_capacity(self.outputs.len());
-        let outputs = std::mem::replace(&mut self.outputs, room);
+        let mut outputs = std::mem::replace(&mut self.outputs, room);
         let now = self.clock.moment(self.now_ns);
+        self.send_spans(&mut outputs, now, is_last);
         if let Some(Output::Summary(summary)) = outputs.last() {
             self.traced_nothing = (summary.connections, summary.lost) == (0, 0);
             self.capture_totals = summary.capture;
         }
-        for sink in std::iter::once(&mut self.stdout).chain(&mut self.files) {
+        for sink in self.stdout.iter_mut().chain(&mut self.files) {
             if is_last {
                 sink.wait_from_now_on();
             }
             sink.send(&outputs, now);
         }
         self.documents.send(&outputs, is_last);
+        let lost_lines = self.sinks().map(SinkThread::lost).sum::<u64>();
+        let sink_lost = lost_lines + self.documents.undrawn();
+        self.live
+            .measure(&outputs, self.pipeline.counts(), sink_lost);
         let has_enough = self.live.send(outputs, is_last) == Flow::Enough;
-        if has_enough || self.stdout.is_closed() || self.is_broken() {
+        #[cfg(live)]
+        self.answer();
+        let is_closed = self.stdout.as_ref().is_some_and(SinkThread::is_closed);
+        if has_enough || is_closed || self.is_broken() {
             return Flow::Enough;
         }
         if self.pipeline.has_open() {
@@ -204,11 +222,44 @@ impl Outputs {
         }
     }
 
+    fn sinks(&self) -> impl Iterator<Item = &SinkThread> {
+        self.stdout.iter().chain(&self.files)
+    }
+
+    /// Gives the view the overview that it asks for.
+    #[cfg(live)]
+    fn answer(&mut self) {
+        if let Some(asked) = self.live.asks() {
+            let started = Instant::now();
+            let overview = self.pipeline.overview(&asked);
+            self.live.answer(overview, started.elapsed());
+        }
+    }
+
+    /// Sends spans to the collector, and adds to the outputs what it did not take. The summary has the count of all.
+    fn send_spans(&mut self, outputs: &mut Vec<Output>, now: Moment, is_last: bool) {
+        let Some(otlp) = &mut self.otlp else {
+            return;
+        };
+        let lost_lines = self.stdout.iter().chain(&self.files).map(SinkThread::lost);
+        let sink_lost = lost_lines.sum::<u64>() + self.documents.undrawn();
+        otlp.send(outputs, now, (self.pipeline.counts(), sink_lost), is_last);
+        let mut summary = outputs.pop_if(|last| matches!(last, Output::Summary(_)));
+        if let Some(Output::Summary(summary)) = &mut summary {
+            let exported = otlp.flush();
+            summary.spans = Some(exported.spans);
+            summary.data_points = exported.data_points;
+        }
+        outputs.extend(otlp.take_lost(now).map(Output::Lost));
+        outputs.extend(summary);
+    }
+
     /// Whether no output can be written any more.
     fn is_broken(&self) -> bool {
-        self.stdout.is_broken()
+        self.stdout.as_ref().is_some_and(SinkThread::is_broken)
             && self.files.iter().all(SinkThread::is_broken)
             && self.documents.are_broken()
+            && self.otlp.as_ref().is_none_or(Otlp::is_broken)
             && !self.live.is_recording()
     }
 }

@@ -30,7 +30,7 @@ use crate::{
         scope::Scope,
     },
     ending::Ending,
-    kernel::{Probe, Refused},
+    kernel::{Filter, Probe, Records, Refused},
     message, privileges,
     session::{
         command::{self, Prepared, Running, Stdout},
@@ -68,6 +68,8 @@ pub struct Plan {
     /// Capabilities that tracing still needs once attached.
     kept: CapabilitySet,
     pub scope: Scope,
+    /// Whether sockets are sampled.
+    samples: bool,
     what: String,
 }
 
@@ -114,12 +116,29 @@ impl Plan {
         kept.set(privileges::FOR_COMMAND, is_for_command);
         Ok(Self {
             selection,
+            samples: output.draws_samples() || server.is_some(),
             kept,
             server,
             command,
             scope,
             what,
         })
+    }
+
+    /// Leaves the connections of scrapers out where every connection is traced: `own` is where the tracer listens.
+    ///
+    /// # Errors
+    /// When the tracer's network namespace is unknown.
+    pub fn leaving_out(mut self, own: Option<SocketAddr>) -> Result<Self> {
+        self.selection.filter.own = own.map(|own| Filter::own(own.port())).transpose()?;
+        Ok(self)
+    }
+
+    /// Samples sockets whatever the outputs: a recording may be replayed to any.
+    #[must_use]
+    pub const fn with_samples(mut self) -> Self {
+        self.samples = true;
+        self
     }
 
     /// The chosen ports, where connections in front of theirs are traced, too.
@@ -151,14 +170,13 @@ impl Plan {
         let is_command = self.command.is_some();
         let listening = listening(is_command).await;
         let started = Instant::now();
-        let every_segment = self.scope.every_segment;
         let chosen_ports = self.chosen_ports();
-        let probe = Probe::attach(
-            &self.selection.filter,
-            arguments.ring_size,
-            every_segment,
-            arguments.audit,
-        )?;
+        let records = Records {
+            every_segment: self.scope.every_segment,
+            samples: self.samples,
+            audit: arguments.audit,
+        };
+        let probe = Probe::attach(&self.selection.filter, arguments.ring_size, records)?;
         let took = started.elapsed().as_millis();
         for Missing { what, lost } in probe.missing().iter().map(Missing::from) {
             message(&format!(
@@ -208,6 +226,8 @@ impl Plan {
             feed: news,
             listening,
             audit: arguments.audit,
+            costs: arguments.metrics.is_some(),
+            readings: arguments.top,
             open,
             stop,
         };

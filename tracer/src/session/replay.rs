@@ -30,8 +30,9 @@ pub fn replay(file: &Path, output: &OutputArgs) -> Result<()> {
         .with_context(|| caller.cannot(&file.display().to_string(), "opened"))?;
     let mut recording = Recording::open(BufReader::new(opened))
         .with_context(|| format!("{} cannot be replayed", file.display()))?;
-    // A document is whole at the end alone: then a signal ends the reading. Else it ends the tracer at once.
-    let is_stopped = if output.has_documents() {
+    // A document is whole at the end alone, and spans may wait: then a signal ends the reading. Else it ends the
+    // tracer at once.
+    let is_stopped = if output.has_documents() || output.otlp.is_some() {
         stopped_by_signal()?
     } else {
         Arc::default()

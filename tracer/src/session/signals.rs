@@ -19,7 +19,7 @@ use signal_hook::{
 };
 use tokio::sync::mpsc;
 
-use crate::{ending::Ending, privileges};
+use crate::{ending::Ending, privileges, terminal};
 
 /// How long the command may take to end after SIGTERM was passed on to it.
 pub const FOR_COMMAND: Duration = Duration::from_secs(10);
@@ -67,6 +67,7 @@ impl Signals {
                         (1, true) => ending.begin(FOR_COMMAND),
                         (1, false) | (2, true) => ending.begin(Duration::ZERO),
                         _ => {
+                            terminal::give_back();
                             let _ = emulate_default_handler(number);
                         }
                     }

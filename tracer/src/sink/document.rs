@@ -93,6 +93,11 @@ impl Documents {
         }
     }
 
+    /// How many connections were left out so far, because drawing is slow.
+    pub fn undrawn(&self) -> u64 {
+        self.0.iter().map(DocumentThread::undrawn).sum()
+    }
+
     /// Whether none can be written any more; also where there is none.
     pub fn are_broken(&self) -> bool {
         self.0.iter().all(DocumentThread::is_broken)

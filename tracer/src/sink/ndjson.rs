@@ -13,12 +13,24 @@ use crate::core::output::Output;
 pub struct Ndjson {
     segments: bool,
     explain: bool,
+    samples: bool,
 }
 
 impl Ndjson {
     #[must_use]
     pub const fn new(segments: bool, explain: bool) -> Self {
-        Self { segments, explain }
+        Self {
+            segments,
+            explain,
+            samples: false,
+        }
+    }
+
+    /// Whether timelines have samples, which make a line long.
+    #[must_use]
+    pub const fn with_samples(mut self, samples: bool) -> Self {
+        self.samples = samples;
+        self
     }
 }
 
@@ -40,9 +52,14 @@ impl Render for Ndjson {
         if !self.shows(output) {
             return Ok(());
         }
-        let Some(line) = line(output) else {
+        let Some(mut line) = line(output) else {
             return Ok(());
         };
+        if let Line::Timeline(timeline) = &mut line
+            && !(self.samples || timeline.samples.is_empty())
+        {
+            timeline.to_mut().samples.clear();
+        }
         let from = to.len();
         match (&line, self.explain) {
             (Line::Timeline(timeline), true) => {

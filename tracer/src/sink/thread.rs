@@ -88,6 +88,12 @@ impl SinkThread {
         self.writer.is_closed()
     }
 
+    /// How many lines were lost so far.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost.total()
+    }
+
     /// Waits until everything is written, or the time of the end is over. Returns the number of lines lost;
     /// 0 if the reader has closed the pipe.
     ///

@@ -36,6 +36,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// together.
 const MAX_REMEMBERED: usize = 256;
 const MAX_EXCHANGES: usize = 16 * 1024;
+/// So many of them keep their samples.
+const MAX_SAMPLED: usize = 16;
 
 pub struct Web {
     control: Control,
@@ -236,6 +238,9 @@ impl Web {
             self.hand_in_line(&upload, &split.of(&upload, &heads));
         }
         push_bounded(&mut self.remembered, (cookie, timeline.clone()));
+        if let Some((_, older)) = self.remembered.iter_mut().rev().nth(MAX_SAMPLED) {
+            older.samples.clear();
+        }
         let exchanges = |(_, timeline): &(_, Timeline)| timeline.exchanges().len();
         let mut all: usize = self.remembered.iter().map(exchanges).sum();
         while all > MAX_EXCHANGES

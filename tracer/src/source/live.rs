@@ -9,19 +9,24 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use tracer_ebpf::filter::Listener;
+use tracer_ebpf::{filter::Listener, record::Header};
+use zerocopy::FromBytes as _;
 
-use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval};
+use super::{cgroup_names::CgroupLookup, liveness::Liveness, poll_interval, readings::Reader};
 use crate::{
     core::input::{Feed, Input, Missing, OpenSocket, Tick},
     kernel::{Probe, Refused, clock},
     message,
 };
 
+/// A record that is this much later than the present was submitted after everything that happened before.
+const AHEAD_NS: u64 = 5_000_000;
 /// At the end, how long to wait for feed lines about the records just drained.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// The same for all of them: a feed may always have another line.
 const ALL_LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often what the programs cost is read, if that is wanted.
+const COST_EVERY: Duration = Duration::from_secs(1);
 
 /// What was open before the tracer attached.
 #[derive(Debug, Default)]
@@ -40,6 +45,10 @@ pub struct LiveInputs<Open, Stop> {
     pub listening: Vec<OpenSocket>,
     /// Whether the programs count their records.
     pub audit: bool,
+    /// Whether what the programs cost is also wanted meanwhile, and not at the end alone.
+    pub costs: bool,
+    /// Whether the counters of sockets are read, for an overview.
+    pub readings: bool,
     /// Resolves to what was open before.
     pub open: Open,
     /// Completes when it is time to end.
@@ -59,9 +68,12 @@ pub async fn run(
         mut feed,
         listening,
         audit,
+        costs,
+        readings,
         open,
         stop,
     } = beside;
+    let mut reader = Reader::start(readings);
     let mut source = Source {
         probe,
         names: CgroupLookup::new(),
@@ -76,6 +88,7 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     let mut feed_open = true;
     let mut ready = Some(ready);
+    let mut costed = Instant::now();
     let mut flow = source.tick()?;
     for socket in listening {
         flow = (source.each)(Input::Socket(Box::new(socket)));
@@ -104,8 +117,15 @@ pub async fn run(
                 flow = source.drain()?;
                 let _ = (source.each)(Input::Present(Box::new(present)));
             }
+            readings = reader.next() => {
+                let _ = (source.each)(Input::Readings(Box::new(readings)));
+            }
             () = &mut pause => {
                 flow = source.drain()?;
+                if costs && costed.elapsed() >= COST_EVERY {
+                    costed = Instant::now();
+                    source.pass_on_cost();
+                }
                 pause.as_mut().reset(Instant::now() + source.period);
             }
             // The last: a feed may always have another line.
@@ -127,10 +147,7 @@ pub async fn run(
     }
     source.counted.emitted = audit.then(|| source.probe.emitted()).transpose()?;
     let _ = source.tick()?;
-    let cost = source.probe.cost();
-    if !cost.is_empty() {
-        let _ = (source.each)(Input::Cost(cost));
-    }
+    source.pass_on_cost();
     let _ = (source.each)(Input::Shutdown);
     source.probe.refused()
 }
@@ -148,15 +165,21 @@ struct Source<Each> {
 
 impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
     /// Drains the ring, then passes on a tick. Its clocks are read before the drain, so that every
-    /// record up to the tick has been passed on.
+    /// record up to the tick has been passed on. Records that are made meanwhile wait for the next one: with more than
+    /// can be passed on, the ring would never be empty.
     fn drain(&mut self) -> Result<ControlFlow<()>> {
         let now = clock::read();
         let (names, each) = (&mut self.names, &mut self.each);
         let mut found = 0;
+        let until_ns = now.mono_ns.saturating_add(AHEAD_NS);
         self.probe.drain(|record| {
             found += 1;
             names.ask_of_record(record);
             let _ = each(Input::Kernel(record.into()));
+            match Header::read_from_prefix(record) {
+                Ok((header, _)) if header.mono_ns > until_ns => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
         });
         self.pass_on_names();
         self.period = poll_interval::after(self.period, found);
@@ -177,6 +200,14 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
         self.names.pass_on(|name| {
             let _ = each(name);
         });
+    }
+
+    /// What the programs have cost so far, where the kernel counts it.
+    fn pass_on_cost(&mut self) {
+        let cost = self.probe.cost();
+        if !cost.is_empty() {
+            let _ = (self.each)(Input::Cost(cost));
+        }
     }
 
     /// A tick with fresh loss counters.

@@ -62,8 +62,8 @@ impl<R: Read> Recording<R> {
     /// A record in the layout of today.
     fn current<'a>(&self, record: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>> {
         match self.header.record_version {
-            // Versions 4 and 5 have one more kind each.
-            3 | 4 | record::VERSION => Ok(record),
+            // Versions 4 to 6 have one more kind each.
+            3..=record::VERSION => Ok(record),
             _ => version_2::convert(&record)
                 .map(Cow::Owned)
                 .with_context(|| format!("{DAMAGED}: a kernel record of {} bytes", record.len())),

@@ -16,6 +16,9 @@ const EXAMPLES: &str = "Examples:
 /// The commands that need the kernel.
 const LIVE: [&str; 2] = ["record", "doctor"];
 
+/// The option for a collector.
+const OTLP: &str = "otlp";
+
 /// The command line, with a help that has only what works.
 pub fn shown(tracer: Command) -> Command {
     tracer
@@ -30,7 +33,13 @@ pub fn shown(tracer: Command) -> Command {
         .mut_arg("verbose", |verbose| verbose.help("Log more on stderr"))
         .mut_subcommands(|command| {
             let is_live = LIVE.contains(&command.get_name());
-            command.hide(is_live)
+            let shows = !is_live && command.get_arguments().any(|one| one.get_id() == OTLP);
+            let command = command.hide(is_live);
+            if shows {
+                command.mut_arg(OTLP, |otlp| otlp.hide(true))
+            } else {
+                command
+            }
         })
 }
 

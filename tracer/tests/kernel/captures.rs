@@ -230,6 +230,9 @@ fn a_stream_is_read_as_it_comes() {
             "lo",
             "-U",
             "--immediate-mode",
+            // A packet takes the place of the largest: of the usual 2 MB, there are few.
+            "-B",
+            "32768",
             "-Z",
             "root",
             "-w",

@@ -263,7 +263,7 @@ for directory in os.listdir(base):
     let mut stdout = BufReader::new(maker.stdout.take().unwrap());
     stdout.read_line(&mut made).unwrap();
     let mut tracer =
-        lab.tracer_alone(&["-o", "ndjson", "--port", "4002", "--ring-size", "8388608"]);
+        lab.tracer_alone(&["-o", "ndjson", "--port", "4002", "--ring-size", "16777216"]);
     maker.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(maker.wait().unwrap().success());
     tracer.wait_for_timelines(1000);

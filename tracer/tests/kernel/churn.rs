@@ -30,9 +30,14 @@ pub(crate) fn port() -> u16 {
 /// Connections with these numbers, in so many lanes at once. The client sends five bytes and closes
 /// first.
 pub(crate) fn churn(lab: &Lab, numbers: &Range<u32>, lanes: u32) {
+    churn_at(lab, numbers, lanes, port());
+}
+
+/// The same to listeners at this port.
+pub(crate) fn churn_at(lab: &Lab, numbers: &Range<u32>, lanes: u32, port: u16) {
     thread::scope(|scope| {
         for lane in 0..lanes {
-            scope.spawn(move || within(lab, || run(numbers.clone(), lane)));
+            scope.spawn(move || within(lab, || run(numbers.clone(), lane, port)));
         }
     });
 }
@@ -56,13 +61,13 @@ pub(crate) fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
     (client, listener.accept().unwrap().0)
 }
 
-fn run(numbers: Range<u32>, lane: u32) {
+fn run(numbers: Range<u32>, lane: u32, port: u16) {
     let mut left = numbers;
     while !left.is_empty() {
         let block = left.start / PER_ADDRESS;
         let end = left.end.min((block + 1) * PER_ADDRESS);
         let address = Ipv4Addr::from_bits(0x7f00_0001 + lane * PER_LANE + block);
-        let listener = TcpListener::bind(SocketAddr::from((address, port()))).unwrap();
+        let listener = TcpListener::bind(SocketAddr::from((address, port))).unwrap();
         for _ in left.start..end {
             one(&listener);
         }

@@ -10,4 +10,4 @@ mod storage;
 mod story;
 mod tunnels;
 
-pub(crate) use self::scene::is_there;
+pub(crate) use self::scene::{is_there, python};

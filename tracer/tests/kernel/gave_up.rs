@@ -100,7 +100,12 @@ for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (sock
 fn check_timed_out(trace: &Trace, timer: &str, user_timeout: bool) -> Value {
     let timeline = trace.only_to(4700);
     let termination = &timeline["phases"][2];
-    assert_eq!(termination["how"], "error", "{termination:#}");
+    assert_eq!(
+        termination["how"],
+        "error",
+        "{timeline}\n{}",
+        trace.summary()
+    );
     assert_eq!(termination["error"], "ETIMEDOUT");
     assert_eq!(termination["timer"], timer);
     let expected = if user_timeout {

@@ -277,7 +277,8 @@ fn with_file_capabilities_the_tracer_has_the_callers_rights_alone() {
     let mut command = setpriv(&format!(
         "--reuid={CALLER} --regid={CALLER} --groups={CALLER}"
     ));
-    command.arg(&tracer).args(["--port", "5000"]);
+    let arguments = ["--port", "5000", "--metrics", "127.0.0.1:0"];
+    command.arg(&tracer).args(arguments);
     let tracer = lab.process(command);
     check(tracer.pid());
     tracer.signal(Signal::TERM);

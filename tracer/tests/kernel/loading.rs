@@ -4,7 +4,7 @@
 use std::{fs, process::Command};
 
 use serde_json::{Value, json};
-use tracer::internals::kernel::{Filter, Probe};
+use tracer::internals::kernel::{Filter, Probe, Records};
 
 use crate::{
     lab::{self, Lab, has_failed_retransmits, has_helpers, has_reset_reasons, has_trampolines},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The programs that need nothing newer than Linux 6.1.
-const EVERYWHERE: [&str; 14] = [
+const EVERYWHERE: [&str; 15] = [
     "tracer_state",
     "tracer_state_2",
     "tracer_read",
@@ -25,6 +25,7 @@ const EVERYWHERE: [&str; 14] = [
     "tracer_error",
     "tracer_fork",
     "tracer_exit",
+    "tracer_sample",
     "tracer_in",
     "tracer_out",
     "tracer_release",
@@ -57,7 +58,7 @@ fn senders() -> Vec<&'static str> {
         .collect()
 }
 
-/// As much as there is to load: every segment, processes by their ids, and every record counted.
+/// As much as there is to load: every segment, processes by their ids, samples, and every record counted.
 #[test]
 fn every_program_loads() {
     let lab = Lab::new();
@@ -67,7 +68,8 @@ fn every_program_loads() {
     }
     let own = std::process::id().to_string();
     for more in [&["--segments"][..], &["--audit"], &[]] {
-        let tracer = lab.tracer_alone(&[&["-o", "ndjson", "--pid", &own], more].concat());
+        let tracer =
+            lab.tracer_alone(&[&["-o", "ndjson", "--samples", "--pid", &own], more].concat());
         let loaded = Loaded::by(tracer.pid());
         if let Some(most) = loaded.most_verified() {
             let most = f64::from(most) / 1e6;
@@ -139,7 +141,7 @@ fn a_quarter_of_a_million_sockets_have_room() {
         pids: vec![nobody],
         ..Filter::default()
     };
-    let mut probe = Probe::attach(&filter, 4096, false, false).unwrap();
+    let mut probe = Probe::attach(&filter, 4096, Records::default()).unwrap();
     let room = 1 << 18;
     let nothings: Vec<u64> = (0..=room).map(|n| u64::MAX - n).collect();
     assert_eq!(probe.remember(&nothings).unwrap(), nothings.len() - 1);

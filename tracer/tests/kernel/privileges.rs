@@ -219,6 +219,8 @@ fn unneeded_capabilities_are_dropped() {
     check_keeps(&lab, &with_server, nothing, nothing);
     let with_capture = ["--port", "5000", "--pcapng", &pcapng];
     check_keeps(&lab, &with_capture, nothing, nothing);
+    let with_metrics = ["--port", "5000", "--metrics", "127.0.0.1:0"];
+    check_keeps(&lab, &with_metrics, nothing, nothing);
     let recorded = ["record", &trace, "--port", "5000"];
     check_keeps(&lab, &recorded, nothing, nothing);
     let command = ["--", "sleep", "60"];

@@ -10,7 +10,7 @@ use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
-use tracer::internals::kernel::{Filter, Probe};
+use tracer::internals::kernel::{Filter, Probe, Records};
 
 use crate::{lab::Lab, loaded::Loaded};
 
@@ -90,7 +90,7 @@ fn panic_attached() -> ! {
         ports: vec![5000],
         ..Filter::default()
     };
-    let _probe = Probe::attach(&filter, 1 << 16, false, false).unwrap();
+    let _probe = Probe::attach(&filter, 1 << 16, Records::default()).unwrap();
     println!("attached");
     io::stdin().read_line(&mut String::new()).unwrap();
     panic!("as it was told");

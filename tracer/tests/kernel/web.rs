@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use upload_protocol::{Timeline, timeline::Samples};
 
 use crate::{
     lab::{Lab, Server, wait_until},
@@ -68,7 +69,7 @@ fn the_server_has_the_very_line() {
     let server = lab.server(&[]);
     let mut events = Events::listen(&lab, &server);
     assert_eq!(events.next("tracer")["attached"], false);
-    let mut tracer = lab.tracer(&["--explain"]);
+    let mut tracer = lab.tracer(&["--explain", "--samples"]);
     assert_eq!(events.next("tracer")["attached"], true);
     let file = lab.file("cat.png", 1_000_000);
     lab.upload(&file, &server.url(""));
@@ -80,12 +81,24 @@ fn the_server_has_the_very_line() {
     let trace = tracer.stop();
     assert_eq!(events.next("tracer")["attached"], false);
 
-    let line = trace
-        .text
-        .iter()
-        .find(|line| line.contains(r#""timeline""#));
-    assert_eq!(Some(handed_in.trim_end()), line.map(String::as_str));
     let timeline = trace.only_upload();
+    let mut page: Value = serde_json::from_str(&handed_in).unwrap();
+    let mut line = timeline.clone();
+    let [of_page, of_line] = [&mut page, &mut line].map(|timeline| {
+        let samples = timeline.as_object_mut().unwrap().remove("samples");
+        serde_json::from_value::<Vec<Samples>>(samples.unwrap()).unwrap()
+    });
+    assert_eq!(page, line);
+    assert!(!of_page.is_empty());
+    // Those of the upload's own time: a segment may pass before the request, and after the response.
+    let typed: Timeline = serde_json::from_value(line).unwrap();
+    let window = typed.exchanges()[0].window().unwrap();
+    for samples in of_line {
+        let own = samples.within(&[window]);
+        let same_end =
+            |one: &&Samples| (one.from, one.taken_at) == (samples.from, samples.taken_at);
+        assert_eq!(of_page.iter().find(same_end), own.as_ref());
+    }
     assert_eq!(news["connection"], timeline["connection"]);
     let step = &timeline["phases"][0]["steps"][1];
     let sentence = step["explain"].as_str().unwrap();

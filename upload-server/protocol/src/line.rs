@@ -120,13 +120,40 @@ pub enum Hop {
     Sink,
     /// The upload server's feed went on while the tracer did not read it. Counts uploads, not records.
     Feed,
+    /// The collector did not take spans (`--otlp`). Counts spans, not records.
+    Otlp,
 }
 
 impl Hop {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Sockets => "sockets",
+            Self::Recursion => "recursion",
+            Self::Decode => "decode",
+            Self::Table => "table",
+            Self::Handshakes => "early",
+            Self::Sink => "sink",
+            Self::Feed => "feed",
+            Self::Otlp => "otlp",
+        }
+    }
+
     /// Whether the count may include things that made no record.
     #[must_use]
     pub const fn is_at_most(self) -> bool {
         matches!(self, Self::Recursion | Self::Handshakes | Self::Feed)
+    }
+
+    /// What is counted, in the singular, as a person reads it.
+    #[must_use]
+    pub const fn counts(self) -> &'static str {
+        match self {
+            Self::Otlp => "span",
+            _ => "record",
+        }
     }
 
     /// The cause, in words.
@@ -141,6 +168,7 @@ impl Hop {
             Self::Handshakes => "too many pending handshakes at once",
             Self::Sink => "the output could not keep up",
             Self::Feed => "the upload server reported uploads while its feed was not read",
+            Self::Otlp => "the collector did not take these spans",
         }
     }
 }
@@ -174,12 +202,28 @@ pub struct SummaryLine {
     /// What each program cost, where the kernel counts it (`kernel.bpf_stats_enabled`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLine>,
+    /// What became of the spans for a collector; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<ExportTotals>,
+    /// What became of the points of metrics for it; absent where none are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_points: Option<ExportTotals>,
     /// What became of a capture's frames; absent where no capture was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<CaptureTotals>,
     /// How far apart the clocks of two captures are; absent where there are not two of one connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<Clocks>,
+}
+
+/// What became of what was sent to a collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportTotals {
+    /// The collector took these.
+    pub exported: u64,
+    /// It did not take these, or there was no room for them while it took none.
+    pub lost: u64,
 }
 
 /// The frames of a capture: each has a TCP segment, or is counted under the reason why none was read.

@@ -12,11 +12,15 @@ mod initiation;
 mod maintenance;
 mod omission;
 mod passed_to;
+mod samples;
 mod step;
 mod termination;
 mod tls;
+mod trace_parent;
 mod transit;
 mod upload;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
@@ -30,15 +34,17 @@ pub use self::{
     exchange::{Body, Exchange, KnownBy, MissingEnd, Request, Response, Span},
     hop::{HopEvidence, HopRole, PassedOn, UploadHop},
     http2::{FrameCount, Frames, Http2Frames},
-    initiation::{AgreedOptions, Failure, Initiation, WindowScale},
+    initiation::{AgreedOptions, Failure, InitialNumbers, Initiation, WindowScale},
     maintenance::{Defect, Maintenance, Malformed, Protocol},
     omission::{LeftOut, Omission},
     passed_to::{PassedTo, PassedToKind},
+    samples::{Samples, TakenAt},
     step::{Certainty, Evidence, Step, StepName},
     termination::{Ending, MissingClose, Termination},
     tls::{
         AlertLevel, ContentType, TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion,
     },
+    trace_parent::{NoTraceParent, TraceParent},
     transit::{CaptureStream, Clocks, LostAt, LostSegment, OneWayDelay, Passage, Transit},
     upload::UploadSummary,
 };
@@ -46,7 +52,7 @@ use crate::{
     connection::{ConnectionId, RolesFrom},
     moment::Moment,
     names::names,
-    tcp::is_false,
+    tcp::{End, is_false},
 };
 
 /// One connection from its beginning to its end. All `*_ns` within it count from its beginning, which
@@ -73,6 +79,10 @@ pub struct Timeline {
     pub retransmits_by: PerEnd,
     /// The same of the ends that were seen, together.
     pub retransmits: u64,
+    /// When segments were sent again, but for those of the handshake: the first 64 of each end, as its kernel reports
+    /// them (`tcp_retransmit_skb`); absent for none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retransmitted: Vec<Retransmission>,
     /// How it is known which end is the client: observed where it was seen to open, else inferred.
     pub roles: Certainty,
     /// … and from what.
@@ -101,6 +111,9 @@ pub struct Timeline {
     /// What became of its segments between two captures of it; absent where there are not two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transit: Option<Box<Transit>>,
+    /// How its payload went, where that was asked for, and it carried 64 KiB or more; else absent.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
+    pub samples: Vec<Arc<Samples>>,
 }
 
 names! {
@@ -143,6 +156,14 @@ pub struct Bytes {
 pub struct PerEnd {
     pub client: Option<u64>,
     pub server: Option<u64>,
+}
+
+/// A segment that was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retransmission {
+    pub at_ns: u64,
+    /// The end that sent it.
+    pub from: End,
 }
 
 /// A phase, told apart by `name`.

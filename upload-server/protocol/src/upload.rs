@@ -250,6 +250,23 @@ impl Upload {
     }
 }
 
+impl Outcome {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Aborted => "aborted",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+            Self::Refused => "refused",
+            Self::DiskFull => "disk_full",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

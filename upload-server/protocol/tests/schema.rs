@@ -16,20 +16,21 @@ use upload_protocol::{
     SegmentOptions, State,
     explain::explained_line,
     line::{
-        CaptureTotals, Hop, Line, LostLine, Missing, ProgramLine, SegmentLine, StateLine,
-        SummaryLine, UploadLine,
+        CaptureTotals, ExportTotals, Hop, Line, LostLine, Missing, ProgramLine, SegmentLine,
+        StateLine, SummaryLine, UploadLine,
     },
     segment::Analysis,
     timeline::{
         AgreedOptions, AlertLevel, BlackHole, Body, Bytes, CaptureStream, Cause, CauseSpan,
         Certainty, Clocks, ContainerRuntime, ContentType, Defect, Diagnosis, DiagnosisEvidence,
         Ending, Endpoint, EstimatedBy, Evidence, Exchange, Failure, FrameCount, Frames, HeldBackBy,
-        HopEvidence, HopRole, Http2Frames, Incomplete, Initiation, KnownBy, LeftOut, LostAt,
-        LostSegment, Maintenance, Malformed, MissingClose, MissingEnd, NamedCause, NoVerdict,
-        Omission, OneWayDelay, Passage, PassedOn, PassedTo, PassedToKind, PerEnd, Phase, Process,
-        Protocol, Request, ResetReason, Response, Share, Side, SocketError, Span, Step, StepName,
-        Termination, TimedOut, Timeline, Timer, TlsAlert, TlsHandshake, TlsMessage, TlsRecord,
-        TlsStep, TlsVersion, Transit, UploadHop, UploadSummary, WaitedFor, WindowScale,
+        HopEvidence, HopRole, Http2Frames, Incomplete, InitialNumbers, Initiation, KnownBy,
+        LeftOut, LostAt, LostSegment, Maintenance, Malformed, MissingClose, MissingEnd, NamedCause,
+        NoVerdict, Omission, OneWayDelay, Passage, PassedOn, PassedTo, PassedToKind, PerEnd, Phase,
+        Process, Protocol, Request, ResetReason, Response, Retransmission, Samples, Share, Side,
+        SocketError, Span, Step, StepName, TakenAt, Termination, TimedOut, Timeline, Timer,
+        TlsAlert, TlsHandshake, TlsMessage, TlsRecord, TlsStep, TlsVersion, TraceParent, Transit,
+        UploadHop, UploadSummary, WaitedFor, WindowScale,
     },
     upload::Outcome,
 };
@@ -117,6 +118,14 @@ fn lines() -> Vec<Line<'static>> {
                 runs: 1,
                 ns_per_run: 2,
             }],
+            spans: Some(ExportTotals {
+                exported: 1,
+                lost: 2,
+            }),
+            data_points: Some(ExportTotals {
+                exported: 3,
+                lost: 4,
+            }),
             capture: Some(CaptureTotals::default()),
             clocks: Some(Clocks {
                 captures: vec!["a.pcap".to_owned(), "b.pcap".to_owned()],
@@ -213,6 +222,10 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         bytes: Bytes::default(),
         retransmits_by: per_end,
         retransmits: 1,
+        retransmitted: vec![Retransmission {
+            at_ns: 1,
+            from: End::Client,
+        }],
         roles: Certainty::Inferred,
         roles_from: RolesFrom::Ports,
         lost: 1,
@@ -227,6 +240,7 @@ fn timeline(at: Moment, connection: ConnectionId) -> Timeline {
         open_for_ns: Some(3),
         silent_for_ns: Some(2),
         transit: Some(Box::new(transit())),
+        samples: TakenAt::ALL.iter().map(|at| samples(*at).into()).collect(),
     }
 }
 
@@ -238,6 +252,22 @@ fn hop(passed_on: PassedOn) -> UploadHop {
         held_ns: Some(1),
         evidence: HopEvidence::ALL.to_vec(),
         ..UploadHop::default()
+    }
+}
+
+fn samples(taken_at: TakenAt) -> Samples {
+    Samples {
+        from: End::Server,
+        taken_at,
+        taken: 9,
+        at_ns: vec![1, 2],
+        sent: vec![1, 101],
+        acked: vec![1, 1],
+        in_flight: vec![0, 100],
+        window: vec![None, Some(65_535)],
+        cwnd: vec![14_480, 28_960],
+        rtt_ns: vec![Some(3), None],
+        retransmits: vec![0, 1],
     }
 }
 
@@ -356,6 +386,10 @@ fn initiation() -> Initiation {
         end_ns: Some(1),
         certainty: Certainty::Observed,
         steps: StepName::ALL.iter().copied().map(step).collect(),
+        initial_numbers: Some(InitialNumbers {
+            client: u32::MAX,
+            server: 0,
+        }),
         options: Some(AgreedOptions {
             mss: 1460,
             window_scale: Some(WindowScale {
@@ -391,6 +425,11 @@ fn maintenance(per_end: PerEnd) -> Maintenance {
             content_length: Some(3),
             expect_continue: true,
             continue_ns: Some(1),
+            traceparent: Some(TraceParent {
+                trace_id: [1; 16],
+                parent_id: [2; 8],
+                flags: 1,
+            }),
         },
         body: Body {
             missing_end: Some(MissingEnd::Hole),
@@ -582,6 +621,11 @@ fn names_are_the_same_lists() {
     assert_eq!(
         names("/$defs/diagnosis/properties/ended_by/properties/waited_for/enum"),
         all(&waited)
+    );
+    let taken_at: Vec<_> = TakenAt::ALL.iter().map(|at| at.name()).collect();
+    assert_eq!(
+        names("/$defs/samples/properties/taken_at/enum"),
+        all(&taken_at)
     );
     let flags: Vec<_> = Flags(0x1ff).names().collect();
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::record::{Outcome, Upload};
+use crate::record::Upload;
 use axum::http::Method;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -64,7 +64,7 @@ impl Metrics {
     /// Counts an upload that has ended.
     pub(crate) fn upload(&self, upload: &Upload) {
         let label = OutcomeLabel {
-            outcome: label(upload.outcome),
+            outcome: upload.outcome.name(),
         };
         self.uploads.get_or_create(&label).inc();
         self.upload_bytes.inc_by(upload.bytes);
@@ -154,19 +154,6 @@ impl Metrics {
 /// From a millisecond to more than an hour.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 4.0, 12))
-}
-
-fn label(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Complete => "complete",
-        Outcome::Aborted => "aborted",
-        Outcome::Reset => "reset",
-        Outcome::TimedOut => "timed_out",
-        Outcome::TooLarge => "too_large",
-        Outcome::Refused => "refused",
-        Outcome::DiskFull => "disk_full",
-        Outcome::Failed => "failed",
-    }
 }
 
 /// Clients may invent methods. Each new label would take memory for good, so unknown methods share one.

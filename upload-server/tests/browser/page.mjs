@@ -159,7 +159,7 @@ const scenarios = {
       const { x, width } = await lanes.nth(lane).locator(part).boundingBox();
       return [x, x + width].map(Math.round);
     };
-    const [begins, passes] = await edges(1, ".held");
+    const [begins, passes] = await edges(1, "rect");
     assert.deepEqual((await edges(0, ".body"))[0], begins);
     assert.ok(Math.abs((await edges(2, ".body"))[0] - passes) <= 1, "hop 2 begins where nginx passes it on");
     await look(browser, shots, "way");

@@ -32,7 +32,8 @@ async function scenario(browser) {
   const first = connections.first();
   await first.locator("summary").first().click();
   await first.getByRole("heading", { name: "Step by step" }).waitFor();
-  await first.locator(".step").first().hover();
+  await plots(first);
+  await explained(first.locator(".steps > li").first());
   if (count <= MOST_IN_A_PICTURE) {
     for (const other of (await connections.all()).slice(1, 3)) {
       await other.locator("summary").first().click();
@@ -43,6 +44,43 @@ async function scenario(browser) {
   }
   assert.deepEqual([...new Set(asked)].filter((url) => url !== address && url !== "data:,"), []);
   assert.equal(page.url(), address);
+}
+
+/** What a step means is beside it when the mouse is, and when the keyboard is; and it is what describes it. */
+async function explained(step) {
+  const page = step.page();
+  const described = await step.evaluate((one) => {
+    const { textContent } = document.getElementById(one.getAttribute("aria-describedby"));
+    return textContent;
+  });
+  assert.match(described, /^The client asks to open a connection.* Known by: /);
+  const shown = () => step.evaluate((one) => getComputedStyle(one, "::after").content);
+  assert.equal(await shown(), "none");
+  await step.focus();
+  assert.equal(await shown(), JSON.stringify(described));
+  await step.blur();
+  assert.equal(await shown(), "none");
+  await step.hover();
+  assert.equal(await shown(), JSON.stringify(described));
+  assert.equal(await page.locator(".steps p:visible").count(), 0);
+}
+
+/** Each plot has its lines, all of them within its area, and as many entries in words. */
+async function plots(connection) {
+  for (const figure of await connection.locator(".plots figure").all()) {
+    const lines = figure.locator("path");
+    const count = await lines.count();
+    assert.ok(count > 0);
+    assert.equal(await figure.locator("li").count(), count);
+    const area = await figure.locator("svg").boundingBox();
+    assert.ok(area.height >= 100 && area.width >= 200, JSON.stringify(area));
+    for (const line of await lines.all()) {
+      assert.match(await line.getAttribute("d"), /^M\d+ \d+[\d hvMl-]+$/);
+      const drawn = await line.boundingBox();
+      assert.ok(drawn.x >= area.x - 2 && drawn.x + drawn.width <= area.x + area.width + 2);
+      assert.ok(drawn.y >= area.y - 2 && drawn.y + drawn.height <= area.y + area.height + 2);
+    }
+  }
 }
 
 /** Each button shows as many connections as its label says; the keyboard moves between them. */

@@ -101,21 +101,22 @@ async function compare(page, { upload, timelines }) {
       const way = back ? "the server to the client" : "the client to the server";
       return `from ${way}: ${step.name} ${segment(step)}`;
     });
-    const shown = await section.locator(".message").allTextContents();
+    const shown = await section.locator(".steps > li > div").allTextContents();
     assert.deepEqual(shown.filter((text) => text.includes("Seq=")), expected);
     for (const exchange of timeline.phases[1].exchanges.slice(0, 100)) {
       const { sequence, request, body, response } = exchange;
       const row = section.getByRole("row").filter({
         has: page.getByRole("rowheader", { name: `${sequence}. ${request.method} ` }),
       });
-      const cell = (label) => row.locator(`td[data-label="${label}"]`).innerText();
+      const headings = await section.locator(".requests thead th").allTextContents();
+      const cell = (heading) => row.locator(`:nth-child(${headings.indexOf(heading) + 1})`).innerText();
       assert.equal(await cell("Status"), `${response.status ?? "unknown"}`);
       if (body.bytes !== null) assert.equal(await cell("Bytes"), bytes(body.bytes));
       else assert.match(await cell("Bytes"), /^(none seen|unknown)$/);
       assert.equal(/this upload/.test(await row.innerText()), exchange.upload === upload.id);
     }
   }
-  const counts = page.getByRole("group", { name: "Integrity" }).locator('td[data-label="Count"]');
+  const counts = page.locator(".integrity td:nth-child(2)");
   const sent = timelines.flatMap(({ phases }) => phases[1].exchanges);
   const own = sent.filter((exchange) => exchange.upload === upload.id);
   const acknowledged = own.map(({ body }) => body.acknowledged);
@@ -155,7 +156,7 @@ const scenarios = {
     await page.getByText("The client asks to open a connection").waitFor();
     await look(browser, shots, "explained");
     await page.keyboard.press("Escape");
-    assert.equal(await page.locator(".explain:visible").count(), 0);
+    assert.equal(await page.locator(".steps p:visible").count(), 0);
   },
 
   async cancels(browser) {
@@ -210,7 +211,7 @@ const scenarios = {
     const { diagnosis } = timelines.at(-1).uploads.find(({ id }) => id === upload.id);
     assert.equal(diagnosis.verdict, "client_application");
     const row = page.locator(".chart li").filter({ hasText: "held back by" });
-    const titles = await row.locator("g > title").allTextContents();
+    const titles = await row.locator("use > title").allTextContents();
     assert.equal(titles.length, diagnosis.course.length);
     assert.ok(titles.some((title) => title.startsWith("the client's process, from +")));
     const [chart, ribbon] = await Promise.all(
@@ -246,7 +247,7 @@ const scenarios = {
     await waited(page, ["middle.bin"]);
     const shown = item(page, "middle.bin").locator(".timeline");
     const why = "unknown: it began before the tracer did";
-    await shown.locator(".took").getByText(why).waitFor();
+    await shown.locator(".bars span").getByText(why).waitFor();
     await look(browser, shots, "half-traced-here");
     const [way] = await addresses(page, ["middle.bin"]);
     const { upload, timelines } = await open(page, way);
@@ -261,13 +262,13 @@ const scenarios = {
   async renews_itself({ page }) {
     await ask("upload");
     await page.goto(new URL("/t/1", url).href);
-    await page.locator(".took").getByText("unknown: still open").waitFor();
+    await page.locator(".bars span").getByText("unknown: still open").waitFor();
     await page.evaluate(() => (globalThis.sameDocument = true));
-    await page.locator(".step").nth(1).focus();
+    await page.locator(".steps > li").nth(1).focus();
     await ask("close");
     await page.getByText("termination: the client closed first").first().waitFor();
     assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
-    await page.locator(".step:focus").getByText("SYN-ACK").waitFor();
+    await page.locator(".steps > li:focus").getByText("SYN-ACK").waitFor();
     report({ upload: "1", timelines: [] });
   },
 };

@@ -9,6 +9,12 @@ use super::shown::Shown;
 /// The zone of each phase, in per cent of the axis; the mark of the break is between two zones.
 pub(super) const ZONES: [(f64, f64); 3] = [(0.0, 22.0), (24.0, 76.0), (78.0, 100.0)];
 
+/// A place or a length on an axis, as an attribute of SVG.
+pub(super) fn percent(of_axis: f64) -> String {
+    let digits = format!("{of_axis:.2}");
+    format!("{}%", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
 #[derive(Debug)]
 pub(super) struct Axis {
     /// Beginning and end of each zone; `None` where the phase is unknown or has not been.

@@ -4,12 +4,14 @@
 use maud::{Markup, html};
 use upload_protocol::timeline::{HeldBackBy, Share, Side};
 
+use super::axis::percent;
+
 /// How many textures there are beside the plain one. Causes of a lower rank have the last.
 const TEXTURES: usize = 5;
 
 pub(super) struct Looks<'a> {
     shares: &'a [Share],
-    /// Tells the chart, which has the textures, from others on the page.
+    /// Tells the chart, which has the symbols, from others on the page.
     name: &'a str,
 }
 
@@ -25,14 +27,9 @@ impl<'a> Looks<'a> {
         (left, width): (f64, f64),
         title: &str,
     ) -> Markup {
-        let (left, width) = (format!("{left:.2}%"), format!("{width:.2}%"));
         html! {
-            g {
+            use.(side(cause)) href=(self.paint(cause)) x=(percent(left)) width=(percent(width)) {
                 title { (title) }
-                rect.cause .(side(cause)) x=(left) width=(width) height="100%" {}
-                @if let Some(texture) = self.texture(cause) {
-                    rect x=(left) width=(width) height="100%" fill=(texture) {}
-                }
             }
         }
     }
@@ -40,23 +37,21 @@ impl<'a> Looks<'a> {
     /// The same beside its words.
     pub(super) fn swatch(&self, cause: HeldBackBy) -> Markup {
         html! {
-            svg.swatch aria-hidden="true" width="20" height="16" {
-                (self.stretch(cause, (0.0, 100.0), cause.phrase()))
-            }
+            svg aria-hidden="true" { use.(side(cause)) href=(self.paint(cause)) {} }
         }
     }
 
-    /// The paint over the colour; none for the largest cause. A cause below 1 % looks as the others of its
+    /// The symbol to draw it with; the plain one for the largest cause. A cause below 1 % looks as the others of its
     /// kind do.
-    fn texture(&self, cause: HeldBackBy) -> Option<String> {
+    fn paint(&self, cause: HeldBackBy) -> String {
         let rank = |cause| self.shares.iter().position(|share| share.cause == cause);
         let rank = rank(cause).or_else(|| rank(HeldBackBy::Other));
         let texture = rank.unwrap_or(TEXTURES).min(TEXTURES);
-        (texture > 0).then(|| format!("url(#{}-texture-{texture})", self.name))
+        format!("#{}-cause-{texture}", self.name)
     }
 }
 
-/// The textures of one chart.
+/// The textures, and what causes are drawn with: the colour of their side, and a texture on it.
 pub(super) fn textures(name: &str) -> Markup {
     let stripes = html! { rect.ink width="3" height="8" {} };
     let dots = html! { circle.ink cx="4" cy="4" r="2" {} };
@@ -69,11 +64,18 @@ pub(super) fn textures(name: &str) -> Markup {
         ("rotate(-45)", stripes),
         ("", grid),
     ];
+    let whole = html! { rect width="100%" height="100%" {} };
     html! {
+        symbol id=(format!("{name}-cause-0")) { (whole) }
         @for (number, (transform, drawn)) in (1..).zip(textures) {
-            pattern id=(format!("{name}-texture-{number}")) width="8" height="8"
+            @let texture = format!("{name}-texture-{number}");
+            pattern id=(texture) width="8" height="8"
                 patternUnits="userSpaceOnUse" patternTransform=(transform) {
                 (drawn)
+            }
+            symbol id=(format!("{name}-cause-{number}")) {
+                (whole)
+                rect width="100%" height="100%" fill=(format!("url(#{texture})")) {}
             }
         }
     }

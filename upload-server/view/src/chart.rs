@@ -10,7 +10,7 @@ use upload_protocol::{timeline::Certainty, units::duration};
 use self::rows::{Drawn, Row, rows};
 pub(super) use self::rows::{why_no_initiation, why_no_termination};
 use super::{
-    axis::{Axis, ZONES},
+    axis::{Axis, ZONES, percent},
     causes::textures,
     ribbon::ribbon,
     shown::Shown,
@@ -25,10 +25,10 @@ pub fn chart(timeline: &Shown, paints: &str) -> Markup {
             (scale(&axis))
             ol.bars aria-label="Phases on one axis, each with its own scale" {
                 @for row in rows(timeline, &axis) {
-                    li class=[(!row.indent).then_some("phase")] {
-                        span.label { (row.label) }
-                        span.spoken { ": " }
-                        span.took {
+                    li class=(row.class) {
+                        span { (row.label) }
+                        i { ": " }
+                        span {
                             (row.took)
                             @if row.certainty == Certainty::Inferred { " (inferred)" }
                         }
@@ -64,20 +64,17 @@ pub(super) fn hatch(id: &str) -> Markup {
     }
 }
 
-/// The zones' lengths, and the marks where the scale breaks.
+/// The zones' lengths. The style sheet marks where the scale breaks between them.
 fn scale(axis: &Axis) -> Markup {
     html! {
-        svg.scale aria-hidden="true" {
-            @for (number, (left, right)) in ZONES.iter().enumerate() {
-                text x=(percent(f64::midpoint(*left, *right))) y="13" {
+        p.scale aria-hidden="true" {
+            @for number in 0..ZONES.len() {
+                span {
                     @match axis.length_ns(number) {
                         Some(length) => (duration(length)),
                         None => "?",
                     }
                 }
-            }
-            @for (left, right) in ZONES.windows(2).filter_map(|pair| Some((pair.first()?.1, pair.get(1)?.0))) {
-                text x=(percent(f64::midpoint(left, right))) y="13" { "//" }
             }
         }
     }
@@ -85,27 +82,23 @@ fn scale(axis: &Axis) -> Markup {
 
 fn bar(row: &Row<'_>, axis: &Axis, paints: &str) -> Markup {
     html! {
-        svg.track aria-hidden="true" {
+        svg aria-hidden="true" {
             @match row.drawn {
                 Drawn::Span(start, end) => {
                     @let (left, right) = axis.place(start, end);
-                    rect.bar .(row.class) .inferred[row.certainty == Certainty::Inferred]
+                    rect class=[(row.certainty == Certainty::Inferred).then_some("inferred")]
                         x=(percent(left.min(99.6)))
                         width=(percent((right - left).max(0.4))) {}
                 }
                 Drawn::Unknown(zone) => {
                     @let (left, right) = ZONES.get(zone).copied().unwrap_or((0.0, 100.0));
-                    rect.unknown x=(percent(left)) y="0.5" width=(percent(right - left)) height="11"
+                    rect.unknown x=(percent(left)) width=(percent(right - left))
                         fill=(format!("url(#{paints}-hatch)")) {}
                 }
                 Drawn::Course(diagnosis) => (ribbon(diagnosis, axis, paints)),
             }
         }
     }
-}
-
-fn percent(of_axis: f64) -> String {
-    format!("{of_axis:.2}%")
 }
 
 /// The times that the axis leaves out, in sentences.

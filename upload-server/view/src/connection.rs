@@ -1,5 +1,7 @@
 //! One connection, drawn whole.
 
+use std::cell::RefCell;
+
 use maud::{Markup, html};
 use upload_protocol::{
     End, RolesFrom, explain,
@@ -10,6 +12,8 @@ use upload_protocol::{
 use super::{
     chart::{chart, paints},
     held_back::held_back,
+    plots::plots,
+    sentences::Sentences,
     sequence::sequence,
     shown::Shown,
     tables,
@@ -22,7 +26,8 @@ pub struct Names<'a> {
     pub(super) own: &'a str,
     /// Begins those of the [paints](crate::paints).
     pub(super) paints: &'a str,
-    is_one_of_many: bool,
+    /// Those that the connections of a page have in common; none where it is alone on it.
+    pub(super) sentences: Option<&'a RefCell<Sentences>>,
 }
 
 impl<'a> Names<'a> {
@@ -32,16 +37,20 @@ impl<'a> Names<'a> {
         Self {
             own: name,
             paints: name,
-            is_one_of_many: false,
+            sentences: None,
         }
     }
 
-    /// One of many on a page, which has their ends, the paints and the hint.
-    pub(super) const fn of_many(own: &'a str, paints: &'a str) -> Self {
+    /// One of many on a page, which has their ends, the paints, the hint, and the sentences.
+    pub(super) const fn of_many(
+        own: &'a str,
+        paints: &'a str,
+        sentences: &'a RefCell<Sentences>,
+    ) -> Self {
         Self {
             own,
             paints,
-            is_one_of_many: true,
+            sentences: Some(sentences),
         }
     }
 
@@ -57,17 +66,19 @@ impl<'a> Names<'a> {
 /// The phases of a connection as a chart, each step, and the numbers.
 #[must_use]
 pub fn connection(timeline: &Shown, names: Names<'_>) -> Markup {
+    let is_alone = names.sentences.is_none();
     html! {
-        @if !names.is_one_of_many {
+        @if is_alone {
             (ends(timeline))
             (paints(names.paints))
         }
         (warnings(timeline))
         (chart(timeline, names.paints))
         (held_back(timeline, names))
+        (plots(timeline))
         h3 { "Step by step" }
-        @if !names.is_one_of_many { (hint()) }
-        (sequence(timeline, names.own))
+        @if is_alone { (hint()) }
+        (sequence(timeline, names))
         h3 { "In numbers" }
         (tables::phases(timeline))
         (tables::exchanges(timeline))
@@ -87,7 +98,7 @@ pub fn ends(timeline: &Timeline) -> Markup {
     html! {
         p.ends-of {
             (end(End::Client, &timeline.client)) span aria-hidden="true" { " → " }
-            span.spoken { " to " } (end(End::Server, &timeline.server))
+            i { " to " } (end(End::Server, &timeline.server))
         }
     }
 }

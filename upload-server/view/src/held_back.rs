@@ -42,6 +42,9 @@ fn shares(diagnosis: &Diagnosis, names: Names<'_>) -> Markup {
     let name = names.own;
     let numbers = numbers(diagnosis);
     let looks = Looks::new(&diagnosis.shares, names.paints);
+    let shown = || diagnosis.shares.iter().filter(|share| share.share > 0.0);
+    let keys: Vec<_> = shown().map(|share| key_of(share.cause, &numbers)).collect();
+    let is_linked = |key| keys.contains(&Some(key));
     html! {
         p.held-back {
             strong { (diagnosis.sentence) }
@@ -49,15 +52,15 @@ fn shares(diagnosis: &Diagnosis, names: Names<'_>) -> Markup {
         }
         (bar(diagnosis, &looks))
         ul.shares {
-            @for share in diagnosis.shares.iter().filter(|share| share.share > 0.0) {
+            @for (share, key) in shown().zip(&keys) {
                 li {
                     (looks.swatch(share.cause))
                     @let text = format!("{} {}", diagnosis.phrase(share.cause), percent(share.share));
-                    @match key_of(share.cause, &numbers) {
+                    @match key {
                         Some(key) => a href=(format!("#{name}-{key}")) { (text) },
                         None => (text),
                     }
-                    span.took { (duration(share.ns)) }
+                    span { (duration(share.ns)) }
                 }
             }
         }
@@ -72,7 +75,7 @@ fn shares(diagnosis: &Diagnosis, names: Names<'_>) -> Markup {
         }
         dl.evidence {
             @for (key, label, value) in &numbers {
-                div id=(format!("{name}-{key}")) { dt { (label) } dd { (value) } }
+                div id=[is_linked(*key).then(|| format!("{name}-{key}"))] { dt { (label) } dd { (value) } }
             }
         }
         (ribbon::table(diagnosis))
@@ -111,7 +114,7 @@ fn bar(diagnosis: &Diagnosis, looks: &Looks<'_>) -> Markup {
         Some(begin)
     });
     html! {
-        svg.track.causes aria-hidden="true" {
+        svg.causes aria-hidden="true" {
             @for (share, begin) in shares.iter().zip(begins) {
                 (looks.stretch(share.cause, (begin * 100.0, share.share * 100.0), &diagnosis.phrase(share.cause)))
             }
@@ -174,9 +177,9 @@ mod tests {
         for part in [
             "It did &lt;not&gt; read.</strong> Look at the disk.",
             "<a href=\"#t1-0-unread\">the server's process, which did not read 90 %</a>",
-            "the TLS handshake 10 %<span",
+            "the TLS handshake 10 %<span>1.0 ms</span>",
             "<div id=\"t1-0-unread\"><dt>Most that waited for the server's process</dt><dd>2.0 MB</dd>",
-            "x=\"90.00%\" width=\"10.00%\"",
+            "x=\"90%\" width=\"10%\"",
             "The kernel measured it.",
             "90 % server_not_reading, the server's process, which did not read: ",
         ] {

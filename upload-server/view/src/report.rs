@@ -5,6 +5,8 @@ mod entry;
 mod facts;
 mod filter;
 
+use std::cell::RefCell;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +14,7 @@ use upload_protocol::{Moment, plain::plain_lines, units::bytes};
 
 pub use self::facts::Facts;
 use self::{entry::PAINTS, filter::Filters};
-use super::{STYLE, chart::paints, connection::hint, shown::Shown};
+use super::{STYLE, chart::paints, connection::hint, sentences::Sentences, shown::Shown};
 
 /// The style of the page, beside that of its timelines.
 const PAGE_STYLE: &str = include_str!("report/report.css");
@@ -24,6 +26,7 @@ pub const TAIL: &str = "</ol></main></body></html>\n";
 #[derive(Debug, Default)]
 pub struct Report {
     filters: Filters,
+    sentences: RefCell<Sentences>,
     /// Connections on the page.
     shown: u64,
     /// Connections that the page has no room for.
@@ -52,7 +55,7 @@ impl Report {
         let is_last = self.last.is_none_or(|last| began.mono_ns > last.mono_ns);
         self.first = if is_first { Some(began) } else { self.first };
         self.last = if is_last { Some(began) } else { self.last };
-        let entry = entry::entry(timeline, facts, self.shown).into_string();
+        let entry = entry::entry(timeline, facts, self.shown, &self.sentences).into_string();
         plain_lines(&entry).into_owned()
     }
 
@@ -65,7 +68,9 @@ impl Report {
     /// What comes before the connections, whose room was `most_bytes`.
     #[must_use]
     pub fn head(&self, gaps: Gaps, most_bytes: u64) -> String {
-        let style = format!("{STYLE}{PAGE_STYLE}{}", self.filters.rules());
+        let sentences = self.sentences.borrow();
+        let rules = [self.filters.rules(), sentences.rules()].concat();
+        let style = format!("{STYLE}{PAGE_STYLE}{rules}");
         let digest = BASE64_STANDARD.encode(Sha256::digest(&style));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -93,6 +98,7 @@ impl Report {
             h2 { "Connections" }
             (hint())
             (paints(PAINTS))
+            (sentences.list())
         };
         let (head, summary) = (head.into_string(), summary.into_string());
         format!(

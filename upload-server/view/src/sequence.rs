@@ -1,6 +1,8 @@
 //! The connection as a sequence diagram: segments and messages in order. Each entry shows its meaning
 //! on hover and on focus.
 
+use std::cell::RefCell;
+
 use maud::{Markup, html};
 
 use upload_protocol::{
@@ -11,6 +13,8 @@ use upload_protocol::{
 
 use super::{
     chart::{why_no_initiation, why_no_termination},
+    connection::Names,
+    sentences::Sentences,
     shown::Shown,
 };
 
@@ -27,12 +31,25 @@ struct Entry {
     certainty: Certainty,
     known_by: String,
     explain: Option<String>,
+    /// Whether other connections have the same sentence: nothing in it is of one alone.
+    is_common: bool,
     /// Whether it stands for several segments.
     many: bool,
 }
 
-/// The diagram of one connection; `name` distinguishes its identifiers from others.
-pub(super) fn sequence(timeline: &Shown, name: &str) -> Markup {
+impl Entry {
+    /// What it means and how it is known, in words.
+    fn meaning(&self) -> Option<String> {
+        let sentence = self.explain.as_ref()?;
+        Some(match self.known_by.as_str() {
+            "" => sentence.clone(),
+            known_by => format!("{sentence} Known by: {known_by}."),
+        })
+    }
+}
+
+/// The diagram of one connection.
+pub(super) fn sequence(timeline: &Shown, names: Names<'_>) -> Markup {
     let initiation = timeline.initiation();
     let opened: Vec<Entry> = initiation.map_or_else(Vec::new, |phase| {
         let steps = phase.steps.iter();
@@ -55,16 +72,23 @@ pub(super) fn sequence(timeline: &Shown, name: &str) -> Markup {
     html! {
         div.sequence {
             p.ends aria-hidden="true" { span { "client" } span { "server" } }
-            (phase("initiation", name, &opened, opened_note.as_deref(), &why_no_initiation(timeline)))
+            (phase("initiation", names, &opened, opened_note.as_deref(), &why_no_initiation(timeline)))
             @if !unopened {
-                (phase("maintenance", name, &used, Some(&used_note), "no request was seen"))
-                (phase("termination", name, &closed, closed_note.as_deref(), &why_no_termination(timeline)))
+                (phase("maintenance", names, &used, Some(&used_note), "no request was seen"))
+                (phase("termination", names, &closed, closed_note.as_deref(), &why_no_termination(timeline)))
             }
         }
     }
 }
 
-fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_none: &str) -> Markup {
+fn phase(
+    phase: &str,
+    names: Names<'_>,
+    entries: &[Entry],
+    note: Option<&str>,
+    why_none: &str,
+) -> Markup {
+    let name = names.own;
     html! {
         h4 { (phase) }
         @if entries.is_empty() {
@@ -72,7 +96,8 @@ fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_non
         } @else {
             ol.steps {
                 @for (number, step) in entries.iter().enumerate() {
-                    (entry(step, &format!("{name}-{}{number}", phase.get(..1).unwrap_or_default())))
+                    @let id = format!("{name}-{}{number}", phase.get(..1).unwrap_or_default());
+                    (entry(step, &id, names.sentences))
                 }
             }
         }
@@ -82,34 +107,37 @@ fn phase(phase: &str, name: &str, entries: &[Entry], note: Option<&str>, why_non
     }
 }
 
-fn entry(entry: &Entry, id: &str) -> Markup {
+/// What the entry means is a sentence of the page where it has that, or else is within, with this id.
+fn entry(entry: &Entry, id: &str, sentences: Option<&RefCell<Sentences>>) -> Markup {
     let explained = entry.explain.is_some();
+    let common = sentences.filter(|_| entry.is_common);
+    let common = common.and_then(|sentences| sentences.borrow_mut().id_of(&entry.meaning()?));
+    let described_by = common.as_deref().unwrap_or(id);
     let unseen = (entry.certainty != Certainty::Observed).then(|| entry.certainty.name());
     let many = entry.many.then_some("many");
-    let parts = ["step", entry.from.name()].into_iter();
+    let parts = [entry.from.name()].into_iter();
     let parts: Vec<&str> = parts.chain(unseen).chain(many).collect();
     html! {
         li class=(parts.join(" "))
-            tabindex=[explained.then_some("0")] aria-describedby=[explained.then_some(id)] {
-            span.at {
+            tabindex=[explained.then_some("0")] aria-describedby=[explained.then_some(described_by)] {
+            span {
                 @match entry.at_ns {
                     Some(at) => (moment(at)),
                     None => "time unknown",
                 }
             }
             // The style sheet draws the arrow.
-            span.message {
-                span.spoken { "from the " (entry.from.name()) " to the "
-                    (entry.from.other().name()) ": " }
+            div {
+                i { "from the " (entry.from.name()) " to the " (entry.from.other().name()) ": " }
                 b { (entry.what) }
-                @if !entry.numbers.is_empty() { " " span.numbers { (entry.numbers) } }
+                @if !entry.numbers.is_empty() { " " (entry.numbers) }
                 @if let Some(certainty) = unseen { " " em { (certainty) } }
             }
-            @if let Some(sentence) = &entry.explain {
-                span.explain role="tooltip" id=(id) {
+            @if let Some(sentence) = entry.explain.as_ref().filter(|_| common.is_none()) {
+                p role="tooltip" id=(id) {
                     (sentence)
                     @if !entry.known_by.is_empty() {
-                        " " span.known { "Known by: " (entry.known_by) "." }
+                        " " small { "Known by: " (entry.known_by) "." }
                     }
                 }
             }
@@ -146,6 +174,7 @@ fn of_step(step: &Step, sentence: String) -> Entry {
             _ => step.known_by.to_string(),
         },
         explain: Some(sentence).filter(|sentence| !sentence.is_empty()),
+        is_common: true,
         many: false,
     }
 }
@@ -159,6 +188,7 @@ fn of_handshake(handshake: &TlsHandshake) -> impl Iterator<Item = Entry> {
         certainty: step.certainty,
         known_by: String::new(),
         explain: Some(explain::tls_step(step.name, handshake).0),
+        is_common: false,
         many: false,
     })
 }
@@ -191,6 +221,7 @@ fn of_exchange(exchange: &Exchange) -> Vec<Entry> {
             KnownBy::Segments => "the segments".to_owned(),
         },
         explain: None,
+        is_common: false,
         many,
     };
     let request = &exchange.request;

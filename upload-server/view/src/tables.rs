@@ -16,37 +16,92 @@ use super::{
 /// The JSON has the exchanges beyond these.
 const MAX_EXCHANGES: usize = 100;
 
+/// A kind of table. The style sheet has, once, what its cells need: the headings beside them where a narrow screen shows
+/// them below each other, and which columns have numbers.
+pub(super) struct Kind<const COUNT: usize> {
+    name: &'static str,
+    class: &'static str,
+    columns: [Column; COUNT],
+}
+
 /// A column's heading, and whether it has numbers.
-pub(super) type Column = (&'static str, bool);
+type Column = (&'static str, bool);
+
+const INTEGRITY: Kind<3> = Kind {
+    name: "Integrity",
+    class: "integrity",
+    columns: [
+        ("Bytes of the file", false),
+        ("Count", true),
+        ("How it is known", false),
+    ],
+};
+
+const PHASES: Kind<5> = Kind {
+    name: "Phases",
+    class: "phases",
+    columns: [
+        ("Phase", false),
+        ("Begins at", true),
+        ("Takes", true),
+        ("Known", false),
+        ("In particular", false),
+    ],
+};
+
+const REQUESTS: Kind<10> = Kind {
+    name: "Requests",
+    class: "requests",
+    columns: [
+        ("Request", false),
+        ("Known by", false),
+        ("Begins at", true),
+        ("Head", true),
+        ("Body", true),
+        ("Bytes", true),
+        ("Rate", true),
+        ("Wait", true),
+        ("Response", true),
+        ("Status", true),
+    ],
+};
+
+/// Which cause held an upload back when.
+pub(super) const COURSE: Kind<4> = Kind {
+    name: "Which cause ruled when",
+    class: "course",
+    columns: [
+        ("Held back by", false),
+        ("From", true),
+        ("To", true),
+        ("Takes", true),
+    ],
+};
 
 /// A row; the first cell is its heading, and `None` is unknown.
-struct Row {
+struct Row<const COUNT: usize> {
     /// Whether the row is of the upload that is shown.
     own: bool,
-    cells: Vec<Option<Markup>>,
+    cells: [Option<Markup>; COUNT],
 }
 
 /// The roles are explicit, since CSS takes them away where a narrow screen shows the cells below each
 /// other.
-fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
+fn table<const COUNT: usize>(kind: &Kind<COUNT>, rows: &[Row<COUNT>]) -> Markup {
     html! {
-        div.wide tabindex="0" role="group" aria-label=(name) {
-            table role="table" {
+        div.wide tabindex="0" role="group" aria-label=(kind.name) {
+            table.(kind.class) role="table" {
                 thead role="rowgroup" { tr role="row" {
-                    @for (heading, number) in columns {
-                        th class=[number.then_some("number")] role="columnheader" { (heading) }
-                    }
+                    @for (heading, _) in kind.columns { th role="columnheader" { (heading) } }
                 } }
                 tbody role="rowgroup" {
                     @for row in rows {
                         tr class=[row.own.then_some("own")] role="row" {
-                            @for (place, (cell, (heading, number))) in row.cells.iter().zip(columns).enumerate() {
-                                @if place == 0 {
-                                    th scope="row" role="rowheader" { @if let Some(cell) = cell { (cell) } }
-                                } @else {
-                                    td role="cell" class=[class(*number, cell.is_none())] data-label=(heading) {
-                                        @match cell { Some(cell) => (cell), None => "unknown" }
-                                    }
+                            @for (place, cell) in row.cells.iter().enumerate() {
+                                @match cell {
+                                    _ if place == 0 => th role="rowheader" { @if let Some(cell) = cell { (cell) } },
+                                    Some(cell) => td role="cell" { (cell) },
+                                    None => td.hatched role="cell" { "unknown" },
                                 }
                             }
                         }
@@ -57,28 +112,18 @@ fn table(name: &str, columns: &[Column], rows: &[Row]) -> Markup {
     }
 }
 
-const fn class(is_number: bool, is_unknown: bool) -> Option<&'static str> {
-    match (is_number, is_unknown) {
-        (true, true) => Some("number hatched"),
-        (true, false) => Some("number"),
-        (false, true) => Some("hatched"),
-        (false, false) => None,
-    }
-}
-
 /// A table of cells that are all known.
 pub(super) fn known<const COUNT: usize>(
-    name: &str,
-    columns: &[Column; COUNT],
+    kind: &Kind<COUNT>,
     rows: impl Iterator<Item = [String; COUNT]>,
 ) -> Markup {
-    let rows: Vec<Row> = rows
+    let rows: Vec<_> = rows
         .map(|cells| Row {
             own: false,
-            cells: cells.into_iter().map(cell).collect(),
+            cells: cells.map(cell),
         })
         .collect();
-    table(name, columns, &rows)
+    table(kind, &rows)
 }
 
 fn cell(content: impl maud::Render) -> Option<Markup> {
@@ -112,34 +157,22 @@ pub(super) fn verdict(verdict: Verdict) -> Markup {
 
 /// The counts of bytes and their sources.
 pub(super) fn integrity(counts: &[Count]) -> Markup {
-    let columns = [
-        ("Bytes of the file", false),
-        ("Count", true),
-        ("How it is known", false),
-    ];
-    let rows: Vec<Row> = counts
+    let rows: Vec<_> = counts
         .iter()
         .map(|count| Row {
             own: false,
-            cells: vec![
+            cells: [
                 cell(count.name),
                 count.bytes.map(exact_bytes).and_then(cell),
                 cell(&count.how),
             ],
         })
         .collect();
-    table("Integrity", &columns, &rows)
+    table(&INTEGRITY, &rows)
 }
 
 /// The phases of a connection, and their details.
 pub(super) fn phases(timeline: &Shown) -> Markup {
-    let columns = [
-        ("Phase", false),
-        ("Begins at", true),
-        ("Takes", true),
-        ("Known", false),
-        ("In particular", false),
-    ];
     let mut rows = Vec::new();
     if let Some(phase) = timeline.initiation() {
         // What nobody saw did not begin when the connection was first seen.
@@ -156,13 +189,13 @@ pub(super) fn phases(timeline: &Shown) -> Markup {
         let span = span(phase.start_ns, phase.end_ns, phase.certainty);
         rows.push(phase_row("termination", span, &of_termination(timeline)));
     }
-    table("Phases", &columns, &rows)
+    table(&PHASES, &rows)
 }
 
-fn phase_row(name: &str, span: Span, details: &[String]) -> Row {
+fn phase_row(name: &str, span: Span, details: &[String]) -> Row<5> {
     Row {
         own: false,
-        cells: vec![
+        cells: [
             cell(name),
             at(span.start_ns),
             length(span),
@@ -174,21 +207,9 @@ fn phase_row(name: &str, span: Span, details: &[String]) -> Row {
 
 /// The requests of a connection.
 pub(super) fn exchanges(timeline: &Shown) -> Markup {
-    let columns = [
-        ("Request", false),
-        ("Known by", false),
-        ("Begins at", true),
-        ("Head", true),
-        ("Body", true),
-        ("Bytes", true),
-        ("Rate", true),
-        ("Wait", true),
-        ("Response", true),
-        ("Status", true),
-    ];
     let exchanges = timeline.exchanges();
     let shown = exchanges.iter().take(MAX_EXCHANGES);
-    let rows: Vec<Row> = shown
+    let rows: Vec<_> = shown
         .map(|exchange| exchange_row(exchange, timeline.is_own(exchange)))
         .collect();
     let left_out = timeline
@@ -196,14 +217,14 @@ pub(super) fn exchanges(timeline: &Shown) -> Markup {
         .map_or(0, |phase| phase.exchanges_left_out);
     let left_out = left_out + exchanges.len().saturating_sub(MAX_EXCHANGES);
     html! {
-        @if !rows.is_empty() { (table("Requests", &columns, &rows)) }
+        @if !rows.is_empty() { (table(&REQUESTS, &rows)) }
         @if left_out > 0 {
             p.note { (left_out) " more requests are not listed here." }
         }
     }
 }
 
-fn exchange_row(exchange: &Exchange, own: bool) -> Row {
+fn exchange_row(exchange: &Exchange, own: bool) -> Row<10> {
     let (request, body) = (&exchange.request, &exchange.body);
     let named = html! {
         (exchange.sequence) ". " (request.method) " " (request.target)
@@ -219,7 +240,7 @@ fn exchange_row(exchange: &Exchange, own: bool) -> Row {
     };
     Row {
         own,
-        cells: vec![
+        cells: [
             Some(named),
             cell(exchange.known_by.name()),
             at(request.span.start_ns.or(request.span.end_ns)),
@@ -247,5 +268,35 @@ fn span(start_ns: Option<u64>, end_ns: Option<u64>, certainty: Certainty) -> Spa
         start_ns,
         end_ns,
         certainty,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::STYLE;
+
+    #[track_caller]
+    fn check<const COUNT: usize>(kind: &Kind<COUNT>) {
+        let class = kind.class;
+        for (number, (heading, is_number)) in (1..).zip(kind.columns) {
+            let label = format!(
+                ".timeline .{class} td:nth-child({number})::before {{ content: \"{heading}\"; }}\n"
+            );
+            // The first cell is a heading itself.
+            assert_eq!(STYLE.contains(&label), number > 1, "{label}");
+            let aligned = format!(".{class} :nth-child({number})");
+            assert_eq!(STYLE.contains(&aligned), is_number, "{aligned}");
+        }
+        let rules = format!(".{class} td:nth-child(");
+        assert_eq!(STYLE.matches(&rules).count(), COUNT - 1, "{class}");
+    }
+
+    #[test]
+    fn the_style_sheet_has_the_headings() {
+        check(&INTEGRITY);
+        check(&PHASES);
+        check(&REQUESTS);
+        check(&COURSE);
     }
 }

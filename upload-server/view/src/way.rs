@@ -7,7 +7,7 @@ use upload_protocol::{
     units::duration,
 };
 
-use super::{chart::hatch, connection::endpoint, shown::Shown};
+use super::{axis::percent, chart::hatch, connection::endpoint, shown::Shown};
 
 /// The ways on which the upload with this id came; none where its connections are the only ones known. `name`
 /// distinguishes its identifiers from those of others on the page.
@@ -80,10 +80,10 @@ impl Axis {
 
     /// Left and width of a stretch as attributes; what is short can still be seen.
     fn place(&self, (start, end): Stretch) -> (String, String) {
-        let per_cent = |at: u64| at as f64 * 100.0 / self.length_ns.max(1) as f64;
-        let left = per_cent(start).min(99.6);
-        let width = (per_cent(end) - left).max(0.4);
-        (format!("{left:.2}%"), format!("{width:.2}%"))
+        let part = |at: u64| at as f64 * 100.0 / self.length_ns.max(1) as f64;
+        let left = part(start).min(99.6);
+        let width = (part(end) - left).max(0.4);
+        (percent(left), percent(width))
     }
 }
 
@@ -130,13 +130,13 @@ fn lane(
     ];
     html! {
         li.hop {
-            span.label {
+            span {
                 b { "hop " (number) } ": "
-                (endpoint(hop.sending())) span aria-hidden="true" { " → " } span.spoken { " to " }
+                (endpoint(hop.sending())) span aria-hidden="true" { " → " } i { " to " }
                 (endpoint(hop.receiving()))
             }
-            span.spoken { ": " }
-            span.took {
+            i { ": " }
+            span {
                 (took.as_deref().unwrap_or("unknown"))
                 @if is_inferred { " (inferred)" }
             }
@@ -146,14 +146,14 @@ fn lane(
                         @let (left, width) = axis.place((start, end));
                         g {
                             title { (what) ": " (duration(end - start)) }
-                            rect.bar .(class) .inferred[is_inferred]
+                            rect.(class) .inferred[is_inferred]
                                 x=(left) width=(width) {}
                         }
                     }
                 }
             }))
             @let remarks = explain::hop_remarks(hop, is_last);
-            @if !remarks.is_empty() { span.remark { (remarks.join(", ")) } }
+            @if !remarks.is_empty() { p { (remarks.join(", ")) } }
         }
     }
 }
@@ -163,7 +163,7 @@ fn held_lane(hop: &UploadHop, (start, end): Stretch, axis: &Axis, paint: &str) -
     let (left, width) = axis.place((start, end));
     html! {
         li.held {
-            span.label {
+            span {
                 "held by " (proxy.unwrap_or("the process between"))
                 @match hop.passed_on {
                     Some(PassedOn::Buffered) => ", which received all of it first",
@@ -171,10 +171,10 @@ fn held_lane(hop: &UploadHop, (start, end): Stretch, axis: &Axis, paint: &str) -
                     None => "",
                 }
             }
-            span.spoken { ": " }
-            span.took { (duration(end - start)) }
+            i { ": " }
+            span { (duration(end - start)) }
             (track(&html! {
-                rect.held x=(left) y="0.5" width=(width) height="11" fill=(format!("url(#{paint})")) {}
+                rect x=(left) width=(width) fill=(format!("url(#{paint})")) {}
             }))
         }
     }
@@ -182,7 +182,7 @@ fn held_lane(hop: &UploadHop, (start, end): Stretch, axis: &Axis, paint: &str) -
 
 fn track(drawn: &Markup) -> Markup {
     html! {
-        svg.track.whole aria-hidden="true" {
+        svg.whole aria-hidden="true" {
             (drawn)
         }
     }

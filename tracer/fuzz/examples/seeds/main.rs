@@ -33,6 +33,7 @@ fn main() -> Result<()> {
     let seeds = Seeds(fuzz.join("seeds"));
     seeds.clear()?;
     seeds.write("btf", "sock", &btf())?;
+    seeds.write("event", "sample", &sample()?)?;
     for path in files(&fuzz.join("../tests/recordings"), "trace")? {
         let name = stem(&path);
         let mut inputs = Vec::new();
@@ -150,6 +151,24 @@ fn btf() -> Vec<u8> {
     bytes
 }
 
+/// A record of a socket that carries much: the recordings have none. The layout is `record::Sample`'s.
+fn sample() -> Result<Vec<u8>> {
+    const SAMPLE: u16 = 20;
+    let (mono_ns, cookie) = (1_000_000_000_u64, 0x10a7_u64);
+    let (bytes_acked, bytes_received) = (1_448_001_u64, 586_u64);
+    // In flight, the peer's window, its own, the congestion window, the MSS, the round trip, retransmits, padding.
+    let rest = [86_880_u32, 292_864, 64_512, 60, 1_448, 176_000, 2, 0];
+    let mut bytes = u64::from(SAMPLE).to_le_bytes().to_vec();
+    for number in [mono_ns, cookie, bytes_acked, bytes_received] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend(rest.map(u32::to_le_bytes).concat());
+    match Event::decode(&bytes)?.what {
+        EventKind::Sample(sample) if sample.total_retrans == 2 => Ok(bytes),
+        other => bail!("not the sample that was made: {other:?}"),
+    }
+}
+
 /// One record of each kind, and one segment of each kind.
 fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
     for (bytes, event) in events(inputs) {
@@ -163,6 +182,7 @@ fn records(seeds: &Seeds, inputs: &[Input<'static>]) -> Result<()> {
             EventKind::MoreBytes(_) => "more-bytes".to_owned(),
             EventKind::Subflow { .. } => "subflow".to_owned(),
             EventKind::Limits(_) => "limits".to_owned(),
+            EventKind::Sample(_) => "sample".to_owned(),
             EventKind::TimeOut { .. } => "time-out".to_owned(),
             EventKind::Relay(_) => "relay".to_owned(),
             EventKind::Adopted(..) => "adopted".to_owned(),

@@ -15,14 +15,28 @@ impl Connection {
     /// Whether the socket of `end` received its peer's FIN, which the kernel's counters count as a byte.
     ///
     /// CLOSE after FIN_WAIT2 alone is no proof: once no process holds the socket, the kernel replaces it
-    /// by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`).
+    /// by a TIME_WAIT entry without waiting (`tcp_time_wait` with `TCP_FIN_WAIT2`). `None` where records were
+    /// lost, and those that are left do not show it.
     #[must_use]
-    pub fn received_fin(&self, end: End) -> bool {
-        self.view(end).is_some_and(|view| {
-            view.entered(CloseWait).is_some()
-                || view.entered(Closing).is_some()
-                || self.fin_after_fin_wait2(end).is_some()
-        })
+    pub fn received_fin(&self, end: End) -> Option<bool> {
+        let Some(view) = self.view(end) else {
+            return Some(false);
+        };
+        // The change to the state may be lost, and the one from it not.
+        let follows = |state| matches!(state, CloseWait | LastAck | Closing);
+        let mut seen = view.transitions.iter();
+        if seen.any(|seen| follows(seen.old) || follows(seen.new))
+            || self.fin_after_fin_wait2(end).is_some()
+        {
+            return Some(true);
+        }
+        let may_have_come = self.lost > 0
+            && view.last().is_some_and(|last| {
+                let waiting = view.entered(FinWait2);
+                let counted = waiting.map_or(0, |waiting| waiting.bytes_received);
+                last.old == FinWait2 && last.bytes_received > counted
+            });
+        (!may_have_come).then_some(false)
     }
 
     /// The transition to CLOSE caused by the peer's FIN, if it came in FIN_WAIT2: its segment was seen
@@ -110,7 +124,7 @@ impl Connection {
         else {
             return false;
         };
-        let peer_fin = u64::from(self.received_fin(end));
+        let peer_fin = u64::from(self.received_fin(end).unwrap_or(true));
         last.bytes_received > fin.bytes_received.saturating_add(peer_fin)
     }
 
@@ -131,7 +145,9 @@ impl View {
     /// CLOSE, without an error unless it has given up.
     #[must_use]
     pub fn fin_was_acknowledged(&self) -> bool {
-        self.entered(FinWait2).is_some()
+        self.transitions
+            .iter()
+            .any(|seen| [seen.old, seen.new].contains(&FinWait2))
             || self.transitions.iter().any(|seen| {
                 matches!(seen.old, LastAck | Closing)
                     && seen.new == Close

@@ -12,6 +12,8 @@ pub struct Incidents {
     pub holders: Vec<Owner>,
     /// When the socket retransmitted its SYN.
     pub syn_retransmits: Vec<u64>,
+    /// When it retransmitted another segment, the first times.
+    pub retransmits: Vec<u64>,
     /// When it could not retransmit its SYN, and why.
     pub held_back_syns: Vec<HeldBack>,
     /// When the listener retransmitted the SYN-ACK.
@@ -84,6 +86,7 @@ impl Incidents {
     pub(super) const NOTHING: &Self = &Self {
         holders: Vec::new(),
         syn_retransmits: Vec::new(),
+        retransmits: Vec::new(),
         syn_ack_retransmits: Vec::new(),
         held_back_syns: Vec::new(),
         resets: Vec::new(),

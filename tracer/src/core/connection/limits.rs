@@ -1,7 +1,11 @@
 //! What held a socket back, as its kernel measured it: samples of counters that only grow.
 
+mod latest;
+
 use tracer_ebpf::record::{LimitTimes, Limits, receiver, sender};
 use zerocopy::FromZeros as _;
+
+pub use self::latest::Latest;
 
 /// Enough to draw an upload's course, and for the requests of a long connection.
 const MAX_SAMPLES: usize = 256;

@@ -14,7 +14,7 @@ use crate::core::{address::Address, event::Addresses, host::Host, timeline::time
 #[test]
 fn a_connection_is_small() {
     assert_eq!(size_of::<View>(), 200);
-    assert_eq!(size_of::<Connection>(), 320);
+    assert_eq!(size_of::<Connection>(), 328);
 }
 
 fn view() -> View {

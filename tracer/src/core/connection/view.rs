@@ -44,6 +44,8 @@ pub struct View {
 const MAX_HOLDERS: usize = 16;
 /// A socket sends and receives a RST once; more are a broken peer's.
 const MAX_RESETS: usize = 8;
+/// Times of retransmissions that are kept.
+const MAX_RETRANSMITS: usize = 64;
 /// `net.ipv4.tcp_syn_retries` and `net.ipv4.tcp_synack_retries` may be up to 127.
 const MAX_SYN_RETRANSMITS: usize = 127;
 
@@ -194,6 +196,12 @@ impl View {
                 incidents.syn_retransmits.push(mono_ns);
             } else {
                 incidents.left_out.syns += 1;
+            }
+        } else if state != State::SynRecv {
+            let times = &mut self.incidents_mut().retransmits;
+            // How many there are is counted above.
+            if times.len() < MAX_RETRANSMITS {
+                times.push(mono_ns);
             }
         }
     }

@@ -103,6 +103,7 @@ impl ConnectionTable {
             .pass(from, segment.keep(self.segments), self.segments);
         connection.record_captured(from, &relative);
         connection.estimate(from, &relative);
+        self.sampling.segment(connection, &relative);
         connection.apply_changes(from, &changes, self.now_ns);
         self.captured.held_bytes =
             (self.captured.held_bytes + connection.dialogue.held_bytes()).saturating_sub(before);

@@ -21,6 +21,9 @@ impl ConnectionTable {
             };
             let settled = connection.dialogue.settle(before_ns, self.segments);
             self.transfers.learn(connection);
+            for segment in &settled {
+                self.sampling.segment(connection, segment);
+            }
             if !settled.is_empty() {
                 all.push((key, settled));
             }
@@ -46,34 +49,38 @@ impl ConnectionTable {
 
     /// A segment belongs to its socket's connection. During the handshake it has the listener's cookie:
     /// then it belongs to the connection between its addresses.
-    pub(super) fn segment(&mut self, cookie: u64, segment: Segment<&[u8]>) -> Option<(Key, End)> {
+    pub(super) fn segment(
+        &mut self,
+        cookie: u64,
+        segment: &mut Segment<&[u8]>,
+    ) -> Option<(Key, End)> {
         // A socket may listen after it has had a connection.
         let known = self.sockets.get(&cookie).copied();
         let (key, from) = match known.filter(|_| !segment.under_listener) {
             Some(key) => {
                 let (mut end, mut view) = self.view_of(key, cookie)?;
                 if view.addresses.local.port() == 0 {
-                    let addresses = completed(view.addresses, &segment);
+                    let addresses = completed(view.addresses, segment);
                     self.complete_addresses(key, end, addresses);
                     (end, view) = self.view_of(key, cookie)?;
                 }
                 if segment.leaving {
-                    record_translation(view, &segment);
+                    record_translation(view, segment);
                 }
                 // A socket that is connected to itself sends every segment, and receives it.
                 let sends = segment.leaving || view.is_its_own_peer();
                 (key, if sends { end } else { end.other() })
             }
             None => {
-                let Some(found) = self.between_addresses_of(&segment) else {
+                let Some(found) = self.between_addresses_of(segment) else {
                     self.pending.add_segment(segment.keep(self.segments));
                     return None;
                 };
                 found
             }
         };
-        self.record_handshake_facts(key, from, &segment);
-        if !self.match_arrival(key, from, &segment) {
+        self.record_handshake_facts(key, from, segment);
+        if !self.match_arrival(key, from, segment) {
             self.observe(key, from, segment.keep(self.segments));
         }
         Some((key, from))

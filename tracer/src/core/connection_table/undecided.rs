@@ -114,7 +114,7 @@ fn bytes(segment: &Segment) -> usize {
 
 impl ConnectionTable {
     /// Holds a segment of a connection whose client is not known yet; passes all on that are held once it is.
-    pub(super) fn hold(&mut self, key: Key, segment: Segment<&[u8]>, passed: &mut Vec<Passed>) {
+    pub(super) fn hold(&mut self, key: Key, mut segment: Segment<&[u8]>, passed: &mut Vec<Passed>) {
         let client = client_by(&segment);
         let segment = segment.keep(self.segments);
         let goes_on = self.captured.undecided.hold(key, segment);

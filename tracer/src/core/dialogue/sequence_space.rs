@@ -64,6 +64,11 @@ impl SequenceSpace {
         self.from_start
     }
 
+    /// Its initial sequence number, if the handshake showed it.
+    pub(super) fn initial(&self) -> Option<u32> {
+        self.base.filter(|_| self.from_start)
+    }
+
     /// The position of a segment that this end sent.
     pub(super) fn place(
         &mut self,

@@ -39,6 +39,24 @@ fn a_change_of_state() {
 }
 
 #[test]
+fn a_change_to_close_with_its_totals() {
+    let mut closed = record::Closed::new_zeroed();
+    closed.change.header = header(record::CLOSED);
+    (closed.change.old, closed.change.new) = (record::state::LAST_ACK, record::state::CLOSE);
+    closed.passed[0].bytes = 108;
+    closed.passed[1].last_ns = 7;
+    let event = Event::decode(closed.as_bytes()).unwrap();
+    let EventKind::State {
+        old, new, passed, ..
+    } = event.what
+    else {
+        panic!("{event:?}");
+    };
+    assert_eq!((event.cookie, old, new), (42, State::LastAck, State::Close));
+    assert_eq!(passed, Some(closed.passed));
+}
+
+#[test]
 fn a_time_out() {
     let mut time_out = record::TimeOut::new_zeroed();
     time_out.header = header(record::TIME_OUT);
@@ -48,6 +66,16 @@ fn a_time_out() {
         bytes_acked: 108,
         length: 1448,
     };
+    assert_eq!((event.cookie, event.what), (42, expected));
+}
+
+#[test]
+fn a_sample() {
+    let mut sample = record::Sample::new_zeroed();
+    sample.header = header(record::SAMPLE);
+    (sample.bytes_acked, sample.in_flight) = (65_537, 1448);
+    let event = Event::decode(sample.as_bytes()).unwrap();
+    let expected = EventKind::Sample(Box::new(sample));
     assert_eq!((event.cookie, event.what), (42, expected));
 }
 

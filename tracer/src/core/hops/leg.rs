@@ -89,6 +89,7 @@ impl Leg {
     /// A connection, with its timeline so far, of which the latest exchanges are kept that may be uploads.
     #[must_use]
     pub fn new(connection: &Connection, mut timeline: Timeline) -> Self {
+        timeline.samples.clear();
         if let Some(phase) = timeline.maintenance_mut() {
             phase.exchanges.retain(may_be_upload);
             let older = phase.exchanges.len().saturating_sub(MAX_EXCHANGES);

@@ -334,6 +334,7 @@ fn several_fit() {
         request_id,
         trace_id: None,
         forwarded_for: forwarded_for.map(|(ip, port)| (ip.parse().unwrap(), Some(port))),
+        ..Marks::default()
     };
     let (mut first, mut second) = (one.clone(), other.clone());
     second.marks = vec![(1, marks(Some(4), None))];

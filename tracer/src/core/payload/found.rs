@@ -41,6 +41,16 @@ impl Payload {
         }
     }
 
+    /// The exchange that began last, whether it is one of those or not.
+    #[must_use]
+    pub fn latest_exchange(&self) -> Option<&HttpExchange> {
+        match &self.parser {
+            Parser::Http(conversation) => conversation.latest(),
+            Parser::Http2(conversation) => conversation.latest(),
+            _ => None,
+        }
+    }
+
     /// How many exchanges followed those.
     #[must_use]
     pub fn exchanges_left_out(&self) -> usize {

@@ -107,6 +107,10 @@ impl Conversation {
             .map_or(&[], |streams| streams.exchanges().kept())
     }
 
+    pub(super) fn latest(&self) -> Option<&HttpExchange> {
+        self.streams.as_ref()?.exchanges().latest()
+    }
+
     pub(super) fn left_out(&self) -> usize {
         self.streams
             .as_ref()

@@ -6,6 +6,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use upload_protocol::timeline::TraceParent;
+
 /// Of one request in the clear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -13,6 +15,10 @@ pub struct Marks {
     pub request_id: Option<u64>,
     /// A hash of the trace id in the field `traceparent` (W3C Trace Context, section 3.2.2.3).
     pub trace_id: Option<u64>,
+    /// That field itself, if it is valid and there is one alone.
+    pub trace_parent: Option<TraceParent>,
+    /// How many of these fields there are.
+    pub trace_parents: u8,
     /// The client of the proxy that sent the request, by the last element of `Forwarded` (RFC 7239) or
     /// `X-Forwarded-For`, with its port where that is there.
     pub forwarded_for: Option<(IpAddr, Option<u16>)>,
@@ -33,6 +39,8 @@ impl Marks {
             let trace_id = trace_id.filter(|id| id.len() == 32).map(hash);
             Self {
                 trace_id,
+                trace_parent: TraceParent::read(value.trim_ascii()).ok(),
+                trace_parents: 1,
                 ..Self::default()
             }
         } else if is("forwarded") || is("x-forwarded-for") {
@@ -51,9 +59,15 @@ impl Marks {
             return false;
         };
         let known = marks.get_or_insert_default();
+        let trace_parents = known.trace_parents.saturating_add(read.trace_parents);
         **known = Self {
             request_id: read.request_id.or(known.request_id),
             trace_id: read.trace_id.or(known.trace_id),
+            trace_parent: read
+                .trace_parent
+                .or(known.trace_parent)
+                .filter(|_| trace_parents == 1),
+            trace_parents,
             // Each proxy may add a line of its own, after those before it.
             forwarded_for: read.forwarded_for.or(known.forwarded_for),
         };
@@ -127,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn two_parents_are_none() {
+        let own = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for other in [&own[..], b"", b"wrong"] {
+            let mut marks = None;
+            Marks::read(&mut marks, "traceparent", own);
+            Marks::read(&mut marks, "X-Request-ID", b"1");
+            assert!(marks.as_ref().unwrap().trace_parent.is_some());
+            Marks::read(&mut marks, "traceparent", other);
+            assert_eq!(marks.unwrap().trace_parent, None);
+        }
+    }
+
+    #[test]
     fn identifiers() {
         let read = |name, value: &str| {
             let mut marks = None;
@@ -140,6 +167,13 @@ mod tests {
         assert_eq!(trace("b7ad6b7169203331"), trace("00f067aa0ba902b7"));
         assert_ne!(trace("b7ad6b7169203331"), None);
         assert_eq!(read("traceparent", "00-short-1-01").unwrap().trace_id, None);
+        let other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let parent = read("TraceParent", &format!(" {other} ")).unwrap();
+        assert_eq!(parent.trace_parent.unwrap().to_string(), other);
+        assert_eq!(
+            read("traceparent", "00-short-1-01").unwrap().trace_parent,
+            None
+        );
         assert_eq!(read("X-Request-ID", " a "), read("x-request-id", "a"));
         assert_ne!(read("X-Request-ID", "b"), read("x-request-id", "a"));
         assert_eq!(read("Host", "b"), None);

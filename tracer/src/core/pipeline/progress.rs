@@ -55,7 +55,7 @@ impl Pipeline {
     }
 
     /// The timeline so far of an open connection.
-    fn so_far(&mut self, key: Key) -> Option<Box<Timeline>> {
+    pub(super) fn so_far(&mut self, key: Key) -> Option<Box<Timeline>> {
         if self.closed.contains_key(&key) {
             return None;
         }

@@ -13,7 +13,8 @@ use crate::core::{
     host::Host,
 };
 
-pub(super) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option<Endpoint> {
+/// One end; `None` where nothing is known of it.
+pub(crate) fn endpoint(connection: &Connection, end: End, host: &Host) -> Option<Endpoint> {
     let peer = connection.view(end.other());
     let itself = peer.filter(|_| connection.is_its_own_peer());
     let view = connection.view(end).or(itself);

@@ -87,6 +87,7 @@ fn together(by_segments: Exchange, by_server: Exchange) -> Exchange {
             request: Request {
                 expect_continue: by_segments.request.expect_continue,
                 continue_ns: by_segments.request.continue_ns,
+                traceparent: by_segments.request.traceparent,
                 ..by_server.request
             },
             body: Body {
@@ -179,6 +180,7 @@ fn by_segments(http: &HttpExchange, traffic: &BodyTraffic, origin: Origin) -> Op
             content_length: request.content_length,
             expect_continue: request.expect_continue,
             continue_ns: http.continue_ns.map(|at| origin.since(at)),
+            traceparent: request.marks.as_ref().and_then(|marks| marks.trace_parent),
         },
         body,
         wait: span(wait_start, response_start, origin),
@@ -272,6 +274,7 @@ fn by_server_clock(files: &[&Upload], origin: Origin) -> Option<Exchange> {
             content_length: first.content_length,
             expect_continue: false,
             continue_ns: None,
+            traceparent: None,
         },
         body: body(span(body_first, body_last), Some(bytes)),
         wait: span(body_last.or(Some(first.times.head_ns)), response_ns),

@@ -63,6 +63,7 @@ pub(super) fn initiation(
             .filter(|rtt| *rtt > 0)
             .or_else(captured_rtt_ns),
         steps,
+        initial_numbers: connection.dialogue.initial_numbers(),
         options: options(connection),
         accepted_ns: accepted.map(|at| origin.since(at)),
         accept_wait_ns: accepted

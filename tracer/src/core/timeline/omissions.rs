@@ -14,11 +14,13 @@ pub(super) fn omissions(connection: &Connection) -> Vec<Omission> {
             .map(|(_, view)| count(&view.incidents().left_out))
             .sum()
     };
+    let samples = connection.samples.as_ref();
     for (what, count) in [
         (LeftOut::Steps, connection.dialogue.steps_left_out.into()),
         (LeftOut::Processes, of_views(|left_out| left_out.holders)),
         (LeftOut::Resets, of_views(|left_out| left_out.resets)),
         (LeftOut::SynRetransmits, of_views(|left_out| left_out.syns)),
+        (LeftOut::Samples, samples.map_or(0, |all| all.left_out())),
     ] {
         if count > 0 {
             omissions.push(Omission::counted(what, count));

@@ -32,6 +32,8 @@ enum Record {
         new: u8,
         error: u32,
         closing: u16,
+        /// `bytes_received` and `bytes_acked`.
+        counted: [u64; 2],
     },
     Event {
         cookie: u64,
@@ -86,6 +88,7 @@ impl Record {
                 new,
                 error,
                 closing,
+                counted,
             } => {
                 let mut change = StateChange::new_zeroed();
                 change.header.kind = record::STATE_CHANGE;
@@ -93,6 +96,7 @@ impl Record {
                 change.addresses = addresses(cookie);
                 (change.old, change.new) = (old, new);
                 (change.error, change.flags) = (error, closing);
+                [change.counters.bytes_received, change.counters.bytes_acked] = counted;
                 change.as_bytes().to_vec()
             }
             Self::Event {
@@ -252,6 +256,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             new,
             error,
             closing,
+            counted: [0; 2],
         }),
         event.prop_map(|(cookie, kind, state, error)| Record::Event {
             cookie,
@@ -313,6 +318,7 @@ fn a_client_that_closes_before_the_server_is_established() {
         new,
         error: 0,
         closing: 0,
+        counted: [0; 2],
     };
     let found = timelines(&[
         (0, change(CLIENT, CLOSE, SYN_SENT)),

@@ -100,6 +100,12 @@ pub fn has_upload(payload: &Payload) -> bool {
     }
 }
 
+/// Whether so many bytes to the server, and so many back, look like an upload.
+#[must_use]
+pub const fn is_much(up: u64, down: u64) -> bool {
+    Volume { up, down }.is_upload()
+}
+
 /// Payload in each direction.
 #[derive(Clone, Copy, Debug)]
 struct Volume {

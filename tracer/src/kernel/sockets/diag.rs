@@ -23,7 +23,7 @@ use zerocopy::FromBytes;
 use super::Which;
 use crate::core::{
     event::{self, Addresses},
-    input::{Counters, OpenSocket},
+    input::{Counters, OpenSocket, Reading},
 };
 
 /// The kernel fills at most 32 KiB at a time.
@@ -43,6 +43,20 @@ pub(super) fn dump(netns: u32, which: Which) -> Result<Vec<OpenSocket>> {
         })?;
     }
     Ok(sockets)
+}
+
+/// What the connections of the calling thread's network namespace have counted, so many of them at most.
+pub(super) fn readings(most: usize) -> Result<Vec<Reading>> {
+    let mut readings = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        dump_family(family, Which::Connections, |response| {
+            if readings.len() < most {
+                readings.extend(reading(response));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(readings)
 }
 
 fn dump_family(
@@ -74,6 +88,9 @@ fn request(family: u8, which: Which) -> Vec<u8> {
         extensions: ExtensionFlags::INFO,
         states: match which {
             Which::All => StateFlags::all() - StateFlags::TIME_WAIT - StateFlags::CLOSE,
+            Which::Connections => {
+                StateFlags::all() - StateFlags::TIME_WAIT - StateFlags::CLOSE - StateFlags::LISTEN
+            }
             Which::Listeners => StateFlags::LISTEN,
         },
         socket_id: if family == AF_INET {
@@ -144,12 +161,9 @@ fn open_socket(response: &InetResponse, netns: u32) -> Result<Option<OpenSocket>
             _ => {}
         }
     }
-    let [c0, c1, c2, c3, c4, c5, c6, c7] = id.cookie;
-    let low = u32::from_ne_bytes([c0, c1, c2, c3]);
-    let high = u32::from_ne_bytes([c4, c5, c6, c7]);
     let state = event::state(header.state)?;
     Ok(counters.map(|counters| OpenSocket {
-        cookie: u64::from(high) << 32 | u64::from(low),
+        cookie: cookie(id),
         addresses: Addresses {
             local: SocketAddr::new(id.source_address, id.source_port).into(),
             remote: SocketAddr::new(id.destination_address, id.destination_port).into(),
@@ -164,11 +178,37 @@ fn open_socket(response: &InetResponse, netns: u32) -> Result<Option<OpenSocket>
     }))
 }
 
+fn cookie(id: &SocketId) -> u64 {
+    let [c0, c1, c2, c3, c4, c5, c6, c7] = id.cookie;
+    let low = u32::from_ne_bytes([c0, c1, c2, c3]);
+    let high = u32::from_ne_bytes([c4, c5, c6, c7]);
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// `None` for what is no full socket, as above.
+fn reading(response: &InetResponse) -> Option<Reading> {
+    let info = response.nlas.iter().find_map(|attribute| match attribute {
+        Nla::TcpInfo(bytes) => Some(bytes),
+        _ => None,
+    })?;
+    let (info, _) = TcpInfo::read_from_prefix(info).ok()?;
+    Some(Reading {
+        cookie: cookie(&response.header.socket_id),
+        bytes_acked: info.bytes_acked,
+        bytes_received: info.bytes_received,
+        total_retrans: info.total_retrans,
+        rtt_us: info.rtt,
+    })
+}
+
 /// The begin of `struct tcp_info` (`linux/tcp.h`), which grows at its end only; as of Linux 4.2.
 #[derive(FromBytes)]
 #[repr(C)]
 struct TcpInfo {
-    _from_state_to_rcv_space: [u32; 25],
+    _from_state_to_rcv_ssthresh: [u32; 17],
+    /// The smoothed round-trip time in microseconds.
+    rtt: u32,
+    _from_rttvar_to_rcv_space: [u32; 7],
     total_retrans: u32,
     _pacing_rates: [u64; 2],
     bytes_acked: u64,

@@ -12,10 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use tracing::error;
-use upload_protocol::{
-    Timeline,
-    timeline::{Exchange, UploadSummary},
-};
+use upload_protocol::Timeline;
 use upload_view::Gaps;
 
 use super::{Document, replacement::Replacement};
@@ -23,7 +20,7 @@ use crate::{
     caller::Caller,
     ending::{Ending, FOR_OUTPUTS},
     message, privileges,
-    sink::{Choice, WhenBehind, cannot_be_written},
+    sink::{Choice, WhenBehind, cannot_be_written, weight},
 };
 
 pub(super) struct DocumentThread {
@@ -49,11 +46,8 @@ enum Message {
     Finish(Gaps),
 }
 
-/// Bytes of connections that may wait to be drawn, by [weight].
+/// Bytes of connections that may wait to be drawn, by [`weight::of_timeline`].
 const MAX_WAITING: usize = 64 << 20;
-
-/// What a timeline takes without its exchanges and uploads.
-const PHASES_BYTES: usize = 6 << 10;
 
 impl DocumentThread {
     /// Prepares the file, and starts the thread. While something is traced, it has no more rights than the caller.
@@ -131,7 +125,7 @@ impl DocumentThread {
             self.gaps.undrawn += 1;
             return;
         }
-        self.waiting += weight(timeline);
+        self.waiting += weight::of_timeline(timeline);
         let sent = self
             .messages
             .send(Message::Connection(Arc::clone(timeline)));
@@ -141,6 +135,11 @@ impl DocumentThread {
     /// Records that were lost in this run.
     pub(super) const fn record_lost(&mut self, records: u64) {
         self.gaps.lost = records;
+    }
+
+    /// How many connections were left out so far, because drawing is slow.
+    pub(super) const fn undrawn(&self) -> u64 {
+        self.gaps.undrawn
     }
 
     /// Whether the document cannot be written any more.
@@ -208,7 +207,7 @@ fn draw_all(
                     document.leave_out(&timeline);
                 }
                 // This fails only if the sink was dropped, which counts no more.
-                let _ = done.send(weight(&timeline));
+                let _ = done.send(weight::of_timeline(&timeline));
             }
             Message::Finish(gaps) => {
                 return file.finish(document.head(gaps), document.tail(gaps));
@@ -216,14 +215,4 @@ fn draw_all(
         }
     }
     Ok(())
-}
-
-/// About how many bytes a timeline takes. A peer chooses how many requests it has, and how long their targets are.
-fn weight(timeline: &Timeline) -> usize {
-    let exchanges = timeline.exchanges().iter();
-    let exchanges = exchanges.map(|one| size_of::<Exchange>() + one.request.target.len());
-    let uploads = timeline.uploads.iter();
-    let uploads = uploads
-        .map(|upload| size_of::<UploadSummary>() + upload.name.as_ref().map_or(0, String::len));
-    PHASES_BYTES + exchanges.chain(uploads).sum::<usize>()
 }

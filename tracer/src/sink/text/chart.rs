@@ -59,12 +59,17 @@ impl Row {
         put(out, self.indent);
         put(out, self.label);
         blank(out, LABEL - self.indent.len() - self.label.len() + 1);
-        write!(out, "{style}")?;
+        if !style.is_plain() {
+            write!(out, "{style}")?;
+        }
         match self.span {
             Some(span) => bar(out, span, whole),
             None => blank(out, WIDTH),
         }
-        write!(out, "{style:#} ")?;
+        if !style.is_plain() {
+            write!(out, "{style:#}")?;
+        }
+        put(out, " ");
         let at = out.len();
         match self.span.map(|(start, end)| end.saturating_sub(start)) {
             None => put(out, "?"),

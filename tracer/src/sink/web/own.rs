@@ -3,7 +3,7 @@
 //! hold a token. An upload's hops are its own way: with the ends of each connection, as the page has the ends of the
 //! server's.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use upload_protocol::timeline::{Exchange, Timeline};
 
@@ -22,6 +22,7 @@ impl<'a> Split<'a> {
     pub(super) fn new(whole: &'a Timeline) -> Self {
         let mut rest = whole.clone();
         rest.uploads.clear();
+        rest.samples.clear();
         if let Some(phase) = rest.maintenance_mut() {
             phase.exchanges_left_out += phase.exchanges.len();
             phase.exchanges.clear();
@@ -71,6 +72,11 @@ impl<'a> Split<'a> {
             places.sort_unstable();
             places.dedup();
         }
+        let exchanges = places.iter().filter_map(|place| all.get(*place));
+        let stretches: Vec<(u64, u64)> = exchanges.filter_map(Exchange::window).collect();
+        let samples = self.whole.samples.iter();
+        let samples = samples.filter_map(|all| all.within(&stretches));
+        own.samples.extend(samples.map(Arc::new));
         if let Some(phase) = own.maintenance_mut() {
             phase.exchanges_left_out = phase.exchanges_left_out.saturating_sub(places.len());
             let exchanges = places.into_iter().filter_map(|place| all.get(place));

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use tracing::error;
 
 use super::Web;
-use crate::{core::output::Output, ending::Ending, privileges};
+use crate::{core::output::Output, ending::Ending, privileges, sink::weight};
 
 pub struct WebThread {
     batches: Option<mpsc::Sender<Vec<Output>>>,
@@ -20,13 +20,14 @@ pub struct WebThread {
     thread: thread::JoinHandle<u64>,
     /// The weight of what waits.
     waiting: usize,
+    ending: Ending,
     /// When the thread gives up, once the end has come.
     deadline: Arc<OnceLock<Instant>>,
     lost: u64,
 }
 
-/// Outputs that may wait, by [weight](weight); more are dropped.
-const MAX_WAITING: usize = 1 << 16;
+/// Bytes of outputs that may wait, by their [weight]; more are dropped.
+const MAX_WAITING: usize = 64 << 20;
 /// How long the rest is still sent after the end.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -35,7 +36,7 @@ impl WebThread {
         let (batches, to_take) = mpsc::channel::<Vec<Output>>();
         let (done, taken) = mpsc::channel();
         let deadline = Arc::new(OnceLock::new());
-        let ends = Arc::clone(&deadline);
+        let (ends, own_ending) = (Arc::clone(&deadline), ending.clone());
         let thread = thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
@@ -44,7 +45,7 @@ impl WebThread {
                     for output in &batch {
                         web.take(output, || {
                             ends.get().is_none_or(|ends| Instant::now() < *ends)
-                                && !ending.is_over()
+                                && !own_ending.is_over()
                         });
                     }
                     // This fails only if the sink was dropped, which counts no more.
@@ -58,27 +59,42 @@ impl WebThread {
             taken,
             thread,
             waiting: 0,
+            ending,
             deadline,
             lost: 0,
         })
     }
 
     /// Queues the outputs for the page, or counts them as lost if the queue is full. The last outputs
-    /// are never dropped.
+    /// are never dropped: they wait for room.
     pub fn send(&mut self, outputs: Vec<Output>, is_last: bool) {
-        let batch: Vec<Output> = outputs.into_iter().filter(Web::wants).collect();
+        self.waiting -= self.taken.try_iter().sum::<usize>();
+        if is_last {
+            self.wait_for_room();
+        }
+        let mut batch = Vec::new();
+        for output in outputs.into_iter().filter(Web::wants) {
+            if is_last || self.waiting < MAX_WAITING {
+                self.waiting += weight(&output);
+                batch.push(output);
+            } else {
+                self.lost += Web::timelines(&output);
+            }
+        }
         if batch.is_empty() {
             return;
         }
-        self.waiting -= self.taken.try_iter().sum::<usize>();
-        let count: usize = batch.iter().map(weight).sum();
         let timelines: u64 = batch.iter().map(Web::timelines).sum();
-        let has_room = is_last || self.waiting < MAX_WAITING;
-        let batches = self.batches.as_ref().filter(|_| has_room);
-        match batches.map(|batches| batches.send(batch)) {
-            Some(Ok(())) => self.waiting += count,
-            Some(Err(_)) | None => self.lost += timelines,
+        let sent = self.batches.as_ref().map(|batches| batches.send(batch));
+        if !matches!(sent, Some(Ok(()))) {
+            self.lost += timelines;
         }
+    }
+
+    /// How many timelines found no room so far.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Waits until every timeline is sent, for some seconds at most; returns the number that could not be.
@@ -94,14 +110,31 @@ impl WebThread {
             }
         }
     }
-}
 
-/// About how much memory an output takes: as many times as an exchange.
-fn weight(output: &Output) -> usize {
-    match output {
-        Output::Timeline(timeline) | Output::Snapshot(timeline) => {
-            1 + timeline.uploads.len() + timeline.exchanges().len()
+    /// At the end, until some of what waits is sent, or its time is over.
+    fn wait_for_room(&mut self) {
+        while self.waiting >= MAX_WAITING {
+            self.deadline.get_or_init(|| Instant::now() + LAST);
+            match self.ending.receive(&self.taken) {
+                Ok(weight) => self.waiting -= weight,
+                Err(_) => return,
+            }
         }
-        _ => 1,
     }
 }
+
+/// About how many bytes an output takes.
+fn weight(output: &Output) -> usize {
+    match output {
+        Output::Timeline(timeline) | Output::Snapshot(timeline) => weight::of_timeline(timeline),
+        Output::Upload(upload) => weight::of_upload(upload),
+        Output::State(_)
+        | Output::Segment(_)
+        | Output::Progress(_)
+        | Output::Lost(_)
+        | Output::Summary(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

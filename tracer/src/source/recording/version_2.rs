@@ -2,7 +2,7 @@
 //!
 //! Version 3 left out what nobody read, and kept the order of the rest: a version 3 record is a
 //! version 2 record with holes. The number of a record layout is [`record::VERSION`]. Versions 4
-//! and 5 only added a kind each. The next one that changes a layout gets a module like this, and version 2 goes through both.
+//! to 6 only added a kind each. The next one that changes a layout gets a module like this, and version 2 goes through both.
 
 use std::ops::Range;
 

@@ -180,7 +180,7 @@ impl Drop for Cgroups {
 }
 
 /// A Python that has the clients' packages.
-pub(super) fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     target().join("clients-python/bin/python")
 }
 

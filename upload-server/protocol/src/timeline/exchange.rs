@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Certainty;
+use super::{Certainty, TraceParent};
 use crate::{names::names, tcp::is_false};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,10 @@ pub struct Request {
     /// When the server sent `100 Continue`, which the client waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continue_ns: Option<u64>,
+    /// The span that it belongs to, as its client names it (W3C Trace Context); absent where it names none, or
+    /// its head is not in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// Whose clock the times of an exchange are from.

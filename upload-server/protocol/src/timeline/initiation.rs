@@ -20,6 +20,10 @@ pub struct Initiation {
     /// SYN, SYN-ACK, ACK.
     #[serde(deserialize_with = "known_only")]
     pub steps: Vec<Step>,
+    /// The initial sequence numbers, where both were seen. NAT keeps them: wherever the connection is traced,
+    /// they are the same.
+    #[serde(rename = "isn", skip_serializing_if = "Option::is_none")]
+    pub initial_numbers: Option<InitialNumbers>,
     /// What the two ends agreed on.
     pub options: Option<AgreedOptions>,
     /// The client's first round-trip time, SYN to SYN-ACK, as the kernel measured it. In a capture, from the
@@ -38,6 +42,13 @@ pub struct Initiation {
     /// The facts behind it.
     #[serde(flatten)]
     pub cause: Cause,
+}
+
+/// The initial sequence number (ISN) of each end, as it is on the wire (RFC 9293, section 3.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InitialNumbers {
+    pub client: u32,
+    pub server: u32,
 }
 
 /// What was agreed on in the SYN and the SYN-ACK.

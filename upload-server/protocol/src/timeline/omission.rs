@@ -46,5 +46,6 @@ names! {
         Processes = "processes that used a socket",
         Resets = "resets",
         SynRetransmits = "SYNs and SYN-ACKs sent again",
+        Samples = "samples: too many connections had some at once",
     }
 }

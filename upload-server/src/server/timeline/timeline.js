@@ -45,5 +45,5 @@ addEventListener("pageshow", settle);
 settle();
 // What a step means goes away when it is in the way.
 addEventListener("keydown", ({ key }) => {
-  if (key === "Escape") document.activeElement.closest(".step")?.blur();
+  if (key === "Escape") document.activeElement.closest(".steps > li")?.blur();
 });

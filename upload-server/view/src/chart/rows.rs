@@ -14,7 +14,6 @@ const MAX_EXCHANGES: usize = 8;
 pub(super) struct Row<'a> {
     pub(super) label: String,
     pub(super) class: &'static str,
-    pub(super) indent: bool,
     pub(super) drawn: Drawn<'a>,
     pub(super) certainty: Certainty,
     pub(super) took: String,
@@ -69,7 +68,6 @@ fn course(timeline: &Shown) -> Option<Row<'_>> {
     (!diagnosis.course.is_empty()).then(|| Row {
         label: "held back by".to_owned(),
         class: "course",
-        indent: true,
         drawn: Drawn::Course(diagnosis),
         certainty: diagnosis.certainty,
         took: format!(
@@ -114,7 +112,6 @@ fn initiation(timeline: &Timeline, axis: &Axis) -> Row<'static> {
             None => "initiation".to_owned(),
         },
         class: "initiation",
-        indent: false,
         drawn,
         certainty: phase.map_or(Certainty::Unknown, |phase| phase.certainty),
         took,
@@ -156,7 +153,6 @@ fn maintenance(timeline: &Timeline) -> Row<'static> {
     Row {
         label: "maintenance".to_owned(),
         class: "maintenance",
-        indent: false,
         drawn: match start {
             Some(start) => Drawn::Span(start, shown_end.max(start)),
             None => Drawn::Unknown(1),
@@ -232,7 +228,6 @@ fn termination(timeline: &Timeline) -> Row<'static> {
     Row {
         label,
         class: "termination",
-        indent: false,
         drawn,
         certainty: phase.map_or(Certainty::Unknown, |phase| phase.certainty),
         took,
@@ -280,7 +275,6 @@ fn part(label: String, class: &'static str, span: Span) -> Row<'static> {
     Row {
         label,
         class,
-        indent: true,
         drawn,
         certainty: span.certainty,
         took: match start.or(end) {

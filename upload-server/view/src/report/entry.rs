@@ -1,6 +1,6 @@
 //! One connection on the page: a line, which opens to its timeline.
 
-use std::slice;
+use std::{cell::RefCell, slice};
 
 use maud::{Markup, html};
 use upload_protocol::{
@@ -12,6 +12,7 @@ use upload_protocol::{
 use super::facts::{Facts, Verdict};
 use crate::{
     connection::{Names, connection, endpoint},
+    sentences::Sentences,
     shown::Shown,
     way::way,
 };
@@ -24,7 +25,12 @@ const MAX_NAMED: usize = 3;
 const MAX_LISTED: usize = 100;
 
 /// The connection with this number, counted from 1.
-pub(super) fn entry(timeline: &Shown, facts: &Facts, number: u64) -> Markup {
+pub(super) fn entry(
+    timeline: &Shown,
+    facts: &Facts,
+    number: u64,
+    sentences: &RefCell<Sentences>,
+) -> Markup {
     let name = format!("c{number}");
     let uploads = &timeline.uploads;
     html! {
@@ -34,7 +40,7 @@ pub(super) fn entry(timeline: &Shown, facts: &Facts, number: u64) -> Markup {
                     span.number { (number) }
                     span.line {
                         span.which {
-                            (endpoint(&timeline.client)) span aria-hidden="true" { " → " } span.spoken { " to " }
+                            (endpoint(&timeline.client)) span aria-hidden="true" { " → " } i { " to " }
                             (endpoint(&timeline.server))
                         }
                         @for upload in uploads.iter().take(MAX_NAMED) { span.upload { (upload_in_short(upload)) } }
@@ -55,7 +61,7 @@ pub(super) fn entry(timeline: &Shown, facts: &Facts, number: u64) -> Markup {
                 @for (place, upload) in uploads.iter().enumerate().take(MAX_NAMED) {
                     (way(slice::from_ref(timeline), &upload.id, &format!("{name}-way{place}")))
                 }
-                (connection(timeline, Names::of_many(&name, PAINTS)))
+                (connection(timeline, Names::of_many(&name, PAINTS, sentences)))
             }
         }
     }

@@ -152,6 +152,10 @@ impl Conversation {
         self.exchanges.kept()
     }
 
+    pub(in crate::core::payload) fn latest(&self) -> Option<&HttpExchange> {
+        self.exchanges.latest()
+    }
+
     pub(in crate::core::payload) const fn left_out(&self) -> usize {
         self.exchanges.left_out()
     }

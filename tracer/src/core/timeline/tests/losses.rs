@@ -124,6 +124,48 @@ proptest! {
     }
 }
 
+/// Whatever is lost, a count of bytes is true, or unknown: never one more for a FIN that was not seen.
+fn check_bytes(talk: &Talk, lost: &BTreeSet<usize>) -> Result<(), String> {
+    let mut records = talk.records();
+    let Some(carried) = talk.carried() else {
+        return Ok(());
+    };
+    let lost = lost
+        .iter()
+        .copied()
+        .filter(|at| *at < records.len())
+        .collect();
+    let mut found = timelines(&records, &lost, None);
+    found.retain(|timeline| {
+        timeline.bytes.client_to_server.is_some() || timeline.bytes.server_to_client.is_some()
+    });
+    for timeline in found {
+        let told = [
+            timeline.bytes.client_to_server,
+            timeline.bytes.server_to_client,
+        ];
+        for (told, carried) in told.into_iter().zip(carried) {
+            if told.is_some_and(|told| told != carried) {
+                records.retain(|(_, record)| matches!(record, Record::Change { .. }));
+                return Err(format!(
+                    "{told:?} instead of {carried} with {lost:?} lost of {records:#?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn bytes_are_true_or_unknown(
+        talk in any_talk(),
+        lost in prop::collection::btree_set(0_usize..32, 0..8),
+    ) {
+        prop_assert_eq!(check_bytes(&talk, &lost), Ok(()));
+    }
+}
+
 /// Everything from the SYN to the FIN is lost. The FIN is the first segment with an ACK: no third ACK.
 #[test]
 fn a_fin_is_no_third_ack() {
@@ -146,6 +188,7 @@ fn a_fin_is_no_third_ack() {
         new,
         error: 0,
         closing: record::closing::KNOWN,
+        counted: [0; 2],
     };
     let end = 1001 + u32::try_from(HEAD.len()).unwrap();
     let records = [

@@ -69,6 +69,9 @@ pub(super) fn any_talk() -> impl Strategy<Value = Talk> {
         )
 }
 
+/// Initial sequence numbers of client and server.
+const FIRST: [u32; 2] = [1000, 5000];
+
 /// Writes the records of a [`Talk`], in the order of time.
 struct Writer<'a> {
     talk: &'a Talk,
@@ -77,6 +80,10 @@ struct Writer<'a> {
     /// The next sequence number of client and server, and when payload last passed.
     next: [u32; 2],
     last_payload: Option<(bool, u64)>,
+    /// The last acknowledgment number from client and server; 0 before the first.
+    acknowledged: [u32; 2],
+    /// Whether client and server sent a FIN.
+    closed: [bool; 2],
 }
 
 impl Writer<'_> {
@@ -99,8 +106,22 @@ impl Writer<'_> {
                 new,
                 error,
                 closing: record::closing::KNOWN,
+                counted: self.counted(cookie, new),
             });
         }
+    }
+
+    /// `bytes_received` and `bytes_acked` of a socket, as the kernel counts them: a client's SYN and a FIN, too.
+    fn counted(&self, cookie: u64, new: u8) -> [u64; 2] {
+        let is_server = usize::from(cookie == SERVER);
+        // The ACK that leads to FIN_WAIT2 is processed before a FIN of the same segment.
+        let uncounted = u32::from(new == state::FIN_WAIT2 && self.closed[1 - is_server]);
+        let received =
+            self.next[1 - is_server].saturating_sub(FIRST[1 - is_server] + 1 + uncounted);
+        // Who has sent the SYN-ACK counts from the third ACK on.
+        let acked_from = FIRST[is_server] + u32::try_from(is_server).unwrap();
+        let acked = self.acknowledged[1 - is_server].saturating_sub(acked_from);
+        [received, acked].map(u64::from)
     }
 
     fn event(&mut self, cookie: u64, kind: u16, state: u8) {
@@ -149,6 +170,10 @@ impl Writer<'_> {
             turned_ns: turned.map_or(0, |(_, at)| at),
         };
         self.push(record);
+        if flags & Flags::ACK != 0 {
+            self.acknowledged[own] = self.next[peer];
+        }
+        self.closed[own] |= flags & Flags::FIN != 0;
         let takes_one = flags & (Flags::SYN | Flags::FIN) != 0;
         self.next[own] += u32::try_from(payload.len()).unwrap() + u32::from(takes_one);
         if !payload.is_empty() {
@@ -158,6 +183,12 @@ impl Writer<'_> {
 }
 
 impl Talk {
+    /// How many bytes of payload client and server sent, and got acknowledged, where both ended with FINs.
+    pub(super) fn carried(&self) -> Option<[u64; 2]> {
+        let sent = [HEAD.len() + 9, ANSWER.len()];
+        matches!(self.end, TalkEnd::Fin).then(|| sent.map(|sent| u64::try_from(sent).unwrap()))
+    }
+
     pub(super) fn records(&self) -> Vec<(u64, Record)> {
         use state::{
             CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, SYN_RECV, SYN_SENT,
@@ -166,8 +197,10 @@ impl Talk {
             talk: self,
             records: Vec::new(),
             now_ns: 0,
-            next: [1000, 5000],
+            next: FIRST,
             last_payload: None,
+            acknowledged: [0; 2],
+            closed: [false; 2],
         };
         let request = [HEAD, &[b'x'; 9]].concat();
         let (in_syn, rest) = request.split_at(self.in_syn);

@@ -1,8 +1,10 @@
 //! A connection that several people share.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tracer_ebpf::record::{self, StateChange, state};
-use upload_protocol::timeline::{Endpoint, Timeline, UploadHop};
+use upload_protocol::timeline::{Endpoint, Samples, Timeline, UploadHop};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::Split;
@@ -115,4 +117,22 @@ fn an_upload_gets_the_parts_that_it_came_in() {
     // Another upload's exchange is no part of this one.
     check(21, &["/mine"]);
     check(41, &["/mine"]);
+}
+
+/// How the other uploads went is nobody else's business.
+#[test]
+fn an_upload_gets_the_samples_of_its_own_time() {
+    let mut shared = shared();
+    let at = shared.at.mono_ns;
+    let at_ns: Vec<u64> = (0..50).map(|ns| ns - at.min(ns)).collect();
+    shared.samples = vec![Arc::new(Samples {
+        acked: at_ns.clone(),
+        at_ns,
+        ..Samples::default()
+    })];
+    for (upload, expected) in [("1", 10..=16), ("2", 20..=26)] {
+        let own = Split::new(&shared).of(upload, &[]);
+        let times = own.samples[0].at_ns.iter().map(|ns| ns + at);
+        assert_eq!(times.collect::<Vec<_>>(), expected.collect::<Vec<u64>>());
+    }
 }
