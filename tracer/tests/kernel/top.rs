@@ -52,33 +52,17 @@ sys.stdin.read()
 ";
 
 /// The number before this word on the screen.
-fn number(screen: &str, word: &str) -> usize {
-    let (before, _) = screen
-        .split_once(word)
-        .unwrap_or_else(|| panic!("no {word}:\n{screen}"));
-    let digits = before
-        .trim_end()
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .next();
-    let digits = digits.unwrap();
-    digits
-        .parse()
-        .unwrap_or_else(|_| panic!("no number before {word}:\n{screen}"))
+fn number(screen: &str, word: &str) -> Option<usize> {
+    let (before, _) = screen.split_once(word)?;
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// The number after this word.
-fn number_after(screen: &str, word: &str) -> usize {
-    let (_, after) = screen
-        .split_once(word)
-        .unwrap_or_else(|| panic!("no {word}:\n{screen}"));
-    let digits: String = after
-        .trim_start()
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits
-        .parse()
-        .unwrap_or_else(|_| panic!("no number after {word}:\n{screen}"))
+fn number_after(screen: &str, word: &str) -> Option<usize> {
+    let (_, after) = screen.split_once(word)?;
+    let digits = after.trim_start().split(|c: char| !c.is_ascii_digit());
+    digits.into_iter().next()?.parse().ok()
 }
 
 /// The rows between the headings of the two lists.
@@ -88,12 +72,19 @@ fn rows_under_way(screen: &str) -> Vec<&str> {
     lines.filter(|line| !line.trim().is_empty()).collect()
 }
 
-/// Counts that belong together.
-fn check_counts(screen: &str) {
-    let shown = number(screen, " shown,");
-    assert_eq!(rows_under_way(screen).len(), shown, "{screen}");
-    let all = number(screen, " under way,");
-    assert_eq!(shown + number(screen, " more"), all, "{screen}");
+/// Whether the counts belong to each other and to the rows.
+fn agree(screen: &str) -> bool {
+    let counts = [" shown,", " more", " under way,"].map(|word| number(screen, word));
+    let [Some(shown), Some(more), Some(all)] = counts else {
+        return false;
+    };
+    shown + more == all && rows_under_way(screen).len() == shown
+}
+
+/// The first screen with lists for which this holds, whose counts agree: what is read while the tracer writes has a part
+/// of the frame before.
+fn listed(terminal: &Terminal<'_>, what: &str, holds: impl Fn(&str) -> bool) -> String {
+    terminal.wait_until(what, |screen| agree(screen) && holds(screen))
 }
 
 /// Ends the load, also where the test fails.
@@ -115,13 +106,12 @@ fn what_is_under_way_while_thousands_come_and_go() {
     let churned = port() + 1;
     terminal.begin(&format!("--port 5006 --port {churned}"));
     let upload = Script::start(lab.inside("python3"), SLOW_UPLOAD);
-    let row = terminal.wait_until("the upload", |screen| {
+    let row = listed(&terminal, "the upload", |screen| {
         let rows = rows_under_way(screen);
         rows.iter()
             .any(|row| row.contains("/s") && row.contains('%'))
     });
-    check_counts(&row);
-    assert_eq!(number(&row, " uploading"), 1, "{row}");
+    assert_eq!(number(&row, " uploading"), Some(1), "{row}");
     let (stop, made) = (AtomicBool::new(false), AtomicU32::new(0));
     let (stop, made) = (&stop, &made);
     let lab = &lab;
@@ -139,32 +129,36 @@ fn what_is_under_way_while_thousands_come_and_go() {
             f64::from(2 * made.load(Ordering::Relaxed)) / started.elapsed().as_secs_f64()
         });
         let ended = |screen: &str| number_after(screen, "ended");
-        let narrow = terminal.wait_until("5,000 ended", |screen| ended(screen) >= 5_000);
-        check_counts(&narrow);
+        let narrow = listed(&terminal, "5,000 ended", |screen| {
+            ended(screen) >= Some(5_000)
+        });
         assert!(narrow.lines().count() <= 24, "{narrow}");
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 80),
             "{narrow}"
         );
         // The one with a rate comes first.
-        terminal.wait_until("a rate first", |screen| {
+        listed(&terminal, "a rate first", |screen| {
             let rows = rows_under_way(screen);
             rows.first().is_some_and(|row| row.contains("kB/s"))
         });
         terminal.tmux(&["resize-window", "-x", "200", "-y", "50"]);
-        let wide = terminal.wait_until("a wide screen", |screen| {
+        let wide = listed(&terminal, "a wide screen", |screen| {
             screen.contains("STATE") && screen.contains("PUT /slow.bin")
         });
-        check_counts(&wide);
         assert!(rows_under_way(&wide)[0].contains("ESTABLISHED"), "{wide}");
-        let later = terminal.wait_until("more", |screen| ended(screen) >= ended(&wide) + 5_000);
-        check_counts(&later);
+        let more = ended(&wide).unwrap() + 5_000;
+        listed(&terminal, "5,000 more", |screen| {
+            ended(screen) >= Some(more)
+        });
         // Their order is another one, and one alone is left by the filter.
         terminal.press(&["s"]);
         terminal.wait_for("by bytes, most first");
         terminal.press(&["/", "s", "l", "o", "w", "Enter"]);
-        let filtered = terminal.wait_for("1 shown, 0 more · filter: slow");
-        assert_eq!(rows_under_way(&filtered).len(), 1, "{filtered}");
+        terminal.wait_until("one row", |screen| {
+            let is_filtered = screen.contains("1 shown, 0 more · filter: slow");
+            is_filtered && rows_under_way(screen).len() == 1
+        });
         terminal.press(&["Enter"]);
         let opened = terminal.wait_for("its timeline so far");
         let opened = if opened.contains("initiation") {
@@ -187,13 +181,14 @@ fn what_is_under_way_while_thousands_come_and_go() {
         ));
     });
     let all = usize::try_from(2 * made.load(Ordering::Relaxed)).unwrap() + 1;
-    let last = terminal.wait_until("the last of them", |screen| {
-        number(screen, " under way,") == 0 || !screen.contains("nothing lost")
+    let last = listed(&terminal, "the last of them", |screen| {
+        number(screen, " under way,") == Some(0) || screen.contains("records lost")
     });
     if last.contains("nothing lost") {
-        let ended =
-            terminal.wait_until("all of them", |screen| number_after(screen, "ended") >= all);
-        assert_eq!(number_after(&ended, "ended"), all, "{ended}");
+        let ended = terminal.wait_until("all of them", |screen| {
+            number_after(screen, "ended") >= Some(all)
+        });
+        assert_eq!(number_after(&ended, "ended"), Some(all), "{ended}");
     }
     terminal.press(&["q"]);
     let after = terminal.ends_with("0");
@@ -330,8 +325,9 @@ fn hostile_names_on_a_screen() {
     let title = terminal.shown("#{pane_title}");
     terminal.begin("--port 5006");
     let hostile = Script::start(lab.inside("python3"), HOSTILE);
-    let screen = terminal.wait_for("\\u{1b}[2J");
-    check_counts(&screen);
+    let screen = listed(&terminal, "the name", |screen| {
+        screen.contains("\\u{1b}[2J")
+    });
     assert!(screen.contains("Under way, by rate"), "{screen}");
     assert_eq!(terminal.shown("#{pane_title}"), title);
     let coloured = |terminal: &Terminal<'_>| {
