@@ -102,7 +102,11 @@ fn check_all(trace: &Trace, received: &[Received]) -> usize {
             }
             // A process that is not known has no attribute.
             let pid = of_end["pid"].as_u64().map(|pid| pid.to_string());
-            assert_eq!(found.resource.get("process.pid"), pid.as_ref());
+            assert_eq!(
+                found.resource.get("process.pid"),
+                pid.as_ref(),
+                "{found:#?}"
+            );
             assert_eq!(found.resource["telemetry.sdk.language"], "rust");
             assert!(found.resource.contains_key("host.name"));
             let begin = found.span.start_time_unix_nano;

@@ -44,6 +44,8 @@ impl Collector {
         command.args(["--otlp-grpc-endpoint", "127.0.0.1:4317"]);
         command.args(["--otlp-http-endpoint", "127.0.0.1:4318"]);
         command.args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"]);
+        // Where it splits a batch, this version leaves the resource of the first part out.
+        command.arg("--disable-batching");
         let endpoint = format!("http://127.0.0.1:{}", to.port);
         command.args(["--otlp-exporter-endpoint", &endpoint]);
         command
