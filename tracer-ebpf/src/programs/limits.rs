@@ -74,14 +74,41 @@ pub(crate) unsafe fn observe(sock: OfPacket, remembered: *mut Remembered, passin
     let turn = if passing.turns { TURNS } else { 0 };
     let (now, payload, marks) = (passing.now, u64::from(passing.payload), fin | turn);
     if passing.direction == EGRESS {
-        observe_apart::<EGRESS>(sock.0, remembered, now, payload, marks);
+        tracer_limits_out(sock.0, remembered, now, payload, marks);
     } else {
-        observe_apart::<INGRESS>(sock.0, remembered, now, payload, marks);
+        tracer_limits_in(sock.0, remembered, now, payload, marks);
     }
 }
 
-/// Not inlined: the verifier would follow all that comes after it for each of the many ways through it.
+/// A segment leaves. As `tracer_comm`, this is a global function, which has a result.
+#[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn tracer_limits_out(
+    skb: *mut __sk_buff,
+    remembered: *mut Remembered,
+    now: u64,
+    payload: u64,
+    marks: u64,
+) -> u32 {
+    observe_apart::<EGRESS>(skb, remembered, now, payload, marks);
+    0
+}
+
+/// A segment arrives.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tracer_limits_in(
+    skb: *mut __sk_buff,
+    remembered: *mut Remembered,
+    now: u64,
+    payload: u64,
+    marks: u64,
+) -> u32 {
+    observe_apart::<INGRESS>(skb, remembered, now, payload, marks);
+    0
+}
+
+#[inline(always)]
 fn observe_apart<const DIRECTION: u8>(
     skb: *mut __sk_buff,
     remembered: *mut Remembered,
@@ -89,6 +116,10 @@ fn observe_apart<const DIRECTION: u8>(
     payload: u64,
     marks: u64,
 ) {
+    // The verifier takes an argument of a global function for one that may be NULL.
+    if remembered.is_null() {
+        return;
+    }
     let sock = OfPacket(skb);
     let passing = Passing {
         direction: DIRECTION,
@@ -274,7 +305,7 @@ unsafe fn submit(socket: Socket, limits: *mut Limits, [occasion, direction]: [u8
         return;
     };
     let record = entry.as_mut_ptr();
-    let (sock, tcp) = (socket.as_sock(), socket.as_tcp_sock());
+    let tcp = socket.as_tcp_sock();
     // SAFETY: as the caller promises, and the reserved entry; every field after the header is written.
     unsafe {
         (*limits).submitted_ns = bpf_ktime_get_ns();
@@ -293,8 +324,8 @@ unsafe fn submit(socket: Socket, limits: *mut Limits, [occasion, direction]: [u8
         let received: u32 = tcp.load(&TCP_RCV_NXT);
         addr_of_mut!((*record).unacknowledged).write(written.wrapping_sub(tcp.load(&TCP_SND_UNA)));
         addr_of_mut!((*record).unread).write(received.wrapping_sub(tcp.load(&TCP_COPIED_SEQ)));
-        addr_of_mut!((*record).send_buffer).write(sock.load(&SOCK_SNDBUF));
-        addr_of_mut!((*record).receive_buffer).write(sock.load(&SOCK_RCVBUF));
+        addr_of_mut!((*record).send_buffer).write(tcp.load(&SOCK_SNDBUF));
+        addr_of_mut!((*record).receive_buffer).write(tcp.load(&SOCK_RCVBUF));
         addr_of_mut!((*record).fixed_buffers).write(buffers::fixed(socket));
         addr_of_mut!((*record).occasion).write(occasion);
         addr_of_mut!((*record).direction).write(direction);

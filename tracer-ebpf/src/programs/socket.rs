@@ -19,13 +19,12 @@ use crate::{
     sock::Traced,
 };
 
-/// A full TCP socket, as `struct sock` and as `struct tcp_sock`: one address for the kernel, two types
-/// for the verifier.
+/// A full TCP socket: `struct tcp_sock`, which begins with its `struct sock`.
+//
+// Never the tracepoint's own argument. It is a trusted pointer, and for each pointer that is loaded through one, the
+// verifier searches all types of the kernel, again for each way that leads there (`btf_nested_type_is_trusted`, Linux 6.2).
 #[derive(Clone, Copy)]
-pub(crate) struct Socket {
-    sock: Pointer,
-    tcp: Pointer,
-}
+pub(crate) struct Socket(Pointer);
 
 impl Socket {
     /// The tracepoint's argument `n`, if it is a full TCP socket: not MPTCP, not SCTP, not a
@@ -42,10 +41,7 @@ impl Socket {
             if tcp.is_null() {
                 return None;
             }
-            Some(Self {
-                sock: Pointer::new(raw),
-                tcp,
-            })
+            Some(Self(tcp))
         }
     }
 
@@ -65,21 +61,20 @@ impl Socket {
             if tcp.is_null() {
                 return None;
             }
-            Some(Self::of_tcp(tcp))
+            Some(Self(tcp))
         }
     }
 
     /// The socket with this `struct tcp_sock`.
     #[inline(always)]
     pub(crate) const fn of_tcp(tcp: Pointer) -> Self {
-        // `struct tcp_sock` begins with its `struct sock`.
-        Self { sock: tcp, tcp }
+        Self(tcp)
     }
 
     /// The socket as the filter takes it.
     #[inline(always)]
     pub(crate) const fn sock(self) -> Traced {
-        Traced(self.sock.as_ptr().cast_mut())
+        Traced(self.0.as_ptr().cast_mut())
     }
 
     #[inline(always)]
@@ -89,14 +84,14 @@ impl Socket {
 
     #[inline(always)]
     pub(crate) fn error(self) -> u32 {
-        self.sock.load(&SOCK_ERROR)
+        self.0.load(&SOCK_ERROR)
     }
 
     /// A listener's accept queue: its length and its limit.
     #[inline(always)]
     pub(crate) fn accept_queue(self) -> (u32, u32) {
-        let waiting = self.sock.load(&SOCK_ACCEPT_QUEUE);
-        (waiting, self.sock.load(&SOCK_ACCEPT_QUEUE_LIMIT))
+        let waiting = self.0.load(&SOCK_ACCEPT_QUEUE);
+        (waiting, self.0.load(&SOCK_ACCEPT_QUEUE_LIMIT))
     }
 
     /// Inode number of the network namespace.
@@ -114,13 +109,13 @@ impl Socket {
         if num != 0 || self.state() == state::CLOSE {
             return num;
         }
-        u16::from_be(self.tcp.load(&TCP_SPORT))
+        u16::from_be(self.0.load(&TCP_SPORT))
     }
 
     /// Whether it is in repair mode: a process restores its state (`TCP_REPAIR`).
     #[inline(always)]
     pub(crate) fn is_in_repair(self) -> bool {
-        self.tcp.load_bits(&TCP_REPAIR) != 0
+        self.0.load_bits(&TCP_REPAIR) != 0
     }
 
     #[inline(always)]
@@ -151,16 +146,16 @@ impl Socket {
         /// The first of `enum sock_flags`.
         const SOCK_DEAD: u64 = 1;
         let mut bits = closing::KNOWN;
-        if self.tcp.load::<u8>(&TCP_RETRANSMITS) != 0 {
+        if self.0.load::<u8>(&TCP_RETRANSMITS) != 0 {
             bits |= closing::RETRANSMITTING;
         }
-        if self.tcp.load::<u8>(&TCP_PROBES_OUT) != 0 {
+        if self.0.load::<u8>(&TCP_PROBES_OUT) != 0 {
             bits |= closing::PROBING;
         }
-        if self.tcp.load::<u32>(&TCP_SND_WND) == 0 {
+        if self.0.load::<u32>(&TCP_SND_WND) == 0 {
             bits |= closing::ZERO_WINDOW;
         }
-        if self.tcp.load::<u32>(&TCP_USER_TIMEOUT) != 0 {
+        if self.0.load::<u32>(&TCP_USER_TIMEOUT) != 0 {
             bits |= closing::USER_TIMEOUT;
         }
         if self.common().load::<u64>(&COMMON_FLAGS) & SOCK_DEAD != 0 {
@@ -169,28 +164,22 @@ impl Socket {
         bits
     }
 
-    /// As `struct sock`.
-    #[inline(always)]
-    pub(crate) const fn as_sock(self) -> Pointer {
-        self.sock
-    }
-
     /// As `struct tcp_sock`.
     #[inline(always)]
     pub(crate) const fn as_tcp_sock(self) -> Pointer {
-        self.tcp
+        self.0
     }
 
     #[inline(always)]
     fn common(self) -> Pointer {
-        self.sock.inner(&SOCK_COMMON)
+        self.0.inner(&SOCK_COMMON)
     }
 
     /// # Safety
     /// `into` must be valid for writes.
     #[inline(always)]
     pub(crate) unsafe fn write_counters(self, into: *mut Counters) {
-        let tcp = self.tcp;
+        let tcp = self.0;
         // SAFETY: as the caller promises.
         unsafe {
             addr_of_mut!((*into).bytes_retrans).write(tcp.load(&TCP_BYTES_RETRANS));

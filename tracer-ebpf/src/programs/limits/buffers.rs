@@ -18,7 +18,7 @@ const LARGEST: usize = 2 * size_of::<u32>();
 /// The bits of `record::Limits::fixed_buffers`.
 #[inline(always)]
 pub(super) fn fixed(socket: Socket) -> u8 {
-    let sock = socket.as_sock();
+    let sock = socket.as_tcp_sock();
     let net = sock.inner(&SOCK_COMMON).follow(&COMMON_NET);
     let mut bits = sock.load_bits(&SOCK_USERLOCKS) & BUFFER_LOCKS;
     if is_at(sock.load(&SOCK_SNDBUF), net, &NET_TCP_WMEM) {

@@ -53,7 +53,7 @@ pub(super) unsafe fn waited(tcp: Pointer, limits: *mut Limits, written: u32, gav
     // SAFETY: as the caller promises.
     unsafe {
         let socket = Socket::of_tcp(tcp);
-        let sock = socket.as_sock();
+        let sock = socket.as_tcp_sock();
         let in_flight: u32 = tcp.load(&TCP_PACKETS_OUT);
         let peer_window: u32 = tcp.load(&TCP_SND_WND);
         let mss: u32 = tcp.load(&TCP_MSS_CACHE);
