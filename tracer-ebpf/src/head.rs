@@ -12,6 +12,35 @@ pub struct LineEnds(u64);
 impl LineEnds {
     /// Before the first byte.
     pub const NONE: Self = Self(0);
+    /// Not the highest bit of any byte.
+    const FOUND: u64 = 1;
+
+    /// As an integer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Searches some words, one after the other, after these line ends. Their own as an integer, with
+    /// [`FOUND`](Self::FOUND) if a blank line ends among them.
+    #[inline(always)]
+    #[must_use]
+    pub fn search_all(before: u64, words: &[u64]) -> u64 {
+        let mut line_ends = Self(before);
+        let mut found = 0;
+        for word in words {
+            found |= line_ends.search(*word);
+        }
+        line_ends.0 | if found == 0 { 0 } else { Self::FOUND }
+    }
+
+    /// What [`search_all`](Self::search_all) gave: the line ends, and whether a blank line ends there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn found(searched: u64) -> (Self, bool) {
+        (Self(searched & !Self::FOUND), searched & Self::FOUND != 0)
+    }
 
     /// Searches the next 8 bytes; `word` has them in memory order. Not 0 if a blank line ends among
     /// them: a LF right after another, or after one and a CR.
@@ -136,6 +165,30 @@ mod tests {
         check(b"GET / HTTP/1.1\r\nHost: h\r\nA: \x8a\x8a\xff\r\n", None);
         check(b"\x0b\x09\x8a\x0b\x0b\x8a\x8a", None);
         check(b"a\r\n\r\n", Some(5));
+    }
+
+    #[test]
+    fn words_are_searched_at_once_as_one_by_one() {
+        let mut text = [b'a'; 64];
+        text[62] = b'\n';
+        for at in 0..62 {
+            let mut text = text;
+            text[at..at + 3].copy_from_slice(b"\n\r\n");
+            for before in [b"aaaaaaaa", b"aaaaaa\n\r"] {
+                let words = text.as_chunks().0.iter().copied().map(u64::from_le_bytes);
+                let words: std::vec::Vec<u64> = words.collect();
+                let mut ends = LineEnds::NONE;
+                before.iter().for_each(|byte| ends.pass(*byte));
+                let mut one_by_one = ends;
+                let found = words.iter().map(|word| one_by_one.search(*word));
+                let found = found.fold(0, |all, found| all | found) != 0;
+                assert!(found, "at {at}");
+                let searched = LineEnds::search_all(ends.bits(), &words);
+                assert_eq!(LineEnds::found(searched), (one_by_one, found), "at {at}");
+            }
+        }
+        let none = LineEnds::search_all(0, &[u64::from_le_bytes(*b"line\r\nli"); 8]);
+        assert!(!LineEnds::found(none).1);
     }
 
     #[test]

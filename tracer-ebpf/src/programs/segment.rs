@@ -239,7 +239,7 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
         (burst::head_bytes(burst, payload), extra)
     };
     if packet.flags & (SYN | ACK) == SYN && direction == EGRESS {
-        expect_peer(packet.skb);
+        tracer_expect(packet.skb);
     }
     // SAFETY: as above.
     if direction == EGRESS && unsafe { (*remembered).opened } == 0 && packet.flags & SYN == 0 {
@@ -266,9 +266,11 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
     }
 }
 
-/// A traced socket's SYN leaves. Not inlined: the addresses take much of the stack.
+/// A traced socket's SYN leaves. Not inlined: the addresses take much of the stack. As `tracer_comm`, this is a global
+/// function.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn expect_peer(skb: *mut __sk_buff) {
+extern "C" fn tracer_expect(skb: *mut __sk_buff) -> u32 {
     if let Some(packet) = Packet::parse(skb)
         && let Some(addresses) = packet.addresses(EGRESS)
     {
@@ -277,6 +279,7 @@ fn expect_peer(skb: *mut __sk_buff) {
             filter::expect_number(seq);
         }
     }
+    0
 }
 
 /// Whether the segment belongs to the handshake or to the termination.

@@ -27,8 +27,8 @@ pub(super) fn at_once(ebpf: &mut Ebpf, btf: &Btf, is_wanted: impl Fn(&Hook) -> b
     let mut programs: Vec<(&Hook, &mut Program)> = programs
         .filter_map(|(name, program)| Some((*wanted.get(name)?, program)))
         .collect();
-    // From the end. Those that read segments take the longest.
-    programs.sort_by_key(|(hook, _)| hook.point.is_segments());
+    // From the end. What takes the longest comes first, or it would be left to one processor at the end.
+    programs.sort_by_key(|(hook, _)| (hook.point.is_segments(), is_of_state(hook)));
     let at_once = thread::available_parallelism().map_or(1, Into::into);
     let at_once = at_once.min(programs.len());
     let waiting = Mutex::new(programs);
@@ -51,6 +51,11 @@ pub(super) fn at_once(ebpf: &mut Ebpf, btf: &Btf, is_wanted: impl Fn(&Hook) -> b
         }
         loaded
     })
+}
+
+/// Whether it observes changes of state. These programs take longer than others, and those of segments the longest.
+fn is_of_state(hook: &Hook) -> bool {
+    hook.tracepoint() == Some("inet_sock_set_state")
 }
 
 /// Loads a program for its hook.
