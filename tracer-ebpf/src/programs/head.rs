@@ -262,11 +262,16 @@ unsafe fn search_all<const ROOM: usize>(bytes: *const u8, burst: *mut Burst) {
         let mut line_ends = (*burst).line_ends;
         let mut found = 0;
         let mut at = 0;
-        while at < ROOM {
+        loop {
+            // Otherwise LLVM unrolls the loop, and needs more stack than there is.
+            at = opaque(at);
+            if at > ROOM as u64 - BLOCK {
+                break;
+            }
             let is_found;
-            (line_ends, is_found) = search_block(bytes.add(at), line_ends);
+            (line_ends, is_found) = search_block(bytes.add(at as usize), line_ends);
             found |= u64::from(is_found);
-            at += BLOCK as usize;
+            at += BLOCK;
         }
         if found != 0 {
             (*burst).head_left = 0;

@@ -69,7 +69,7 @@ fn every_program_loads() {
     let own = std::process::id().to_string();
     for more in [&["--segments"][..], &["--audit"], &[]] {
         let tracer =
-            lab.tracer_alone(&[&["-o", "ndjson", "--samples", "--pid", &own], more].concat());
+            lab.tracer_alone(&[&["-o", "ndjson", "--samples", "-v", "--pid", &own], more].concat());
         let loaded = Loaded::by(tracer.pid());
         if let Some(most) = loaded.most_verified() {
             let most = f64::from(most) / 1e6;

@@ -21,9 +21,9 @@ const OPEN: [usize; 2] = [10_000, 100_000];
 /// that lines waiting for its output do not count as memory for connections.
 const AT_ONCE: usize = 500;
 /// While nothing happens.
-const ASKED_IDLE_MB: f64 = 30.0;
+const ASKED_IDLE_MB: f64 = 15.0;
 /// For each connection that is opened beyond those before.
-const ASKED_BYTES: f64 = 1000.0;
+const ASKED_BYTES: f64 = 600.0;
 
 /// By default the tracer keeps fewer connections than are opened here.
 const CASES: [&[&str]; 2] = [
