@@ -21,7 +21,7 @@ use crate::bench::{
 /// Longer than the tracer takes to report a connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Everything resident, with the program's file, but without the ring buffer.
+/// Everything resident, with the program's file, and with the ring buffer, which is mapped twice and so counted twice.
 const RESIDENT: &str = "VmRSS";
 /// The tracer's allocator keeps what is freed for up to a second.
 const SETTLED: Duration = Duration::from_millis(1500);
