@@ -154,20 +154,28 @@ pub(crate) fn answered(tcp: u64) {
     let mut socket = unsafe { *latest };
     let _ = SERVED_BY.remove(tcp);
     let mut submitted = 0;
-    while submitted < MAX_SUBMITTED {
-        let Some(serving) = SERVING.get_ptr(socket) else {
-            return;
-        };
-        // SAFETY: an element of the map.
-        let serving = unsafe { *serving };
-        if serving.tcp != tcp {
-            return;
-        }
-        submit_bytes(tcp, socket, serving.bytes);
-        let _ = SERVING.remove(socket);
-        socket = serving.before;
+    while submitted < MAX_SUBMITTED && socket != 0 {
+        socket = tracer_answer(tcp, socket);
         submitted += 1;
     }
+}
+
+/// Submits how many bytes were sent on one Unix socket, whose TCP socket is answered. Returns the cookie of the one that was sent on before it
+/// for the same TCP socket; 0 for none. As `tracer_comm`, this is a global function.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tracer_answer(tcp: u64, socket: u64) -> u64 {
+    let Some(serving) = SERVING.get_ptr(socket) else {
+        return 0;
+    };
+    // SAFETY: an element of the map.
+    let serving = unsafe { *serving };
+    if serving.tcp != tcp {
+        return 0;
+    }
+    submit_bytes(tcp, socket, serving.bytes);
+    let _ = SERVING.remove(socket);
+    serving.before
 }
 
 /// The `struct unix_address` of a Unix socket's peer; `None` where that has no name, or can send nothing back.
