@@ -8,8 +8,8 @@ use std::{
 
 /// Installed where no nightly is, or one with another LLVM.
 pub const DATED: &str = "nightly-2026-05-08";
-/// The major version of its LLVM. What LLVM 23 makes of the programs loads on Linux 6.1, too, but its verifier follows 890,000
-/// instructions of it instead of 520,000, of the million that it follows at most.
+/// The major version of its LLVM. What LLVM 23 made of the programs before they were verified in parts loaded on Linux 6.1,
+/// too, but its verifier followed 890,000 instructions of it instead of 520,000, of the million that it follows at most.
 pub const LLVM: u32 = 22;
 
 /// One that is installed, and has LLVM [22](LLVM).
