@@ -176,7 +176,7 @@ mod tests {
             text[at..at + 3].copy_from_slice(b"\n\r\n");
             for before in [b"aaaaaaaa", b"aaaaaa\n\r"] {
                 let words = text.as_chunks().0.iter().copied().map(u64::from_le_bytes);
-                let words: std::vec::Vec<u64> = words.collect();
+                let words: vec::Vec<u64> = words.collect();
                 let mut ends = LineEnds::NONE;
                 before.iter().for_each(|byte| ends.pass(*byte));
                 let mut one_by_one = ends;
