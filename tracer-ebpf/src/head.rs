@@ -12,7 +12,7 @@ pub struct LineEnds(u64);
 impl LineEnds {
     /// Before the first byte.
     pub const NONE: Self = Self(0);
-    /// Not the highest bit of any byte.
+    /// Whether a blank line was found. Not the highest bit of any byte.
     const FOUND: u64 = 1;
 
     /// As an integer.
@@ -22,8 +22,8 @@ impl LineEnds {
         self.0
     }
 
-    /// Searches some words, one after the other, after these line ends. Their own as an integer, with
-    /// [`FOUND`](Self::FOUND) if a blank line ends among them.
+    /// Searches some words, one after the other, after these line ends. Their own as an integer, with the lowest bit set if a
+    /// blank line ends among them.
     #[inline(always)]
     #[must_use]
     pub fn search_all(before: u64, words: &[u64]) -> u64 {
