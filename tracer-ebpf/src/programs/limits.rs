@@ -158,7 +158,7 @@ fn observe_apart<const DIRECTION: u8>(
             (*limits).sender_ns = now;
             // What the process had given while nothing passed.
             let written = if gave { written_before } else { write_seq };
-            sender::waited(socket.as_tcp_sock(), limits, written, gave, waited_ns);
+            sender::waited(socket, limits, written, gave, waited_ns);
             if passing.direction == INGRESS {
                 sender::sample_rtt(socket, limits);
             }

@@ -65,12 +65,6 @@ impl Socket {
         }
     }
 
-    /// The socket with this `struct tcp_sock`.
-    #[inline(always)]
-    pub(crate) const fn of_tcp(tcp: Pointer) -> Self {
-        Self(tcp)
-    }
-
     /// The socket as the filter takes it.
     #[inline(always)]
     pub(crate) const fn sock(self) -> Traced {

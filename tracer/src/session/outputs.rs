@@ -204,8 +204,7 @@ impl Outputs {
             sink.send(&outputs, now);
         }
         self.documents.send(&outputs, is_last);
-        let lost_lines = self.sinks().map(SinkThread::lost).sum::<u64>();
-        let sink_lost = lost_lines + self.documents.undrawn();
+        let sink_lost = self.sink_lost();
         self.live
             .measure(&outputs, self.pipeline.counts(), sink_lost);
         let has_enough = self.live.send(outputs, is_last) == Flow::Enough;
@@ -222,8 +221,10 @@ impl Outputs {
         }
     }
 
-    fn sinks(&self) -> impl Iterator<Item = &SinkThread> {
-        self.stdout.iter().chain(&self.files)
+    /// How many outputs stdout, the files and the documents have lost so far.
+    fn sink_lost(&self) -> u64 {
+        let sinks = self.stdout.iter().chain(&self.files);
+        sinks.map(SinkThread::lost).sum::<u64>() + self.documents.undrawn()
     }
 
     /// Gives the view the overview that it asks for.
@@ -238,11 +239,10 @@ impl Outputs {
 
     /// Sends spans to the collector, and adds to the outputs what it did not take. The summary has the count of all.
     fn send_spans(&mut self, outputs: &mut Vec<Output>, now: Moment, is_last: bool) {
+        let sink_lost = self.sink_lost();
         let Some(otlp) = &mut self.otlp else {
             return;
         };
-        let lost_lines = self.stdout.iter().chain(&self.files).map(SinkThread::lost);
-        let sink_lost = lost_lines.sum::<u64>() + self.documents.undrawn();
         otlp.send(outputs, now, (self.pipeline.counts(), sink_lost), is_last);
         let mut summary = outputs.pop_if(|last| matches!(last, Output::Summary(_)));
         if let Some(Output::Summary(summary)) = &mut summary {

@@ -49,17 +49,22 @@ pub(super) fn unsent(socket: Socket, written: u32) -> i32 {
 /// # Safety
 /// `limits` must be valid.
 #[inline(never)]
-pub(super) unsafe fn waited(tcp: Pointer, limits: *mut Limits, written: u32, gave: bool, ns: u64) {
+pub(super) unsafe fn waited(
+    socket: Socket,
+    limits: *mut Limits,
+    written: u32,
+    gave: bool,
+    ns: u64,
+) {
     // SAFETY: as the caller promises.
     unsafe {
-        let socket = Socket::of_tcp(tcp);
-        let sock = socket.as_tcp_sock();
+        let tcp = socket.as_tcp_sock();
         let in_flight: u32 = tcp.load(&TCP_PACKETS_OUT);
         let peer_window: u32 = tcp.load(&TCP_SND_WND);
         let mss: u32 = tcp.load(&TCP_MSS_CACHE);
         raise(addr_of_mut!((*limits).gauges.max_peer_window), peer_window);
         raise(addr_of_mut!((*limits).gauges.max_in_flight), in_flight);
-        let holder = sock.follow(&SOCK_SOCKET);
+        let holder = tcp.follow(&SOCK_SOCKET);
         let is_full = !holder.is_null() && holder.load::<u64>(&SOCKET_FLAGS) & NO_SPACE != 0;
         // A socket has a `struct socket` once it is accepted (`sock_graft`).
         let is_queued = Pointer::has(&SOCK_SOCKET) && holder.is_null();
@@ -70,9 +75,9 @@ pub(super) unsafe fn waited(tcp: Pointer, limits: *mut Limits, written: u32, gav
         let was_full = (*limits).buffer_full != 0;
         (*limits).buffer_full = u8::from(is_full);
         (*limits).in_flight = u8::from(in_flight != 0);
-        let pacing = sock.load::<u32>(&SOCK_PACING_STATUS);
+        let pacing = tcp.load::<u32>(&SOCK_PACING_STATUS);
         if !gave {
-            (*limits).has_queue = u8::from(pacing != PACED_BY_QUEUE && is_queue_long(sock));
+            (*limits).has_queue = u8::from(pacing != PACED_BY_QUEUE && is_queue_long(tcp));
         }
         let unsent = unsent(socket, written);
         let ca_state = tcp.load_bits(&TCP_CA_STATE);
