@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use upload_protocol::{
     End, Timeline,
@@ -139,19 +140,18 @@ fn assert_exact(samples: &Samples, rows: &[Row], began_ns: Option<u64>) -> usize
                 Some(began_ns) => row_ns == began_ns + at_ns,
                 None => {
                     let own = u64::from(samples.in_flight[at]);
-                    window == samples.window[at].map(u64::from)
-                        && in_flight.is_none_or(|bytes| bytes == own)
+                    in_flight.is_none_or(|bytes| bytes == own)
                 }
             };
-            is_then && (sent, acked) == (samples.sent[at], samples.acked[at])
+            let own = (samples.sent[at], samples.acked[at]);
+            is_then && (sent, acked) == own && window == samples.window[at].map(u64::from)
         };
         let found = states.iter().find(is_it);
         let what = format!(
-            "sample {at} at {at_ns}: sent {}, acknowledged {}, in flight {}",
-            samples.sent[at], samples.acked[at], samples.in_flight[at]
+            "sample {at} at {at_ns}: sent {}, acknowledged {}, window {:?}, in flight {}",
+            samples.sent[at], samples.acked[at], samples.window[at], samples.in_flight[at]
         );
-        let (.., window, rtt, in_flight) = found.unwrap_or_else(|| panic!("{what}"));
-        assert_eq!(samples.window[at].map(u64::from), *window, "{what}");
+        let (.., rtt, in_flight) = found.unwrap_or_else(|| panic!("{what}"));
         if samples.retransmits[at] == 0 && began_ns.is_some() {
             assert_eq!(samples.rtt_ns[at], *rtt, "{what}");
         }
@@ -172,9 +172,33 @@ fn captures(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// What this thread starts meanwhile runs on one processor. On more, a capture of the loopback interface has segments in another
+/// order than their times, and tshark takes them in the order of the file.
+struct OnOneProcessor {
+    before: CpuSet,
+}
+
+impl OnOneProcessor {
+    fn new() -> Self {
+        let before = sched_getaffinity(None).unwrap();
+        let first = (0..CpuSet::MAX_CPU).find(|number| before.is_set(*number));
+        let mut one = CpuSet::new();
+        one.set(first.unwrap());
+        sched_setaffinity(None, &one).unwrap();
+        Self { before }
+    }
+}
+
+impl Drop for OnOneProcessor {
+    fn drop(&mut self) {
+        sched_setaffinity(None, &self.before).unwrap();
+    }
+}
+
 /// A capture of an upload: with few segments each is a sample, of many a part.
 #[test]
 fn of_a_capture_each_sample_is_tsharks() {
+    let _one = OnOneProcessor::new();
     let lab = Lab::new();
     let server = lab.server(&[]);
     for bytes in [300_000, 60_000_000] {
