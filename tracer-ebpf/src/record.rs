@@ -1,4 +1,4 @@
-//! The records of the ring buffer. Each starts with a [`Header`]. They hold integers and byte arrays
+//! The records of the ring buffers. Each starts with a [`Header`]. They hold integers and byte arrays
 //! only, in native byte order, with explicit zeroed padding.
 //!
 //! Recordings hold records as they are, so a layout is a file format. To change one,
@@ -66,13 +66,15 @@ pub const IN_REPAIR: u16 = 1 << 14;
 /// `StateChange::flags`: `connect` on a socket that had a traced connection before.
 pub const AGAIN: u16 = 1 << 15;
 
-/// Index into the map `LOST`: records that the ring buffer had no room for.
+/// Index into the map `LOST`: records that neither ring buffer had room for.
 pub const LOST_RECORDS: u32 = 0;
 /// Index into the map `LOST`: sockets and processes that their maps had no room for.
 pub const LOST_SOCKETS: u32 = 1;
 /// Index into the map `LOST`: no loss, but events for which the kernel skipped a program, and that its second
 /// one recorded.
 pub const MADE_UP: u32 = 2;
+/// Index into the map `LOST`: no loss, but records that the first ring buffer had no room for.
+pub const OVERFLOWED: u32 = 3;
 
 /// `Segment::direction`: the packet left the socket.
 pub const EGRESS: u8 = 0;

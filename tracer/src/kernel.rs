@@ -1,5 +1,5 @@
 //! Everything that touches the kernel: struct layouts from its BTF, loading and attaching the
-//! programs, the filter's maps, the ring buffer and the loss counters. It does not interpret the
+//! programs, the filter's maps, the ring buffers and the loss counters. It does not interpret the
 //! records.
 
 mod attach;
@@ -15,6 +15,7 @@ mod missing;
 pub mod pid_namespace;
 mod probe;
 mod required_helpers;
+mod rings;
 pub mod sockets;
 
 pub use attach_error::AttachError;

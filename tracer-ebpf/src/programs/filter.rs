@@ -29,7 +29,10 @@ use tracer_ebpf::{
 use self::process::{is_child_of_wanted, is_process_wanted};
 pub(crate) use self::{
     follow::{adopt, follow_client, follow_holder, is_any_followed},
-    peer::{answers_number, expect_number, expect_peer_of, expect_peer_of_socket, match_number},
+    peer::{
+        answers_number, expect_number, expect_peer_of, expect_peer_of_socket, expects_peers,
+        match_number,
+    },
     process::add_child,
 };
 use crate::{
@@ -254,6 +257,12 @@ pub(crate) fn clear_holder_in(remembered: *mut Remembered) {
 pub(crate) fn remove_process(pid: u32) {
     process::remove(pid);
     follow::forget(pid);
+}
+
+/// Whether every connection is traced, without an exception.
+#[inline(always)]
+pub(crate) fn admits_every_handshake() -> bool {
+    FILTER_BY.load() == 0 && !own::is_any()
 }
 
 /// Whether to trace a connection that has no socket yet, to a listener in the network namespace

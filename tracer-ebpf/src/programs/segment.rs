@@ -114,6 +114,9 @@ fn is_listener(skb: *mut __sk_buff) -> bool {
 /// the stack.
 #[inline(never)]
 fn is_handshake_wanted(skb: *mut __sk_buff, direction: u8) -> bool {
+    if filter::admits_every_handshake() {
+        return true;
+    }
     // SAFETY: the program's context.
     let Some(listener) = (unsafe { Socket::of_packet(skb) }) else {
         return false;
@@ -238,7 +241,7 @@ fn observe_known(packet: Packet, direction: u8, sock: OfPacket, remembered: *mut
         };
         (burst::head_bytes(burst, payload), extra)
     };
-    if packet.flags & (SYN | ACK) == SYN && direction == EGRESS {
+    if packet.flags & (SYN | ACK) == SYN && direction == EGRESS && filter::expects_peers() {
         tracer_expect(packet.skb);
     }
     // SAFETY: as above.

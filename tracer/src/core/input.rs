@@ -17,7 +17,7 @@ use crate::core::packet::Packet;
 /// One input of the [`Pipeline`](crate::core::pipeline::Pipeline).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<'a> {
-    /// One record from the ring buffer, as it came.
+    /// One record from the ring buffers, as it came.
     Kernel(Cow<'a, [u8]>),
     /// A frame of a capture.
     Packet(Packet<'a>),
@@ -102,7 +102,7 @@ pub struct Tick {
     /// When the counters below were read, CLOCK_MONOTONIC.
     #[serde(default)]
     pub counted_ns: u64,
-    /// Records that found no room in the ring buffer since the start.
+    /// Records that found no room in the ring buffers since the start.
     pub lost_ring: u64,
     /// Sockets that the map of traced sockets had no room for since the start.
     #[serde(default)]

@@ -117,7 +117,7 @@ fn trace(listener: &TcpListener, probe: &mut Probe) -> Result<Traced> {
                 Err(error) => malformed = Err(error),
             }
             ControlFlow::Continue(())
-        });
+        })?;
         malformed.context("decoding a record")?;
         if [traced.client, traced.server]
             .iter()
@@ -128,7 +128,7 @@ fn trace(listener: &TcpListener, probe: &mut Probe) -> Result<Traced> {
         if Instant::now() > deadline {
             bail!("the tracer did not see the end of a connection on loopback");
         }
-        // So few records do not wake the reader of the ring.
+        // So few records do not wake the reader of the rings.
         thread::sleep(Duration::from_millis(1));
     }
 }

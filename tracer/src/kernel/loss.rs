@@ -4,12 +4,12 @@ use std::{fs::File, os::unix::fs::FileExt as _};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
-use tracer_ebpf::record::{LOST_RECORDS, LOST_SOCKETS, MADE_UP};
+use tracer_ebpf::record::{LOST_RECORDS, LOST_SOCKETS, MADE_UP, OVERFLOWED};
 
 /// Totals since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Records that the full ring buffer had no room for.
+    /// Records that neither ring buffer had room for.
     pub ring: u64,
     /// Sockets that the map of traced sockets had no room for.
     pub sockets: u64,
@@ -47,6 +47,11 @@ impl Counters {
     /// How many records were made with an audit, those without room in the ring included.
     pub(super) fn emitted(&self) -> Result<u64> {
         Ok(sum(&self.emitted, 0)? + sum(&self.lost, LOST_RECORDS)?)
+    }
+
+    /// Whether a record was ever too much for the first ring buffer.
+    pub(super) fn has_overflowed(&self) -> Result<bool> {
+        Ok(sum(&self.lost, OVERFLOWED)? > 0)
     }
 
     pub(super) fn read(&self) -> Result<Lost> {

@@ -2,17 +2,10 @@
 //! detaches them. Nothing is pinned: the links are file descriptors, so that the kernel detaches the
 //! programs however the tracer ends.
 
-use std::{
-    io::Read as _,
-    ops::ControlFlow,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::{io::Read as _, ops::ControlFlow, os::fd::OwnedFd};
 
 use anyhow::{Context as _, Result};
-use aya::{
-    Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, PerCpuArray, RingBuf},
-};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::PerCpuArray};
 use aya_log::EbpfLogger;
 use flate2::read::ZlibDecoder;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -28,12 +21,13 @@ use super::{
     layout::Layout,
     loss::Counters,
     pid_namespace::{self, PidNamespace},
+    rings::{Rings, Sizes},
 };
 use crate::core::input::ProgramCost;
 
-/// The attached programs and their ring buffer.
+/// The attached programs and their ring buffers.
 pub struct Probe {
-    ring: RingBuf<MapData>,
+    rings: Rings,
     counters: Counters,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     attached: Vec<AttachedProgram>,
@@ -54,8 +48,8 @@ pub struct Records {
 }
 
 impl Probe {
-    /// Loads and attaches everything. The ring buffer holds `ring_bytes`, rounded up to a power of
-    /// two of at least one page.
+    /// Loads and attaches everything. The ring buffers hold at least `ring_bytes`, rounded up to a power of two of at
+    /// least one page.
     ///
     /// # Errors
     /// [`AttachError`]; nothing stays attached then.
@@ -63,7 +57,8 @@ impl Probe {
         let btf = btf::read()?;
         let layout = Layout::resolve(&btf::parse(&btf)?);
         let namespace = PidNamespace::shown();
-        let mut ebpf = load(&layout, filter, namespace, ring_bytes, records)?;
+        let sizes = Sizes::of(ring_bytes);
+        let mut ebpf = load(&layout, filter, namespace, sizes, records)?;
         filter.write(&mut ebpf, |ebpf, ids| {
             pid_namespace::initial_ids(namespace, ebpf, &btf, ids)
         })?;
@@ -72,11 +67,12 @@ impl Probe {
         if namespace == PidNamespace::Foreign {
             missing.push(Missing::Proc);
         }
-        let ring = take_map(&mut ebpf, "EVENTS")?;
+        let first = take_map(&mut ebpf, "EVENTS")?;
+        let overflow = take_map(&mut ebpf, "OVERFLOW")?;
         let lost = take_map(&mut ebpf, "LOST")?;
         let emitted = take_map(&mut ebpf, "EMITTED")?;
         Ok(Self {
-            ring: RingBuf::try_from(ring).context("opening the ring buffer")?,
+            rings: Rings::open(first, overflow, sizes)?,
             counters: Counters::open(
                 PerCpuArray::try_from(lost).context("opening the loss counters")?,
                 PerCpuArray::try_from(emitted).context("opening the counters of records")?,
@@ -99,15 +95,15 @@ impl Probe {
     }
 
     /// Hands the waiting records to `each` until that breaks, and writes out the programs' log.
-    pub fn drain(&mut self, mut each: impl FnMut(&[u8]) -> ControlFlow<()>) {
-        while let Some(record) = self.ring.next() {
-            if each(&record).is_break() {
-                break;
-            }
-        }
+    ///
+    /// # Errors
+    /// When the kernel's counters cannot be read, or it does not map the second ring buffer.
+    pub fn drain(&mut self, each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
+        self.rings.drain(&self.counters, each)?;
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+        Ok(())
     }
 
     /// Traces these sockets as well, outside the filter: the first of them, as many as there is room
@@ -182,7 +178,7 @@ impl Probe {
         }
     }
 
-    /// Becomes readable when the ring buffer is half full.
+    /// Becomes readable when the first ring buffer is half full.
     ///
     /// # Errors
     /// When the descriptor cannot be watched.
@@ -191,7 +187,7 @@ impl Probe {
         reason = "tokio's promise about the descriptor, which an OwnedFd keeps"
     )]
     pub fn half_full(&self) -> Result<AsyncFd<OwnedFd>> {
-        let ring = self.ring.as_fd().try_clone_to_owned()?;
+        let ring = self.rings.as_fd().try_clone_to_owned()?;
         // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped.
         unsafe { AsyncFd::register(ring) }
             .map_err(std::io::Error::from)
@@ -203,12 +199,12 @@ fn load(
     layout: &Layout,
     filter: &Filter,
     namespace: PidNamespace,
-    ring_bytes: u32,
+    sizes: Sizes,
     records: Records,
 ) -> Result<Ebpf, AttachError> {
     let pid_namespace = namespace.global();
-    let ring_bytes = ring_bytes.max(4096).next_power_of_two();
-    let wake_at_bytes = u64::from(ring_bytes / 2);
+    let wake_at_bytes = u64::from(sizes.first / 2);
+    let has_overflow = u8::from(sizes.overflow.is_some());
     let filter_by = filter.kinds();
     let cgroup_levels = filter.cgroup_levels();
     let log_level = kernel_log_level();
@@ -224,8 +220,10 @@ fn load(
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(verifier_log_level())
-        .map_max_entries("EVENTS", ring_bytes)
+        .map_max_entries("EVENTS", sizes.first)
+        .map_max_entries("OVERFLOW", sizes.of_overflow())
         .override_global("WAKE_AT_BYTES", &wake_at_bytes, true)
+        .override_global("HAS_OVERFLOW", &has_overflow, true)
         .override_global("FILTER_BY", &filter_by, true)
         .override_global("FOLLOWS", &follows, true)
         .override_global("OWN_PORT", &own.port, true)

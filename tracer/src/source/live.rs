@@ -155,7 +155,7 @@ pub async fn run(
 struct Source<Each> {
     probe: Probe,
     names: CgroupLookup,
-    /// How long to wait before polling the ring buffer again.
+    /// How long to wait before polling the ring buffers again.
     period: Duration,
     /// The loss counters as last read.
     counted: Tick,
@@ -164,7 +164,7 @@ struct Source<Each> {
 }
 
 impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
-    /// Drains the ring, then passes on a tick. Its clocks are read before the drain, so that every
+    /// Drains the rings, then passes on a tick. Its clocks are read before the drain, so that every
     /// record up to the tick has been passed on. Records that are made meanwhile wait for the next one: with more than
     /// can be passed on, the ring would never be empty.
     fn drain(&mut self) -> Result<ControlFlow<()>> {
@@ -180,7 +180,7 @@ impl<Each: FnMut(Input<'_>) -> ControlFlow<()>> Source<Each> {
                 Ok((header, _)) if header.mono_ns > until_ns => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
-        });
+        })?;
         self.pass_on_names();
         self.period = poll_interval::after(self.period, found);
         if found > 0 {

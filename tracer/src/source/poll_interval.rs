@@ -1,4 +1,4 @@
-//! How often to poll the ring buffer, in addition to when it is half full: the higher the load, the
+//! How often to poll the ring buffers, in addition to when the first is half full: the higher the load, the
 //! shorter the interval. An idle machine spends little on polling. On a busy one, short turns do not
 //! keep the traced processes off the processor for long, and find the records still in its caches.
 

@@ -1,9 +1,11 @@
 //! What is lost is counted and said.
 
-use std::ops::Range;
+use std::{collections::HashMap, fs, ops::Range};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    churn::churn,
+    churn::{churn, port},
     lab::{Lab, has_states_from_listen_on, wait_until},
     listened::{Listened, Tally},
     trace::number,
@@ -108,4 +110,49 @@ fn a_ring_that_is_too_small() {
         );
     }
     server.stop();
+}
+
+/// A tracer that gets no processor for a while: the first ring buffer, of 256 KiB, has no room for what happens
+/// meanwhile, and the second has. Then both are read at once, while more happens.
+#[test]
+fn a_tracer_that_waits() {
+    const EACH: u32 = 200;
+    const LANES: u32 = 2;
+    const ROUNDS: u32 = 5;
+    /// A connection has more than 20 records with both ends here, each of more than 80 bytes.
+    const LEAST_BYTES: u32 = 20 * 80;
+    const { assert!(EACH * LANES * LEAST_BYTES > 2 * (256 << 10)) };
+    let lab = Lab::new();
+    let port = port().to_string();
+    let mut tracer = lab.tracer_alone(&["-o", "ndjson", "--audit", "--port", &port]);
+    let pid = Pid::from_raw(i32::try_from(tracer.pid()).unwrap()).unwrap();
+    for _ in 0..ROUNDS {
+        kill_process(pid, Signal::STOP).unwrap();
+        wait_until(|| is_stopped(pid));
+        churn(&lab, &(0..EACH), LANES);
+        kill_process(pid, Signal::CONT).unwrap();
+        churn(&lab, &(0..EACH), LANES);
+        tracer.wait_for("timeline", (2 * EACH * LANES) as usize);
+    }
+    let trace = tracer.stop();
+    let summary = trace.summary();
+    assert_eq!(number(&summary["lost"]), 0);
+    assert_eq!(summary["emitted"], summary["events"]);
+    for timeline in trace.timelines() {
+        assert_eq!(timeline["complete"], true, "{timeline}");
+    }
+    let mut states = HashMap::new();
+    for line in trace.of("state") {
+        let end = (line["connection"].as_str(), line["end"].as_str());
+        if let Some(before) = states.insert(end, &line["new"]) {
+            assert_eq!(*before, line["old"], "out of order: {line}");
+        }
+    }
+    assert_eq!(states.len(), (4 * EACH * LANES * ROUNDS) as usize);
+}
+
+fn is_stopped(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('T'))
 }

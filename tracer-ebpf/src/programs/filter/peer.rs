@@ -23,10 +23,16 @@ static NUMBERS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1 << 14, 0);
 /// A SYN reaches the other end on this machine in less. The same number later is another client's.
 const LOCAL_DELIVERY_NS: u64 = 1_000_000_000;
 
+/// Whether a traced connection is followed to its other end: where the filter does not find that by itself.
+#[inline(always)]
+pub(crate) fn expects_peers() -> bool {
+    FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0
+}
+
 /// A traced client's SYN leaves with this sequence number.
 #[inline(always)]
 pub(crate) fn expect_number(seq: u32) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
+    if expects_peers() {
         // SAFETY: a helper without arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         let _ = NUMBERS.insert(seq, now, 0);
@@ -51,7 +57,7 @@ pub(crate) fn match_number(seq: u32, addresses: &Addresses) {
 /// given the SYN-ACK addresses that are not its socket's.
 #[inline(always)]
 pub(crate) fn answers_number(ack: u32) -> bool {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) == 0 {
+    if !expects_peers() {
         return false;
     }
     let Some(sent) = NUMBERS.get_ptr(ack.wrapping_sub(1)) else {
@@ -64,7 +70,7 @@ pub(crate) fn answers_number(ack: u32) -> bool {
 /// A traced client's SYN leaves. If the server's end is on this machine, it is traced, too.
 #[inline(always)]
 pub(crate) fn expect_peer_of(own: &Addresses) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
+    if expects_peers() {
         expect_other_end(own);
     }
 }
@@ -97,7 +103,7 @@ pub(super) fn is_expected_socket(socket: Socket) -> bool {
 /// A traced client's addresses are complete.
 #[inline(always)]
 pub(crate) fn expect_peer_of_socket(socket: Socket) {
-    if FILTER_BY.load() & (BY_PROCESS | BY_COOKIE) != 0 {
+    if expects_peers() {
         expect_peer_of(&addresses(socket));
     }
 }

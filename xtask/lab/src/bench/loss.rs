@@ -1,7 +1,7 @@
 //! A minute of connections as fast as they go: how many records the tracer loses, and how late its
 //! lines are. Its output is read as it comes. A timeline is delayed by 10 ms, for events that
 //! follow the connection's end (by up to 2 s for the bundled upload server's connections: none
-//! here). Every line is delayed until the ring buffer is read: every 20 ms, and when it is half
+//! here). Every line is delayed until the ring buffers are read: every 20 ms, and when the first is half
 //! full.
 
 mod line_latency;
@@ -119,8 +119,7 @@ fn add_row(
     bench.add_row(row.map(|row| row.asking(asked)));
 }
 
-/// The size of the ring buffer for the records; the other one, for the programs' own log, is
-/// smaller.
+/// The size of the larger ring buffer for the records.
 fn ring_bytes(tracer: &Process) -> Result<u64> {
     let directory = format!("/proc/{}/fdinfo", tracer.id());
     let mut sizes = Vec::new();
