@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+};
 use tracer_ebpf::record::Header;
 use zerocopy::FromBytes as _;
 
@@ -188,8 +191,9 @@ impl Mapped {
 /// Whether a record is in it, submitted or not.
 fn has_data(ring: &RingBuf<MapData>) -> Result<bool> {
     let mut polled = [PollFd::new(ring, PollFlags::IN)];
-    let ready = poll(&mut polled, Some(&Timespec::default())).context("watching a ring buffer")?;
-    Ok(ready > 0)
+    // It does not wait, and yet a signal that comes makes it end with EINTR.
+    let ready = retry_on_intr(|| poll(&mut polled, Some(&Timespec::default())));
+    Ok(ready.context("watching a ring buffer")? > 0)
 }
 
 /// When a record was made, CLOCK_MONOTONIC.
