@@ -234,9 +234,9 @@ pub struct TraceArgs {
     pub count: Option<NonZeroUsize>,
     /// Size of the kernel's ring buffer; a power of two
     ///
-    /// Other sizes are rounded up. With more than 256 KiB, there are two: one of 256 KiB,
-    /// which stays in the processor's caches, and one of this size for what that has no
-    /// room for.
+    /// Other sizes are rounded up. With more than 256 KiB, from Linux 6.12 on, there are
+    /// two: one of 256 KiB, which stays in the processor's caches, and one of this size for
+    /// what that has no room for.
     #[arg(long, verbatim_doc_comment, value_name = "BYTES", default_value_t = 4 << 20, value_parser = value_parser!(u32).range(1..=MAX_RING_BYTES))]
     pub ring_size: u32,
     /// Track at most N connections at once

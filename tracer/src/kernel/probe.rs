@@ -23,7 +23,7 @@ use super::{
     pid_namespace::{self, PidNamespace},
     rings::{Rings, Sizes},
 };
-use crate::core::input::ProgramCost;
+use crate::{core::input::ProgramCost, privileges::kernel_version};
 
 /// The attached programs and their ring buffers.
 pub struct Probe {
@@ -57,7 +57,7 @@ impl Probe {
         let btf = btf::read()?;
         let layout = Layout::resolve(&btf::parse(&btf)?);
         let namespace = PidNamespace::shown();
-        let sizes = Sizes::of(ring_bytes);
+        let sizes = Sizes::of(ring_bytes, kernel_version());
         let mut ebpf = load(&layout, filter, namespace, sizes, records)?;
         filter.write(&mut ebpf, |ebpf, ids| {
             pid_namespace::initial_ids(namespace, ebpf, &btf, ids)

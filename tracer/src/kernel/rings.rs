@@ -22,6 +22,9 @@ use super::{clock, loss::Counters};
 /// Of the first ring buffer, in bytes: a quarter of a small second-level cache.
 const MAX_FIRST: u32 = 256 << 10;
 const PAGE: u32 = 4096;
+/// The verifier of Linux 6.1 follows what comes after each of the two ways to a record, and gives up on the largest
+/// programs; that of Linux 6.12 does not. Between them none was tried.
+const TWO_RINGS_SINCE: (u32, u32) = (6, 12);
 /// A program submits a record at once, unless interrupts keep it from that.
 const MOST_TO_SUBMIT_NS: u64 = 5_000_000;
 
@@ -34,12 +37,18 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// For `asked` bytes, rounded up to a power of two of at least one page.
-    pub(super) fn of(asked: u32) -> Self {
+    /// For `asked` bytes, rounded up to a power of two of at least one page, on a kernel of this version, if that is known.
+    pub(super) fn of(asked: u32, kernel: Option<(u32, u32)>) -> Self {
         let asked = asked.max(PAGE).next_power_of_two();
+        if asked <= MAX_FIRST || kernel < Some(TWO_RINGS_SINCE) {
+            return Self {
+                first: asked,
+                overflow: None,
+            };
+        }
         Self {
-            first: asked.min(MAX_FIRST),
-            overflow: (asked > MAX_FIRST).then_some(asked),
+            first: MAX_FIRST,
+            overflow: Some(asked),
         }
     }
 
@@ -208,7 +217,7 @@ mod tests {
     #[test]
     fn a_small_ring_is_the_only_one() {
         let sizes = |asked| {
-            let sizes = Sizes::of(asked);
+            let sizes = Sizes::of(asked, Some((6, 12)));
             (sizes.first, sizes.overflow)
         };
         assert_eq!(sizes(1), (4096, None));
@@ -216,5 +225,16 @@ mod tests {
         assert_eq!(sizes(1 << 18), (1 << 18, None));
         assert_eq!(sizes((1 << 18) + 1), (1 << 18, Some(1 << 19)));
         assert_eq!(sizes(4 << 20), (1 << 18, Some(4 << 20)));
+    }
+
+    #[test]
+    fn a_kernel_may_have_one_ring_alone() {
+        let has_two = |kernel| Sizes::of(4 << 20, kernel).overflow.is_some();
+        for kernel in [None, Some((6, 1)), Some((6, 11)), Some((5, 15))] {
+            assert!(!has_two(kernel), "{kernel:?}");
+        }
+        for kernel in [Some((6, 12)), Some((6, 18)), Some((7, 0))] {
+            assert!(has_two(kernel), "{kernel:?}");
+        }
     }
 }
