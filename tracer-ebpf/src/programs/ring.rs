@@ -1,10 +1,10 @@
 //! The way out of the programs: reserve a record in a ring buffer, fill it in place, submit it. Where there is no
 //! room, count the record as lost.
 //!
-//! From Linux 6.12 on there are two. A record is written where another was a whole turn of the ring ago, so the ring that is always in use
-//! must fit into the processors' caches: with 256 KiB instead of 4 MiB, 5 to 7 % more connections are traced in the same
-//! time. Such a small ring is full within milliseconds, and the tracer may have to wait longer for a processor. The
-//! large one takes what comes then.
+//! From Linux 6.12 on there are two. A record is written where another was a whole turn of the ring ago, so the ring
+//! that is always in use must fit into the processors' caches: with 256 KiB instead of 4 MiB, 5 to 7 % more connections
+//! are traced in the same time. Such a small ring is full within milliseconds, and the tracer may have to wait longer
+//! for a processor. The large one takes what comes then.
 
 use core::ptr::addr_of_mut;
 
